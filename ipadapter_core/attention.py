@@ -1,0 +1,37 @@
+"""Decoupled cross-attention: the text attends as before, the image attends beside it.
+
+IP-Adapter, Ye et al. 2023: https://arxiv.org/abs/2308.06721, equation 5
+R rows (one per conditioning in the batch), B pictures per row, N latent tokens, T image tokens, C inner width.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+Attention = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+
+
+def image_attention(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, attention: Attention
+) -> Tensor:
+    """What the image adds to the text's output, before weight and mask: [R * B, N, C].
+
+    query: [R * B, N, C], rows outermost; key, value: [R, T, C].
+    All pictures of a row share its key, so they stand in one long sequence and nothing is repeated.
+    """
+    rows = len(key)
+    out = attention(query.reshape(rows, -1, query.shape[-1]), key, value, heads)
+    return out.reshape(query.shape)
+
+
+def add_image(
+    text: Tensor, image: Tensor, weight: float, mask: Tensor | None, in_place: bool
+) -> Tensor:
+    """text + weight * mask * image, in one operation; mask [1 or R * B, N, 1]."""
+    if mask is None:
+        return text.add_(image, alpha=weight) if in_place else text.add(image, alpha=weight)
+    return (
+        text.addcmul_(image, mask, value=weight)
+        if in_place
+        else text.addcmul(image, mask, value=weight)
+    )

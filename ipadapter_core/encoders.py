@@ -1,0 +1,64 @@
+"""Which image encoder a file holds, by keys and shapes alone.
+
+The two layouts are those the host loads: `transformers` (`vision_model.*`) and OpenCLIP (`visual.*`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .checkpoint import EMBEDS, AdapterSpec
+
+_NAMES = {
+    (32, 1280, 1024): "CLIP ViT-H/14",
+    (48, 1664, 1280): "CLIP ViT-bigG/14",
+    (24, 1024, 768): "CLIP ViT-L/14",
+}
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """Widths of an encoder's two outputs, and how it is called."""
+
+    name: str
+    hidden: int  # width of the hidden states
+    projection: int  # width of image_embeds
+
+    def fits(self, adapter: AdapterSpec) -> bool:
+        width = self.projection if adapter.feature == EMBEDS else self.hidden
+        return (
+            (width == adapter.projector.features
+            and self.name == adapter.encoder)
+            or self._unnamed_fit(adapter, width)
+        )
+
+    def _unnamed_fit(self, adapter: AdapterSpec, width: int) -> bool:
+        return not adapter.encoder.startswith("CLIP") and width == adapter.projector.features
+
+
+def read_encoder(weights: Mapping[str, Any]) -> EncoderSpec | None:
+    """The encoder in a file, or None if there is none that the host would load as CLIP.
+
+    weights: the file's flat keys, anything with a `.shape` as values.
+    """
+    for prefix, patch, layer, projection, axis in (
+        (
+            "vision_model.",
+            "embeddings.patch_embedding.weight",
+            "encoder.layers.",
+            "visual_projection.weight",
+            0,
+        ),
+        ("visual.", "conv1.weight", "transformer.resblocks.", "visual.proj", 1),
+    ):
+        start = prefix + layer
+        numbers = [key[len(start) :].split(".")[0] for key in weights if key.startswith(start)]
+        depth = 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
+        if depth and prefix + patch in weights and projection in weights:
+            hidden = weights[prefix + patch].shape[0]
+            width = weights[projection].shape[axis]
+            name = _NAMES.get(
+                (depth, hidden, width), f"a vision encoder with {depth} layers of width {hidden}"
+            )
+            return EncoderSpec(name, hidden, width)
+    return None

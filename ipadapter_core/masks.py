@@ -1,0 +1,53 @@
+"""Attention masks: a mask of any size becomes one weight per latent token of a layer.
+
+M masks, B pictures, R rows; h, w grid of the layer, N = h * w.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+Area = tuple[int, int, int, int]  # height, width, top, left, in latent pixels
+
+
+def to_grid(
+    mask: Tensor,
+    grid: tuple[int, int],
+    area: Area | None = None,
+    latent: tuple[int, int] | None = None,
+) -> Tensor:
+    """mask [M, H, W] of the whole picture -> [M, N, 1] for a layer of the given grid (bilinear).
+
+    area, latent: which part of a latent of which size the layer works on; None for all of it.
+    """
+    if area is not None and latent is not None:
+        (height, width, top, left), (full_height, full_width) = area, latent
+        rows, columns = mask.shape[-2] / full_height, mask.shape[-1] / full_width
+        y0, x0 = round(top * rows), round(left * columns)
+        y1, x1 = (
+            max(y0 + 1, round((top + height) * rows)),
+            max(x0 + 1, round((left + width) * columns)),
+        )
+        mask = mask[:, y0:y1, x0:x1]
+    return interpolate(mask[:, None], size=grid, mode="bilinear").flatten(2).transpose(1, 2)
+
+
+def pick(mask: Tensor, count: int, indices: Sequence[int] | None = None) -> Tensor:
+    """One mask per picture [count, ...] out of a batch [M, ...]; a single mask stays single.
+
+    indices: which pictures of the whole batch are here (context windows), else the first `count`.
+    A batch that is too short goes on with its last mask.
+    """
+    if len(mask) == 1:
+        return mask
+    wanted = list(indices) if indices is not None else list(range(count))
+    return mask[[min(index, len(mask) - 1) for index in wanted]]
+
+
+def rows_of(masks: Sequence[Tensor], count: int) -> Tensor:
+    """One mask tensor [1 or R * B, N, 1] out of one per row [1 or B, N, 1]."""
+    if all(mask is masks[0] for mask in masks) and len(masks[0]) == 1:
+        return masks[0]
+    return torch.cat([mask.expand(count, -1, -1) for mask in masks])

