@@ -2,14 +2,14 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .nodes import NODES
+from .nodes import NODES, STEPS
 
 WEB_DIRECTORY = "./web"
 
 
 class IPAdapterExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return NODES
+        return [*NODES, *STEPS]
 
 
 async def comfy_entrypoint() -> ComfyExtension:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .checkpoint import EMBEDS, AdapterSpec
+from .checkpoint import EMBEDS, ENCODERS, AdapterSpec
 
 _NAMES = {
     (32, 1280, 1024): "CLIP ViT-H/14",
@@ -24,16 +24,16 @@ class EncoderSpec:
     hidden: int  # width of the hidden states
     projection: int  # width of image_embeds
 
-    def fits(self, adapter: AdapterSpec) -> bool:
-        width = self.projection if adapter.feature == EMBEDS else self.hidden
-        return (
-            (width == adapter.projector.features
-            and self.name == adapter.encoder)
-            or self._unnamed_fit(adapter, width)
-        )
+    @classmethod
+    def of(cls, depth: int, hidden: int, projection: int) -> "EncoderSpec":
+        unknown = f"a vision encoder with {depth} layers of width {hidden}"
+        return cls(_NAMES.get((depth, hidden, projection), unknown), hidden, projection)
 
-    def _unnamed_fit(self, adapter: AdapterSpec, width: int) -> bool:
-        return not adapter.encoder.startswith("CLIP") and width == adapter.projector.features
+    def fits(self, adapter: AdapterSpec) -> bool:
+        """Whether it gives what the adapter was made for; the same width alone can be another encoder's."""
+        width = self.projection if adapter.feature == EMBEDS else self.hidden
+        known = adapter.encoder in ENCODERS.values()
+        return width == adapter.projector.features and (self.name == adapter.encoder or not known)
 
 
 def read_encoder(weights: Mapping[str, Any]) -> EncoderSpec | None:
@@ -57,8 +57,5 @@ def read_encoder(weights: Mapping[str, Any]) -> EncoderSpec | None:
         if depth and prefix + patch in weights and projection in weights:
             hidden = weights[prefix + patch].shape[0]
             width = weights[projection].shape[axis]
-            name = _NAMES.get(
-                (depth, hidden, width), f"a vision encoder with {depth} layers of width {hidden}"
-            )
-            return EncoderSpec(name, hidden, width)
+            return EncoderSpec.of(depth, hidden, width)
     return None

@@ -1,5 +1,13 @@
 """Every node of the pack, in the order in which a graph uses them."""
 
+from . import folders
+from .apply import ApplyIPAdapter, ApplyIPAdapterPatch
+from .encode import ApplyIPAdapterEncode, ApplyIPAdapterNothing
 from .face import FaceCrop
+from .keys import ApplyIPAdapterKeys
+from .load import LoadCLIPVision, LoadIPAdapter
 
-NODES = [FaceCrop]
+folders.register()
+
+NODES = [LoadIPAdapter, LoadCLIPVision, ApplyIPAdapter, FaceCrop]
+STEPS = [ApplyIPAdapterEncode, ApplyIPAdapterNothing, ApplyIPAdapterKeys, ApplyIPAdapterPatch]

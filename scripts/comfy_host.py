@@ -143,19 +143,35 @@ def default_python() -> Path:
     return make_venv(f"env-{fingerprint(*TORCH, TORCHAUDIO, requirements)}", fill)
 
 
+def overlay(base: Path, name: str, requirements: str) -> Path:
+    """An environment with `requirements` in front of another one's packages, which it shares."""
+    site = site_packages(base)
+
+    def fill(python: Path) -> None:
+        (site_packages(python) / "shared.pth").write_text(shared_path(site))
+        install_text(python, requirements)
+
+    return make_venv(f"{name}-{fingerprint(str(site), requirements)}", fill)
+
+
+def shared_path(site: Path) -> str:
+    """A folder for a .pth file, with those that its own .pth file shares."""
+    further = site / "shared.pth"
+    return f"{site}\n" + (further.read_text() if further.exists() else "")
+
+
 def python_for(version: str) -> Path:
     """The environment of `version`: its own pins in front of the default host's, which it shares."""
     base = default_python()
     if version == DEFAULT_HOST:
         return base
-    requirements = requirements_without_torch(fetch_tree(version))
-    site = site_packages(base)
+    return overlay(base, f"env-{version}", requirements_without_torch(fetch_tree(version)))
 
-    def fill(python: Path) -> None:
-        (site_packages(python) / "shared.pth").write_text(f"{site}\n")
-        install_text(python, requirements)
 
-    return make_venv(f"env-{version}-{fingerprint(str(site), requirements)}", fill)
+def test_python(host: Host) -> Path:
+    """The host's environment with what the tests need besides."""
+    requirements = (PACK / "tests" / "requirements.txt").read_text()
+    return overlay(host.python, f"env-{host.version}-tests", requirements)
 
 
 def site_packages(python: Path) -> Path:

@@ -1,16 +1,21 @@
 """Model files with random weights in the true layout, for the demo and the tests.
 
-    python scripts/make_models.py FOLDER [NAME ...]       (the Python of the host: see scripts/host)
+    python scripts/make_models.py FOLDER --host COMFYUI       (the Python of the host: see scripts/host)
 
 Every file says in its name and in its metadata that its weights are random. A file that is there
 already is left alone; a seed and a name always give the same weights. Key layouts of adapters:
 https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py and resampler.py.
 """
 
+import argparse
+import json
+import os
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -152,22 +157,43 @@ def flux_instantx() -> Layout:
     return nest("image_proj", layout) | nest("ip_adapter", layers)
 
 
-ADAPTERS: dict[str, Callable[[], Layout]] = {  # those of the model card, by their published names
-    "ip-adapter_sd15": lambda: adapter(SD15, linear(SD15, 1024)),
-    "ip-adapter_sd15_light": lambda: adapter(SD15, linear(SD15, 1024)),
-    "ip-adapter_sd15_light_v11": lambda: adapter(SD15, linear(SD15, 1024)),
-    "ip-adapter_sd15_vit-G": lambda: adapter(SD15, linear(SD15, 1280)),
-    "ip-adapter-plus_sd15": lambda: adapter(SD15, resampler(SD15, 768)),
-    "ip-adapter-plus-face_sd15": lambda: adapter(SD15, resampler(SD15, 768)),
-    "ip-adapter-full-face_sd15": lambda: adapter(SD15, mlp(SD15)),
-    "ip_plus_composition_sd15": lambda: adapter(SD15, resampler(SD15, 768)),
-    "ip-adapter_sdxl": lambda: adapter(SDXL, linear(SDXL, 1280)),
-    "ip-adapter_sdxl_vit-h": lambda: adapter(SDXL, linear(SDXL, 1024)),
-    "ip-adapter-plus_sdxl_vit-h": lambda: adapter(SDXL, resampler(SDXL, 1280)),
-    "ip-adapter-plus-face_sdxl_vit-h": lambda: adapter(SDXL, resampler(SDXL, 1280)),
-    "ip_plus_composition_sdxl": lambda: adapter(SDXL, resampler(SDXL, 1280)),
+def by_name(base: Base, projection: Callable[[Base], Layout]) -> Callable[[Base | None], Layout]:
+    """The layout of a published adapter; for a model of other widths if one is given."""
+    return lambda other=None: adapter(other or base, projection(other or base))
+
+
+def vit_h(base: Base) -> Layout:
+    return linear(base, 1024)
+
+
+def vit_g(base: Base) -> Layout:
+    return linear(base, 1280)
+
+
+def plus_sd15(base: Base) -> Layout:
+    return resampler(base, 768)
+
+
+def plus_sdxl(base: Base) -> Layout:
+    return resampler(base, 1280)
+
+
+ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by their published names
+    "ip-adapter_sd15": by_name(SD15, vit_h),
+    "ip-adapter_sd15_light": by_name(SD15, vit_h),
+    "ip-adapter_sd15_light_v11": by_name(SD15, vit_h),
+    "ip-adapter_sd15_vit-G": by_name(SD15, vit_g),
+    "ip-adapter-plus_sd15": by_name(SD15, plus_sd15),
+    "ip-adapter-plus-face_sd15": by_name(SD15, plus_sd15),
+    "ip-adapter-full-face_sd15": by_name(SD15, mlp),
+    "ip_plus_composition_sd15": by_name(SD15, plus_sd15),
+    "ip-adapter_sdxl": by_name(SDXL, vit_g),
+    "ip-adapter_sdxl_vit-h": by_name(SDXL, vit_h),
+    "ip-adapter-plus_sdxl_vit-h": by_name(SDXL, plus_sdxl),
+    "ip-adapter-plus-face_sdxl_vit-h": by_name(SDXL, plus_sdxl),
+    "ip_plus_composition_sdxl": by_name(SDXL, plus_sdxl),
 }
-OTHERS: dict[str, Callable[[], Layout]] = {  # recognised and refused
+OTHERS: dict[str, Callable[..., Layout]] = {  # recognised and refused
     "ip-adapter-faceid_sd15": lambda: adapter(SD15, face_id(SD15), lora(SD15)),
     "ip-adapter-faceid-plus_sd15": lambda: adapter(SD15, face_id_plus(SD15), lora(SD15)),
     "ip-adapter-faceid-plusv2_sd15": lambda: adapter(SD15, face_id_plus(SD15), lora(SD15)),
@@ -184,8 +210,10 @@ OTHERS: dict[str, Callable[[], Layout]] = {  # recognised and refused
 }
 
 
-def layout(name: str) -> Layout:
-    """Key -> shape of a published adapter, flat, as in its `.safetensors`."""
+def layout(name: str, base: Base | None = None) -> Layout:
+    """Key -> shape of a published adapter, flat, as in its `.safetensors`; fitted to `base` if given."""
+    if base is not None:
+        return ADAPTERS[name](base)
     return (ADAPTERS | OTHERS)[name]()
 
 
@@ -211,22 +239,20 @@ def draw_one(key: str, shape: Shape, source: torch.Generator) -> Tensor:
     return values * fan_in**-0.5
 
 
-def adapter_state_dict(
-    name: str, seed: int = 0, dtype: torch.dtype = torch.float16
-) -> dict[str, Tensors]:
-    """Random weights of an adapter of the model card, nested as in its `.bin`."""
-    nested: dict[str, Tensors] = {"image_proj": {}, "ip_adapter": {}}
-    for key, value in draw(layout(name), generator(name, seed), dtype).items():
+def adapter_tensors(
+    name: str, base: Base | None = None, seed: int = 0, dtype: torch.dtype = torch.float16
+) -> Tensors:
+    """Random weights of an adapter, flat, as in its `.safetensors`."""
+    return draw(layout(name, base), generator(name, seed), dtype)
+
+
+def nested(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
+    """The same as in its `.bin`."""
+    parts: dict[str, Tensors] = {"image_proj": {}, "ip_adapter": {}}
+    for key, value in tensors.items():
         part, _, rest = key.partition(".")
-        nested[part][rest] = value
-    return nested
-
-
-def flat(nested: Mapping[str, Tensors]) -> Tensors:
-    """The keys of a `.safetensors` from those of a `.bin`."""
-    return {
-        f"{part}.{key}": value for part, inner in nested.items() for key, value in inner.items()
-    }
+        parts[part][rest] = value
+    return parts
 
 
 # ---- encoders ------------------------------------------------------------------------------------
@@ -284,3 +310,149 @@ def encoder_tensors(name: str, seed: int = 0) -> Tensors:
 
 def nest_tensors(prefix: str, tensors: Tensors) -> Tensors:
     return {f"{prefix}.{key}": value for key, value in tensors.items()}
+
+
+# ---- checkpoints ---------------------------------------------------------------------------------
+
+# Detection wants model_channels 320 and the text widths; every block as wide as the first is the smallest.
+SMALL_SD15 = Base(768, (320,) * 16)
+SMALL_SDXL = Base(2048, (320,) * 70)
+UNETS = {
+    "sd15": {
+        "num_res_blocks": [2, 2, 2, 2],
+        "channel_mult": [1, 1, 1, 1],
+        "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+        "transformer_depth_output": [1] * 9 + [0, 0, 0],
+        "transformer_depth_middle": 1,
+        "use_linear_in_transformer": False,
+        "context_dim": 768,
+        "adm_in_channels": None,
+    },
+    "sdxl": {
+        "num_res_blocks": [2, 2, 2],
+        "channel_mult": [1, 1, 1],
+        "transformer_depth": [0, 0, 2, 2, 10, 10],
+        "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+        "transformer_depth_middle": 10,
+        "use_linear_in_transformer": True,
+        "context_dim": 2048,
+        "adm_in_channels": 2816,
+        "num_classes": "sequential",
+    },
+}
+COMMON = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 320,
+    "use_spatial_transformer": True,
+    "use_checkpoint": False,
+    "legacy": False,
+    "use_temporal_resblock": False,
+    "use_temporal_attention": False,
+}
+
+
+def fill(module: torch.nn.Module, source: torch.Generator) -> torch.nn.Module:
+    """Random weights for a module of the host, which leaves its parameters uninitialised."""
+    for key, value in module.state_dict().items():
+        value.copy_(draw_one(key, tuple(value.shape), source))
+    return module
+
+
+def unet(kind: str, seed: int = 0, **over) -> torch.nn.Module:
+    """The host's own UNet class, `sd15` or `sdxl`, as a BaseModel; `over` changes its configuration."""
+    import comfy.supported_models
+
+    family = {"sd15": comfy.supported_models.SD15, "sdxl": comfy.supported_models.SDXL}[kind]
+    config = family({**COMMON, **UNETS[kind], **over})
+    config.set_inference_dtype(torch.float32, None)
+    model = config.get_model({}, "", device=torch.device("cpu"))
+    fill(model.diffusion_model, generator(kind, seed))
+    return model
+
+
+def checkpoint_tensors(kind: str, seed: int = 0, text: bool = False) -> Tensors:
+    """A checkpoint that CheckpointLoaderSimple loads: UNet in fp16, a TAESD decoder, CLIP-L if `text`."""
+    import comfy.taesd.taesd
+
+    model = unet(kind, seed).diffusion_model
+    tensors = {f"model.diffusion_model.{k}": v.half() for k, v in model.state_dict().items()}
+    vae = fill(comfy.taesd.taesd.TAESD(latent_channels=4), generator("taesd", seed)).state_dict()
+    vae |= {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
+    tensors |= {f"first_stage_model.{key}": value for key, value in vae.items()}
+    return tensors | (text_encoder_tensors(seed) if text else {})
+
+
+def text_encoder_tensors(seed: int = 0) -> Tensors:
+    import comfy.clip_model
+    import comfy.ops
+    import comfy.sd1_clip
+
+    path = Path(comfy.sd1_clip.__file__).with_name("sd1_clip_config.json")
+    config = json.loads(path.read_text())
+    operations = comfy.ops.disable_weight_init
+    model = comfy.clip_model.CLIPTextModel(config, torch.float32, "cpu", operations)
+    weights = fill(model, generator("clip-l", seed)).state_dict()
+    kept = {key: value.half() for key, value in weights.items() if key != "text_projection.weight"}
+    return {f"cond_stage_model.transformer.{key}": value for key, value in kept.items()}
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def save(path: Path, tensors: Mapping[str, Tensor]) -> Path:
+    """Write a .safetensors, or a nested .bin, that says what it is; whole or not at all."""
+    import safetensors.torch
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    if path.suffix == ".bin":
+        torch.save(nested(tensors), part)
+    else:
+        # a tensor that stands for several layers is written once for each
+        single = {key: value.clone() for key, value in tensors.items()}
+        safetensors.torch.save_file(single, part, {"about": "random weights, for tests and demos"})
+    os.replace(part, path)
+    return path
+
+
+DEMO = {  # below models/ -> what makes it
+    "checkpoints/random-sd15.safetensors": partial(checkpoint_tensors, "sd15", text=True),
+    "clip_vision/random-vit-h.safetensors": partial(encoder_tensors, "vit-h"),
+    "ipadapter/random-base-sd15.safetensors": partial(
+        adapter_tensors, "ip-adapter_sd15", SMALL_SD15
+    ),
+    "ipadapter/random-plus-sd15.safetensors": partial(
+        adapter_tensors, "ip-adapter-plus_sd15", SMALL_SD15
+    ),
+}
+
+
+def make_demo_models(folder: Path) -> list[Path]:
+    """The demo's models below a `models` folder; those that are there already are left alone."""
+    made = []
+    for name, make in DEMO.items():
+        path = folder / name
+        if not path.exists():
+            print(f"[models] {name}: random weights of the true layout", file=sys.stderr)
+            save(path, make())
+        made.append(path)
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="the host's models folder, or one like it")
+    parser.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
+    arguments = parser.parse_args()
+    sys.path.insert(0, str(arguments.host))
+    import comfy.options  # noqa: F401 - without it the host would parse this command line
+    from comfy.cli_args import args
+
+    args.cpu = True
+    make_demo_models(arguments.folder)
+
+
+if __name__ == "__main__":
+    main()

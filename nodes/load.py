@@ -1,0 +1,200 @@
+"""Load IPAdapter and Load CLIP Vision: files become objects, recognised by what they hold."""
+
+import logging
+
+import comfy.clip_vision
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+from comfy_api.latest import io
+
+from ..ipadapter_core import adapter as core
+from ..ipadapter_core.checkpoint import AdapterSpec
+from ..ipadapter_core.encoders import EncoderSpec, read_encoder
+from . import folders
+from .files import read_shapes, read_weights
+from .sockets import IPAdapterSocket, LoadedAdapter, adapter_of
+
+AUTO = "auto"
+log = logging.getLogger("ipadapter")
+
+
+class LoadIPAdapter(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LoadIPAdapter",
+            display_name="Load IPAdapter",
+            category="ipadapter",
+            search_aliases=["ip-adapter", "ip adapter", "image prompt", "picture prompt"],
+            description="Opens an adapter from models/ipadapter and says on the node what it is: for which base model, of which kind, with which CLIP Vision. The file's name does not matter.",
+            inputs=[
+                io.Combo.Input(
+                    "ipadapter_file",
+                    options=folders.names(folders.ADAPTERS),
+                    tooltip="A file in models/ipadapter, or in a folder that extra_model_paths.yaml names 'ipadapter'. Base, plus, plus-face, full-face and composition adapters for SD1.5 and SDXL, as .safetensors or .bin.",
+                )
+            ],
+            outputs=[
+                IPAdapterSocket.Output("ipadapter", tooltip="The adapter, for Apply IPAdapter.")
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, ipadapter_file):
+        return _validate(folders.ADAPTERS, ipadapter_file)
+
+    @classmethod
+    def fingerprint_inputs(cls, ipadapter_file):
+        return folders.stamp(folders.ADAPTERS, [ipadapter_file])
+
+    @classmethod
+    def execute(cls, ipadapter_file):
+        path = folders.path_of(folders.ADAPTERS, ipadapter_file)
+        try:
+            module = core.build(read_weights(path), comfy.ops.manual_cast)
+        except ValueError as error:
+            raise ValueError(f"The adapter file '{ipadapter_file}' {error}.") from None
+        patcher = comfy.model_patcher.CoreModelPatcher(
+            module,
+            load_device=comfy.model_management.text_encoder_device(),
+            offload_device=comfy.model_management.text_encoder_offload_device(),
+        )
+        loaded = LoadedAdapter(ipadapter_file, module.spec, patcher)
+        return io.NodeOutput(loaded, ui={"text": (module.spec.describe(),)})
+
+
+class LoadCLIPVision(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LoadCLIPVision",
+            display_name="Load CLIP Vision (for IPAdapter)",
+            category="ipadapter",
+            search_aliases=["clip vision", "image encoder", "vit-h", "vit-bigg"],
+            description="Loads the image encoder that an adapter needs. 'auto' finds it in models/clip_vision by what the files hold, whatever they are called.",
+            inputs=[
+                io.Combo.Input(
+                    "clip_name",
+                    options=[AUTO, *folders.names(folders.ENCODERS)],
+                    default=AUTO,
+                    tooltip="'auto': the installed encoder that fits the adapter on 'ipadapter'. Or a file in models/clip_vision.",
+                ),
+                IPAdapterSocket.Input(
+                    "ipadapter",
+                    optional=True,
+                    tooltip="The adapter the encoder must fit. Needed for 'auto'; with a file it is checked.",
+                ),
+            ],
+            outputs=[
+                io.ClipVision.Output(
+                    "clip_vision",
+                    tooltip="The encoder: the host's own type, for Apply IPAdapter and any other node.",
+                )
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, clip_name, **inputs):
+        if clip_name == AUTO and "ipadapter" not in inputs:
+            return "'auto' needs to know the adapter: connect 'ipadapter', or choose a file in 'clip_name'."
+        return True if clip_name == AUTO else _validate(folders.ENCODERS, clip_name)
+
+    @classmethod
+    def fingerprint_inputs(cls, clip_name, **inputs):
+        every = folders.names(folders.ENCODERS)
+        return folders.stamp(folders.ENCODERS, every if clip_name == AUTO else [clip_name])
+
+    @classmethod
+    def execute(cls, clip_name, ipadapter=None):
+        adapter = adapter_of(ipadapter) if ipadapter is not None else None
+        if clip_name == AUTO:
+            if adapter is None:
+                raise ValueError(
+                    "Load CLIP Vision's 'auto' needs to know the adapter: connect 'ipadapter', or choose a file in 'clip_name'."
+                )
+            clip_name = _find_encoder(adapter)
+        path = folders.path_of(folders.ENCODERS, clip_name)
+        if adapter is not None:
+            _check_pair(clip_name, _read_encoder(path), adapter)
+        encoder = _load_encoder(clip_name, path)
+        return io.NodeOutput(encoder, ui={"text": (f"{clip_name}: {encoder_name(encoder)}",)})
+
+
+def installed_encoders(adapter: AdapterSpec) -> list[str]:
+    """The files in models/clip_vision that hold an encoder which fits, the standard names first."""
+    fits = []
+    for name in folders.names(folders.ENCODERS):
+        try:
+            spec = _read_encoder(folders.path_of(folders.ENCODERS, name))
+        except ValueError:
+            continue
+        if spec is not None and spec.fits(adapter):
+            fits.append(name)
+    return sorted(fits, key=lambda name: ("laion" not in name.lower(), name.lower()))
+
+
+def encoder_hint(adapter: AdapterSpec) -> str:
+    """What to do to have a fitting encoder."""
+    fits = installed_encoders(adapter)
+    if fits:
+        return "choose 'auto' or " + " or ".join(f"'{name}'" for name in fits)
+    searched = " or ".join(
+        f"'{path}'" for path in folders.folder_paths.get_folder_paths(folders.ENCODERS)
+    )
+    return f"no installed file fits: put {adapter.encoder} into {searched} (README lists where to get it)"
+
+
+def encoder_name(clip_vision) -> str:
+    """What a loaded encoder is, in the words of the model table."""
+    config = clip_vision.config
+    spec = EncoderSpec.of(
+        config.get("num_hidden_layers", 0),
+        config.get("hidden_size", 0),
+        config.get("projection_dim", 0),
+    )
+    return spec.name
+
+
+def _find_encoder(adapter: LoadedAdapter) -> str:
+    fits = installed_encoders(adapter.spec)
+    if not fits:
+        there = ", ".join(f"'{name}'" for name in folders.names(folders.ENCODERS)) or "none"
+        raise ValueError(
+            f"'{adapter.name}' needs {adapter.spec.encoder}, but {encoder_hint(adapter.spec)}; the files there: {there}."
+        )
+    if len(fits) > 1:
+        log.info("Load CLIP Vision takes '%s' of the fitting %s.", fits[0], ", ".join(fits))
+    return fits[0]
+
+
+def _check_pair(clip_name: str, encoder: EncoderSpec | None, adapter: LoadedAdapter) -> None:
+    if encoder is None or not encoder.fits(adapter.spec):
+        found = encoder.name if encoder else "no CLIP vision encoder"
+        raise ValueError(
+            f"'{adapter.name}' needs {adapter.spec.encoder}, but '{clip_name}' is {found}: {encoder_hint(adapter.spec)}."
+        )
+
+
+def _read_encoder(path: str) -> EncoderSpec | None:
+    return read_encoder(read_shapes(path))
+
+
+def _load_encoder(clip_name: str, path: str):
+    try:
+        read_shapes(path)  # says what is wrong with the file before the host tries
+    except ValueError as error:
+        raise ValueError(f"The CLIP Vision file '{clip_name}' {error}.") from None
+    encoder = comfy.clip_vision.load(path)
+    if encoder is None:
+        raise ValueError(
+            f"The CLIP Vision file '{clip_name}' holds no image encoder that ComfyUI can load: choose a CLIP ViT-H/14 or ViT-bigG/14 file, or 'auto'."
+        )
+    return encoder
+
+
+def _validate(folder: str, name: str | None):
+    try:
+        return name is None or bool(folders.path_of(folder, name))
+    except ValueError as error:
+        return str(error)

@@ -1,0 +1,209 @@
+"""Our model equals diffusers' UNet with the same weights, loaded by its own IP-Adapter loader."""
+
+from dataclasses import dataclass
+
+import make_models
+import pytest
+import torch
+
+pytestmark = pytest.mark.host
+
+NAMES = [
+    "ip-adapter_sd15",
+    "ip-adapter-plus_sd15",
+    "ip-adapter-full-face_sd15",
+    "ip-adapter_sdxl_vit-h",
+    "ip-adapter_sdxl",
+    "ip-adapter-plus_sdxl_vit-h",
+]
+WEIGHT = 0.7
+TOLERANCE = 5e-6  # of the output's range
+
+
+@dataclass
+class Seen:
+    """One call of the UNet while the host samples."""
+
+    x: torch.Tensor
+    timesteps: torch.Tensor
+    context: torch.Tensor
+    y: torch.Tensor | None
+    rows: list[int]
+    out: torch.Tensor
+
+
+@pytest.fixture
+def seen(tiny):
+    """Samples with the host's KSampler and returns every call of the UNet."""
+    from comfy.patcher_extension import WrappersMP
+
+    def run(model, prompt, **settings):
+        calls = []
+
+        def watch(executor, x, timesteps, context, *args, **kwargs):
+            out = executor(x, timesteps, context, *args, **kwargs)
+            options = kwargs.get("transformer_options") or args[-1]
+            y = next((a for a in args if isinstance(a, torch.Tensor)), kwargs.get("y"))
+            calls.append(Seen(x, timesteps, context, y, options["cond_or_uncond"], out))
+            return out
+
+        model = model.clone()
+        model.add_wrapper(WrappersMP.DIFFUSION_MODEL, watch)
+        tiny.sample(model, prompt, **settings)
+        assert calls
+        return calls
+
+    return run
+
+
+def reference(unet, call, prompt, embeds, masks=None):
+    """diffusers' output for the rows of a call; embeds: one (negative, positive) pair per adapter."""
+    rows = [0 if index == 1 else 1 for index in call.rows]
+    batch = len(call.x) // len(rows)
+    image = [
+        torch.cat([pair[row].expand(batch, *pair[row].shape[1:]) for row in rows])
+        for pair in embeds
+    ]
+    conditions = {"image_embeds": image}
+    if call.y is not None:
+        conditions["text_embeds"] = call.y[:, :1280]
+        # the host embeds the six sizes before the UNet, diffusers inside it
+        height, width = (8.0 * side for side in call.x.shape[-2:])
+        sizes = torch.tensor([[height, width, 0, 0, height, width]])
+        conditions["time_ids"] = sizes.expand(len(call.x), -1)
+    masks = {"ip_adapter_masks": masks} if masks is not None else None
+    return unet(
+        call.x,
+        call.timesteps,
+        call.context,
+        added_cond_kwargs=conditions,
+        cross_attention_kwargs=masks,
+    ).sample
+
+
+def embeds_of(adapter, positive, negative):
+    """(negative, positive) as diffusers wants them: [1, N, ...], negative repeated to N."""
+    key = adapter.spec.feature
+    pos = getattr(positive, key)[None]
+    neg = torch.zeros_like(pos) if negative is None else getattr(negative, key)[None].expand_as(pos)
+    return neg, pos
+
+
+def load(unet, *tensors, scale=WEIGHT):
+    unet._load_ip_adapter_weights([make_models.nested(one) for one in tensors])
+    for processor in unet.attn_processors.values():
+        if hasattr(processor, "scale"):
+            processor.scale = [scale] * len(tensors)
+    unet.requires_grad_(False)
+
+
+def assert_same(found, expected):
+    difference = float((found - expected).abs().max() / (expected.max() - expected.min()))
+    assert difference <= TOLERANCE
+
+
+def kind_of(name):
+    return "sdxl" if "sdxl" in name else "sd15"
+
+
+@pytest.fixture
+def setting(request, models, adapters, tiny):
+    kind = kind_of(request.param)
+    return kind, models(kind), *adapters(request.param), tiny.text(kind)
+
+
+def encoded(tiny, spec, seed, count=1):
+    return tiny.features(seed, count, projection=1280 if "bigG" in spec.encoder else 1024)
+
+
+@pytest.mark.parametrize("setting", NAMES, indirect=True)
+@pytest.mark.parametrize("count", [1, 3])
+def test_output_equals_diffusers(setting, count, nodes_by_id, tiny, seen):
+    kind, model, adapter, tensors, prompt = setting
+    positive = encoded(tiny, adapter.spec, 5, count)
+    negative = encoded(tiny, adapter.spec, 6)
+    base = adapter.spec.kind == "base"
+    (patched,) = (
+        nodes_by_id["ApplyIPAdapter"]
+        .execute(
+            model,
+            adapter,
+            clip_vision_output=positive,
+            clip_vision_output_negative=None if base else negative,
+            weight=WEIGHT,
+        )
+        .args
+    )
+    unet = tiny.twin(kind, model)
+    load(unet, tensors)
+    pair = embeds_of(adapter, positive, None if base else negative)
+    plain = [call.out for call in seen(model, prompt)]
+    for call, without in zip(seen(patched, prompt), plain, strict=True):
+        expected = reference(unet, call, prompt, [pair])
+        assert_same(call.out, expected)
+        assert (call.out - without).abs().max() > 1e-2 * (expected.max() - expected.min())
+
+
+@pytest.mark.parametrize(
+    "setting", ["ip-adapter-plus_sd15", "ip-adapter_sdxl_vit-h"], indirect=True
+)
+@pytest.mark.parametrize("size", [(24, 16), (26, 18)], ids=["even", "odd"])
+def test_two_adapters_equal_diffusers(setting, size, nodes_by_id, adapters, tiny, seen):
+    kind, model, first, tensors, prompt = setting
+    other = {"sd15": "ip-adapter_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}[kind]
+    second, more = adapters(other, 1)
+    patched, pairs = model, []
+    for adapter, seed in ((first, 5), (second, 8)):
+        positive, negative = (
+            encoded(tiny, adapter.spec, seed),
+            encoded(tiny, adapter.spec, seed + 1),
+        )
+        negative = None if adapter.spec.kind == "base" else negative
+        (patched,) = (
+            nodes_by_id["ApplyIPAdapter"]
+            .execute(
+                patched,
+                adapter,
+                clip_vision_output=positive,
+                clip_vision_output_negative=negative,
+                weight=WEIGHT,
+            )
+            .args
+        )
+        pairs.append(embeds_of(adapter, positive, negative))
+    unet = tiny.twin(kind, model)
+    load(unet, tensors, more)
+    for call in seen(patched, prompt, size=size, batch=3):
+        assert_same(call.out, reference(unet, call, prompt, pairs))
+
+
+@pytest.mark.parametrize(
+    "setting", ["ip-adapter_sd15", "ip-adapter-plus_sdxl_vit-h"], indirect=True
+)
+def test_half_mask_equals_diffusers(setting, nodes_by_id, tiny, seen):
+    kind, model, adapter, tensors, prompt = setting
+    positive, negative = encoded(tiny, adapter.spec, 5), encoded(tiny, adapter.spec, 6)
+    negative = None if adapter.spec.kind == "base" else negative
+    # Its edge lies between two tokens at every resolution, where the two resampling filters agree.
+    mask = torch.zeros(1, 192, 128)
+    mask[:, :, :64] = 1
+    (patched,) = (
+        nodes_by_id["ApplyIPAdapter"]
+        .execute(
+            model,
+            adapter,
+            clip_vision_output=positive,
+            clip_vision_output_negative=negative,
+            weight=WEIGHT,
+            attn_mask=mask,
+        )
+        .args
+    )
+    unet = tiny.twin(kind, model)
+    load(unet, tensors)
+    for processor in unet.attn_processors.values():
+        if hasattr(processor, "scale"):
+            processor.scale = [[WEIGHT]]  # with masks, one scale for each image
+    pair = embeds_of(adapter, positive, negative)
+    for call in seen(patched, prompt):
+        assert_same(call.out, reference(unet, call, prompt, [pair], masks=[mask[None]]))
