@@ -2,14 +2,14 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .nodes import NODES, STEPS
+from .nodes import NODES
 
 WEB_DIRECTORY = "./web"
 
 
 class IPAdapterExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [*NODES, *STEPS]
+        return NODES
 
 
 async def comfy_entrypoint() -> ComfyExtension:

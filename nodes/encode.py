@@ -1,10 +1,7 @@
-"""A picture becomes what the encoder saw: the first stretch of Apply IPAdapter, run by the host's own encoder.
-
-These nodes are steps of Apply IPAdapter, so that the host's cache keeps each result on its own.
-"""
+"""A picture becomes what the encoder saw: the first stretch of Apply IPAdapter, run by the host's own encoder."""
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,71 +11,50 @@ import comfy.clip_model
 import comfy.clip_vision
 import comfy.model_management
 import comfy.utils
-from comfy_api.latest import io, ui
+from comfy_api.latest import ui
 
 from .pictures import rgb
+from .recall import recall
 
 CROP, PAD, STRETCH = "crop", "pad", "stretch"
 FITS = [CROP, PAD, STRETCH]
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training pictures
 CHUNK = 16  # pictures that go through the encoder at once
 SHOWN = 16  # pictures of a long batch that the node shows
 log = logging.getLogger("ipadapter")
 
 
-class ApplyIPAdapterEncode(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="ApplyIPAdapterEncode",
-            display_name="Apply IPAdapter (encode)",
-            category="ipadapter/steps",
-            description="A step of Apply IPAdapter: runs the encoder on the references.",
-            is_dev_only=True,
-            inputs=[
-                io.ClipVision.Input("clip_vision", tooltip="The encoder."),
-                io.Image.Input("image", tooltip="The references."),
-                io.Combo.Input(
-                    "fit", options=FITS, tooltip="How a picture that is not square becomes square."
-                ),
-                io.String.Input("name", tooltip="What the input is called on Apply IPAdapter."),
-            ],
-            outputs=[
-                io.ClipVisionOutput.Output("clip_vision_output", tooltip="What the encoder saw.")
-            ],
-        )
+class Encoded(NamedTuple):
+    """The host's CLIP_VISION_OUTPUT, and what the node shows of it."""
 
-    @classmethod
-    def execute(cls, clip_vision, image, fit, name):
+    output: Any
+    shown: dict[str, Any]
+
+
+def encoded(clip_vision: Any, image: Tensor, fit: str, name: str) -> Encoded | None:
+    """What the encoder gives for pictures [B, H, W, C], recalled if it has seen them; None for no picture.
+
+    name: what the input is called on the node.
+    """
+
+    def make() -> Encoded | None:
         pictures = rgb(image, "Apply IPAdapter", name)
         if not len(pictures):
-            return io.NodeOutput(None)
-        notes = _cut_off(pictures, fit, name)
-        preview = ui.PreviewImage(seen(clip_vision, pictures[:SHOWN], fit), cls=cls).as_dict()
-        return io.NodeOutput(
-            encode(clip_vision, pictures, fit), ui={**preview, "text": tuple(notes)}
+            return None
+        note = cut_off(pictures, fit, name)
+        if note:
+            log.warning("Apply IPAdapter, %s", note)
+        preview = ui.PreviewImage(seen(clip_vision, pictures[:SHOWN], fit)).as_dict()
+        return Encoded(
+            encode(clip_vision, pictures, fit), {**preview, "text": (note,) if note else ()}
         )
 
+    return recall(clip_vision.patcher, (image,), fit, make)
 
-class ApplyIPAdapterNothing(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="ApplyIPAdapterNothing",
-            display_name="Apply IPAdapter (nothing)",
-            category="ipadapter/steps",
-            description="A step of Apply IPAdapter: what the encoder gives for no picture at all, for the negative side of plus and full-face adapters.",
-            is_dev_only=True,
-            inputs=[io.ClipVision.Input("clip_vision", tooltip="The encoder.")],
-            outputs=[
-                io.ClipVisionOutput.Output(
-                    "clip_vision_output", tooltip="What the encoder gives for zeros."
-                )
-            ],
-        )
 
-    @classmethod
-    def execute(cls, clip_vision):
-        return io.NodeOutput(encode_zeros(clip_vision))
+def nothing(clip_vision: Any) -> Any:
+    """What the encoder gives for no picture: pixel values of zero, recalled."""
+    return recall(clip_vision.patcher, (), "nothing", lambda: encode_zeros(clip_vision))
 
 
 def square(pictures: Tensor, fit: str) -> Tensor:
@@ -91,9 +67,6 @@ def square(pictures: Tensor, fit: str) -> Tensor:
     # Grey of CLIP's mean colour: zeros after normalisation, the value that tells the encoder least.
     grey = pictures.new_tensor(MEAN)
     return pad(pictures - grey, (0, 0, left, side - width - left, top, side - height - top)) + grey
-
-
-MEAN = (0.48145466, 0.4578275, 0.40821073)
 
 
 def encode(clip_vision: Any, pictures: Tensor, fit: str) -> Any:
@@ -115,10 +88,9 @@ def encode_zeros(clip_vision: Any) -> Any:
     comfy.model_management.load_model_gpu(clip_vision.patcher)
     size = clip_vision.image_size
     zeros = torch.zeros(1, 3, size, size, device=clip_vision.load_device)
-    last, hidden, embeds = clip_vision.model(pixel_values=zeros, intermediate_output=-2)[:3]
+    _, hidden, embeds = clip_vision.model(pixel_values=zeros, intermediate_output=-2)[:3]
     output = comfy.clip_vision.Output()
     store = comfy.model_management.intermediate_device()
-    output["last_hidden_state"] = last.to(store)
     output["penultimate_hidden_states"] = hidden.to(store)
     output["image_embeds"] = embeds.to(store)
     return output
@@ -133,20 +105,18 @@ def seen(clip_vision: Any, pictures: Tensor, fit: str) -> Tensor:
     return pixels.movedim(1, -1)
 
 
-def _cut_off(pictures: Tensor, fit: str, name: str) -> list[str]:
+def cut_off(pictures: Tensor, fit: str, name: str) -> str | None:
     """The sentence for a crop that removes more than a tenth."""
     height, width = pictures.shape[1:3]
     lost = 1 - min(height, width) / max(height, width)
     if fit != CROP or lost <= 0.1:
-        return []
+        return None
     sides = "left and right" if width > height else "top and bottom"
-    note = f"{name}: {lost:.0%} of the picture cut off ({sides}, {width} x {height}); 'fit' can pad or stretch instead"
-    log.warning("Apply IPAdapter, %s", note)
-    return [note]
+    return f"{name}: {lost:.0%} of the picture is cut off ({sides} of {width} x {height}); 'fit' can pad or stretch instead."
 
 
 def _joined(parts: list[Any]) -> Any:
     output = comfy.clip_vision.Output()
-    for key in ("last_hidden_state", "penultimate_hidden_states", "image_embeds"):
+    for key in ("penultimate_hidden_states", "image_embeds"):
         output[key] = torch.cat([part[key] for part in parts])
     return output

@@ -32,7 +32,8 @@ def read_weights(path: str) -> Mapping[str, Any]:
         if not path.lower().endswith((".safetensors", ".sft")):
             keys = file.keys()
             return {key: file.get_tensor(key) for key in keys}
-    return comfy.utils.load_torch_file(path, safe_load=True)
+    tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
+    return tensors
 
 
 def _container(path: str) -> str:

@@ -45,7 +45,7 @@ class ImagePrompt:
 
 def hang(
     model: Any,
-    keys: ImageKeys | None,
+    keys: ImageKeys,
     weight: float,
     start_at: float,
     end_at: float,
@@ -53,9 +53,6 @@ def hang(
 ) -> Any:
     """A clone of the model with the image prompt on it; where that could change nothing, without it."""
     model = model.clone()
-    if keys is None:
-        log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
-        return model
     if start_at > end_at:
         log.warning(
             "Apply IPAdapter's 'start_at' (%s) is after its 'end_at' (%s): the picture never acts.",
@@ -65,9 +62,9 @@ def hang(
     if weight == 0 or start_at > end_at:
         return model
     sampling = model.get_model_object("model_sampling")
-    window = [float(sampling.percent_to_sigma(moment)) for moment in (start_at, end_at)]
+    start, end = (float(sampling.percent_to_sigma(moment)) for moment in (start_at, end_at))
     weights = (float(weight),) * len(keys.layers)
-    prompt = ImagePrompt(keys, weights, *window, checked_mask(attn_mask))
+    prompt = ImagePrompt(keys, weights, start, end, checked_mask(attn_mask))
     options = model.model_options["transformer_options"]
     if KEY not in options:
         for kind, wrapper in WRAPPERS.items():
@@ -150,7 +147,7 @@ def compose(executor: Any, *args: Any, **kwargs: Any) -> Any:
     arguments = list(args)
     x, sigma, options = arguments[0], arguments[1], dict(arguments[5])
     run = options.get(RUN) or Run()
-    prompts = _fitting(run, options[KEY], executor.class_obj)
+    prompts = _fitting(run, options.get(KEY, ()), executor.class_obj)
     call = Call(run, rows_of(options.get(BATCH), options, x))
     replaced = options["patches_replace"] = dict(options.get("patches_replace") or {})
     found = replaced["attn2"] = dict(replaced.get("attn2") or {})

@@ -37,21 +37,21 @@ class Rows:
 def batch_of(guider: Any, conds: Sequence[Any], x: Tensor) -> Batch:
     """What is known where the guider's conditionings are still whole."""
     areas = {
-        (index, cond.get("uuid")): tuple(cond["area"])
+        (index, cond.get("uuid")): tuple(cond["area"][:4])
         for index, listed in enumerate(conds)
         for cond in listed or ()
         if len(cond.get("area") or ()) == 4 and all(isinstance(v, int) for v in cond["area"])
     }
     known = getattr(guider, "conds", None) or {}
     roles = tuple(_role(known, listed, index) for index, listed in enumerate(conds))
-    return Batch(roles, areas, tuple(x.shape[-2:]))
+    return Batch(roles, areas, (x.shape[-2], x.shape[-1]))
 
 
 def rows_of(batch: Batch | None, options: Mapping[str, Any], x: Tensor) -> Rows:
     """What one UNet call holds; without a batch (a caller that skips the guider) by position."""
     indices = tuple(options.get("cond_or_uncond") or (0,))
     uuids = options.get("uuids") or (None,) * len(indices)
-    batch = batch or Batch(size=tuple(x.shape[-2:]))
+    batch = batch or Batch(size=(x.shape[-2], x.shape[-1]))
     return Rows(
         tuple(batch.roles[i] if i < len(batch.roles) else _by_position(i) for i in indices),
         tuple(batch.areas.get(key) for key in zip(indices, uuids, strict=True)),

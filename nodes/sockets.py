@@ -10,7 +10,6 @@ from ..ipadapter_core.adapter import KeysValues
 from ..ipadapter_core.checkpoint import AdapterSpec
 
 IPAdapterSocket = io.Custom("IPADAPTER")
-KeysSocket = io.Custom("IPADAPTER_KEYS")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,16 @@
 """Small real models and adapters for the host tests, made once."""
 
 import functools
+import hashlib
+import json
+import shutil
+from pathlib import Path
 
+import comfy_host
 import make_models
 import pytest
 import torch
+from graphs import ADAPTERS, PORTRAIT
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +41,45 @@ def adapters(pack, tiny):
         return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher), tensors
 
     return adapter
+
+
+@pytest.fixture(scope="session")
+def model_folder(host):
+    """Model files with random weights, made once and kept in the cache."""
+    recipe = Path(make_models.__file__).read_text() + repr(ADAPTERS)
+    folder = comfy_host.CACHE / f"test-models-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    if not folder.exists():
+        part = folder.with_name("making-" + folder.name)
+        for kind in ("sd15", "sdxl"):
+            tensors = make_models.checkpoint_tensors(kind, text=kind == "sd15")
+            make_models.save(part / "checkpoints" / f"{kind}.safetensors", tensors)
+        for name, (published, base) in ADAPTERS.items():
+            tensors = make_models.adapter_tensors(published, base)
+            make_models.save(part / "ipadapter" / name, tensors)
+        encoder = make_models.encoder_tensors("vit-h")
+        make_models.save(part / "clip_vision" / "some" / "model.safetensors", encoder)
+        part.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(model_folder, tmp_path_factory):
+    """A running ComfyUI with the pack and the counting pack, CPU only."""
+    work = tmp_path_factory.mktemp("server")
+    flags = serve_from(model_folder, work)
+    with comfy_host.Server(comfy_host.prepare(), work, *flags) as server:
+        yield server
+
+
+def serve_from(model_folder: Path, work: Path) -> tuple[str, ...]:
+    """The flags of a server that finds the test models, the counting pack and the portrait."""
+    paths = {name: name for name in ("checkpoints", "ipadapter", "clip_vision")}
+    paths["custom_nodes"] = str(work / "custom_nodes")
+    shutil.copytree(
+        Path(__file__).parent / "counting_pack", work / "custom_nodes" / "counting_pack"
+    )
+    config = work / "paths.yaml"  # JSON is YAML
+    config.write_text(json.dumps({"tests": {"base_path": str(model_folder), **paths}}))
+    (work / "input").mkdir()
+    shutil.copy(PORTRAIT, work / "input")
+    return ("--extra-model-paths-config", str(config))

@@ -41,8 +41,9 @@ def model(kind: str, seed: int = 0, **over) -> Any:
 
 def twin(kind: str, patcher: Any) -> Any:
     """diffusers' UNet with the same weights."""
-    import comfy.utils
     from diffusers import UNet2DConditionModel
+
+    import comfy.utils
 
     sdxl = kind == "sdxl"
     unet = UNet2DConditionModel(

@@ -1,0 +1,117 @@
+"""API prompts for the tests over HTTP, and what comes back; the files that they name."""
+
+import io
+import os
+import urllib.parse
+from pathlib import Path
+
+import numpy
+from make_models import SMALL_SD15, SMALL_SDXL
+from PIL import Image
+
+PORTRAIT = Path(__file__).parent.parent / "data" / "portrait.jpg"
+ADAPTERS = {  # name below models/ipadapter, which says nothing -> published name, and widths of the small models
+    "sd15 base.safetensors": ("ip-adapter_sd15", SMALL_SD15),
+    "sub folder/b.bin": ("ip-adapter-plus_sd15", SMALL_SD15),
+    "c.safetensors": ("ip-adapter-full-face_sd15", SMALL_SD15),
+    "d.bin": ("ip-adapter_sdxl_vit-h", SMALL_SDXL),
+    "e.safetensors": ("ip-adapter-plus_sdxl_vit-h", SMALL_SDXL),
+}
+
+
+def graph(adapter, **settings):
+    """An API prompt: checkpoint, two prompts, adapter, sampler, picture; `settings` go to Apply IPAdapter."""
+    sdxl = ADAPTERS[adapter][1] is SMALL_SDXL
+    prompt = {
+        "ckpt": node(
+            "CheckpointLoaderSimple", ckpt_name="sdxl.safetensors" if sdxl else "sd15.safetensors"
+        ),
+        "latent": node("EmptyLatentImage", width=128, height=192, batch_size=1),
+        "picture": node("LoadImage", image="portrait.jpg"),
+        "adapter": node("LoadIPAdapter", ipadapter_file=adapter.replace("/", os.sep)),
+        "encoder": node("LoadCLIPVision", clip_name="auto", ipadapter=["adapter", 0]),
+        "apply": node(
+            "ApplyIPAdapter",
+            **{
+                "model": ["ckpt", 0],
+                "ipadapter": ["adapter", 0],
+                "clip_vision": ["encoder", 0],
+                "image": ["picture", 0],
+                "weight": 1.0,
+                "start_at": 0.0,
+                "end_at": 1.0,
+                **settings,
+            },
+        ),
+        "sample": node(
+            "KSampler",
+            model=["apply", 0],
+            positive=["positive", 0],
+            negative=["negative", 0],
+            latent_image=["latent", 0],
+            seed=1,
+            steps=2,
+            cfg=5.0,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+        ),
+        "decode": node("VAEDecode", samples=["sample", 0], vae=["ckpt", 2]),
+        "show": node("PreviewImage", images=["decode", 0]),
+    }
+    for seed, name in enumerate(("positive", "negative")):
+        prompt[name] = (
+            node("RandomConditioning", seed=seed, width=2048)
+            if sdxl
+            else node("CLIPTextEncode", clip=["ckpt", 1], text=name)
+        )
+    return prompt
+
+
+def node(kind, **inputs):
+    return {"class_type": kind, "inputs": {k: v for k, v in inputs.items() if v is not None}}
+
+
+def without_adapter(prompt):
+    plain = {
+        **prompt,
+        "sample": {
+            **prompt["sample"],
+            "inputs": {**prompt["sample"]["inputs"], "model": ["ckpt", 0]},
+        },
+    }
+    return {
+        key: value
+        for key, value in plain.items()
+        if key not in ("apply", "encoder", "adapter", "picture")
+    }
+
+
+def pictures(server, entry, shown="show"):
+    """The pictures of a node, as arrays [H, W, 3]."""
+    assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
+    found = []
+    for image in entry["outputs"][shown]["images"]:
+        query = urllib.parse.urlencode(image)
+        found.append(numpy.asarray(Image.open(io.BytesIO(server.read(f"/view?{query}")))))
+    return found
+
+
+def cached(entry):
+    return next(
+        data["nodes"] for kind, data in entry["status"]["messages"] if kind == "execution_cached"
+    )
+
+
+def refusal(server, prompt):
+    """Why the host refuses a prompt before anything runs: node id -> details."""
+    status, reply = server.post("/prompt", {"prompt": prompt})
+    assert status == 400
+    return {name: found["errors"][0]["details"] for name, found in reply["node_errors"].items()}
+
+
+def failure(entry):
+    """(node type, message) of a prompt that stopped with an error."""
+    kind, data = entry["status"]["messages"][-1]
+    assert kind == "execution_error"
+    return data["node_type"], data["exception_message"].strip()
