@@ -4,7 +4,7 @@ https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/attention_pr
 B batch, T image tokens, D text width, C inner width of a layer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 from typing import Any
@@ -82,7 +82,8 @@ class KeysValues:
     widths: tuple[int, ...]
 
     def layers(self) -> list[tuple[Tensor, Tensor]]:
-        pieces = self.flat.split([2 * self.tokens * width for width in self.widths for _ in "kv"])
+        sizes = [2 * self.tokens * width for width in self.widths for _ in "kv"]
+        pieces: Sequence[Tensor] = self.flat.split_with_sizes(sizes)
         shaped = [piece.view(2, self.tokens, -1) for piece in pieces]
         return list(zip(shaped[::2], shaped[1::2], strict=True))
 

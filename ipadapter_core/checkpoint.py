@@ -10,10 +10,9 @@ so that the caller can put the file's name in front of it.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, cast
 
 Shape = tuple[int, ...]
-T = TypeVar("T")
 
 HEAD_WIDTH = 64  # of the Resampler, in every published file
 BASE_MODELS = {768: "SD1.5", 1024: "SD2.x", 2048: "SDXL"}  # by the width of the text they attend to
@@ -107,15 +106,14 @@ def flatten(weights: Mapping[str, Any]) -> dict[str, Any]:
     Takes the nested dict of a `.bin`, the flat keys of a `.safetensors` and the prefixes of training
     dumps. Other entries are dropped: some published files carry a second copy of their tensors.
     """
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in weights.items():
-        if not isinstance(key, str):
-            continue
         if isinstance(value, Mapping):
-            flat.update({f"{key}.{inner}": leaf for inner, leaf in value.items()})
+            inner = cast("Mapping[str, Any]", value)
+            flat |= {f"{key}.{name}": one for name, one in inner.items()}
         else:
             flat[key] = value
-    named = {}
+    named: dict[str, Any] = {}
     for key, value in flat.items():
         prefix, _, rest = key.partition(".")
         if prefix in _PREFIXES and rest:
@@ -211,7 +209,7 @@ def _read_projector(
 
 def _refuse_foreign(weights: Mapping[str, Any], shapes: Mapping[str, Shape]) -> None:
     """Say what a file is that this pack knows and cannot run, or that lies in the wrong folder."""
-    names = [key for key in weights if isinstance(key, str)]
+    names = list(weights)
 
     def starts(*prefixes: str) -> bool:
         return any(key.startswith(prefixes) for key in names)

@@ -4,7 +4,7 @@ https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/resampler.py
 Parameters are named as in the files. B batch, S encoder tokens, Q queries, D width inside.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class PerceiverAttention(nn.Module):
         return self.to_out(out.transpose(1, 2).flatten(2))  # [B, Q, D]
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:-1], self.heads, HEAD_WIDTH).transpose(1, 2)
 
 
 class Resampler(nn.Module):
@@ -60,8 +60,9 @@ class Resampler(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         picture = self.proj_in(features)  # the same for every layer
-        latents = self.latents.to(picture).expand(len(features), -1, -1)
-        for attention, forward in self.layers:  # type: ignore[misc]
+        latents: Tensor = self.latents.to(picture).expand(len(features), -1, -1)
+        for layer in self.layers:
+            attention, forward = cast("tuple[nn.Module, nn.Module]", layer)
             latents = attention(picture, latents) + latents
             latents = forward(latents) + latents
         return self.norm_out(self.proj_out(latents))

@@ -86,7 +86,8 @@ def _torch_load(path: str, device: str) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise ValueError("is no model file: it holds no named tensors")
     nested = content.get("state_dict")
-    return nested if isinstance(nested, Mapping) else content
+    content = nested if isinstance(nested, Mapping) else content
+    return {key: value for key, value in content.items() if isinstance(key, str)}
 
 
 def _is_plain_zip(path: str) -> bool:

@@ -1,0 +1,160 @@
+"""What a file is, by keys and shapes: every published adapter, and what must be refused."""
+
+import make_models
+import pytest
+import torch
+
+from ipadapter_core.checkpoint import read_spec
+
+H, G = "CLIP ViT-H/14", "CLIP ViT-bigG/14"
+TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of the published file
+    "ip-adapter_sd15": ("SD1.5", "base", "4 tokens", H, 16, 22_319_616),
+    "ip-adapter_sd15_light": ("SD1.5", "base", "4 tokens", H, 16, 22_319_616),
+    "ip-adapter_sd15_light_v11": ("SD1.5", "base", "4 tokens", H, 16, 22_319_616),
+    "ip-adapter_sd15_vit-G": ("SD1.5", "base", "4 tokens", G, 16, 23_106_048),
+    "ip-adapter-plus_sd15": ("SD1.5", "plus", "16 tokens", H, 16, 49_087_488),
+    "ip-adapter-plus-face_sd15": ("SD1.5", "plus", "16 tokens", H, 16, 49_087_488),
+    "ip_plus_composition_sd15": ("SD1.5", "plus", "16 tokens", H, 16, 49_087_488),
+    "ip-adapter-full-face_sd15": ("SD1.5", "full-face", "one token per patch", H, 16, 21_794_304),
+    "ip-adapter_sdxl": ("SDXL", "base", "4 tokens", G, 70, 351_285_248),
+    "ip-adapter_sdxl_vit-h": ("SDXL", "base", "4 tokens", H, 70, 349_188_096),
+    "ip-adapter-plus_sdxl_vit-h": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
+    "ip-adapter-plus-face_sdxl_vit-h": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
+    "ip_plus_composition_sdxl": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
+}
+REFUSED = {  # name -> what it is called, parameters of the published file
+    "ip-adapter-faceid_sd15": ("FaceID", 48_354_816),
+    "ip-adapter-faceid-plus_sd15": ("FaceID", 78_260_736),
+    "ip-adapter-faceid-plusv2_sd15": ("FaceID", 78_260_736),
+    "ip-adapter-faceid-portrait_sd15": ("FaceID", 32_291_328),
+    "ip-adapter-faceid_sdxl": ("FaceID", 535_507_968),
+    "ip-adapter-faceid-plusv2_sdxl": ("FaceID", 743_707_648),
+    "ip-adapter-faceid-portrait_sdxl": ("FaceID", 374_903_808),
+    "ip-adapter-faceid-portrait_sdxl_unnorm": ("InsightFace", 422_765_824),
+    "kolors": ("Kolors", 506_552_320),
+    "sd3_instantx": ("SD3", 797_925_888),
+    "flux_xlabs": ("FLUX", None),
+    "flux_xlabs_v2": ("FLUX", None),
+    "flux_instantx": ("FLUX", None),
+}
+
+
+def shapes(name):
+    """The published layout as tensors without data."""
+    return {
+        key: torch.empty(shape, device="meta") for key, shape in make_models.layout(name).items()
+    }
+
+
+def nested(flat):
+    return make_models.nested(flat)
+
+
+def renamed(flat):
+    """As training writes it, with weights of the UNet that do not belong to the adapter."""
+    names = {"image_proj": "image_proj_model", "ip_adapter": "adapter_modules"}
+    other = {"unet.conv_in.weight": torch.empty(3, 5, device="meta")}
+    return other | {
+        ".".join((names[k.split(".")[0]], *k.split(".")[1:])): v for k, v in flat.items()
+    }
+
+
+def with_copies(flat):
+    """A nested file with a second copy of its projection under another name, as some published ones have."""
+    parts = nested(flat)
+    return {**parts, "more": parts["image_proj"], "step": 7}
+
+
+@pytest.mark.parametrize("container", [dict, nested, renamed, with_copies])
+@pytest.mark.parametrize("name", TABLE)
+def test_published_adapters_are_recognised_in_every_container(name, container):
+    base, kind, tokens, encoder, layers, _ = TABLE[name]
+    spec = read_spec(container(shapes(name)))
+    assert (spec.base_model, spec.kind, spec.tokens, spec.encoder) == (base, kind, tokens, encoder)
+    assert [index for index, _ in spec.layers] == list(range(1, 2 * layers, 2))
+
+
+@pytest.mark.parametrize("name", TABLE | REFUSED)
+def test_the_layouts_have_the_published_number_of_parameters(name):
+    parameters = (TABLE | REFUSED)[name][-1]
+    found = sum(value.numel() for value in shapes(name).values())
+    assert parameters in (found, None)
+
+
+@pytest.mark.parametrize("container", [dict, nested])
+@pytest.mark.parametrize("name", [name for name in REFUSED if not name.startswith("flux_xlabs")])
+def test_other_families_are_refused_by_their_name(name, container):
+    with pytest.raises(ValueError, match=REFUSED[name][0]):
+        read_spec(container(shapes(name)))
+
+
+@pytest.mark.parametrize("name", ["flux_xlabs", "flux_xlabs_v2"])
+def test_flux_of_xlabs_is_refused_by_its_name(name):
+    with pytest.raises(ValueError, match="FLUX"):
+        read_spec(shapes(name))
+
+
+def test_order_of_layers_is_by_number_not_by_text():
+    flat = shapes("ip-adapter_sd15")
+    shuffled = {key: flat[key] for key in sorted(flat)}  # "11" stands before "3"
+    widths = [320, 320, 640, 640] + [1280] * 5 + [640] * 3 + [320] * 3 + [1280]
+    assert [width for _, width in read_spec(shuffled).layers] == widths
+
+
+def tiny_plus(tokens=9, dim=192, depth=2, heads=2, features=40, width=24):
+    base = make_models.Base(width, (8, 16))
+    projection = {"latents": (1, tokens, dim)} | make_models.perceiver(
+        width, dim, features, heads, depth
+    )
+    return make_models.adapter(base, projection)
+
+
+def test_sizes_are_read_from_the_file():
+    flat = {key: torch.empty(shape, device="meta") for key, shape in tiny_plus().items()}
+    spec = read_spec(flat)
+    found = spec.projector
+    assert (found.tokens, found.dim, found.depth, found.heads) == (9, 192, 2, 2)
+    assert (found.features, found.hidden, spec.text_width) == (40, 768, 24)
+    assert spec.base_model == "a model with text width 24"
+    assert spec.encoder == "an encoder with 40 features"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda flat: flat.pop("ip_adapter.1.to_v_ip.weight"), "layer 1"),
+        (lambda flat: flat.pop("image_proj.norm.weight"), "norm.weight"),
+        (
+            lambda flat: [flat.pop(k) for k in list(flat) if k.startswith("ip_adapter.")],
+            "no 'to_k_ip'",
+        ),
+        (
+            lambda flat: [flat.pop(k) for k in list(flat) if k.startswith("image_proj.")],
+            "no image projection",
+        ),
+        (lambda flat: flat.update({"ip_adapter.1.to_k_ip.weight": torch.empty(320, 8)}), "layer 1"),
+        (lambda flat: flat.update({"image_proj.proj.weight": torch.empty(0, 1024)}), "damaged"),
+        (lambda flat: flat.update({"image_proj.norm.weight": torch.empty(768, 2)}), "damaged"),
+        (lambda flat: flat.update({"ip_adapter.1.to_q_ip.weight": torch.empty(3)}), "to_q_ip"),
+        (lambda flat: flat.clear(), "no IP-Adapter"),
+    ],
+)
+def test_damaged_files_are_refused(change, words):
+    flat = shapes("ip-adapter_sd15")
+    change(flat)
+    with pytest.raises(ValueError, match=words):
+        read_spec(flat)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("vision_model.embeddings.class_embedding", "models/clip_vision"),
+        ("model.diffusion_model.out.2.weight", "models/checkpoints"),
+        ("lora_unet_mid_block.lora_up.weight", "models/loras"),
+        ("something.else", "no IP-Adapter"),
+    ],
+)
+def test_files_for_other_folders_are_sent_there(key, words):
+    with pytest.raises(ValueError, match=words):
+        read_spec({key: torch.empty(3, device="meta")})

@@ -1,0 +1,64 @@
+"""Which encoder a file holds, and which adapters it fits."""
+
+import make_models
+import pytest
+import torch
+
+from ipadapter_core.checkpoint import read_spec
+from ipadapter_core.encoders import EncoderSpec, read_encoder
+
+DEPTHS = {
+    "CLIP ViT-H/14": (32, 1280, 1024),
+    "CLIP ViT-bigG/14": (48, 1664, 1280),
+    "CLIP ViT-L/14": (24, 1024, 768),
+}
+
+
+def transformers_layout(depth, hidden, projection):
+    keys = {
+        "vision_model.embeddings.patch_embedding.weight": (hidden, 3, 14, 14),
+        "visual_projection.weight": (projection, hidden),
+        "text_model.encoder.layers.11.layer_norm1.weight": (5,),
+    }
+    keys |= {f"vision_model.encoder.layers.{i}.layer_norm1.weight": (hidden,) for i in range(depth)}
+    return meta(keys)
+
+
+def open_clip_layout(depth, hidden, projection):
+    keys = {"visual.conv1.weight": (hidden, 3, 14, 14), "visual.proj": (hidden, projection)}
+    keys |= {f"visual.transformer.resblocks.{i}.ln_1.weight": (hidden,) for i in range(depth)}
+    return meta(keys)
+
+
+def meta(keys):
+    return {key: torch.empty(shape, device="meta") for key, shape in keys.items()}
+
+
+@pytest.mark.parametrize("layout", [transformers_layout, open_clip_layout])
+@pytest.mark.parametrize("name", DEPTHS)
+def test_encoders_are_recognised_in_both_layouts(name, layout):
+    depth, hidden, projection = DEPTHS[name]
+    assert read_encoder(layout(depth, hidden, projection)) == EncoderSpec(name, hidden, projection)
+
+
+def test_other_files_hold_no_encoder():
+    assert read_encoder(meta({"model.diffusion_model.out.2.weight": (3,)})) is None
+    assert read_encoder({}) is None
+    siglip = transformers_layout(27, 1152, 1152)
+    del siglip["visual_projection.weight"]
+    assert read_encoder(siglip) is None
+
+
+def adapter(name):
+    return read_spec(meta(make_models.layout(name)))
+
+
+@pytest.mark.parametrize("encoder", DEPTHS)
+@pytest.mark.parametrize("name", make_models.ADAPTERS)
+def test_an_encoder_fits_only_the_adapters_made_for_it(name, encoder):
+    wants = (
+        "CLIP ViT-bigG/14"
+        if name in ("ip-adapter_sdxl", "ip-adapter_sd15_vit-G")
+        else "CLIP ViT-H/14"
+    )
+    assert EncoderSpec.of(*DEPTHS[encoder]).fits(adapter(name)) == (encoder == wants)

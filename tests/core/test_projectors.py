@@ -1,0 +1,96 @@
+"""Each projection equals diffusers', loaded from the same file at full size."""
+
+import make_models
+import pytest
+import torch
+from diffusers.loaders.unet import UNet2DConditionLoadersMixin
+
+from ipadapter_core import adapter
+
+TOLERANCE = {"atol": 1e-5, "rtol": 0}
+FEATURES = {  # published name -> what the encoder gives it, odd and unequal where free
+    "ip-adapter_sd15": (3, 1024),
+    "ip-adapter_sd15_vit-G": (3, 1280),
+    "ip-adapter-plus_sd15": (2, 257, 1280),
+    "ip-adapter-full-face_sd15": (2, 257, 1280),
+    "ip-adapter_sdxl": (3, 1280),
+    "ip-adapter_sdxl_vit-h": (3, 1024),
+    "ip-adapter-plus_sdxl_vit-h": (2, 257, 1280),
+}
+
+
+class NoLayers(torch.nn.Module, UNet2DConditionLoadersMixin):
+    """What diffusers' loader needs of a UNet to make the projection alone."""
+
+
+def projection_only(name):
+    """Random weights of the projection at full size, and of one small layer."""
+    tensors = make_models.adapter_tensors(name, one_layer(name), dtype=torch.float32)
+    return tensors, adapter.build(tensors, torch.nn)
+
+
+def one_layer(name):
+    return make_models.Base(2048 if "sdxl" in name else 768, (24,))
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_projection_equals_diffusers(name):
+    tensors, ours = projection_only(name)
+    state = make_models.nested(tensors)["image_proj"]
+    theirs = NoLayers()._convert_ip_adapter_image_proj_to_diffusers(state, low_cpu_mem_usage=False)
+    features = torch.randn(FEATURES[name], generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        expected, found = theirs(features), ours.project(features)
+    assert found.shape[-1] == one_layer(name).text
+    torch.testing.assert_close(found, expected.reshape(found.shape), **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"])
+def test_pictures_do_not_see_each_other(name):
+    _, ours = projection_only(name)
+    features = torch.randn(FEATURES[name], generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        together = ours.project(features)
+        apart = torch.cat([ours.project(one[None]) for one in features])
+    torch.testing.assert_close(together, apart, **TOLERANCE)
+
+
+def test_keys_and_values_are_the_layers_own_projections():
+    name = "ip-adapter_sdxl_vit-h"
+    tensors = make_models.adapter_tensors(
+        name, make_models.Base(2048, (24, 40, 8)), dtype=torch.float32
+    )
+    ours = adapter.build(tensors, torch.nn)
+    tokens = torch.randn(2, 5, 2048, generator=torch.Generator().manual_seed(5))
+    for number, (key, value) in zip((1, 3, 5), ours.keys_values(tokens), strict=True):
+        for found, letter in ((key, "k"), (value, "v")):
+            expected = tokens @ tensors[f"ip_adapter.{number}.to_{letter}_ip.weight"].T
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+
+
+def test_negative_row_of_a_base_adapter_is_the_projection_of_zeros():
+    _, ours = projection_only("ip-adapter_sd15")
+    features = torch.randn(1, 1024, generator=torch.Generator().manual_seed(6))
+    with torch.no_grad():
+        found = adapter.image_keys(ours, features, None, torch.float32, torch.device("cpu"))
+        zeros = adapter.image_keys(
+            ours, features, torch.zeros(1, 1024), torch.float32, torch.device("cpu")
+        )
+    assert torch.equal(found.flat, zeros.flat)
+    (key, _) = found.layers()[0]
+    assert not torch.equal(key[adapter.NEGATIVE], key[adapter.POSITIVE])
+    assert key[adapter.NEGATIVE].abs().max() > 0.1  # LayerNorm's bias, not nothing
+
+
+def test_references_stand_side_by_side_and_the_negative_is_repeated():
+    tensors, ours = projection_only("ip-adapter_sd15")
+    source = torch.Generator().manual_seed(7)
+    many, few = torch.randn(3, 1024, generator=source), torch.randn(2, 1024, generator=source)
+    with torch.no_grad():
+        found = adapter.image_keys(ours, many, few, torch.float32, torch.device("cpu"))
+        tokens = ours.project(many).flatten(0, 1)
+    assert found.tokens == 24  # 3 and 2 references of 4 tokens each
+    (key, _) = found.layers()[0]
+    expected = tokens @ tensors["ip_adapter.1.to_k_ip.weight"].T
+    torch.testing.assert_close(key[adapter.POSITIVE], expected.repeat(2, 1), atol=1e-4, rtol=1e-5)
+    assert torch.equal(key[adapter.NEGATIVE][:8], key[adapter.NEGATIVE][8:16])
