@@ -73,13 +73,15 @@ def _safe_open(path: str) -> Any:
 
 
 def _torch_load(path: str, device: str) -> Mapping[str, Any]:
-    mapped = _is_plain_zip(path)  # what torch wrote before version 1.6 cannot be mapped
+    mappable = _is_plain_zip(path) and not path.lower().endswith((".safetensors", ".sft"))
     try:
-        content = torch.load(path, map_location=device, weights_only=True, mmap=mapped)
+        if mappable:
+            content = torch.load(path, map_location=device, weights_only=True, mmap=True)
+        else:  # older than torch 1.6, or named so that torch would take it for something else
+            with open(path, "rb") as file:
+                content = torch.load(file, map_location=device, weights_only=True)
     except Exception as error:
-        reason = (
-            str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        )
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise ValueError(
             f"is damaged, cut off, or holds more than tensors, which is never run (as a torch file: {reason}); download it again from its author"
         ) from None

@@ -36,6 +36,9 @@ def host(host_tree):
 
         args.cpu = True
         import nodes
+        import torch
+
+        torch.set_num_threads(1)  # small models: a second thread costs more than it brings
 
         assert asyncio.run(nodes.load_custom_node(str(PACK))), "the host could not load the pack"
     return nodes

@@ -1,0 +1,366 @@
+"""The promises of the design in the host's sampler: identities, branches, neighbours, rows; odd sizes throughout."""
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.host
+
+SIZE = (26, 18)  # latent height and width: 13 x 9, 7 x 5, 4 x 3 further down
+NAMES = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter_sdxl_vit-h"}
+
+
+@pytest.fixture
+def apply(nodes_by_id, adapters, tiny):
+    """(model, seed, settings) -> the model with a reference of that seed on it."""
+
+    def run(model, kind="sd15", seed=5, name=None, count=1, **settings):
+        adapter, _ = adapters(name or NAMES[kind])
+        inputs = {
+            "clip_vision_output": tiny.features(seed, count),
+            "clip_vision_output_negative": tiny.features(seed + 1),
+            "weight": 0.7,
+        }
+        return nodes_by_id["ApplyIPAdapter"].execute(model, adapter, **inputs | settings).args[0]
+
+    return run
+
+
+@pytest.fixture
+def sample(tiny):
+    """Denoises with the host's KSampler at the odd size."""
+
+    def run(model, kind="sd15", prompt=None, **settings):
+        return tiny.sample(model, prompt or tiny.text(kind), **{"size": SIZE, **settings})
+
+    return run
+
+
+def difference(one, other):
+    """Largest difference as a share of the range."""
+    return float((one - other).abs().max() / (other.max() - other.min()))
+
+
+def mask(height=31, width=47, **parts):
+    """A mask of another size and aspect ratio than the picture."""
+    made = torch.full((1, height, width), parts.get("fill", 0.0))
+    if "left" in parts:
+        made[:, :, : parts["left"]] = 1
+    return made
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"weight": 0.0},
+        {"attn_mask": mask(fill=0.0)},
+        {"start_at": 1.0},
+        {"start_at": 0.6, "end_at": 0.4},
+    ],
+    ids=["weight 0", "zero mask", "window never reached", "window turned round"],
+)
+def test_without_effect_is_bit_identical_to_no_adapter(models, apply, sample, kind, settings):
+    model = models(kind)
+    plain = sample(model, kind)
+    assert torch.equal(sample(apply(model, kind, **settings), kind), plain)
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_mask_of_ones_is_no_mask(models, apply, sample, kind):
+    model = models(kind)
+    whole = sample(apply(model, kind), kind)
+    masked = sample(apply(model, kind, attn_mask=mask(fill=1.0)), kind)
+    assert difference(masked, whole) < 2e-6
+    assert difference(sample(model, kind), whole) > 1e-2
+
+
+def test_masks_that_partition_the_picture_are_no_mask(models, apply, sample):
+    model, left = models("sd15"), mask(left=20)
+    parts = apply(apply(model, attn_mask=left), attn_mask=1 - left)
+    assert difference(sample(parts), sample(apply(model))) < 2e-6
+
+
+def test_half_a_mask_is_not_the_whole(models, apply, sample):
+    model = models("sd15")
+    half = sample(apply(model, attn_mask=mask(left=20)))
+    assert difference(half, sample(apply(model))) > 1e-3
+    assert difference(half, sample(model)) > 1e-3
+
+
+def test_windows_that_divide_the_steps_are_no_window(models, apply, sample):
+    model = models("sd15")
+    parts = apply(apply(model, end_at=0.4), start_at=0.41)
+    assert torch.equal(sample(parts, steps=5), sample(apply(model), steps=5))
+    assert (
+        difference(sample(apply(model, end_at=0.4), steps=5), sample(apply(model), steps=5)) > 1e-3
+    )
+
+
+def test_two_half_weights_are_one_weight(models, apply, sample):
+    model = models("sd15")
+    halves = apply(apply(model, weight=0.35), weight=0.35)
+    assert difference(sample(halves), sample(apply(model))) < 2e-6
+
+
+def test_the_same_reference_twice_is_once(models, apply, sample, tiny):
+    model = models("sd15")
+    output = tiny.features(5)
+    twice = tiny.features(5)
+    for key in ("image_embeds", "penultimate_hidden_states"):
+        twice[key] = output[key].repeat(2, *[1] * (output[key].ndim - 1))
+    one, both = (apply(model, clip_vision_output=o) for o in (output, twice))
+    assert difference(sample(both), sample(one)) < 2e-6
+
+
+def test_branches_do_not_see_each_other_and_the_model_stays_as_it_was(models, apply, sample):
+    model = models("sd15")
+    plain = sample(model)
+    first = apply(model, seed=5)
+    alone = sample(first)
+    second, third = apply(first, seed=8), apply(first, seed=9)
+    assert difference(sample(second), sample(third)) > 1e-3
+    assert torch.equal(sample(first), alone)
+    assert torch.equal(sample(model), plain)
+    assert not model.wrappers and "ipadapter" not in model.model_options["transformer_options"]
+
+
+def test_the_order_of_two_adapters_does_not_matter(models, apply, sample):
+    model = models("sd15")
+    one = {"seed": 5, "weight": 0.7}
+    other = {
+        "seed": 8,
+        "weight": -0.4,
+        "name": "ip-adapter_sd15",
+        "clip_vision_output_negative": None,
+    }
+    both = apply(apply(model, **one), **other), apply(apply(model, **other), **one)
+    assert difference(*map(sample, both)) < 2e-6
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_each_picture_of_a_batch_is_as_if_alone(models, apply, sample, tiny, kind):
+    model = apply(models(kind), kind, attn_mask=mask(left=20))
+    single, batch = sample(model, kind), sample(model, kind, batch=3)
+    assert difference(batch[:1], single) < 2e-5
+
+
+def test_a_mask_for_each_picture_of_a_batch(models, apply, sample):
+    model = models("sd15")
+    masks = torch.cat([mask(left=20), mask(fill=0.0), mask(fill=1.0)])
+    found = sample(apply(model, attn_mask=masks), batch=3)
+    each = [sample(apply(model, attn_mask=one[None]), batch=3)[i] for i, one in enumerate(masks)]
+    assert difference(found, torch.stack(each)) < 2e-6
+
+
+def test_cfg_1_has_a_positive_row_alone(models, apply, sample, tiny):
+    prompt, model = tiny.text("sd15"), models("sd15")
+    one, other = (apply(model, clip_vision_output_negative=tiny.features(s)) for s in (6, 7))
+    assert torch.equal(sample(one, cfg=1.0), sample(other, cfg=1.0))
+    assert difference(sample(one, cfg=1.0), sample(model, cfg=1.0, prompt=prompt)) > 1e-2
+    assert difference(sample(one), sample(other)) > 1e-3
+
+
+def test_two_halves_of_an_advanced_sampler_are_one_run(models, apply, tiny):
+    import comfy.sample
+
+    model, conds = apply(models("sd15"), start_at=0.2, end_at=0.8), tiny.text("sd15").conds()
+    latent = torch.zeros(1, 4, *SIZE)
+    noise = comfy.sample.prepare_noise(latent, 0, None)
+    settings = {"cfg": 5.0, "sampler_name": "euler", "scheduler": "normal", "disable_pbar": True}
+
+    def run(noise, latent, **steps):
+        with torch.inference_mode():
+            settings_ = {
+                **settings,
+                "positive": conds[0],
+                "negative": conds[1],
+                "latent_image": latent,
+            }
+            return comfy.sample.sample(model, noise, 6, **settings_, **steps, seed=0)
+
+    whole = run(noise, latent)
+    first = run(noise, latent, last_step=3, force_full_denoise=False)
+    second = run(torch.zeros_like(noise), first, start_step=3, disable_noise=True)
+    assert difference(second, whole) < 2e-5
+
+
+# ---- neighbours ----------------------------------------------------------------------------------
+
+
+def foreign_replacement(short):
+    import comfy.ldm.modules.attention as attention
+
+    def patch(model):
+        def half(query, key, value, extra):
+            return 0.5 * attention.optimized_attention(query, key, value, extra["n_heads"])
+
+        model = model.clone()
+        places = [("input", i) for i in (1, 2, 4, 5, 7, 8)] + [("output", i) for i in range(3, 12)]
+        for place in [*places, ("middle", 0)]:
+            model.set_model_attn2_replace(half, *place, *([] if short else [0]))
+        return model
+
+    return patch
+
+
+def foreign_patch(model):
+    model = model.clone()
+    model.set_model_attn2_patch(lambda n, context, value, extra: (n, context * 0.9, value * 1.1))
+    return model
+
+
+def foreign_output_patch(model):
+    model = model.clone()
+    model.set_model_attn2_output_patch(lambda n, extra: n * 0.8)
+    return model
+
+
+def foreign_override(model):
+    model = model.clone()
+
+    def override(run, *args, **kwargs):
+        return 0.7 * run(*args, **kwargs)
+
+    model.model_options["transformer_options"]["optimized_attention_override"] = override
+    return model
+
+
+def host_node(module, name, *args, **kwargs):
+    import importlib
+
+    node = getattr(importlib.import_module(f"comfy_extras.{module}"), name)
+    run = getattr(node, "execute", None) or getattr(node(), node.FUNCTION)
+    result = run(*args, **kwargs)
+    return result.args[0] if hasattr(result, "args") else result[0]
+
+
+NEIGHBOURS = {
+    "attn2 replacement of a block": lambda model: foreign_replacement(True)(model),
+    "attn2 replacement of a layer": lambda model: foreign_replacement(False)(model),
+    "attn2 patch": foreign_patch,
+    "attn2 output patch": foreign_output_patch,
+    "attention override": foreign_override,
+    "FreeU": lambda model: host_node("nodes_freelunch", "FreeU_V2", model, 1.1, 1.2, 0.9, 0.2),
+    "ToMe": lambda model: host_node("nodes_tomesd", "TomePatchModel", model, 0.3),
+    "HyperTile": lambda model: host_node("nodes_hypertile", "HyperTile", model, 32, 2, 0, False),
+    "PAG": lambda model: host_node("nodes_pag", "PerturbedAttentionGuidance", model, 3.0),
+    "RescaleCFG": lambda model: host_node("nodes_model_advanced", "RescaleCFG", model, 0.7),
+}
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_order_with_a_neighbour_does_not_matter_and_both_act(models, apply, sample, name):
+    model, neighbour = models("sd15"), NEIGHBOURS[name]
+    size = {"size": (32, 16)}
+    torch.manual_seed(1)
+    before = sample(neighbour(apply(model)), **size)
+    torch.manual_seed(1)
+    after = sample(apply(neighbour(model)), **size)
+    assert difference(before, after) < 2e-6
+    assert difference(after, sample(apply(model), **size)) > 1e-4
+    torch.manual_seed(1)
+    assert difference(after, sample(neighbour(model), **size)) > 1e-4
+
+
+@pytest.mark.parametrize("name", ["attn2 replacement of a layer", "attention override"])
+def test_the_images_part_is_added_whole_to_what_a_neighbour_made_of_the_text(
+    models, apply, sample, name, tiny
+):
+    """With the text's part silenced by the neighbour, doubling it changes nothing: only the image's part is left."""
+    import comfy.ldm.modules.attention as attention
+
+    def silent(model, factor):
+        def replace(query, key, value, extra):
+            out = attention.optimized_attention(query, key, value, extra["n_heads"])
+            return out * factor
+
+        model = model.clone()
+        for place in [("input", i) for i in (1, 2, 4, 5, 7, 8)] + [
+            ("output", i) for i in range(3, 12)
+        ]:
+            model.set_model_attn2_replace(replace, *place, 0)
+        model.set_model_attn2_replace(replace, "middle", 0, 0)
+        return model
+
+    model = models("sd15")
+    zero = sample(apply(silent(model, 0.0)))
+    assert difference(zero, sample(silent(model, 0.0))) > 1e-2
+    assert difference(zero, sample(apply(silent(model, 1.0)))) > 1e-3
+    assert torch.equal(sample(apply(silent(model, 1.0))), sample(apply(model)))
+
+
+# ---- rows ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roles(pack):
+    """Watches which role each row of the UNet has: list of (index as the host numbers, role)."""
+    from comfy.patcher_extension import WrappersMP
+
+    def watch(model):
+        model, seen = model.clone(), set()
+
+        def note(executor, x, t, c_concat, c_crossattn, control, options, **kwargs):
+            rows = pack.nodes.rows.rows_of(options.get("ipadapter_batch"), options, x)
+            seen.update(zip(options["cond_or_uncond"], rows.roles, strict=True))
+            return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+        model.add_wrapper(WrappersMP.APPLY_MODEL, note)
+        return model, seen
+
+    return watch
+
+
+NEGATIVE, POSITIVE = 0, 1
+
+
+@pytest.mark.parametrize(
+    ("guider", "expected"),
+    [
+        ("KSampler", {(0, POSITIVE), (1, NEGATIVE)}),
+        ("PAG", {(0, POSITIVE), (1, NEGATIVE)}),
+        ("SAG", {(0, POSITIVE), (0, NEGATIVE), (1, NEGATIVE)}),
+        ("DualCFG", {(0, NEGATIVE), (1, POSITIVE), (2, POSITIVE)}),
+        ("PerpNeg", {(0, POSITIVE), (1, NEGATIVE), (2, NEGATIVE)}),
+        ("Basic", {(0, POSITIVE)}),
+    ],
+)
+def test_rows_are_positive_or_negative_by_meaning(
+    models, apply, roles, tiny, sample, guider, expected
+):
+    import comfy.sample
+    import comfy.samplers
+    import comfy_extras.nodes_custom_sampler as custom
+    import comfy_extras.nodes_perpneg as perpneg
+
+    model = apply(models("sd15"))
+    if guider == "SAG":
+        model = host_node("nodes_sag", "SelfAttentionGuidance", model, 0.5, 2.0)
+    if guider == "PAG":
+        model = NEIGHBOURS["PAG"](model)
+    model, seen = roles(model)
+    if guider in ("KSampler", "PAG", "SAG"):
+        sample(model, size=(16, 16))
+        assert seen == expected
+        return
+    positive, negative = tiny.text("sd15").conds()
+    middle, _ = tiny.text("sd15", 4).conds()
+    if guider == "DualCFG":
+        guide = custom.Guider_DualCFG(model)
+        guide.set_conds(positive, middle, negative)
+        guide.set_cfg(5.0, 3.0)
+    elif guider == "PerpNeg":
+        guide = perpneg.Guider_PerpNeg(model)
+        guide.set_conds(positive, negative, middle)
+        guide.set_cfg(5.0, 1.0)
+    else:
+        guide = custom.Guider_Basic(model)
+        guide.set_conds(positive)
+    latent = torch.zeros(1, 4, 16, 16)
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", 2)
+    noise = comfy.sample.prepare_noise(latent, 0)
+    with torch.inference_mode():
+        guide.sample(
+            noise, latent, comfy.samplers.ksampler("euler"), sigmas, disable_pbar=True, seed=0
+        )
+    assert seen == expected
