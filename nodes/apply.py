@@ -10,7 +10,7 @@ from .encode import CROP, FITS, encoded, nothing
 from .keys import keys_for, needs_nothing
 from .load import AUTO, LoadCLIPVision
 from .patch import hang
-from .sockets import IPAdapterSocket, LoadedAdapter, adapter_of
+from .sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
 
 NODE = "Apply IPAdapter"
 ABSENT = object()  # an input that is not connected; a connected one is None until the graph runs
@@ -24,6 +24,7 @@ class ApplyIPAdapter(io.ComfyNode):
             node_id="ApplyIPAdapter",
             display_name="Apply IPAdapter",
             category="ipadapter",
+            **KEEPS_SHOWING,
             search_aliases=[
                 "ip-adapter",
                 "image prompt",

@@ -11,6 +11,7 @@ import comfy.ldm.modules.attention as host
 
 from ..ipadapter_core.adapter import KeysValues
 from ..ipadapter_core.attention import add_image, image_attention
+from ..ipadapter_core.blocks import Address
 from ..ipadapter_core.masks import pick, rows_of, to_grid
 from .rows import Rows
 
@@ -50,22 +51,30 @@ class Call:
 
 
 class ComposedAttention:
-    """An attn2 replacement that calls the one it found, or the host's attention, and adds the image's parts."""
+    """An attn2 replacement for every layer that calls the one it found there, or the host's attention, and adds the image's parts.
 
-    def __init__(self, previous: Any, parts: tuple[Part, ...], call: Call):
+    One object for all layers: in a compiled model the host drops the guards on what reaches this object, so the key
+    under which it was found can be another layer's. What `extra` says of the layer is right.
+    """
+
+    def __init__(
+        self, previous: dict[Address, Any], parts: dict[Address, tuple[Part, ...]], call: Call
+    ):
         self.previous, self.parts, self.call = previous, parts, call
 
-    @torch.compiler.disable  # the host drops a compiled model's guards on what reaches this object
+    @torch.compiler.disable
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, extra: dict) -> Tensor:
         heads, precision = extra["n_heads"], extra["attn_precision"]
-        if self.previous is not None:
-            out = self.previous(query, key, value, extra)
+        place = (*extra["block"], extra["block_index"])
+        previous = self.previous.get(place)
+        if previous is not None:
+            out = previous(query, key, value, extra)
         else:
             options = {"attn_precision": precision, "transformer_options": extra}
             out = host.optimized_attention(query, key, value, heads, **options)
         # What another pack returns may still be in use there; the host's own result is new.
-        ours = self.previous is None and "optimized_attention_override" not in extra
-        for part in self.parts:
+        ours = previous is None and "optimized_attention_override" not in extra
+        for part in self.parts[place]:
             k, v = self.call.keys_values(part.prompt, query)[part.layer]
             image = image_attention(query, k, v, heads, partial(_attend, precision))
             mask = self.call.mask(part.prompt, tuple(extra["activations_shape"][-2:]), query)

@@ -13,7 +13,7 @@ from ..ipadapter_core.checkpoint import AdapterSpec
 from ..ipadapter_core.encoders import EncoderSpec, read_encoder
 from . import folders
 from .files import read_shapes, read_weights
-from .sockets import IPAdapterSocket, LoadedAdapter, adapter_of
+from .sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
 
 AUTO = "auto"
 log = logging.getLogger("ipadapter")
@@ -26,6 +26,7 @@ class LoadIPAdapter(io.ComfyNode):
             node_id="LoadIPAdapter",
             display_name="Load IPAdapter",
             category="ipadapter",
+            **KEEPS_SHOWING,
             search_aliases=["ip-adapter", "ip adapter", "image prompt", "picture prompt"],
             description="Opens an adapter from models/ipadapter and says on the node what it is: for which base model, of which kind, with which CLIP Vision. The file's name does not matter.",
             inputs=[
@@ -71,6 +72,7 @@ class LoadCLIPVision(io.ComfyNode):
             node_id="LoadCLIPVision",
             display_name="Load CLIP Vision (for IPAdapter)",
             category="ipadapter",
+            **KEEPS_SHOWING,
             search_aliases=["clip vision", "image encoder", "vit-h", "vit-bigg"],
             description="Loads the image encoder that an adapter needs. 'auto' finds it in models/clip_vision by what the files hold, whatever they are called.",
             inputs=[

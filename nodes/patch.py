@@ -51,7 +51,10 @@ def hang(
     end_at: float,
     attn_mask: Tensor | None = None,
 ) -> Any:
-    """A clone of the model with the image prompt on it; where that could change nothing, without it."""
+    """A clone of the model with the image prompt on it.
+
+    Also where it changes nothing (weight 0): a compiled model must not see keys of its options come and go.
+    """
     model = model.clone()
     if start_at > end_at:
         log.warning(
@@ -59,8 +62,6 @@ def hang(
             start_at,
             end_at,
         )
-    if weight == 0 or start_at > end_at:
-        return model
     sampling = model.get_model_object("model_sampling")
     start, end = (float(sampling.percent_to_sigma(moment)) for moment in (start_at, end_at))
     weights = (float(weight),) * len(keys.layers)
@@ -146,14 +147,18 @@ def compose(executor: Any, *args: Any, **kwargs: Any) -> Any:
     """
     arguments = list(args)
     x, sigma, options = arguments[0], arguments[1], dict(arguments[5])
-    run = options.get(RUN) or Run()
-    prompts = _fitting(run, options.get(KEY, ()), executor.class_obj)
-    call = Call(run, rows_of(options.get(BATCH), options, x))
+    hung, run, batch = (
+        options.pop(KEY, ()),
+        options.pop(RUN, None) or Run(),
+        options.pop(BATCH, None),
+    )
+    prompts = _fitting(run, hung, executor.class_obj)
+    call = Call(run, rows_of(batch, options, x))
     replaced = options["patches_replace"] = dict(options.get("patches_replace") or {})
     found = replaced["attn2"] = dict(replaced.get("attn2") or {})
-    for place, parts in _parts(run, prompts, _active(prompts, sigma)).items():
-        previous = found.get(place) or found.get(place[:2])
-        found[place] = ComposedAttention(previous, parts, call)
+    parts = _parts(run, prompts, _active(prompts, sigma))
+    previous = {place: found.get(place) or found.get(place[:2]) for place in parts}
+    found.update(dict.fromkeys(parts, ComposedAttention(previous, parts, call)))
     arguments[5] = options
     return executor(*arguments, **kwargs)
 

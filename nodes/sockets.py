@@ -1,5 +1,6 @@
 """What travels between the nodes: one structure for each socket."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,13 @@ from ..ipadapter_core.adapter import KeysValues
 from ..ipadapter_core.checkpoint import AdapterSpec
 
 IPAdapterSocket = io.Custom("IPADAPTER")
+
+# For a schema: what the node shows stays when the page is loaded again or its result comes from the cache.
+KEEPS_SHOWING = (
+    {"has_intermediate_output": True}
+    if "has_intermediate_output" in inspect.signature(io.Schema).parameters
+    else {}  # older hosts
+)
 
 
 @dataclass(frozen=True, eq=False)

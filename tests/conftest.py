@@ -35,8 +35,9 @@ def host(host_tree):
         from comfy.cli_args import args
 
         args.cpu = True
-        import nodes
         import torch
+
+        import nodes
 
         torch.set_num_threads(1)  # small models: a second thread costs more than it brings
 

@@ -10,6 +10,7 @@ import comfy_host
 import make_models
 import pytest
 import torch
+from compare import NAMES, SIZE
 from graphs import ADAPTERS, PORTRAIT
 
 
@@ -41,6 +42,32 @@ def adapters(pack, tiny):
         return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher), tensors
 
     return adapter
+
+
+@pytest.fixture
+def apply(nodes_by_id, adapters, tiny):
+    """(model, seed, settings) -> the model with a reference of that seed on it."""
+
+    def run(model, kind="sd15", seed=5, name=None, count=1, **settings):
+        adapter, _ = adapters(name or NAMES[kind])
+        inputs = {
+            "clip_vision_output": tiny.features(seed, count),
+            "clip_vision_output_negative": tiny.features(seed + 1),
+            "weight": 0.7,
+        }
+        return nodes_by_id["ApplyIPAdapter"].execute(model, adapter, **inputs | settings).args[0]
+
+    return run
+
+
+@pytest.fixture
+def sample(tiny):
+    """Denoises with the host's KSampler at the odd size."""
+
+    def run(model, kind="sd15", prompt=None, **settings):
+        return tiny.sample(model, prompt or tiny.text(kind), **{"size": SIZE, **settings})
+
+    return run
 
 
 @pytest.fixture(scope="session")

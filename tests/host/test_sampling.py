@@ -2,50 +2,9 @@
 
 import pytest
 import torch
+from compare import NAMES, SIZE, difference, host_node, mask
 
 pytestmark = pytest.mark.host
-
-SIZE = (26, 18)  # latent height and width: 13 x 9, 7 x 5, 4 x 3 further down
-NAMES = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter_sdxl_vit-h"}
-
-
-@pytest.fixture
-def apply(nodes_by_id, adapters, tiny):
-    """(model, seed, settings) -> the model with a reference of that seed on it."""
-
-    def run(model, kind="sd15", seed=5, name=None, count=1, **settings):
-        adapter, _ = adapters(name or NAMES[kind])
-        inputs = {
-            "clip_vision_output": tiny.features(seed, count),
-            "clip_vision_output_negative": tiny.features(seed + 1),
-            "weight": 0.7,
-        }
-        return nodes_by_id["ApplyIPAdapter"].execute(model, adapter, **inputs | settings).args[0]
-
-    return run
-
-
-@pytest.fixture
-def sample(tiny):
-    """Denoises with the host's KSampler at the odd size."""
-
-    def run(model, kind="sd15", prompt=None, **settings):
-        return tiny.sample(model, prompt or tiny.text(kind), **{"size": SIZE, **settings})
-
-    return run
-
-
-def difference(one, other):
-    """Largest difference as a share of the range."""
-    return float((one - other).abs().max() / (other.max() - other.min()))
-
-
-def mask(height=31, width=47, **parts):
-    """A mask of another size and aspect ratio than the picture."""
-    made = torch.full((1, height, width), parts.get("fill", 0.0))
-    if "left" in parts:
-        made[:, :, : parts["left"]] = 1
-    return made
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -225,15 +184,6 @@ def foreign_override(model):
     return model
 
 
-def host_node(module, name, *args, **kwargs):
-    import importlib
-
-    node = getattr(importlib.import_module(f"comfy_extras.{module}"), name)
-    run = getattr(node, "execute", None) or getattr(node(), node.FUNCTION)
-    result = run(*args, **kwargs)
-    return result.args[0] if hasattr(result, "args") else result[0]
-
-
 NEIGHBOURS = {
     "attn2 replacement of a block": lambda model: foreign_replacement(True)(model),
     "attn2 replacement of a layer": lambda model: foreign_replacement(False)(model),
@@ -293,7 +243,7 @@ def test_the_images_part_is_added_whole_to_what_a_neighbour_made_of_the_text(
 
 
 @pytest.fixture
-def roles(pack):
+def roles():
     """Watches which role each row of the UNet has: list of (index as the host numbers, role)."""
     from comfy.patcher_extension import WrappersMP
 
@@ -301,7 +251,8 @@ def roles(pack):
         model, seen = model.clone(), set()
 
         def note(executor, x, t, c_concat, c_crossattn, control, options, **kwargs):
-            rows = pack.nodes.rows.rows_of(options.get("ipadapter_batch"), options, x)
+            composed = next(iter(options["patches_replace"]["attn2"].values()))
+            rows = composed.call.rows
             seen.update(zip(options["cond_or_uncond"], rows.roles, strict=True))
             return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 

@@ -1,0 +1,28 @@
+"""What the host tests compare, and how."""
+
+import importlib
+
+import torch
+
+SIZE = (26, 18)  # latent height and width: 13 x 9, 7 x 5, 4 x 3 further down
+NAMES = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter_sdxl_vit-h"}
+
+
+def difference(one, other):
+    """Largest difference as a share of the range."""
+    return float((one - other).abs().max() / (other.max() - other.min()))
+
+
+def mask(height=31, width=47, **parts):
+    """A mask of another size and aspect ratio than the picture."""
+    made = torch.full((1, height, width), parts.get("fill", 0.0))
+    if "left" in parts:
+        made[:, :, : parts["left"]] = 1
+    return made
+
+
+def host_node(module, name, *args, **kwargs):
+    node = getattr(importlib.import_module(f"comfy_extras.{module}"), name)
+    run = getattr(node, "execute", None) or getattr(node(), node.FUNCTION)
+    result = run(*args, **kwargs)
+    return result.args[0] if hasattr(result, "args") else result[0]

@@ -1,0 +1,184 @@
+"""Beside the host's other features: areas, context windows, precisions, compiled, merged and inpainting models."""
+
+import pytest
+import torch
+from compare import difference, host_node, mask
+
+pytestmark = pytest.mark.host
+
+
+def test_a_mask_stays_where_it_is_in_the_picture_under_area_conditioning(models, apply, tiny):
+    """The left half masked out, the area is the left half: there the adapter must not act at all."""
+    import node_helpers
+
+    import comfy.sample
+
+    model = models("sd15")
+    positive, negative = tiny.text("sd15").conds()
+    (other, _) = tiny.text("sd15", 4).conds()
+    area = {"area": (16, 8, 0, 0), "strength": 1.0, "set_area_to_bounds": False}
+    positive = positive + node_helpers.conditioning_set_values(other, area)
+    right = 1 - mask(64, 64, left=32)
+
+    calls = []
+
+    def run(model):
+        from comfy.patcher_extension import WrappersMP
+
+        def watch(executor, x, *args, **kwargs):
+            out = executor(x, *args, **kwargs)
+            calls.append((tuple(x.shape), out))
+            return out
+
+        model = model.clone()
+        model.add_wrapper(WrappersMP.DIFFUSION_MODEL, watch)
+        latent = torch.zeros(1, 4, 16, 16)
+        noise = comfy.sample.prepare_noise(latent, 0)
+        calls.clear()
+        with torch.inference_mode():
+            comfy.sample.sample(
+                model,
+                noise,
+                1,
+                5.0,
+                "euler",
+                "normal",
+                positive,
+                negative,
+                latent,
+                disable_pbar=True,
+                seed=0,
+            )
+        return [out for shape, out in calls if shape[-1] == 8], [
+            out for shape, out in calls if shape[-1] == 16
+        ]
+
+    plain, masked = run(model), run(apply(model, attn_mask=right))
+    assert plain[0] and len(plain[0]) == len(masked[0])
+    for one, other in zip(plain[0], masked[0], strict=True):
+        assert torch.equal(one, other)
+    assert difference(masked[1][0], plain[1][0]) > 1e-3
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_masks_follow_their_frames_through_context_windows(models, apply, sample, causal):
+    """Frame 4 of 6 alone is unmasked; with windows of 3 the others stay exactly as without the adapter."""
+    import comfy.context_windows as windows
+
+    model = models("sd15").clone()
+    handler = windows.IndexListContextHandler(
+        context_schedule=windows.get_matching_context_schedule("standard_static"),
+        fuse_method=windows.get_matching_fuse_method("flat"),
+        context_length=3,
+        context_overlap=0,
+        dim=0,
+    )
+    if hasattr(handler, "causal_window_fix"):
+        handler.causal_window_fix = causal
+    model.model_options["context_handler"] = handler
+    masks = torch.zeros(6, 9, 7)
+    masks[4] = 1
+    plain = sample(model, batch=6, steps=1)
+    found = sample(apply(model, attn_mask=masks), batch=6, steps=1)
+    changed = [not torch.equal(one, other) for one, other in zip(plain, found, strict=True)]
+    assert changed == [False, False, False, False, True, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_models_follow_the_picture(tiny, models, apply, sample, dtype):
+    half = tiny.model("sd15")
+    half.model.diffusion_model.to(dtype)
+    half.model.diffusion_model.dtype = dtype
+    whole = sample(apply(models("sd15")), steps=1)
+    found = sample(apply(half), steps=1)
+    assert found.isfinite().all()
+    effect = difference(whole, sample(models("sd15"), steps=1))
+    assert difference(found, whole) < effect / 4
+    prompt = apply(half).model_options["transformer_options"]["ipadapter"][0]
+    assert prompt.keys.values.flat.dtype == dtype
+
+
+def test_fp8_weights_keep_keys_and_values_in_the_computing_precision(tiny, apply, sample, models):
+    fp8 = tiny.model("sd15")
+    fp8.model.manual_cast_dtype = torch.float32
+    fp8.model.diffusion_model.dtype = torch.float8_e4m3fn
+    prompt = apply(fp8).model_options["transformer_options"]["ipadapter"][0]
+    assert prompt.keys.values.flat.dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.compile's own
+def test_a_compiled_model_gives_the_same_also_after_the_picture_and_the_weight_changed(
+    models, apply, sample
+):
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+
+    options = {}
+    try:
+        from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
+
+        options = {"guard_filter_fn": skip_torch_compile_dict}
+    except ImportError:
+        pass
+    model = models("sd15").clone()
+    compiled = model.clone()
+    set_torch_compile_wrapper(compiled, "eager", options=options)
+    for settings in ({"end_at": 0.5}, {"seed": 9}, {"seed": 9, "weight": 1.3}, {"weight": 0.0}):
+        expected = sample(apply(model, **settings), steps=3)
+        assert difference(sample(apply(compiled, **settings), steps=3), expected) < 5e-6
+    torch.compiler.reset()
+
+
+def test_a_merged_model_keeps_the_first_models_picture(tiny, models, apply, sample):
+    other = tiny.model("sd15", seed=3)
+    merge = lambda one, two: host_node("nodes_model_merging", "ModelMergeSimple", one, two, 0.5)  # noqa: E731
+    before, after = merge(apply(models("sd15")), other), apply(merge(models("sd15"), other))
+    assert difference(sample(before), sample(after)) < 2e-6
+    assert difference(sample(after), sample(merge(models("sd15"), other))) > 1e-2
+
+
+def test_a_lora_changes_the_text_side_alone_and_both_act(models, apply, sample):
+    def with_lora(model):
+        model = model.clone()
+        key = "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_v.weight"
+        source = torch.Generator().manual_seed(1)
+        model.add_patches({key: ("diff", (torch.randn(32, 768, generator=source),))}, 0.5)
+        return model
+
+    model = models("sd15")
+    both = sample(with_lora(apply(model)))
+    assert difference(both, sample(apply(with_lora(model)))) < 2e-6
+    assert difference(both, sample(apply(model))) > 1e-4
+    assert difference(both, sample(with_lora(model))) > 1e-2
+    assert torch.equal(sample(model), sample(models("sd15")))
+
+
+def test_an_inpainting_model_follows_the_picture(tiny, apply, sample):
+    model = tiny.model("sd15", in_channels=9)
+    assert difference(sample(apply(model)), sample(model)) > 1e-2
+
+
+def test_a_second_pass_at_another_size_uses_the_same_picture(models, apply, sample):
+    model = apply(models("sd15"), attn_mask=mask(left=20))
+    first = sample(model)
+    second = sample(model, size=(39, 27))
+    assert second.shape[-2:] == (39, 27)
+    assert difference(second, sample(models("sd15"), size=(39, 27))) > 1e-3
+    assert torch.equal(sample(model), first)
+
+
+def test_a_model_of_another_kind_is_refused(models, apply):
+    with pytest.raises(ValueError, match="is for SD1") as error:
+        apply(models("sdxl"), name="ip-adapter-plus_sd15")
+    assert "the model is SDXL (70 layers, text width 2048)" in str(error.value)
+
+
+def test_the_wrong_encoder_is_refused_by_name(models, apply, tiny):
+    output = tiny.features(5, hidden=1664, projection=1280)
+    with pytest.raises(ValueError, match="needs CLIP ViT-H/14") as error:
+        apply(models("sd15"), clip_vision_output=output)
+    assert "'image' was encoded by CLIP ViT-bigG/14" in str(error.value)
+
+
+def test_nan_in_a_mask_is_refused(models, apply):
+    with pytest.raises(ValueError, match="'attn_mask' holds NaN"):
+        apply(models("sd15"), attn_mask=torch.full((1, 5, 7), torch.nan))
