@@ -95,21 +95,25 @@ def candidates(net: YuNet, pictures: Tensor, threshold: float) -> list[Tensor]:
 
 def distinct(rows: Tensor) -> Tensor:
     """Best first, of those that overlap only the best."""
-    rows = rows[rows[:, -1].argsort(descending=True, stable=True)]
-    shared = overlaps(rows, rows) > OVERLAP
+    return rows[apart(rows[:, :4], rows[:, -1])]
+
+
+def apart(boxes: Tensor, scores: Tensor) -> list[int]:
+    """Which boxes [N, 4] stay if of those that overlap only the best does; best first."""
+    shared = overlaps(boxes, boxes) > OVERLAP
     kept: list[int] = []
-    for number in range(len(rows)):
+    for number in scores.argsort(descending=True, stable=True).tolist():
         if not shared[number, kept].any():
             kept.append(number)
-    return rows[kept]
+    return kept
 
 
-def overlaps(rows: Tensor, others: Tensor) -> Tensor:
-    """Shared area over the area of both, for every pair of boxes."""
-    start = torch.maximum(rows[:, None, :2], others[:, :2])
-    end = torch.minimum(rows[:, None, 2:4], others[:, 2:4])
+def overlaps(boxes: Tensor, others: Tensor) -> Tensor:
+    """Shared area over the area of both, for every pair of boxes [N, 4]."""
+    start = torch.maximum(boxes[:, None, :2], others[:, :2])
+    end = torch.minimum(boxes[:, None, 2:], others[:, 2:])
     shared = (end - start).clamp(min=0).prod(-1)
-    both = _area(rows)[:, None] + _area(others) - shared
+    both = _area(boxes)[:, None] + _area(others) - shared
     return shared / both.clamp(min=1e-9)
 
 
@@ -125,5 +129,5 @@ def _decode(level: Tensor, stride: int, threshold: float) -> tuple[Tensor, Tenso
     return item, torch.cat((*box, landmarks.flatten(1), score[item, y, x][:, None]), 1)
 
 
-def _area(rows: Tensor) -> Tensor:
-    return (rows[:, 2:4] - rows[:, :2]).clamp(min=0).prod(-1)
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(-1)

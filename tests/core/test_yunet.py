@@ -101,5 +101,5 @@ def test_of_overlapping_candidates_the_best_stays():
     boxes = torch.tensor([[0, 0, 10, 10], [1, 1, 11, 11], [30, 0, 40, 10], [0, 0, 10, 5.0]])
     rows = torch.cat((boxes, torch.zeros(4, 10), torch.tensor([[0.7], [0.9], [0.8], [0.6]])), 1)
     assert yunet.distinct(rows)[:, -1].tolist() == pytest.approx([0.9, 0.8])
-    assert yunet.overlaps(rows[:1], rows[[3]]).item() == 0.5
+    assert yunet.overlaps(boxes[:1], boxes[3:]).item() == 0.5
     assert len(yunet.distinct(rows[:0])) == 0
