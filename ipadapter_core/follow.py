@@ -86,10 +86,8 @@ def _mean(faces: Sequence[Face], shares: Sequence[float]) -> Face:
         return sum(share * value for share, value in zip(shares, values, strict=True))
 
     angle = heaviest.frame.angle
-    frame = Frame(
-        *(mean(face.frame[number] for face in faces) for number in range(3)),
-        angle + mean(turn_between(face.frame.angle, angle) for face in faces),
-    )
+    x, y, side = (mean(face.frame[number] for face in faces) for number in range(3))
+    turn = mean(turn_between(face.frame.angle, angle) for face in faces)
     left, top, right, bottom = (mean(face.box[side] for face in faces) for side in range(4))
     points = [face.landmarks for face in faces if face.landmarks is not None]
     landmarks = heaviest.landmarks
@@ -97,4 +95,6 @@ def _mean(faces: Sequence[Face], shares: Sequence[float]) -> Face:
         landmarks = torch.stack(
             [share * one for share, one in zip(shares, points, strict=True)]
         ).sum(0)
-    return heaviest._replace(box=(left, top, right, bottom), frame=frame, landmarks=landmarks)
+    return heaviest._replace(
+        box=(left, top, right, bottom), frame=Frame(x, y, side, angle + turn), landmarks=landmarks
+    )

@@ -50,9 +50,17 @@ def arcface(landmarks: Tensor, size: int) -> Frame:
     template = torch.tensor(TEMPLATE, dtype=torch.float64) * size / (128 if rim else 112)
     template[:, 0] += size / 16 if rim else 0
     turn, centre = _similarity(template, landmarks.double())
-    middle = turn @ torch.full((2,), size / 2, dtype=torch.float64) + centre
+    x, y = (turn @ torch.full((2,), size / 2, dtype=torch.float64) + centre).tolist()
     scale = sqrt(float(turn.det()))
-    return Frame(*middle.tolist(), scale * size, atan2(float(turn[1, 0]), float(turn[0, 0])))
+    return Frame(x, y, scale * size, atan2(float(turn[1, 0]), float(turn[0, 0])))
+
+
+def shift_inside(frame: Frame, height: int, width: int) -> Frame:
+    """The frame moved into the picture; it shrinks, about its centre, only where it is larger than the picture."""
+    spread = abs(sin(frame.angle)) + abs(cos(frame.angle)) if frame.angle else 1.0
+    square = face.shift_inside(_around(frame, frame.side * spread), height, width)
+    half = square.side / 2
+    return Frame(square.left + half, square.top + half, square.side / spread, frame.angle)
 
 
 def to_picture(frame: Frame, points: Tensor, size: int) -> Tensor:

@@ -143,7 +143,8 @@ def _middle_one(rows: Tensor, frame: Frame, size: int) -> Close:
     shown = frame._replace(side=frame.side * 2)
     points = to_picture(shown, row[:14].view(7, 2), size)
     wide, high = ((row[2:4] - row[:2]) * shown.side / size).tolist()
-    upright = Frame(*points[:2].mean(0).tolist(), max(wide, high), roll(points[2:]))
+    x, y = points[:2].mean(0).tolist()
+    upright = Frame(x, y, max(wide, high), roll(points[2:]))
     return Close(float(row[14]), upright, (wide, high), points[2:])
 
 

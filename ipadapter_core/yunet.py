@@ -78,7 +78,8 @@ def load(weights: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Y
     """The network, ready to look; channels last, which makes depthwise convolutions 2 to 4 times faster on a CPU."""
     net = YuNet()
     net.load_state_dict(weights)
-    return net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    net = net.eval().requires_grad_(False).to(device)
+    return net.to(memory_format=torch.channels_last)
 
 
 def candidates(net: YuNet, pictures: Tensor, threshold: float) -> list[Tensor]:
