@@ -82,9 +82,12 @@ def find(net: YuNet, picture: Tensor, threshold: float, every: bool) -> list[Fac
 
 
 def closer(net: YuNet, picture: Tensor, face: Face) -> Face:
-    """A face of which only the box is known, with the landmarks and the turn that the second look reads, if it sees one."""
+    """A face of which only the box is known, with the landmarks and the turn that the second look reads, if it sees them."""
     (close,) = look.closely(net, picture, torch.tensor([face.box]))
-    return _face(close)._replace(box=face.box) if close.score >= SURE else face
+    if close.score < SURE:
+        return face
+    turned = face.frame._replace(angle=close.frame.angle)
+    return face._replace(frame=turned, landmarks=close.landmarks)
 
 
 def choose(faces: Sequence[Face], which: str, number: int, height: int, width: int) -> list[Face]:

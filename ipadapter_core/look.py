@@ -76,12 +76,6 @@ def around(
     return yunet.distinct(torch.cat(seen))
 
 
-def mirrored(rows: Tensor, width: int) -> Tensor:
-    """Rows of a mirrored picture -> the picture's: left and right change places, in the landmarks too."""
-    points = _points(rows)[:, [0, 1, 3, 2, 4, 6, 5]] * rows.new_tensor([-1, 1])
-    return _rows(points + rows.new_tensor([width, 0]), rows[:, 14:])
-
-
 def closely(net: YuNet, picture: Tensor, boxes: Tensor) -> list[Close]:
     """The second look at what boxes [N, 4] hold, as upright as it can be turned.
 
