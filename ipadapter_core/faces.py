@@ -59,25 +59,20 @@ def find(net: YuNet, picture: Tensor, threshold: float, every: bool) -> list[Fac
 
     Without `every` the looks end with the largest where it is large and sure: the dear ones only show small faces.
     """
-    least = threshold * CANDIDATE
-    if not every and (largest := _large(net, picture, threshold)):
+    search = _Search(net, picture, threshold)
+    if not every and (largest := search.large()):
         return [largest]
-    longer = max(picture.shape[:2])
-    small = [min(side, max(SMALL[0], longer)) for side in SMALL]
-    faces, rest = _confirmed(net, picture, look.around(net, picture, small, least), threshold)
+    faces, rest = search.confirmed(search.around(search.small))
     if every or not faces:
-        more = _beside(look.around(net, picture, [FULL], least), faces)
-        found, unsure = _confirmed(net, picture, more, threshold)
+        found, unsure = search.confirmed(_beside(search.around([FULL]), faces))
         faces, rest = _apart(faces + found), yunet.distinct(torch.cat((rest, unsure)))
     if not faces:
-        turned = look.around(net, picture, small, least, quarters=(1, 2, 3))
-        faces, _ = _confirmed(net, picture, turned, threshold)
+        faces, _ = search.confirmed(search.around(search.small, quarters=(1, 2, 3)))
     if not faces:
-        faces = _doubtful(net, picture, rest, threshold)
+        faces = search.doubtful(rest)
     if not faces:
-        rimmed = look.around(net, picture, small, least, rim=RIM)
-        faces, rest = _confirmed(net, picture, rimmed, threshold)
-        faces = faces or _weak(net, picture, rest[:1], threshold)
+        faces, rest = search.confirmed(search.around(search.small, rim=RIM))
+        faces = faces or search.weak(rest[:1])
     return sorted(faces, key=lambda face: -face.frame.side)
 
 
@@ -117,52 +112,63 @@ def inside(faces: Sequence[Face], mask: Tensor, height: int, width: int) -> list
     return [face for face in faces if covered(face)]
 
 
-def _large(net: YuNet, picture: Tensor, threshold: float) -> Face | None:
-    """The largest sure face that a small look shows, if it is large in it too."""
-    longer = max(picture.shape[:2])
-    rows = look.around(net, picture, SMALL[:1], threshold * CANDIDATE)
-    sides = (rows[:, 2:4] - rows[:, :2]).amax(1)
-    rows = rows[sides.argsort(descending=True)][: int((sides > LARGE * longer).sum())]
-    for row in rows[:FEW]:
-        faces, _ = _confirmed(net, picture, row[None], threshold)
-        if faces:
-            return faces[0]
-    return None
+class _Search:
+    """The looks at one picture [H, W, 3], and what makes a candidate [15] of theirs a face."""
 
+    def __init__(self, net: YuNet, picture: Tensor, threshold: float):
+        self.net, self.picture, self.threshold = net, picture, threshold
+        self.shrunk = look.shrunk(picture, FULL)
+        self.longer = max(picture.shape[:2])
+        self.small = [min(side, max(SMALL[0], self.longer)) for side in SMALL]
 
-def _confirmed(
-    net: YuNet, picture: Tensor, rows: Tensor, threshold: float
-) -> tuple[list[Face], Tensor]:
-    """Of candidates [N, 15] the faces that the second look sees too, and the rows of the others."""
-    looks = look.closely(net, picture, rows[:MOST, :4])
-    sure = [
-        close.score >= max(SURE, threshold) and close.score + float(row[14]) >= BOTH
-        for close, row in zip(looks, rows, strict=False)
-    ]
-    faces = _apart([_face(close) for close, yes in zip(looks, sure, strict=True) if yes])
-    unsure = [number for number, yes in enumerate(sure) if not yes]
-    return faces, _beside(rows[unsure], faces)
+    def around(
+        self, sides: Sequence[int], rim: float = 0.0, quarters: Sequence[int] = (0,)
+    ) -> Tensor:
+        """The candidates [N, 15] that looks at the whole picture show, best first."""
+        least = self.threshold * CANDIDATE
+        rows = look.around(self.net, self.shrunk, sides, least, rim, quarters)
+        width, height = (self.picture.shape[n] / self.shrunk.shape[n] for n in (1, 0))
+        return rows * rows.new_tensor([width, height] * 7 + [1])
 
+    def large(self) -> Face | None:
+        """The largest sure face that a small look shows, if it is large in it too."""
+        rows = self.around(SMALL[:1])
+        sides = (rows[:, 2:4] - rows[:, :2]).amax(1)
+        rows = rows[sides.argsort(descending=True)][: int((sides > LARGE * self.longer).sum())]
+        for row in rows[:FEW]:
+            faces, _ = self.confirmed(row[None])
+            if faces:
+                return faces[0]
+        return None
 
-def _doubtful(net: YuNet, picture: Tensor, rows: Tensor, threshold: float) -> list[Face]:
-    """Upright candidates that the second look does not see, but several distances and the mirror image do."""
-    rows = rows[rows[:, 14] >= threshold + DOUBTFUL]
-    agreed = look.votes(net, picture, rows[:MOST, :4])
-    return [
-        _as_found(row)._replace(sure=min(vote, float(row[14])) >= PLAIN)
-        for row, vote in zip(rows, agreed, strict=False)
-        if vote >= VOTE
-    ]
+    def confirmed(self, rows: Tensor) -> tuple[list[Face], Tensor]:
+        """Of candidates the faces that the second look sees too, and the rows of the others."""
+        looks = look.closely(self.net, self.picture, rows[:MOST, :4])
+        sure = [
+            close.score >= max(SURE, self.threshold) and close.score + float(row[14]) >= BOTH
+            for close, row in zip(looks, rows, strict=False)
+        ]
+        faces = _apart([_face(close) for close, yes in zip(looks, sure, strict=True) if yes])
+        unsure = [number for number, yes in enumerate(sure) if not yes]
+        return faces, _beside(rows[unsure], faces)
 
+    def doubtful(self, rows: Tensor) -> list[Face]:
+        """Upright candidates that the second look does not see, but several distances and the mirror image do."""
+        rows = rows[rows[:, 14] >= self.threshold + DOUBTFUL][:MOST]
+        votes = look.votes(self.net, self.picture, rows[:, :4])
+        return [
+            _as_found(row)._replace(sure=min(vote, float(row[14])) >= PLAIN)
+            for row, vote in zip(rows, votes, strict=True)
+            if vote >= VOTE
+        ]
 
-def _weak(net: YuNet, picture: Tensor, rows: Tensor, threshold: float) -> list[Face]:
-    """Candidates that half a vote is enough for: drawings, extreme close-ups."""
-    rows = rows[rows[:, 14] >= threshold]
-    votes = look.votes(net, picture, rows[:, :4])
-    means = [(float(row[14]) + vote) / 2 for row, vote in zip(rows, votes, strict=True)]
-    return [
-        _as_found(row) for row, mean in zip(rows, means, strict=True) if mean >= threshold * WEAK
-    ]
+    def weak(self, rows: Tensor) -> list[Face]:
+        """Candidates that half a vote is enough for: drawings, extreme close-ups."""
+        rows = rows[rows[:, 14] >= self.threshold]
+        votes = look.votes(self.net, self.picture, rows[:, :4])
+        means = [(float(row[14]) + vote) / 2 for row, vote in zip(rows, votes, strict=True)]
+        least = self.threshold * WEAK
+        return [_as_found(row) for row, mean in zip(rows, means, strict=True) if mean >= least]
 
 
 def _as_found(row: Tensor) -> Face:

@@ -76,6 +76,15 @@ def around(
     return yunet.distinct(torch.cat(seen))
 
 
+def shrunk(picture: Tensor, longest: int) -> Tensor:
+    """The picture [H, W, 3] with a longer side of no more than `longest`: what looks at no more need."""
+    scale = longest / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    height, width = (max(1, round(n * scale)) for n in picture.shape[:2])
+    return _resized(picture.movedim(-1, 0)[None], height, width)[0].movedim(0, -1)
+
+
 def closely(net: YuNet, picture: Tensor, boxes: Tensor) -> list[Close]:
     """The second look at what boxes [N, 4] hold, as upright as it can be turned.
 
@@ -100,12 +109,12 @@ def closely(net: YuNet, picture: Tensor, boxes: Tensor) -> list[Close]:
 def votes(net: YuNet, picture: Tensor, boxes: Tensor) -> list[float]:
     """How surely boxes [N, 4] hold upright faces: the best score that the picture and its mirror image share, at
     several distances. What only chance made look like a face does not outlast it."""
-    straight = [_upright(box) for box in boxes]
+    straight, mirror = [_upright(box) for box in boxes], picture.flip(1)
     turned_over = [frame._replace(x=picture.shape[1] - frame.x) for frame in straight]
     best = [0.0] * len(straight)
     for height in VOTING:
         looks = _near(net, picture, [[frame] for frame in straight], height)
-        others = _near(net, picture.flip(1), [[frame] for frame in turned_over], height)
+        others = _near(net, mirror, [[frame] for frame in turned_over], height)
         shared = [min(a.score, b.score) for (a,), (b,) in zip(looks, others, strict=True)]
         best = [max(pair) for pair in zip(best, shared, strict=True)]
     return best
