@@ -130,13 +130,15 @@ def print_table(tables: dict[str, dict[str, Tally]]) -> None:
         print("  not right:", "; ".join(one for t in table.values() for one in t.wrong))
 
 
-def roll_errors(net: yunet.YuNet) -> list[float]:
+def roll_errors(net: yunet.YuNet, step: int = 15) -> list[float]:
     """By how many degrees the turn read off each turned photograph is wrong; 180 where no face was found."""
     errors: list[float] = []
     for source in face_cases.photographs():
-        for angle in range(-180, 180, 15):
+        for angle in range(-180, 180, step):
             picture, (truth,) = face_cases.turn(source, angle)
-            found = faces.find(net, pixels(picture), THRESHOLD, every=False)
+            whole = pixels(picture)
+            found = faces.find(net, whole, THRESHOLD, every=False)
+            found = [faces.settled(net, whole, one) for one in found]
             near = [one for one in found if hits(truth, one.frame[:3])]
             turns = [frame.turn_between(one.frame.angle, math.radians(truth.roll)) for one in near]
             errors.append(math.degrees(abs(turns[0])) if turns else 180.0)
@@ -154,7 +156,8 @@ def measure_time(net: yunet.YuNet) -> None:
             runs = []
             for _ in range(12):
                 start = time.process_time()
-                faces.find(net, whole, THRESHOLD, every)
+                found = faces.find(net, whole, THRESHOLD, every)
+                faces.settled(net, whole, found[0])
                 runs.append((time.process_time() - start) * 1000)
             mode = "every face" if every else "the largest"
             print(f"{name} {size}: {mode} {min(runs):.0f} ms (first {runs[0]:.0f})")

@@ -7,7 +7,7 @@ H, W height and width of the picture; N candidates.
 """
 
 from collections.abc import Sequence
-from math import hypot, pi
+from math import floor, hypot, pi
 from typing import NamedTuple
 
 import torch
@@ -33,7 +33,7 @@ WEAK = 0.78  # of the threshold: what score and vote of a weak face have to have
 RIM = 0.25
 LARGE = 0.125  # of the picture's longer side: a large face
 FEW = 4  # of these are tried
-MOST = 200  # candidates of one picture that get a second look
+MOST = 400  # candidates of one picture that get a second look
 
 
 class Face(NamedTuple):
@@ -46,6 +46,7 @@ class Face(NamedTuple):
     )
     score: float = 1.0
     sure: bool = True
+    found: bool = False  # by YuNet, not given
 
 
 def boxed(left: float, top: float, right: float, bottom: float) -> Face:
@@ -74,6 +75,12 @@ def find(net: YuNet, picture: Tensor, threshold: float, every: bool) -> list[Fac
         faces, rest = search.confirmed(search.around(search.small, rim=RIM))
         faces = faces or search.weak(rest[:1])
     return sorted(faces, key=lambda face: -face.frame.side)
+
+
+def settled(net: YuNet, picture: Tensor, face: Face) -> Face:
+    """A face that the second look confirmed, its place, size and turn read as exactly as they can be."""
+    close = look.settled(net, picture, face.frame)
+    return _face(close)._replace(score=face.score) if close.score >= SURE else face
 
 
 def closer(net: YuNet, picture: Tensor, face: Face) -> Face:
@@ -105,7 +112,7 @@ def inside(faces: Sequence[Face], mask: Tensor, height: int, width: int) -> list
     scale = mask.shape[1] / width, mask.shape[0] / height
 
     def covered(face: Face) -> bool:
-        column, row = int(face.frame.x * scale[0]), int(face.frame.y * scale[1])
+        column, row = floor(face.frame.x * scale[0]), floor(face.frame.y * scale[1])
         on_it = 0 <= column < mask.shape[1] and 0 <= row < mask.shape[0]
         return on_it and bool(mask[row, column] > 0.5)
 
@@ -175,7 +182,9 @@ def _as_found(row: Tensor) -> Face:
     """A candidate as the first look saw it: upright, doubtful."""
     left, top, right, bottom = row[:4].tolist()
     face = boxed(left, top, right, bottom)
-    return face._replace(landmarks=row[4:14].view(5, 2), score=float(row[14]), sure=False)
+    return face._replace(
+        landmarks=row[4:14].view(5, 2), score=float(row[14]), sure=False, found=True
+    )
 
 
 def _face(close: Close) -> Face:
@@ -185,7 +194,7 @@ def _face(close: Close) -> Face:
         wide, high = high, wide
     x, y = close.frame.x, close.frame.y
     box = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
-    return Face(box, close.frame, close.landmarks, close.score)
+    return Face(box, close.frame, close.landmarks, close.score, found=True)
 
 
 def _apart(faces: list[Face]) -> list[Face]:

@@ -23,7 +23,8 @@ TURNS = [2 * pi * eighth / 8 for eighth in range(8)]
 FAR, NEAR = 64, 192  # height of the face in the second look: to tell how it stands, then to read it
 NEAR_LOOKS = 3
 VOTING = (54, 80, 120)
-STILL = radians(2)
+STILL = radians(10)  # so much is left to the settling
+SETTLING, SETTLING_LOOKS = 160, 2  # height of the face in it
 LEAST = 0.2  # the score from which a close look has seen something
 PIXELS_AT_ONCE = 2**20  # close looks in one batch: bounds the memory
 
@@ -106,6 +107,23 @@ def closely(net: YuNet, picture: Tensor, boxes: Tensor) -> list[Close]:
     return seen
 
 
+def settled(net: YuNet, picture: Tensor, frame: Frame) -> Close:
+    """What a face and its mirror image agree on, read twice, the second time as the first one said: so that equal
+    faces give equal frames, wherever they stand and however they are turned."""
+    size = 2 * SETTLING
+    close = Close(0.0, frame, (frame.side, frame.side), torch.zeros(5, 2))
+    part = _part(picture, frame, size)
+    for _ in range(SETTLING_LOOKS):
+        crop = turned(part.pixels, _within(part, close.frame), size).movedim(-1, 0)
+        straight, over = yunet.candidates(net, torch.stack((crop, crop.flip(2))), LEAST)
+        one = _middle_one(straight, close.frame, size)
+        other = _middle_one(_mirrored(over, size), close.frame, size)
+        close = _between(one, other)
+        if not close.score:
+            break
+    return close
+
+
 def votes(net: YuNet, picture: Tensor, boxes: Tensor) -> list[float]:
     """How surely boxes [N, 4] hold upright faces: the best score that the picture and its mirror image share, at
     several distances. What only chance made look like a face does not outlast it."""
@@ -149,6 +167,21 @@ def _middle_one(rows: Tensor, frame: Frame, size: int) -> Close:
     x, y = points[:2].mean(0).tolist()
     upright = Frame(x, y, max(wide, high), roll(points[2:]))
     return Close(float(row[14]), upright, (wide, high), points[2:])
+
+
+def _mirrored(rows: Tensor, width: int) -> Tensor:
+    """Rows of a mirrored picture -> the picture's: left and right change places, in the landmarks too."""
+    points = _points(rows)[:, [0, 1, 3, 2, 4, 6, 5]] * rows.new_tensor([-1, 1])
+    return _rows(points + rows.new_tensor([width, 0]), rows[:, 14:])
+
+
+def _between(one: Close, other: Close) -> Close:
+    """The middle of two looks at the same frame."""
+    x, y, side = ((a + b) / 2 for a, b in zip(one.frame[:3], other.frame[:3], strict=True))
+    landmarks = (one.landmarks + other.landmarks) / 2
+    size = (one.size[0] + other.size[0]) / 2, (one.size[1] + other.size[1]) / 2
+    frame = Frame(x, y, side, roll(landmarks))
+    return Close(min(one.score, other.score), frame, size, landmarks)
 
 
 def _part(picture: Tensor, frame: Frame, size: int) -> Part:

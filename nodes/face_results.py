@@ -77,7 +77,7 @@ def mask(chosen: Face | None, extent: Extent) -> Tensor:
 def host_box(chosen: Face | None, extent: Extent) -> dict[str, Any]:
     """The host's BOUNDING_BOX; what was found, not given, says so and how surely."""
     box = face.visible(box_of(chosen, extent), *extent)._asdict()
-    if chosen is None or chosen.landmarks is None:
+    if chosen is None or not chosen.found:
         return box
     label = "face" if chosen.sure else "face?"
     return {**box, "label": label, "score": round(chosen.score, 3)}

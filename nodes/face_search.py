@@ -42,9 +42,13 @@ class Eye:
         every = settings.which != LARGEST or settings.follow
         return faces.find(self.open(), picture, settings.threshold, every)
 
-    def turn(self, face: Face, picture: Tensor) -> Face:
-        """With landmarks and turn, where only the box is known."""
-        return face if face.landmarks is not None else faces.closer(self.open(), picture, face)
+    def closer(self, face: Face, picture: Tensor, turns: bool) -> Face:
+        """Found faces read more exactly; of given ones, of which only the box is known, the turn."""
+        if face.found:
+            return faces.settled(self.open(), picture, face)
+        if turns and face.landmarks is None:
+            return faces.closer(self.open(), picture, face)
+        return face
 
 
 def search(
@@ -66,7 +70,7 @@ def search(
         allowed = found if drawn else _allowed(found, one, extent, settings)
         chosen = [drawn] if drawn else _choose(allowed, extent, settings)
         turns = settings.align == ARCFACE or (settings.align == UPRIGHT and not drawn)
-        chosen = [eye.turn(face, picture) if turns else face for face in chosen]
+        chosen = [eye.closer(face, picture, turns) for face in chosen]
         seen.append(Seen(allowed, chosen))
         bar.update(1)
     return _followed(seen, settings) if settings.follow else seen

@@ -109,16 +109,19 @@ def turn(source: Source, degrees: float) -> tuple[Image.Image, tuple[Truth]]:
 
 
 def _small(source: Source) -> Iterator[Case]:
-    """The face 40, 24 and 16 pixels tall, somewhere on a scene of 1024 x 768."""
-    scene = _scikit_image("rocket").resize((1024, 768), Image.Resampling.BICUBIC)
-    for pixels in (40, 24, 16):
+    """The face 40, 24 and 16 pixels tall, somewhere on a scene of 1024 to 2048."""
+    rocket = _scikit_image("rocket")
+    for pixels, wide in ((40, 1024), (40, 2048), (24, 1024), (24, 1536), (16, 1024), (16, 1280)):
+        scene = rocket.resize((wide, wide * 3 // 4), Image.Resampling.BICUBIC)
         for number, (across, down) in enumerate(((0.1, 0.2), (0.8, 0.7))):
             small, there = _scaled(source, pixels / source.face.side)
             picture = scene.copy()
-            left, top = round(across * (1024 - small.width)), round(down * (768 - small.height))
+            left = round(across * (scene.width - small.width))
+            top = round(down * (scene.height - small.height))
             picture.paste(small, (left, top))
             truth = Truth(there.x + left, there.y + top, there.side, there.roll)
-            yield Case(f"{source.name} {pixels} px {number}", f"{pixels} px", picture, (truth,))
+            name = f"{source.name} {pixels} px of {wide}, {number}"
+            yield Case(name, f"{pixels} px", picture, (truth,))
 
 
 def _filling(source: Source) -> Iterator[Case]:
@@ -155,6 +158,8 @@ def _covered(source: Source) -> Iterator[Case]:
         "mouth": ((0.1, 0.58, 0.9, 1.0), (200, 210, 220)),
         "left half": ((0.0, 0.0, 0.5, 1.0), GREY),
         "right half": ((0.5, 0.0, 1.0, 1.0), GREY),
+        "eyes to brow": ((0.0, 0.0, 1.0, 0.5), (60, 50, 40)),
+        "nose and mouth": ((0.0, 0.42, 1.0, 1.0), (40, 60, 110)),
     }
     face = source.face
     for name, (shares, colour) in patches.items():
@@ -168,15 +173,17 @@ def _covered(source: Source) -> Iterator[Case]:
 
 
 def _cut(source: Source) -> Iterator[Case]:
-    """The picture's border goes through the face: a quarter of it is missing, on each side in turn."""
+    """The picture's border goes through the face: a quarter of it is missing, or nearly half, on each side in turn."""
     picture, face = source.picture, source.face
-    near, far = face.side * 0.36, face.side * 0.5
-    borders = {
-        "left": (face.x - near * 0.4, 0, picture.width, picture.height),
-        "right": (0, 0, face.x + near * 0.4, picture.height),
-        "top": (0, face.y - far * 0.5, picture.width, picture.height),
-        "bottom": (0, 0, picture.width, face.y + far * 0.5),
-    }
+    borders: dict[str, tuple[float, float, float, float]] = {}
+    for name, share in (("quarter", 0.5), ("half", 0.05)):
+        across, down = face.side * 0.36 * share, face.side * 0.5 * share
+        borders |= {
+            f"left {name}": (face.x - across, 0, picture.width, picture.height),
+            f"right {name}": (0, 0, face.x + across, picture.height),
+            f"top {name}": (0, face.y - down, picture.width, picture.height),
+            f"bottom {name}": (0, 0, picture.width, face.y + down),
+        }
     for name, box in borders.items():
         whole = tuple(round(value) for value in box)
         truth = Truth(face.x - whole[0], face.y - whole[1], face.side, face.roll)
@@ -184,9 +191,9 @@ def _cut(source: Source) -> Iterator[Case]:
 
 
 def _sheets() -> Iterator[Case]:
-    """Many in one picture: contact sheets, the largest of 70 faces."""
+    """Many in one picture: contact sheets, the largest of 300 faces."""
     sources = photographs()
-    for columns, rows, tile in ((3, 2, 320), (5, 3, 200), (6, 5, 170), (10, 7, 100)):
+    for columns, rows, tile in ((3, 2, 320), (5, 3, 200), (6, 5, 170), (10, 7, 100), (20, 15, 50)):
         sheet = Image.new("RGB", (columns * tile, rows * tile), GREY)
         faces: list[Truth] = []
         for number in range(columns * rows):
