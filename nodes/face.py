@@ -71,7 +71,7 @@ class FaceCrop(io.ComfyNode):
         boxes = [[results.host_box(face, extent) for face in faces] for faces in shots]
         landmarks = results.host_landmarks([one.chosen for one in seen], extent)
         numbers = [number for number, faces in enumerate(shots) for _ in faces]
-        shown = ui.PreviewImage(crops, cls=cls)
+        shown = ui.PreviewImage(crops if len(crops) else previews, cls=cls)
         return io.NodeOutput(crops, masks, boxes, landmarks, previews, numbers, ui=shown)
 
 

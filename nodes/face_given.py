@@ -36,10 +36,15 @@ def painted(mask: Tensor, extent: Extent) -> Face | None:
 
 def masks(mask: Tensor | None, count: int) -> Tensor:
     """One mask per picture [count, h, w]; no mask is an empty one."""
-    every = torch.zeros(1, 1, 1) if mask is None else mask.reshape(-1, *mask.shape[-2:])
-    if 0 in every.shape[1:] or len(every) not in (1, count):
+    given = torch.zeros(1, 1, 1) if mask is None else mask
+    if 0 in given.shape:
         raise ValueError(
-            f"{NODE} has {count} pictures in 'image' but {len(every)} masks of {list(every.shape[1:])} pixels in 'mask': connect one mask for all, or one for each picture."
+            f"{NODE}'s 'mask' holds no pixels: its shape is {list(given.shape)}. Connect the MASK output of another node, or none."
+        )
+    every = given.reshape(-1, *given.shape[-2:])
+    if len(every) not in (1, count):
+        raise ValueError(
+            f"{NODE} has {count} pictures in 'image' but {len(every)} masks in 'mask': connect one mask for all, or one for each picture."
         )
     check_finite(every, NODE, "mask")
     return every.expand(count, -1, -1)

@@ -53,8 +53,9 @@ def crop(picture: Tensor, shown: Frame, settings: Settings) -> Tensor:
 
 
 def crop_size(settings: Settings) -> tuple[int, int]:
-    share = {PORTRAIT: 3 / 4, LANDSCAPE: 4 / 3}.get(settings.shape, 1)
-    return settings.size, round(settings.size * share)
+    """Height and width; the same is added or cut off on both sides."""
+    more = {PORTRAIT: -1 / 8, LANDSCAPE: 1 / 6}.get(settings.shape, 0)
+    return settings.size, settings.size + 2 * round(settings.size * more)
 
 
 def preview_size(extent: Extent) -> tuple[int, int]:

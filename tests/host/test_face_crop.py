@@ -143,7 +143,7 @@ def test_without_box_mask_and_face_the_centre_square_and_a_warning(crop, caplog,
     ids=["none", "empty", "half"],
 )
 def test_without_box_and_mask_the_face_is_found(crop, portrait, caplog, mask):
-    crops, masks, ((box,),) = crop(portrait, mask=mask)
+    crops, _, ((box,),) = crop(portrait, mask=mask)
     assert box["label"] == "face"
     assert box["score"] > 0.85
     for name, expected in FACE.items():
