@@ -1,18 +1,19 @@
-"""Face crop: a typed box, or a mask, becomes a square picture of the face for the face adapters."""
+"""Face Crop: the face in a picture becomes the square that the face adapters want."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from comfy_api.latest import io, ui
 
-from ..ipadapter_core import face
+from . import face_results as results, face_settings as words
+from .face_search import Seen, search
+from .face_settings import BY_SIZE, ERROR, INSIDE, NODE, SKIP, WHOLE, Settings
+from .pictures import rgb
 
-WHOLE, ERROR = "whole image", "error"
-BLACK, EDGE, SHIFT = "black", "edge", "shift"
-SOFT = 0.1  # width of the soft edge of the mask output, as a share of the box's shorter side
-FAR = 16384  # the host's own largest picture
 log = logging.getLogger("ipadapter")
 
 
@@ -23,128 +24,118 @@ class FaceCrop(io.ComfyNode):
             node_id="FaceCrop",
             display_name="Face Crop",
             category="ipadapter",
-            search_aliases=["crop face", "square crop", "plus-face", "full-face", "prep image"],
-            description="Cuts out the square around a face that the face adapters want. Type a box, or connect a mask of the face: it is not looked for yet.",
-            inputs=[
-                io.Image.Input("image", tooltip="The picture with the face, or a batch of them."),
-                io.Mask.Input(
-                    "mask",
-                    optional=True,
-                    tooltip="The face, painted: the box around it is used. One mask for all pictures or one for each, of any size; an empty one counts as none.",
-                ),
-                _pixels("x", -FAR, "Left edge of the face."),
-                _pixels("y", -FAR, "Top edge of the face."),
-                _pixels("width", 0, "Width of the face. 0: no box is typed, the mask is used."),
-                _pixels("height", 0, "Height of the face. 0: no box is typed, the mask is used."),
-                io.Float.Input(
-                    "padding",
-                    default=0.08,
-                    min=-0.5,
-                    max=4.0,
-                    step=0.01,
-                    tooltip="Room around the box: the square is its longer side times 1 + padding. 0.08: the face alone, as in training; 0.4: with hair; 1.2: head and shoulders.",
-                ),
-                io.Int.Input(
-                    "size",
-                    default=224,
-                    min=16,
-                    max=4096,
-                    tooltip="Side of the crop in pixels. CLIP Vision sees 224: more brings nothing to an adapter.",
-                ),
-                io.Combo.Input(
-                    "border",
-                    options=[BLACK, EDGE, SHIFT],
-                    default=BLACK,
-                    advanced=True,
-                    tooltip="Where the square reaches past the picture: black (as in training), the edge repeated, or the square shifted into the picture.",
-                ),
-                io.Combo.Input(
-                    "on_none",
-                    options=[WHOLE, ERROR],
-                    default=WHOLE,
-                    tooltip="With neither box nor mask: the centre square of the whole image, with a warning in the log, or stop.",
-                ),
+            search_aliases=[
+                "crop face",
+                "face detection",
+                "detect face",
+                "square crop",
+                "plus-face",
+                "full-face",
+                "insightface",
+                "prep image",
             ],
+            description="Finds the face in a picture and cuts out the square around it that the face adapters want. A typed box, a mask, or another node's boxes or landmarks say where it is instead.",
+            inputs=[*words.sockets(), *words.widgets(), *words.given()],
             outputs=[
                 io.Image.Output("image", tooltip="The crops, for 'image' of Apply IPAdapter."),
                 io.Mask.Output(
                     "mask",
-                    tooltip="The box without padding, soft-edged, in the original picture: for 'attn_mask' when that picture is redrawn. All white where the whole image was taken.",
+                    tooltip="For each crop, where the face is in its picture: the box without padding, soft-edged, for 'attn_mask' when that picture is redrawn. All white where the whole image was taken, all black where nothing was.",
                 ),
-                io.BoundingBox.Output("bboxes", tooltip="The same as boxes, one per picture."),
+                io.BoundingBox.Output("bboxes", tooltip="The same as boxes, a list per picture."),
+                words.Landmarks.Output(
+                    "face_landmarks",
+                    tooltip="Eyes, nose and corners of the mouth of these faces, as the host's FACE_LANDMARKS.",
+                ),
+                io.Image.Output(
+                    "preview",
+                    tooltip="The pictures, at most 768 pixels large, with what was found: the chosen face green, a doubtful one orange, others and the crop grey.",
+                ),
+                io.Int.Output(
+                    "picture",
+                    is_output_list=True,
+                    tooltip="From which picture each crop is, counted from 0: for 'batch_index' of Get Image from Batch.",
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, image, x, y, width, height, padding, size, border, on_none, mask=None):
+    def execute(cls, image, mask=None, bboxes=None, face_landmarks=None, **widgets):
+        settings = Settings(**widgets)
         pictures = _pictures(image)
-        extent = pictures.shape[1:3]
-        typed = _typed_box(face.Box(x, y, width, height), *extent)
-        found = [typed or face.mask_box(one, *extent) for one in _masks(mask, len(pictures))]
-        _report_missing(found, on_none)
-        squares = [_square(box, extent, padding, border) for box in found]
-        pairs = zip(pictures, squares, strict=True)
-        crops = torch.stack([face.crop(*pair, size, repeat_edge=border == EDGE) for pair in pairs])
-        boxes = [box or face.Box(0, 0, extent[1], extent[0]) for box in found]
-        masks = torch.stack([face.box_mask(box, *extent, soft=SOFT) for box in boxes]).to(crops)
-        bboxes = [[face.visible(box, *extent)._asdict()] for box in boxes]
-        return io.NodeOutput(crops, masks, bboxes, ui=ui.PreviewImage(crops, cls=cls))
+        seen = search(pictures, mask, bboxes, face_landmarks, settings)
+        _report(seen, settings)
+        crops, masks, previews = _cut(pictures, seen, settings)
+        extent = (pictures.shape[1], pictures.shape[2])
+        shots = [_shots(one, settings) for one in seen]
+        boxes = [[results.host_box(face, extent) for face in faces] for faces in shots]
+        landmarks = results.host_landmarks([one.chosen for one in seen], extent)
+        numbers = [number for number, faces in enumerate(shots) for _ in faces]
+        shown = ui.PreviewImage(crops if len(crops) else previews, cls=cls)
+        return io.NodeOutput(crops, masks, boxes, landmarks, previews, numbers, ui=shown)
 
 
-def _pixels(name: str, lowest: int, tooltip: str) -> io.Int.Input:
-    return io.Int.Input(name, default=0, min=lowest, max=FAR, tooltip=f"{tooltip} In pixels.")
-
-
-def _pictures(image: Tensor) -> Tensor:
+def _pictures(image: Any) -> Tensor:
     """[B, H, W, any] -> [B, H, W, 3]."""
-    if image.ndim != 4 or 0 in image.shape:
+    if not isinstance(image, Tensor):
         raise ValueError(
-            f"Face Crop's 'image' must be pictures of shape [batch, height, width, channels], found {list(image.shape)}: connect the IMAGE output of another node."
+            f"{NODE}'s 'image' must be pictures of one size in one batch, found a {type(image).__name__}: bring them to one size first, or crop them one by one."
         )
-    _check_finite(image, "image")
-    return image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
-
-
-def _masks(mask: Tensor | None, count: int) -> Tensor:
-    """One mask per picture [count, h, w]; no mask is an empty one."""
-    masks = torch.zeros(1, 1, 1) if mask is None else mask.reshape(-1, *mask.shape[-2:])
-    if len(masks) not in (1, count):
+    if 0 in image.shape:
         raise ValueError(
-            f"Face Crop has {count} pictures in 'image' but {len(masks)} masks in 'mask': connect one mask for all, or one for each picture."
+            f"{NODE}'s 'image' holds no picture: its shape is {list(image.shape)}. Connect the IMAGE output of another node."
         )
-    _check_finite(masks, "mask")
-    return masks.expand(count, -1, -1)
+    return rgb(image, NODE, "image")
 
 
-def _typed_box(box: face.Box, height: int, width: int) -> face.Box | None:
-    if box.width <= 0 or box.height <= 0:
-        return None
-    if 0 in face.visible(box, height, width)[2:]:
+def _shots(seen: Seen, settings: Settings) -> list[Any]:
+    """The faces to cut out of a picture; None is the whole of it."""
+    return seen.chosen or ([] if settings.on_none == SKIP else [None])
+
+
+def _cut(pictures: Tensor, seen: list[Seen], settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
+    """Crops, masks and previews, each written where it is handed on: nothing else grows with the number of pictures."""
+    extent = (pictures.shape[1], pictures.shape[2])
+    count = sum(len(_shots(one, settings)) for one in seen)
+    crops = torch.empty(count, *results.crop_size(settings), 3)
+    masks = torch.zeros(max(count, 1), *extent)
+    previews = torch.empty(len(seen), *results.preview_size(extent), 3)
+    done = 0
+    for number, (picture, one) in enumerate(zip(pictures, seen, strict=True)):
+        shots = _shots(one, settings)
+        frames = [results.framed(face, extent, settings) for face in shots]
+        for face, shown in zip(shots, frames, strict=True):
+            crops[done] = results.crop(picture, shown, settings)
+            masks[done] = results.mask(face, extent)
+            done += 1
+        previews[number] = results.preview(picture, one, frames[: len(one.chosen)])
+    return crops, masks, previews
+
+
+def _report(seen: list[Seen], settings: Settings) -> None:
+    missing = _numbers(seen, lambda one: not one.chosen)
+    doubtful = _numbers(seen, lambda one: any(not face.sure for face in one.chosen))
+    sought = {
+        INSIDE: "no face inside the mask",
+        BY_SIZE: f"fewer than {settings.number} faces",
+    }.get(settings.which, "no face")
+    reason = f"{NODE} finds {sought} in picture {missing} of {len(seen)}"
+    if missing and settings.on_none == ERROR:
         raise ValueError(
-            f"Face Crop's box (x {box.x}, y {box.y}, width {box.width}, height {box.height}) lies outside the picture of {width} x {height} pixels: type where the face is in the picture connected to 'image', or width 0 for no box."
+            f"{reason}: type 'width' and 'height', connect a mask of the face, lower 'threshold', or set 'on_none' to '{WHOLE}' or '{SKIP}'."
         )
-    return box
-
-
-def _square(box: face.Box | None, extent: torch.Size, padding: float, border: str) -> face.Square:
-    square = face.square_around(box, padding) if box else face.centre_square(*extent)
-    return face.shift_inside(square, *extent) if border == SHIFT else square
-
-
-def _check_finite(batch: Tensor, name: str) -> None:
-    for number, one in enumerate(batch, 1):
-        if not one.isfinite().all():
-            raise ValueError(
-                f"Face Crop's '{name}' number {number} of {len(batch)} holds NaN or infinite values: repair the node it comes from (often a VAE in half precision)."
-            )
-
-
-def _report_missing(found: list[face.Box | None], on_none: str) -> None:
-    missing = ", ".join(str(number) for number, box in enumerate(found, 1) if box is None)
-    reason = f"Face Crop has neither a box nor a mask for picture {missing} of {len(found)}"
-    if missing and on_none == ERROR:
-        raise ValueError(
-            f"{reason}: type 'width' and 'height', connect a mask of the face, or set 'on_none' to '{WHOLE}'."
-        )
-    if missing:
+    if missing and settings.on_none == SKIP:
+        log.warning("%s: it is left out.", reason)
+    elif missing:
         log.warning("%s: it takes the centre square of the whole image.", reason)
+    if doubtful:
+        log.warning(
+            "%s is not sure that it is a face in picture %s of %d: look at its 'preview'.",
+            NODE,
+            doubtful,
+            len(seen),
+        )
+
+
+def _numbers(seen: list[Seen], which: Callable[[Seen], bool]) -> str:
+    return ", ".join(str(number) for number, one in enumerate(seen, 1) if which(one))

@@ -13,7 +13,18 @@ PORTRAIT = Path(__file__).parent.parent / "data" / "portrait.jpg"
 H, W = 320, 256
 FACE = {"x": 104, "y": 25, "width": 68, "height": 93}
 NO_BOX = {"x": 0, "y": 0, "width": 0, "height": 0}
-DEFAULTS = {**NO_BOX, "padding": 0.08, "size": 224, "border": "black", "on_none": "whole image"}
+FIRST = {**NO_BOX, "padding": 0.08, "size": 224, "border": "black", "on_none": "whole image"}
+LATER = {
+    "which": "largest",
+    "number": 1,
+    "shape": "square",
+    "align": "upright",
+    "threshold": 0.6,
+    "follow": False,
+    "fill_gaps": False,
+    "smooth": 0.0,
+    "device": "default",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +36,9 @@ def previews_in_a_folder_of_their_own(nodes_by_id, tmp_path, monkeypatch):
 
 @pytest.fixture
 def crop(nodes_by_id):
-    """Runs the node: image -> (crops, masks, bboxes), with the node's defaults for what is not given."""
+    """Runs the node: image -> (crops, masks, bboxes), as a graph of the first version does for what is not given."""
     return lambda image, **inputs: (
-        nodes_by_id["FaceCrop"].execute(image, **(DEFAULTS | inputs)).args
+        nodes_by_id["FaceCrop"].execute(image, **(FIRST | inputs)).args[:3]
     )
 
 
@@ -46,19 +57,27 @@ def painted(height=H, width=W, x=104, y=25, wide=68, tall=93):
 
 def test_inputs_and_outputs_are_the_public_ones(nodes_by_id):
     inputs = nodes_by_id["FaceCrop"].INPUT_TYPES()
-    given = {
-        name: spec[1].get("default") for name, spec in inputs["required"].items() if name != "image"
-    }
-    assert list(inputs["required"]) == ["image", *DEFAULTS]
-    assert list(inputs["optional"]) == ["mask"]
-    assert given == DEFAULTS
-    assert all(
-        spec[1].get("tooltip")
-        for group in ("required", "optional")
-        for spec in inputs[group].values()
-    )
-    assert nodes_by_id["FaceCrop"].RETURN_TYPES == ["IMAGE", "MASK", "BOUNDING_BOX"]
-    assert nodes_by_id["FaceCrop"].RETURN_NAMES == ["image", "mask", "bboxes"]
+    every = inputs["required"] | inputs["optional"]
+    assert list(inputs["required"]) == ["image", *FIRST]
+    assert list(inputs["optional"]) == ["mask", *LATER, "bboxes", "face_landmarks"]
+    assert {name: every[name][1]["default"] for name in FIRST | LATER} == FIRST | LATER
+    assert all(spec[1].get("tooltip") for spec in every.values())
+    assert nodes_by_id["FaceCrop"].RETURN_TYPES == [
+        "IMAGE",
+        "MASK",
+        "BOUNDING_BOX",
+        "FACE_LANDMARKS",
+        "IMAGE",
+        "INT",
+    ]
+    assert nodes_by_id["FaceCrop"].RETURN_NAMES == [
+        "image",
+        "mask",
+        "bboxes",
+        "face_landmarks",
+        "preview",
+        "picture",
+    ]
 
 
 def test_square_box_of_the_crops_size_gives_the_pixels(crop, portrait):
@@ -109,12 +128,28 @@ def test_equal_crops_at_half_the_resolution(crop, portrait):
     [None, torch.zeros(1, 64, 64), torch.full((1, H, W), 0.5)],
     ids=["none", "empty", "half"],
 )
-def test_without_box_and_mask_the_centre_square_and_a_warning(crop, portrait, caplog, mask):
-    crops, masks, bboxes = crop(portrait, mask=mask, size=W)
-    assert torch.equal(crops, portrait[:, 32 : 32 + W])
+def test_without_box_mask_and_face_the_centre_square_and_a_warning(crop, caplog, mask):
+    nobody = torch.rand(1, H, W, 3, generator=torch.Generator().manual_seed(0))
+    crops, masks, bboxes = crop(nobody, mask=mask, size=W)
+    assert torch.equal(crops, nobody[:, 32 : 32 + W])
     assert masks.eq(1).all()
     assert bboxes == [[{"x": 0, "y": 0, "width": W, "height": H}]]
-    assert "neither a box nor a mask for picture 1 of 1" in caplog.text
+    assert "finds no face in picture 1 of 1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [None, torch.zeros(1, 64, 64), torch.full((1, H, W), 0.5)],
+    ids=["none", "empty", "half"],
+)
+def test_without_box_and_mask_the_face_is_found(crop, portrait, caplog, mask):
+    crops, _, ((box,),) = crop(portrait, mask=mask)
+    assert box["label"] == "face"
+    assert box["score"] > 0.85
+    for name, expected in FACE.items():
+        assert box[name] == pytest.approx(expected, abs=8)
+    assert (crops - crop(portrait, **FACE)[0]).abs().mean() < 0.1
+    assert not caplog.records
 
 
 def test_box_says_nothing_in_the_log(crop, portrait, caplog):
@@ -122,14 +157,14 @@ def test_box_says_nothing_in_the_log(crop, portrait, caplog):
     assert not caplog.records
 
 
-def test_batch_takes_one_mask_for_each_picture(crop, portrait, caplog):
+def test_batch_takes_one_mask_for_each_picture_and_looks_where_it_is_empty(crop, portrait):
     masks = torch.cat([painted(), torch.zeros(1, H, W), painted(x=90, y=10, wide=90, tall=120)])
     crops, regions, bboxes = crop(portrait.expand(3, -1, -1, -1), mask=masks, size=48)
     assert crops.shape == (3, 48, 48, 3)
     assert regions.shape == (3, H, W)
-    assert [frame[0]["height"] for frame in bboxes] == [93, H, 120]
+    assert ["score" in frame[0] for frame in bboxes] == [False, True, False]
+    assert [bboxes[0][0]["height"], bboxes[2][0]["height"]] == [93, 120]
     assert torch.equal(crops[:1], crop(portrait, **FACE, size=48)[0])
-    assert "picture 2 of 3" in caplog.text
 
 
 def test_one_mask_serves_the_whole_batch(crop, portrait):
@@ -165,7 +200,7 @@ def test_one_pixel_picture_works(crop):
 
 
 def test_node_shows_its_crops(nodes_by_id, portrait):
-    output = nodes_by_id["FaceCrop"].execute(portrait.expand(2, -1, -1, -1), **(DEFAULTS | FACE))
+    output = nodes_by_id["FaceCrop"].execute(portrait.expand(2, -1, -1, -1), **(FIRST | FACE))
     assert len(output.ui.as_dict()["images"]) == 2
 
 

