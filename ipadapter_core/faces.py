@@ -6,6 +6,8 @@ mirror image agrees.
 H, W height and width of the picture; N candidates.
 """
 
+# pyright: basic
+
 from collections.abc import Sequence
 from math import floor, hypot, pi
 from typing import NamedTuple

@@ -3,6 +3,8 @@
 Only boxes and landmarks travel here, never pictures: a thousand frames are a few kilobytes.
 """
 
+# pyright: basic
+
 from collections.abc import Iterable, Sequence
 from math import ceil, exp, hypot, log, sqrt
 

@@ -5,6 +5,8 @@ The template is ArcFace's, as insightface's `norm_crop` places it on 112 px: wha
 H, W height and width of the picture; S side of the crop; P points.
 """
 
+# pyright: basic
+
 from math import atan2, ceil, cos, pi, sin, sqrt
 from typing import NamedTuple
 

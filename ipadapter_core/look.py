@@ -5,6 +5,8 @@ Rows are YuNet's (see `yunet`), here in the picture's own pixels.
 H, W height and width of the picture; N candidates; S side of a close look.
 """
 
+# pyright: basic
+
 from collections.abc import Sequence
 from itertools import islice
 from math import ceil, floor, pi, radians

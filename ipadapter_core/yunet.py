@@ -7,6 +7,8 @@ A candidate is a row of 15: left, top, right, bottom of its box; x, y of the eye
 its right, the nose, the mouth's corner on the left and on the right; score. In pixels of the network's input.
 """
 
+# pyright: basic
+
 from collections.abc import Mapping
 
 import torch

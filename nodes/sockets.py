@@ -13,7 +13,7 @@ from ..ipadapter_core.checkpoint import AdapterSpec
 IPAdapterSocket = io.Custom("IPADAPTER")
 
 # For a schema: what the node shows stays when the page is loaded again or its result comes from the cache.
-KEEPS_SHOWING = (
+KEEPS_SHOWING: dict[str, Any] = (
     {"has_intermediate_output": True}
     if "has_intermediate_output" in inspect.signature(io.Schema).parameters
     else {}  # older hosts

