@@ -2,8 +2,6 @@
 
 import functools
 import hashlib
-import json
-import shutil
 from pathlib import Path
 
 import comfy_host
@@ -11,7 +9,7 @@ import make_models
 import pytest
 import torch
 from compare import NAMES, SIZE
-from graphs import ADAPTERS, PORTRAIT
+from graphs import ADAPTERS, serve_from
 
 
 @pytest.fixture(scope="session")
@@ -96,17 +94,3 @@ def server(model_folder, tmp_path_factory):
     flags = serve_from(model_folder, work)
     with comfy_host.Server(comfy_host.prepare(), work, *flags) as server:
         yield server
-
-
-def serve_from(model_folder: Path, work: Path) -> tuple[str, ...]:
-    """The flags of a server that finds the test models, the counting pack and the portrait."""
-    paths = {name: name for name in ("checkpoints", "ipadapter", "clip_vision")}
-    paths["custom_nodes"] = str(work / "custom_nodes")
-    shutil.copytree(
-        Path(__file__).parent / "counting_pack", work / "custom_nodes" / "counting_pack"
-    )
-    config = work / "paths.yaml"  # JSON is YAML
-    config.write_text(json.dumps({"tests": {"base_path": str(model_folder), **paths}}))
-    (work / "input").mkdir()
-    shutil.copy(PORTRAIT, work / "input")
-    return ("--extra-model-paths-config", str(config))

@@ -1,7 +1,9 @@
 """API prompts for the tests over HTTP, and what comes back; the files that they name."""
 
 import io
+import json
 import os
+import shutil
 import urllib.parse
 from pathlib import Path
 
@@ -115,3 +117,17 @@ def failure(entry):
     kind, data = entry["status"]["messages"][-1]
     assert kind == "execution_error"
     return data["node_type"], data["exception_message"].strip()
+
+
+def serve_from(model_folder: Path, work: Path) -> tuple[str, ...]:
+    """The flags of a server that finds the test models, the counting pack and the portrait."""
+    paths = {name: name for name in ("checkpoints", "ipadapter", "clip_vision")}
+    paths["custom_nodes"] = str(work / "custom_nodes")
+    shutil.copytree(
+        Path(__file__).parent / "counting_pack", work / "custom_nodes" / "counting_pack"
+    )
+    config = work / "paths.yaml"  # JSON is YAML
+    config.write_text(json.dumps({"tests": {"base_path": str(model_folder), **paths}}))
+    (work / "input").mkdir()
+    shutil.copy(PORTRAIT, work / "input")
+    return ("--extra-model-paths-config", str(config))

@@ -182,3 +182,57 @@ def test_the_wrong_encoder_is_refused_by_name(models, apply, tiny):
 def test_nan_in_a_mask_is_refused(models, apply):
     with pytest.raises(ValueError, match="'attn_mask' holds NaN"):
         apply(models("sd15"), attn_mask=torch.full((1, 5, 7), torch.nan))
+
+
+def test_a_controlnet_acts_beside_the_picture_and_does_not_see_it(models, apply, tiny, sample):
+    """The host's ControlNet class on both prompts: with the adapter at weight 0 it is the ControlNet alone."""
+    import make_models
+
+    import comfy.cldm.cldm
+    import comfy.controlnet
+
+    config = {
+        k: v
+        for k, v in models("sd15").model.model_config.unet_config.items()
+        if k != "out_channels"
+    }
+    config |= {"hint_channels": 3, "transformer_depth": list(config["transformer_depth"])}
+    net = comfy.cldm.cldm.ControlNet(**config | {"dtype": torch.float32, "device": "cpu"})
+    make_models.fill(net, torch.Generator().manual_seed(2))
+    control = comfy.controlnet.ControlNet(net, load_device=torch.device("cpu"))
+    hint = torch.rand(1, 3, 208, 144, generator=torch.Generator().manual_seed(3))
+    control.set_cond_hint(hint, 0.5, (0.0, 1.0))
+
+    class Controlled(type(tiny.text("sd15"))):
+        def conds(self):
+            more = {"control": control, "control_apply_to_uncond": True}
+            return [
+                [[tokens, {**rest, **more}] for tokens, rest in cond] for cond in super().conds()
+            ]
+
+    prompt = Controlled(**vars(tiny.text("sd15")))
+    seen = []
+
+    def watch(name):
+        run = net.forward
+
+        def forward(*args, **kwargs):
+            out = run(*args, **kwargs)
+            seen.append((name, [one.clone() for one in out["output"]]))
+            return out
+
+        net.forward = forward
+        return lambda: setattr(net, "forward", run)
+
+    model = models("sd15")
+    results = {}
+    for name, one in (("alone", model), ("both", apply(model)), ("zero", apply(model, weight=0.0))):
+        stop = watch(name)
+        results[name] = sample(one, prompt=prompt, steps=1)
+        stop()
+    assert torch.equal(results["zero"], results["alone"])
+    assert difference(results["both"], results["alone"]) > 1e-3
+    assert difference(results["both"], sample(apply(model), steps=1)) > 1e-3
+    first = {name: outputs for name, outputs in reversed(seen)}
+    for one, other in zip(first["alone"], first["both"], strict=True):
+        assert torch.equal(one, other)
