@@ -142,7 +142,9 @@ def test_blueprint_is_one_subgraph_and_runs(host_with_people):
         "show": node("PreviewImage", images=["decode", 0]),
     }
     for number, (source, slot) in enumerate(previews):
-        shown[f"preview {number}"] = node("PreviewImage", images=[str(source), slot])
+        # a name of its own: what an earlier prompt showed, older hosts do not list again
+        save = {"filename_prefix": f"blueprint {number}"}
+        shown[f"preview {number}"] = node("SaveImage", images=[str(source), slot], **save)
     entry = host_with_people.run(small(outer | inner | shown))
     assert pictures(host_with_people, entry)[0].shape == (64, 64, 3)
     assert pictures(host_with_people, entry, "preview 1")[0].shape == (281, 768, 3)
