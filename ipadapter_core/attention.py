@@ -35,3 +35,11 @@ def add_image(
         if in_place
         else text.addcmul(image, mask, value=weight)
     )
+
+
+def off_text(image: Tensor, text: Tensor, amount: float) -> Tensor:
+    """The image part without `amount` of its component along the text's output, token by token."""
+    wide = text.float()  # squares of half precision overflow
+    length = (wide * wide).sum(-1, keepdim=True).clamp(min=1e-12)
+    share = (wide * image.float()).sum(-1, keepdim=True) / length
+    return image - (text * (amount * share).to(image.dtype))

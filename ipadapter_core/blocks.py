@@ -11,11 +11,13 @@ from collections.abc import Iterable
 Address = tuple[
     str, int, int
 ]  # block, its number, transformer block in it: as attention patches are keyed
+Block = tuple[str, int]
 
 _ATTN2 = re.compile(
     r"(input_blocks|output_blocks|middle_block)\.(?:(\d+)\.)?\d+\.transformer_blocks\.(\d+)\.attn2"
 )
 _ORDER = {"input": 0, "output": 1, "middle": 2}
+_FORWARD = ["input", "middle", "output"]
 
 
 def address(name: str) -> Address | None:
@@ -30,3 +32,9 @@ def layer_table(names: Iterable[str]) -> dict[Address, str]:
     """Address -> module name of every cross-attention layer, in the order of adapter files."""
     found = {place: name for name in names if (place := address(name))}
     return dict(sorted(found.items(), key=lambda item: (_ORDER[item[0][0]], *item[0][1:])))
+
+
+def blocks_of(layers: Iterable[Address]) -> tuple[Block, ...]:
+    """The blocks that hold these layers, in the order of a forward pass."""
+    found = {(kind, number) for kind, number, _ in layers}
+    return tuple(sorted(found, key=lambda block: (_FORWARD.index(block[0]), block[1])))

@@ -1,16 +1,30 @@
 """Apply IPAdapter: picture, adapter and model become a model that follows the picture."""
 
 import logging
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from comfy_api.latest import io
 
+from ..ipadapter_core.embeds import CONCAT, METHODS, References
+from ..ipadapter_core.keys import SCALINGS, V_ONLY
 from .encode import CROP, FITS, encoded, nothing
-from .keys import keys_for, needs_nothing
+from .frames import TOGETHER, WAYS, framed_mask
+from .keys import keys_for, needs_nothing, references
 from .load import AUTO, LoadCLIPVision
 from .patch import hang
-from .sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
+from .prompt import Settings
+from .sockets import (
+    KEEPS_SHOWING,
+    EmbedsSocket,
+    IPAdapterSocket,
+    LoadedAdapter,
+    WeightMapSocket,
+    adapter_of,
+    embeds_of,
+    weights_of,
+)
 
 NODE = "Apply IPAdapter"
 ABSENT = object()  # an input that is not connected; a connected one is None until the graph runs
@@ -87,6 +101,7 @@ class ApplyIPAdapter(io.ComfyNode):
                     optional=True,
                     tooltip="The negative reference already encoded, in place of 'image_negative'.",
                 ),
+                *_more(),
             ],
             outputs=[io.Model.Output("model", tooltip="The model that follows the picture.")],
         )
@@ -99,15 +114,20 @@ class ApplyIPAdapter(io.ComfyNode):
         image_negative=ABSENT,
         clip_vision_output=ABSENT,
         clip_vision_output_negative=ABSENT,
+        embeds=ABSENT,
+        embeds_negative=ABSENT,
     ):
-        inputs = (
-            clip_vision,
-            image,
-            image_negative,
-            clip_vision_output,
-            clip_vision_output_negative,
-        )
-        return _what_is_wrong(*(one is not ABSENT for one in inputs)) or True
+        positive = {"image": image, "clip_vision_output": clip_vision_output, "embeds": embeds}
+        negative = {
+            "image_negative": image_negative,
+            "clip_vision_output_negative": clip_vision_output_negative,
+            "embeds_negative": embeds_negative,
+        }
+        there = [
+            [name for name, one in side.items() if one is not ABSENT]
+            for side in (positive, negative)
+        ]
+        return what_is_wrong(*there, clip_vision is not ABSENT) or True
 
     @classmethod
     def execute(
@@ -124,29 +144,33 @@ class ApplyIPAdapter(io.ComfyNode):
         attn_mask=None,
         clip_vision_output=None,
         clip_vision_output_negative=None,
+        weight_map=None,
+        embeds=None,
+        embeds_negative=None,
+        scaling=V_ONLY,
+        combine=CONCAT,
+        keep_prompt=0.0,
+        batch=TOGETHER,
+        frame_weights="",
     ):
-        inputs = (
-            clip_vision,
-            image,
-            image_negative,
-            clip_vision_output,
-            clip_vision_output_negative,
-        )
-        wrong = _what_is_wrong(*(one is not None for one in inputs))
-        if wrong:
-            raise ValueError(wrong)
+        positive = {"image": image, "clip_vision_output": clip_vision_output, "embeds": embeds}
+        negative = {
+            "image_negative": image_negative,
+            "clip_vision_output_negative": clip_vision_output_negative,
+            "embeds_negative": embeds_negative,
+        }
         adapter = adapter_of(ipadapter)
+        settings = Settings(
+            weight, start_at, end_at, weight_map and weights_of(weight_map), scaling, keep_prompt
+        )
+        mask = framed_mask(attn_mask, frame_weights)
         encoder = Encoder(clip_vision, adapter, fit)
-        positive = encoder.output(image, clip_vision_output, "image")
-        if positive is None:
+        found = encoder.sides(positive, negative, combine)
+        if found is None:
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())
-        negative = encoder.output(image_negative, clip_vision_output_negative, "image_negative")
-        if negative is None and needs_nothing(adapter):
-            negative = nothing(encoder.clip_vision)
-        keys = keys_for(model, adapter, positive, negative)
-        hung = hang(model, keys, weight, start_at, end_at, attn_mask)
-        return io.NodeOutput(hung, ui=encoder.shown)
+        keys = keys_for(model, adapter, *found, by_frame=batch != TOGETHER)
+        return io.NodeOutput(hang(model, keys, settings, mask), ui=encoder.shown)
 
 
 class Encoder:
@@ -163,10 +187,38 @@ class Encoder:
             return self._given
         return LoadCLIPVision.execute(AUTO, self._adapter).args[0]
 
-    def output(self, image: Any, output: Any, name: str) -> Any:
-        """The CLIP_VISION_OUTPUT of an input, encoded here or elsewhere; None where there is no picture."""
-        if image is None:
-            return output
+    def sides(
+        self, positive: dict[str, Any], negative: dict[str, Any], combine: str = CONCAT
+    ) -> tuple[References, References | None] | None:
+        """What the adapter takes of both sides, input name -> value; None where there is no picture.
+
+        Raises ValueError for inputs that do not make sense together.
+        """
+        there = [[k for k, one in side.items() if one is not None] for side in (positive, negative)]
+        wrong = what_is_wrong(*there, self._given is not None)
+        if wrong:
+            raise ValueError(wrong)
+        seen, unseen = (self._side(side) for side in (positive, negative))
+        if seen is None:
+            return None
+        if unseen is None and needs_nothing(self._adapter):
+            unseen = references(nothing(self.clip_vision), self._adapter, "image_negative")
+        if "embeds" not in there[0]:  # embeds bring their own way
+            seen = replace(seen, method=combine)
+        return seen, unseen
+
+    def _side(self, inputs: dict[str, Any]) -> References | None:
+        for name, value in inputs.items():
+            if value is None:
+                continue
+            if name.startswith("embeds"):
+                value = embeds_of(value, name)
+            elif name.startswith("image"):
+                value = self._encoded(value, name)
+            return None if value is None else references(value, self._adapter, name)
+        return None
+
+    def _encoded(self, image: Any, name: str) -> Any:
         found = encoded(self.clip_vision, image, self._fit, name)
         if found is None:
             return None
@@ -175,19 +227,74 @@ class Encoder:
         return found.output
 
 
-def _what_is_wrong(
-    clip_vision: bool, image: bool, image_negative: bool, output: bool, output_negative: bool
-) -> str | None:
-    """The sentence for inputs that do not make sense together; each says whether it is connected."""
-    if not image and not output:
-        return f"{NODE} has no reference: connect 'image' (with 'clip_vision'), or 'clip_vision_output' from CLIP Vision Encode."
-    if image and not clip_vision:
+def what_is_wrong(positive: list[str], negative: list[str], encoder: bool) -> str | None:
+    """The sentence for connected inputs that do not make sense together, by their names."""
+    if not positive:
+        return f"{NODE} has no reference: connect 'image' (with 'clip_vision'), 'clip_vision_output' from CLIP Vision Encode, or 'embeds'."
+    if "image" in positive and not encoder:
         return f"{NODE} has an 'image' but no encoder for it: connect 'clip_vision' (Load CLIP Vision), or encode the picture with CLIP Vision Encode and connect 'clip_vision_output' in its place."
-    for end, both in (("", image and output), ("_negative", image_negative and output_negative)):
-        if both:
-            return f"{NODE} has both 'image{end}' and 'clip_vision_output{end}', which stand for the same thing: disconnect one of them."
+    for side in (positive, negative):
+        if len(side) > 1:
+            return f"{NODE} has both '{side[0]}' and '{side[1]}', which stand for the same thing: disconnect one of them."
     return None
 
 
 def _moment(name: str, default: float, tooltip: str) -> io.Float.Input:
     return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+
+def _more() -> list[Any]:
+    """The inputs for those who want more; all optional, after the ones that graphs have saved."""
+    return [
+        WeightMapSocket.Input(
+            "weight_map",
+            optional=True,
+            tooltip="What to take from the picture, by layer and moment, from IPAdapter Weight Map. It is multiplied by 'weight'.",
+        ),
+        EmbedsSocket.Input(
+            "embeds",
+            optional=True,
+            tooltip="References that are already encoded, combined or loaded from a file, in place of 'image'. No encoder is needed then.",
+        ),
+        EmbedsSocket.Input(
+            "embeds_negative",
+            optional=True,
+            tooltip="What the negative side sees, encoded: from IPAdapter Negative Reference or a file.",
+        ),
+        io.Combo.Input(
+            "scaling",
+            options=[V_ONLY, *SCALINGS],
+            default=V_ONLY,
+            optional=True,
+            tooltip="What the weight multiplies. V only: the result; K+V: keys and values, which also sharpens or blurs where the picture is looked at; C penalty: less in narrow layers; mean(V): only the common part of the values.",
+        ),
+        io.Combo.Input(
+            "combine",
+            options=list(METHODS),
+            default=CONCAT,
+            optional=True,
+            tooltip="How a batch of references becomes one. concat: all of them side by side. Combine IPAdapter Embeds gives each its own weight.",
+        ),
+        io.Float.Input(
+            "keep_prompt",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            optional=True,
+            tooltip="How much of the picture's part that points the same way as the text's is removed: 1 leaves the text its full say.",
+        ),
+        io.Combo.Input(
+            "batch",
+            options=WAYS,
+            default=TOGETHER,
+            optional=True,
+            tooltip="Whether a batch of references acts together on every picture, or the first on the first picture, the second on the second and so on, as an animation needs it.",
+        ),
+        io.String.Input(
+            "frame_weights",
+            default="",
+            optional=True,
+            tooltip="A weight for each picture of the batch, times 'weight': key frames by number like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
+        ),
+    ]

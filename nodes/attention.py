@@ -9,9 +9,9 @@ from torch import Tensor
 
 import comfy.ldm.modules.attention as host
 
-from ..ipadapter_core.adapter import KeysValues
-from ..ipadapter_core.attention import add_image, image_attention
+from ..ipadapter_core.attention import add_image, image_attention, off_text
 from ..ipadapter_core.blocks import Address
+from ..ipadapter_core.keys import V_ONLY, KeysValues, scaled
 from ..ipadapter_core.masks import pick, rows_of, to_grid
 from .rows import Rows
 
@@ -23,6 +23,12 @@ class Part:
     prompt: Any
     layer: int
     weight: float
+    piece: int | None = None  # which stretch of the sampling this is
+
+    @property
+    def share(self) -> float:
+        """The weight of the result; other scalings have it in keys and values."""
+        return self.weight if self.prompt.settings.scaling == V_ONLY else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +38,34 @@ class Call:
     run: Any
     rows: Rows
 
-    def keys_values(self, prompt: Any, query: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Key and value [R, T, C] of every layer, in the order of the rows."""
-        place = (query.device, query.dtype)
-        key = ("keys", id(prompt), self.rows.roles, *place)
-        return self.run.once(key, lambda: _arranged(self._moved(prompt, *place), self.rows.roles))
+    def keys_values(self, part: Part, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Key and value [R or R * B, T, C], in the order of the rows."""
+        prompt, place = part.prompt, (query.device, query.dtype)
+        frames = self._frames if prompt.keys.values.frames > 1 else None
+        piece = None if prompt.settings.scaling == V_ONLY else part.piece
+        slot, key = ("keys", id(prompt), self.rows.roles, *place), (frames, piece)
 
-    def _moved(self, prompt: Any, device: torch.device, dtype: torch.dtype) -> KeysValues:
-        key = ("moved", id(prompt), device, dtype)
-        return self.run.once(key, lambda: prompt.keys.values.to(device, dtype))
+        def make() -> list[tuple[Tensor, Tensor]]:
+            return self._values(prompt, frames, piece, *place).arranged(self.rows.roles)
+
+        return self.run.latest(slot, key, make)[part.layer]
+
+    @property
+    def _frames(self) -> tuple[int, ...]:
+        return self.rows.frames or tuple(range(self.rows.count))
+
+    def _values(
+        self, prompt: Any, frames: Any, piece: int | None, device: torch.device, dtype: torch.dtype
+    ) -> KeysValues:
+        """What the rows are arranged from, on the device, for these frames and this stretch of the sampling."""
+
+        def make() -> KeysValues:
+            values = prompt.keys.values.select(frames or (), device, dtype)
+            if piece is None:
+                return values
+            return scaled(values, prompt.settings.scaling, prompt.pieces[piece].weights)
+
+        return self.run.latest(("moved", id(prompt), device, dtype), (frames, piece), make)
 
     def mask(self, prompt: Any, grid: tuple[int, int], query: Tensor) -> Tensor | None:
         """[1 or R * B, N, 1] for a layer of that grid."""
@@ -74,12 +99,16 @@ class ComposedAttention:
             out = host.optimized_attention(query, key, value, heads, **options)
         # What another pack returns may still be in use there; the host's own result is new.
         ours = previous is None and "optimized_attention_override" not in extra
-        for part in self.parts[place]:
-            k, v = self.call.keys_values(part.prompt, query)[part.layer]
+        parts, text = self.parts[place], out
+        keeps = any(part.prompt.settings.keep_prompt for part in parts)
+        for part in parts:
+            k, v = self.call.keys_values(part, query)
             image = image_attention(query, k, v, heads, partial(_attend, precision))
+            if part.prompt.settings.keep_prompt:
+                image = off_text(image, text, part.prompt.settings.keep_prompt)
             mask = self.call.mask(part.prompt, tuple(extra["activations_shape"][-2:]), query)
-            ours = ours and not out.requires_grad
-            out = add_image(out, image, part.weight, mask, in_place=ours)
+            ours = ours and not out.requires_grad and not (keeps and out is text)
+            out = add_image(out, image, part.share, mask, in_place=ours)
             ours = True
         return out
 
@@ -91,17 +120,6 @@ def _attend(precision: Any, query: Tensor, key: Tensor, value: Tensor, heads: in
     """
     options = {"attn_precision": precision, "low_precision_attention": False}
     return host.optimized_attention(query, key, value, heads, **options)
-
-
-def _arranged(values: KeysValues, roles: tuple[int, ...]) -> list[tuple[Tensor, Tensor]]:
-    first = roles[0]
-    if roles == tuple(
-        range(first, first + len(roles))
-    ):  # a view: negative and positive, or one of them
-        rows: Any = slice(first, first + len(roles))
-    else:
-        rows = list(roles)
-    return [(key[rows], value[rows]) for key, value in values.layers()]
 
 
 def _mask(mask: Tensor, rows: Rows, grid: tuple[int, int]) -> Tensor:

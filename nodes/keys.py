@@ -1,5 +1,6 @@
 """What the encoder saw becomes keys and values for every layer of one model: once, before sampling."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,9 +8,10 @@ from torch import Tensor
 
 import comfy.model_management
 
-from ..ipadapter_core.adapter import image_keys
 from ..ipadapter_core.blocks import Address, layer_table
 from ..ipadapter_core.checkpoint import BASE_MODELS, EMBEDS, ENCODERS, HIDDEN, AdapterSpec
+from ..ipadapter_core.embeds import References
+from ..ipadapter_core.keys import FrameTokens, frame_keys, image_keys
 from .load import encoder_hint
 from .recall import recall
 from .sockets import ImageKeys, LoadedAdapter
@@ -22,29 +24,58 @@ def needs_nothing(adapter: LoadedAdapter) -> bool:
     return adapter.spec.feature != EMBEDS
 
 
-def keys_for(model: Any, adapter: LoadedAdapter, positive: Any, negative: Any) -> ImageKeys:
+def keys_for(
+    model: Any,
+    adapter: LoadedAdapter,
+    positive: References,
+    negative: References | None,
+    by_frame: bool = False,
+) -> ImageKeys:
     """Keys and values of references for a model, in its own precision, recalled if nothing changed.
 
-    positive, negative: the host's CLIP_VISION_OUTPUT; negative may be None for a base adapter.
-    Raises ValueError where adapter and model, or adapter and encoder, do not belong together.
+    negative may be None for a base adapter; by_frame: one reference for each picture of the batch.
+    Raises ValueError where adapter and model do not belong together.
     """
-    layers = _fitting_layers(model, adapter)
+    layers = fitting_layers(model, adapter)
     dtype = model.model.get_dtype_inference()
     dtype = dtype if dtype in COMPUTED else torch.float32
-    settings = (layers, dtype)
-    seen = _features(positive, adapter, "image")
-    unseen = None if negative is None else _features(negative, adapter, "image_negative")
+    settings = (layers, dtype, by_frame, positive.settings, negative and negative.settings)
+    unseen = negative or References.of(torch.zeros_like(positive.features[:1]), EMBEDS)
 
     def make() -> ImageKeys:
         comfy.model_management.load_models_gpu([adapter.patcher])
-        # float32: half precision costs up to 7e-3 of the tokens' unit variance, and this runs once
-        place = {"device": adapter.patcher.load_device, "dtype": torch.float32}
-        rows = seen.to(**place), None if unseen is None else unseen.to(**place)
-        store = comfy.model_management.intermediate_device()
-        values = image_keys(adapter.patcher.model, *rows, dtype=dtype, store=store)
-        return ImageKeys(adapter.name, layers, values)
+        device, store = adapter.patcher.load_device, comfy.model_management.intermediate_device()
+        if by_frame:
+            made = frame_keys(adapter.patcher.model, positive, unseen, dtype, store, device)
+        else:
+            # float32: half precision costs up to 7e-3 of the tokens' unit variance, and this runs once
+            sides = (_moved(side, device) for side in (positive, unseen))
+            made = image_keys(adapter.patcher.model, *sides, dtype=dtype, store=store)
+        values = made.silent() if unseen.silent else made
+        patcher = adapter.patcher if isinstance(values, FrameTokens) else None
+        return ImageKeys(adapter.name, layers, values, patcher)
 
-    return recall(adapter.patcher, (positive, negative), settings, make)
+    features = (positive.features, negative and negative.features)
+    return recall(adapter.patcher, features, settings, make)
+
+
+def references(output: Any, adapter: LoadedAdapter, name: str) -> References:
+    """The output of the encoder that the adapter was trained on; also from an IPADAPTER_EMBEDS link.
+
+    Raises ValueError where adapter and encoder do not belong together.
+    """
+    spec: AdapterSpec = adapter.spec
+    if isinstance(output, References):
+        features = output.features if output.feature == spec.feature else None
+        found = output
+    else:
+        features = getattr(output, spec.feature, None)
+        found = None if features is None else References.of(features, spec.feature)
+    if features is None or found is None or features.shape[-1] != spec.projector.features:
+        raise ValueError(
+            f"'{adapter.name}' needs {spec.encoder}, but '{name}' was encoded by {_encoder_of(output)}: {encoder_hint(spec)} in 'Load CLIP Vision'."
+        )
+    return found
 
 
 def layers_of(diffusion_model: Any) -> dict[Address, tuple[int, int]]:
@@ -56,13 +87,18 @@ def layers_of(diffusion_model: Any) -> dict[Address, tuple[int, int]]:
     return {place: (key.out_features, key.in_features) for place, key in keys.items()}
 
 
-def _fitting_layers(model: Any, adapter: LoadedAdapter) -> tuple[Address, ...]:
+def fitting_layers(model: Any, adapter: LoadedAdapter) -> tuple[Address, ...]:
     found, spec = layers_of(model.get_model_object("diffusion_model")), adapter.spec
     if list(found.values()) != [(width, spec.text_width) for _, width in spec.layers]:
         raise ValueError(
             f"'{adapter.name}' is for {spec.base_model} ({len(spec.layers)} cross-attention layers, text width {spec.text_width}), but the model is {_model_name(model, found)}: connect a model of that kind, or choose another file in 'Load IPAdapter'."
         )
     return tuple(found)
+
+
+def _moved(side: References, device: torch.device) -> References:
+    features: Tensor = side.features.to(device=device, dtype=torch.float32)
+    return replace(side, features=features)
 
 
 def _model_name(model: Any, layers: dict[Address, tuple[int, int]]) -> str:
@@ -73,18 +109,12 @@ def _model_name(model: Any, layers: dict[Address, tuple[int, int]]) -> str:
     return f"{names} ({len(layers)} layers, text width {'/'.join(map(str, sorted(widths)))})"
 
 
-def _features(output: Any, adapter: LoadedAdapter, name: str) -> Tensor:
-    """The output of the encoder that the adapter was trained on."""
-    spec: AdapterSpec = adapter.spec
-    features = getattr(output, spec.feature, None)
-    if features is None or features.shape[-1] != spec.projector.features:
-        raise ValueError(
-            f"'{adapter.name}' needs {spec.encoder}, but '{name}' was encoded by {_encoder_of(output)}: {encoder_hint(spec)} in 'Load CLIP Vision'."
-        )
-    return features
-
-
 def _encoder_of(output: Any) -> str:
+    if isinstance(output, References):
+        width = output.features.shape[-1]
+        known = ENCODERS.get((output.feature, width), f"an encoder of width {width}")
+        kind = "a base" if output.feature == EMBEDS else "a plus or full-face"
+        return f"{known} for {kind} adapter"
     hidden, embeds = (
         0 if getattr(output, key, None) is None else getattr(output, key).shape[-1]
         for key in (HIDDEN, EMBEDS)

@@ -5,8 +5,7 @@ only while sampling lives in one `Run`, from the sampler's start to its end. The
 packs placed are called as they are found at each step, so the order of nodes does not matter.
 """
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,76 +16,31 @@ from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from ..ipadapter_core.blocks import Address
 from .attention import Call, ComposedAttention, Part
 from .keys import layers_of
+from .prompt import KEY, ImagePrompt, Settings, add_prompts, checked_mask, prompts_for
 from .rows import batch_of, rows_of
 from .sockets import ImageKeys
 
-KEY, RUN, BATCH = "ipadapter", "ipadapter_run", "ipadapter_batch"
-ALWAYS = 999999999.0  # the host's percent_to_sigma gives a little more for 0
-log = logging.getLogger("ipadapter")
+RUN, BATCH, WATCH = "ipadapter_run", "ipadapter_batch", "ipadapter_watch"
 
 
-@dataclass(frozen=True, eq=False)
-class ImagePrompt:
-    """One Apply IPAdapter: what it adds where, how strongly, and from which to which sigma."""
-
-    keys: ImageKeys
-    weights: tuple[float, ...]  # one per layer
-    start: float  # sigma, the larger one
-    end: float
-    mask: Tensor | None  # [M, H, W]
-
-    def __deepcopy__(self, memo: dict) -> "ImagePrompt":
-        return self
-
-    @property
-    def always(self) -> bool:
-        return self.start >= ALWAYS and self.end <= 0
-
-
-def hang(
-    model: Any,
-    keys: ImageKeys,
-    weight: float,
-    start_at: float,
-    end_at: float,
-    attn_mask: Tensor | None = None,
-) -> Any:
+def hang(model: Any, keys: ImageKeys, settings: Settings, attn_mask: Tensor | None = None) -> Any:
     """A clone of the model with the image prompt on it.
 
     Also where it changes nothing (weight 0): a compiled model must not see keys of its options come and go.
     """
     model = model.clone()
-    if start_at > end_at:
-        log.warning(
-            "Apply IPAdapter's 'start_at' (%s) is after its 'end_at' (%s): the picture never acts.",
-            start_at,
-            end_at,
-        )
-    sampling = model.get_model_object("model_sampling")
-    start, end = (float(sampling.percent_to_sigma(moment)) for moment in (start_at, end_at))
-    weights = (float(weight),) * len(keys.layers)
-    prompt = ImagePrompt(keys, weights, start, end, checked_mask(attn_mask))
-    options = model.model_options["transformer_options"]
-    if KEY not in options:
-        for kind, wrapper in WRAPPERS.items():
-            add_wrapper_with_key(kind, KEY, wrapper, options)
-    options[KEY] = (*options.get(KEY, ()), prompt)
+    wrap(model)
+    add_prompts(model, prompts_for(model, keys, settings, checked_mask(attn_mask)))
     return model
 
 
-def checked_mask(mask: Tensor | None) -> Tensor | None:
-    """Any MASK as [M, H, W]. Raises ValueError for what is no mask."""
-    if mask is None:
-        return None
-    if mask.ndim < 2 or 0 in mask.shape:
-        raise ValueError(
-            f"Apply IPAdapter's 'attn_mask' must be masks of shape [batch, height, width], found {list(mask.shape)}: connect the MASK output of another node."
-        )
-    if not mask.isfinite().all():
-        raise ValueError(
-            "Apply IPAdapter's 'attn_mask' holds NaN or infinite values: repair the node it comes from."
-        )
-    return mask.reshape(-1, *mask.shape[-2:]).float()
+def wrap(model: Any) -> None:
+    """Our wrappers on a clone, once."""
+    options = model.model_options["transformer_options"]
+    if KEY not in options:
+        options[KEY] = ()
+        for kind, wrapper in WRAPPERS.items():
+            add_wrapper_with_key(kind, KEY, wrapper, options)
 
 
 @dataclass(eq=False)
@@ -98,12 +52,21 @@ class Run:
     """
 
     guider: Any = None
+    watch: Any = None
     cache: dict = field(default_factory=dict)
 
     def once(self, key: tuple, make: Any) -> Any:
         if key not in self.cache:
             self.cache[key] = make()
         return self.cache[key]
+
+    def latest(self, slot: tuple, key: Hashable, make: Any) -> Any:
+        """As `once`, but a slot keeps one key only: what changes from step to step does not pile up."""
+        known, value = self.cache.get(slot, (None, None))
+        if known != (key,):
+            value = make()
+            self.cache[slot] = ((key,), value)
+        return value
 
     def close(self) -> None:
         self.guider = None
@@ -156,7 +119,7 @@ def compose(executor: Any, *args: Any, **kwargs: Any) -> Any:
     call = Call(run, rows_of(batch, options, x))
     replaced = options["patches_replace"] = dict(options.get("patches_replace") or {})
     found = replaced["attn2"] = dict(replaced.get("attn2") or {})
-    parts = _parts(run, prompts, _active(prompts, sigma))
+    parts = _parts(run, prompts, _now(prompts, sigma))
     previous = {place: found.get(place) or found.get(place[:2]) for place in parts}
     found.update(dict.fromkeys(parts, ComposedAttention(previous, parts, call)))
     arguments[5] = options
@@ -184,29 +147,26 @@ def _made_for(prompts: tuple[ImagePrompt, ...], model: Any) -> Iterator[ImagePro
             yield prompt
 
 
-def _active(prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> tuple[ImagePrompt, ...]:
-    """Those whose window is open. Asks the device for sigma, once a call, only if there is a window."""
+def _now(prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> tuple[int | None, ...]:
+    """The piece of each prompt that holds now. Asks the device for sigma, once a call, only if needed."""
     if all(prompt.always for prompt in prompts):
-        return prompts
+        return (0,) * len(prompts)
     now = float(sigma[0])
-    return tuple(prompt for prompt in prompts if prompt.end <= now <= prompt.start)
+    return tuple(prompt.piece_at(now) for prompt in prompts)
 
 
 def _parts(
-    run: Run, prompts: tuple[ImagePrompt, ...], active: tuple[ImagePrompt, ...]
+    run: Run, prompts: tuple[ImagePrompt, ...], now: tuple[int | None, ...]
 ) -> dict[Address, tuple[Part, ...]]:
     """Layer -> what is added there; an empty tuple where nothing is, at every layer of every prompt."""
 
     def make() -> dict[Address, tuple[Part, ...]]:
         parts: dict[Address, tuple[Part, ...]] = {}
-        for prompt in prompts:
-            for layer, (place, weight) in enumerate(
-                zip(prompt.keys.layers, prompt.weights, strict=True)
-            ):
-                acts = weight != 0 and prompt in active
-                parts[place] = parts.get(place, ()) + (
-                    (Part(prompt, layer, weight),) if acts else ()
-                )
+        for prompt, piece in zip(prompts, now, strict=True):
+            for layer, place in enumerate(prompt.keys.layers):
+                weight = 0.0 if piece is None else prompt.pieces[piece].weights[layer]
+                acts = (Part(prompt, layer, weight, piece),) if weight else ()
+                parts[place] = parts.get(place, ()) + acts
         return parts
 
-    return run.once(("parts", *map(id, prompts), None, *map(id, active)), make)
+    return run.latest(("parts", *map(id, prompts)), now, make)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..ipadapter_core.adapter import NEGATIVE, POSITIVE
+from ..ipadapter_core.keys import ALONE, NEGATIVE, POSITIVE
 from ..ipadapter_core.masks import Area
 
 
@@ -44,6 +44,8 @@ def batch_of(guider: Any, conds: Sequence[Any], x: Tensor) -> Batch:
     }
     known = getattr(guider, "conds", None) or {}
     roles = tuple(_role(known, listed, index) for index, listed in enumerate(conds))
+    if getattr(guider, "cfg", None) == 1:  # whatever stands on the negative side is lost
+        roles = tuple(ALONE if role == POSITIVE else role for role in roles)
     return Batch(roles, areas, (x.shape[-2], x.shape[-1]))
 
 

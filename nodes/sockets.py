@@ -7,10 +7,16 @@ from typing import Any
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..ipadapter_core.adapter import KeysValues
 from ..ipadapter_core.checkpoint import AdapterSpec
+from ..ipadapter_core.embeds import References
+from ..ipadapter_core.keys import FrameTokens, KeysValues
+from ..ipadapter_core.weights import WeightMap
 
 IPAdapterSocket = io.Custom("IPADAPTER")
+EmbedsSocket = io.Custom("IPADAPTER_EMBEDS")  # References
+WeightMapSocket = io.Custom("IPADAPTER_WEIGHTS")  # WeightMap
+RegionSocket = io.Custom("IPADAPTER_REGION")
+WatchSocket = io.Custom("IPADAPTER_WATCH")
 
 # For a schema: what the node shows stays when the page is loaded again or its result comes from the cache.
 KEEPS_SHOWING: dict[str, Any] = (
@@ -35,13 +41,26 @@ class ImageKeys:
 
     name: str
     layers: tuple[tuple[str, int, int], ...]
-    values: KeysValues
+    values: KeysValues | FrameTokens
+    patcher: ModelPatcher | None = None  # the adapter, where it is needed while sampling
 
 
 def adapter_of(value: Any) -> LoadedAdapter:
     """The adapter on an IPADAPTER link. Raises ValueError for what another pack put there."""
-    if isinstance(value, LoadedAdapter):
+    return _own(value, LoadedAdapter, "ipadapter", "Load IPAdapter")
+
+
+def embeds_of(value: Any, name: str) -> References:
+    return _own(value, References, name, "Encode IPAdapter Reference")
+
+
+def weights_of(value: Any, name: str = "weight_map") -> WeightMap:
+    return _own(value, WeightMap, name, "IPAdapter Weight Map")
+
+
+def _own(value: Any, kind: type, name: str, node: str) -> Any:
+    if isinstance(value, kind):
         return value
     raise ValueError(
-        f"The 'ipadapter' input needs the output of this pack's 'Load IPAdapter' node; it got a {type(value).__module__.split('.')[-1]}.{type(value).__qualname__} made by another pack."
+        f"The '{name}' input needs the output of this pack's '{node}' node; it got a {type(value).__module__.split('.')[-1]}.{type(value).__qualname__} made by another pack."
     )

@@ -14,8 +14,11 @@ UPSTREAM = {
     "follow": {"faces", "frame"},
     "frame": {"face"},
     "look": {"frame", "yunet"},
+    "keys": {"adapter", "embeds"},
     "projectors": {"checkpoint", "resampler"},
     "resampler": {"checkpoint"},
+    "takes": {"blocks"},
+    "weights": {"blocks", "curves", "takes"},
 }
 
 

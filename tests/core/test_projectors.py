@@ -5,7 +5,8 @@ import pytest
 import torch
 from diffusers.loaders.unet import UNet2DConditionLoadersMixin
 
-from ipadapter_core import adapter
+from ipadapter_core import adapter, keys
+from ipadapter_core.embeds import References
 
 TOLERANCE = {"atol": 1e-5, "rtol": 0}
 FEATURES = {  # published name -> what the encoder gives it, odd and unequal where free
@@ -72,14 +73,10 @@ def test_negative_row_of_a_base_adapter_is_the_projection_of_zeros():
     _, ours = projection_only("ip-adapter_sd15")
     features = torch.randn(1, 1024, generator=torch.Generator().manual_seed(6))
     with torch.no_grad():
-        found = adapter.image_keys(ours, features, None, torch.float32, torch.device("cpu"))
-        zeros = adapter.image_keys(
-            ours, features, torch.zeros(1, 1024), torch.float32, torch.device("cpu")
-        )
-    assert torch.equal(found.flat, zeros.flat)
+        found = image_keys(ours, features, torch.zeros(1, 1024))
     (key, _) = found.layers()[0]
-    assert not torch.equal(key[adapter.NEGATIVE], key[adapter.POSITIVE])
-    assert key[adapter.NEGATIVE].abs().max() > 0.1  # LayerNorm's bias, not nothing
+    assert not torch.equal(key[keys.NEGATIVE], key[keys.POSITIVE])
+    assert key[keys.NEGATIVE].abs().max() > 0.1  # LayerNorm's bias, not nothing
 
 
 def test_references_stand_side_by_side_and_the_negative_is_repeated():
@@ -87,10 +84,15 @@ def test_references_stand_side_by_side_and_the_negative_is_repeated():
     source = torch.Generator().manual_seed(7)
     many, few = torch.randn(3, 1024, generator=source), torch.randn(2, 1024, generator=source)
     with torch.no_grad():
-        found = adapter.image_keys(ours, many, few, torch.float32, torch.device("cpu"))
+        found = image_keys(ours, many, few)
         tokens = ours.project(many).flatten(0, 1)
     assert found.tokens == 24  # 3 and 2 references of 4 tokens each
     (key, _) = found.layers()[0]
     expected = tokens @ tensors["ip_adapter.1.to_k_ip.weight"].T
-    torch.testing.assert_close(key[adapter.POSITIVE], expected.repeat(2, 1), atol=1e-4, rtol=1e-5)
-    assert torch.equal(key[adapter.NEGATIVE][:8], key[adapter.NEGATIVE][8:16])
+    torch.testing.assert_close(key[keys.POSITIVE], expected.repeat(2, 1), atol=1e-4, rtol=1e-5)
+    assert torch.equal(key[keys.NEGATIVE][:8], key[keys.NEGATIVE][8:16])
+
+
+def image_keys(ours, positive, negative):
+    sides = [References.of(side, ours.spec.feature) for side in (positive, negative)]
+    return keys.image_keys(ours, *sides, torch.float32, "cpu")

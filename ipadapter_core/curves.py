@@ -1,0 +1,88 @@
+"""Key frames as text become numbers: `0:1.0, 0.4:0.6 ease, 1:0`.
+
+Every ValueError is a predicate ("has no ...") that wants the input's name in front.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from math import cos, isfinite, pi
+from typing import NamedTuple
+
+EASINGS: dict[str, Callable[[float], float]] = {
+    "linear": lambda x: x,
+    "hold": lambda x: float(x >= 1),
+    "ease": lambda x: (1 - cos(pi * x)) / 2,
+    "ease in": lambda x: 1 - cos(pi * x / 2),  # slow at first
+    "ease out": lambda x: cos(pi * (1 - x) / 2),  # slow at last
+    "ease in-out": lambda x: (1 - cos(pi * x)) / 2,
+}
+_KEY = re.compile(r"([^:\s]+)\s*:\s*(\S+)(?:\s+(.+))?", re.DOTALL)
+
+
+class Key(NamedTuple):
+    """A value at a moment, and how it is reached from the key before."""
+
+    time: float
+    value: float
+    easing: str
+
+
+def parse(text: str, last: float | None = None) -> tuple[Key, ...]:
+    """The key frames of a text; times may not go back, nor past `last`. An empty text is 1 throughout."""
+    keys: list[Key] = []
+    for number, part in entries(text):
+        match = _KEY.fullmatch(part)
+        if not match:
+            raise ValueError(
+                f"has no key frame at entry {number}, '{part}': write time:value, for example 0:1.0, 0.4:0.6 ease, 1:0"
+            )
+        time, value = (_number(match[group], number, part) for group in (1, 2))
+        easing = " ".join((match[3] or "linear").split())
+        if easing not in EASINGS:
+            raise ValueError(
+                f"has the unknown easing '{easing}' at entry {number}, '{part}': use one of {', '.join(EASINGS)}"
+            )
+        if time < 0 or (last is not None and time > last):
+            until = f"0 to {last:g}" if last is not None else "0 upward"
+            raise ValueError(f"has the time {time:g} at entry {number}, '{part}': use {until}")
+        if keys and time < keys[-1].time:
+            raise ValueError(
+                f"goes back in time at entry {number}, '{part}': {time:g} comes after {keys[-1].time:g}"
+            )
+        keys.append(Key(time, value, easing))
+    return tuple(keys) or (Key(0.0, 1.0, "linear"),)
+
+
+def value_at(keys: Sequence[Key], time: float) -> float:
+    """Before the first key its value, after the last one its value; of two keys at one time the later."""
+    if time < keys[0].time:
+        return keys[0].value
+    for start, end in pairwise(keys):
+        if start.time <= time < end.time:
+            share = EASINGS[end.easing]((time - start.time) / (end.time - start.time))
+            return start.value + (end.value - start.value) * share
+    return keys[-1].value
+
+
+def numbers(text: str) -> list[float]:
+    """A list of numbers: 1, 0.5, 0."""
+    return [_number(part, number, part) for number, part in entries(text)]
+
+
+def entries(text: str) -> list[tuple[int, str]]:
+    """The entries between commas, semicolons and new lines, numbered from 1."""
+    parts = [part.strip() for part in re.split(r"[,;\n]", text)]
+    while parts and not parts[-1]:
+        parts.pop()
+    return list(enumerate(parts, 1))
+
+
+def _number(text: str, number: int, entry: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not isfinite(value):
+        raise ValueError(f"has no number at entry {number}, '{entry}': '{text}'")
+    return value

@@ -1,0 +1,139 @@
+"""What an encoder saw of one or several references: combined, scaled in detail, given weights.
+
+The methods are those of IPAdapter_plus, and what it lacks.
+N references, S encoder tokens, E features.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+CONCAT = "concat"
+PLUS_NORM_AVERAGE = "norm average (IPAdapter_plus)"
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """References of one side, and how they become one: the structure on an IPADAPTER_EMBEDS link.
+
+    features: [N, E] or [N, S, E]; `feature` names which output of the encoder that is.
+    method: how they are combined, after the projection if `projected`.
+    silent: this side gets no image part at all.
+    """
+
+    features: Tensor
+    weights: tuple[float, ...]
+    feature: str
+    method: str = CONCAT
+    projected: bool = False
+    silent: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)  # encoder, fit, picture: for files
+
+    @classmethod
+    def of(cls, features: Tensor, feature: str, **more: object) -> "References":
+        return cls(features, (1.0,) * len(features), feature, **more)  # type: ignore[arg-type]
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What counts beside the features."""
+        return self.weights, self.method, self.projected, self.silent
+
+
+def combine(features: Tensor, weights: Sequence[float], method: str) -> Tensor:
+    """[N, ...] -> [1, ...], or [N, ...] for concat; a single reference only gets its weight.
+
+    Each reference is multiplied by its weight first; `weighted` and `slerp` use them as shares.
+    """
+    if method not in METHODS:
+        raise ValueError(f"There is no way '{method}' to combine references: {', '.join(METHODS)}.")
+    weight = features.new_tensor(weights).view(-1, *[1] * (features.ndim - 1))
+    if method in (WEIGHTED, SLERP):
+        total = float(weight.sum())
+        if abs(total) < 1e-6:
+            raise ValueError(
+                f"The weights {', '.join(map(str, weights))} add up to 0, so '{method}' has no shares: make one of them larger."
+            )
+        return METHODS[method](features, weight / total)
+    if len(features) == 1:
+        return features * weight
+    return METHODS[method](features, weight)
+
+
+def _subtract(features: Tensor, weight: Tensor) -> Tensor:
+    features = features * weight
+    return features[:1] - features[1:].mean(0, keepdim=True)
+
+
+def _norm_average(features: Tensor, weight: Tensor) -> Tensor:
+    """The mean of the directions, as long as the references are on average."""
+    features = features * weight
+    lengths = features.norm(dim=-1, keepdim=True)
+    directions = (features / lengths.clamp(min=1e-12)).mean(0, keepdim=True)
+    directions = directions / directions.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    return directions * lengths.mean(0, keepdim=True)
+
+
+def _plus_norm_average(features: Tensor, weight: Tensor) -> Tensor:
+    """The norm runs over the references, element by element, as in IPAdapter_plus."""
+    features = features * weight
+    norm = features.norm(dim=0, keepdim=True)
+    return torch.where(norm > 0, features / norm, 0.0).mean(0, keepdim=True)
+
+
+def _slerp(features: Tensor, share: Tensor) -> Tensor:
+    """Along the great circle from what there is so far to the next one; lengths go along linearly."""
+    out, total = features[:1], share[:1]
+    for one, part in zip(features[1:].split(1), share[1:].split(1), strict=True):
+        total = total + part
+        out = slerp(out, one, part / torch.where(total == 0, 1.0, total))
+    return out
+
+
+def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
+    """share 0: start, 1: end; vectors are along the last axis."""
+    lengths = [one.norm(dim=-1, keepdim=True).clamp(min=1e-12) for one in (start, end)]
+    first, last = start / lengths[0], end / lengths[1]
+    angle = (first * last).sum(-1, keepdim=True).clamp(-1, 1).acos()
+    sine = angle.sin()
+    near = sine < 1e-4  # parallel: a straight line is the same
+    safe = torch.where(near, 1.0, sine)
+    a = torch.where(near, 1 - share + 0 * angle, ((1 - share) * angle).sin() / safe)
+    b = torch.where(near, share + 0 * angle, (share * angle).sin() / safe)
+    return (a * first + b * last) * (lengths[0] * (1 - share) + lengths[1] * share)
+
+
+WEIGHTED, SLERP = "weighted", "slerp"
+METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    CONCAT: lambda features, weight: features * weight,
+    "add": lambda features, weight: (features * weight).sum(0, keepdim=True),
+    "subtract": _subtract,
+    "average": lambda features, weight: (features * weight).mean(0, keepdim=True),
+    "norm average": _norm_average,
+    PLUS_NORM_AVERAGE: _plus_norm_average,
+    "max": lambda features, weight: (features * weight).amax(0, keepdim=True),
+    "min": lambda features, weight: (features * weight).amin(0, keepdim=True),
+    WEIGHTED: lambda features, share: (features * share).sum(0, keepdim=True),
+    SLERP: _slerp,
+}
+
+
+def many_scales(whole: Tensor, tiles: Tensor, ratio: float) -> Tensor:
+    """The picture's features [1, ...] and those of its n x n tiles [n * n, ...], row by row, as one [1, ...].
+
+    Patches of the tiles are put together as they lie in the picture and averaged down to the encoder's own
+    grid; class tokens and embeddings are averaged. ratio: how much of the tiles, 0: the whole picture alone.
+    """
+    if tiles.ndim == 2:
+        pooled = tiles.mean(0, keepdim=True)
+    else:
+        side, across = int(sqrt(len(tiles))), int(sqrt(tiles.shape[1]))
+        extra = tiles.shape[1] - across * across  # class token first
+        grid = tiles[:, extra:].unflatten(1, (across, across)).unflatten(0, (side, side))
+        grid = grid.permute(5 - 1, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)  # [E, n * a, n * a]
+        patches = adaptive_avg_pool2d(grid, across).flatten(1).T[None]
+        pooled = torch.cat((tiles[:, :extra].mean(0, keepdim=True), patches), 1)
+    return whole * (1 - ratio) + pooled * ratio
