@@ -87,9 +87,10 @@ def _plus_norm_average(features: Tensor, weight: Tensor) -> Tensor:
 def _slerp(features: Tensor, share: Tensor) -> Tensor:
     """Along the great circle from what there is so far to the next one; lengths go along linearly."""
     out, total = features[:1], share[:1]
-    for one, part in zip(features[1:].split(1), share[1:].split(1), strict=True):
+    for number in range(1, len(features)):
+        part = share[number : number + 1]
         total = total + part
-        out = slerp(out, one, part / torch.where(total == 0, 1.0, total))
+        out = slerp(out, features[number : number + 1], part / torch.where(total == 0, 1.0, total))
     return out
 
 

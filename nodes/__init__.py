@@ -4,7 +4,8 @@ from . import folders
 from .apply import ApplyIPAdapter
 from .face import FaceCrop
 from .load import LoadCLIPVision, LoadIPAdapter
+from .weights import IPAdapterWeightMap
 
 folders.register()
 
-NODES = [LoadIPAdapter, LoadCLIPVision, ApplyIPAdapter, FaceCrop]
+NODES = [LoadIPAdapter, LoadCLIPVision, ApplyIPAdapter, FaceCrop, IPAdapterWeightMap]
