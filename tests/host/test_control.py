@@ -1,0 +1,263 @@
+"""Weight maps, scalings, sequences and what is kept of the prompt, in the host's sampler."""
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.host
+
+SIZE = (26, 18)
+NAMES = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter_sdxl_vit-h"}
+
+
+@pytest.fixture
+def apply(nodes_by_id, adapters, tiny):
+    """(model, kind, settings) -> the model with a reference on it."""
+
+    def run(model, kind="sd15", seed=5, name=None, count=1, **settings):
+        adapter, _ = adapters(name or NAMES[kind])
+        inputs = {
+            "clip_vision_output": tiny.features(seed, count),
+            "clip_vision_output_negative": tiny.features(seed + 1),
+            "weight": 0.7,
+        }
+        return nodes_by_id["ApplyIPAdapter"].execute(model, adapter, **inputs | settings).args[0]
+
+    return run
+
+
+@pytest.fixture
+def sample(tiny):
+    def run(model, kind="sd15", **settings):
+        return tiny.sample(model, tiny.text(kind), **{"size": SIZE, **settings})
+
+    return run
+
+
+@pytest.fixture
+def weight_map(nodes_by_id):
+    def run(model, take="balanced", amount=1.0, second_amount=1.0, **settings):
+        node = nodes_by_id["IPAdapterWeightMap"]
+        return node.execute(model, take, amount, second_amount, **settings).args[0]
+
+    return run
+
+
+def difference(one, other):
+    return float((one - other).abs().max() / (other.max() - other.min()))
+
+
+def layers_that_differ(tiny, kind, one, other):
+    """The addresses, in the order of a forward pass, whose cross-attention gives something else in the first call."""
+
+    def outputs(model):
+        seen = {}
+
+        def watch(out, extra):
+            seen.setdefault((*extra["block"], extra["block_index"]), out.clone())
+            return out
+
+        model = model.clone()
+        model.set_model_attn2_output_patch(watch)
+        tiny.sample(model, tiny.text(kind), size=SIZE, steps=1)
+        return seen
+
+    first, second = outputs(one), outputs(other)
+    return [place for place in first if not torch.equal(first[place], second[place])]
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_map_of_ones_is_the_plain_weight(models, apply, sample, weight_map, kind):
+    model = models(kind)
+    mapped = apply(model, kind, weight_map=weight_map(model))
+    assert torch.equal(sample(mapped, kind), sample(apply(model, kind), kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "take", "first"),
+    [
+        ("sd15", "style", ("input", 1, 0)),
+        ("sd15", "layout", ("input", 7, 0)),
+        ("sdxl", "style", ("output", 1, 0)),
+        ("sdxl", "layout", ("input", 8, 0)),
+        ("sdxl", "precise style", ("input", 8, 0)),
+    ],
+)
+def test_nothing_changes_before_the_first_layer_of_the_map(
+    models, apply, weight_map, tiny, kind, take, first
+):
+    model = models(kind)
+    changed = layers_that_differ(
+        tiny, kind, apply(model, kind, weight_map=weight_map(model, take)), model
+    )
+    assert changed[0] == first
+
+
+def test_each_layer_is_where_the_map_says(models, apply, weight_map, tiny):
+    model = models("sd15")
+    for number, block in ((6, ("middle", 0, 0)), (15, ("output", 11, 0))):
+        only = weight_map(model, layers=f"{number}:1")
+        assert layers_that_differ(tiny, "sd15", apply(model, weight_map=only), model)[0] == block
+
+
+def test_a_map_of_zeros_is_no_adapter(models, apply, sample, weight_map):
+    model = models("sd15")
+    assert torch.equal(
+        sample(apply(model, weight_map=weight_map(model, amount=0.0))), sample(model)
+    )
+
+
+def test_a_curve_of_steps_is_a_window(models, apply, sample, weight_map):
+    model = models("sd15")
+    curve = weight_map(model, curve="0:1, 0.5:0 hold")
+    window = apply(model, end_at=0.49)
+    assert torch.equal(sample(apply(model, weight_map=curve), steps=7), sample(window, steps=7))
+
+
+def test_a_curve_gives_each_step_its_weight(models, apply, tiny, weight_map, pack):
+    model = models("sd15")
+    mapped = apply(model, weight_map=weight_map(model, curve="0:1, 1:0"), weight=1.0)
+    (prompt,) = mapped.model_options["transformer_options"]["ipadapter"]
+    sampling = model.get_model_object("model_sampling")
+    for percent in (0.0, 0.25, 0.5, 0.99):
+        sigma = float(sampling.percent_to_sigma(percent))
+        assert prompt.pieces[prompt.piece_at(sigma)].weights == (pytest.approx(1 - percent),) * 16
+
+
+def test_style_and_layout_of_two_pictures_are_one_map_where_the_pictures_are_one(
+    models, apply, sample, weight_map
+):
+    model = models("sd15")
+    both = apply(model, weight_map=weight_map(model, "style and layout", 0.9, 0.5))
+    style = apply(model, weight_map=weight_map(model, "style", 0.9))
+    two = apply(style, weight_map=weight_map(model, "layout", 0.5))
+    assert difference(sample(two), sample(both)) < 2e-6
+    other = apply(style, seed=8, weight_map=weight_map(model, "layout", 0.5))
+    assert difference(sample(other), sample(both)) > 1e-3
+
+
+def test_precise_kinds_act_at_cfg_1_too(models, apply, sample, weight_map):
+    model = models("sdxl")
+    style, precise, layout = (
+        sample(apply(model, "sdxl", weight_map=weight_map(model, *take)), "sdxl", cfg=1.0)
+        for take in (("style",), ("precise style",), ("layout", -1.0))
+    )
+    assert difference(precise, style) > 1e-3
+    only = weight_map(model, "precise style", 0.0)  # what stands on the negative side alone
+    found = sample(apply(model, "sdxl", weight_map=only), "sdxl", cfg=1.0)
+    assert difference(found, layout) < 2e-6
+
+
+@pytest.mark.parametrize("scaling", ["K+V", "K+V with C penalty", "K+mean(V) with C penalty"])
+def test_scalings_change_the_picture_and_follow_a_curve(models, apply, sample, weight_map, scaling):
+    model = models("sd15")
+    found = sample(apply(model, scaling=scaling))
+    assert difference(found, sample(apply(model))) > 1e-4
+    assert torch.equal(sample(apply(model, scaling=scaling, weight=0.0)), sample(model))
+    late = apply(model, scaling=scaling, weight_map=weight_map(model, curve="0:0.5, 0.5:1 hold"))
+    assert difference(sample(late), found) > 1e-5
+
+
+def test_keys_and_values_scaled_by_1_are_as_they_were(models, apply, sample):
+    model = models("sd15")
+    assert (
+        difference(
+            sample(apply(model, scaling="K+V", weight=1.0)), sample(apply(model, weight=1.0))
+        )
+        < 2e-6
+    )
+
+
+def test_keep_prompt_removes_what_points_along_the_text(models, apply, sample, pack):
+    text, image = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(2))
+    core = pack.nodes.attention
+    whole = core.off_text(image, text, 1.0)
+    assert (whole * text).sum(-1).abs().max() < 1e-5
+    torch.testing.assert_close(core.off_text(image, text, 0.5), (image + whole) / 2)
+    model = models("sd15")
+    plain, kept = sample(apply(model)), sample(apply(model, keep_prompt=1.0))
+    assert difference(kept, plain) > 1e-4
+    assert difference(kept, sample(model)) > 1e-3
+
+
+def test_keep_prompt_looks_at_the_text_alone(models, apply, sample):
+    """Not at what another adapter has added before: the order does not matter."""
+    model = models("sd15")
+    kept = {"keep_prompt": 0.8, "seed": 9}
+    one = sample(apply(apply(model), **kept))
+    other = sample(apply(apply(model, **kept)))
+    assert difference(one, other) < 2e-6
+
+
+@pytest.mark.parametrize("method", ["add", "average", "slerp", "max"])
+@pytest.mark.parametrize("name", ["ip-adapter_sd15", "ip-adapter-plus_sd15"])
+def test_combined_references_are_one_reference(models, apply, tiny, sample, pack, method, name):
+    model, output = models("sd15"), tiny.features(5, 3)
+    combined = tiny.features(5)
+    for key in ("image_embeds", "penultimate_hidden_states"):
+        combined[key] = pack.nodes.apply.METHODS[method](
+            output[key],
+            torch.full((3,) + (1,) * (output[key].ndim - 1), 1 / 3 if method == "slerp" else 1.0),
+        )
+    many = apply(model, name=name, count=3, combine=method)
+    one = apply(model, name=name, clip_vision_output=combined)
+    assert difference(sample(many), sample(one)) < 2e-6
+
+
+@pytest.mark.parametrize("name", ["ip-adapter_sd15", "ip-adapter-full-face_sd15"])
+def test_each_picture_has_its_own_reference(models, apply, tiny, sample, name):
+    """full-face has more tokens than its keys are worth keeping: it is projected while sampling."""
+    model, output = models("sd15"), tiny.features(5, 3)
+    batch = sample(
+        apply(model, name=name, clip_vision_output=output, batch="one for each picture"), batch=3
+    )
+    for number in range(3):
+        single = tiny.features(5, 3)
+        for key in ("image_embeds", "penultimate_hidden_states"):
+            single[key] = output[key][number : number + 1]
+        alone = sample(apply(model, name=name, clip_vision_output=single), batch=3)
+        assert difference(batch[number], alone[number]) < 5e-6
+
+
+def test_frame_weights_are_one_weight_for_each_picture(models, apply, sample):
+    model = models("sd15")
+    batch = sample(apply(model, frame_weights="0:1, 2:0"), batch=3)
+    for number, weight in enumerate((0.7, 0.35, 0.0)):
+        alone = sample(apply(model, weight=weight), batch=3)
+        assert difference(batch[number], alone[number]) < 5e-6
+
+
+@pytest.mark.parametrize("published", ["context_window", "ad_params"])
+def test_windows_take_their_own_references(models, apply, tiny, sample, published):
+    """A window of frames 2 and 0 looks like frames 2 and 0 of the whole."""
+    from types import SimpleNamespace
+
+    model, output = models("sd15"), tiny.features(5, 3)
+    settings = {"clip_vision_output": output, "batch": "one for each picture"}
+    patched = apply(model, frame_weights="1, 0.5, 0.2", **settings)
+    windowed = patched.clone()
+    window = {
+        "context_window": SimpleNamespace(dim=0, index_list=[2, 0]),
+        "ad_params": {"sub_idxs": [2, 0]},
+    }[published]
+    windowed.model_options["transformer_options"][published] = window
+    chosen = tiny.features(5, 3)
+    for key in ("image_embeds", "penultimate_hidden_states"):
+        chosen[key] = output[key][[2, 0]]
+    expected = apply(model, frame_weights="0.2, 1", **settings | {"clip_vision_output": chosen})
+    assert difference(sample(windowed, batch=2), sample(expected, batch=2)) < 5e-6
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("1, x", "no number at entry 2"), ("0:1, 5:0 fast", "unknown easing 'fast' at entry 2")],
+)
+def test_frame_weights_that_do_not_parse_are_refused(models, apply, text, words):
+    with pytest.raises(ValueError, match=f"'frame_weights' has.*{words}"):
+        apply(models("sd15"), frame_weights=text)
+
+
+def test_a_map_of_another_model_is_refused(models, apply, weight_map):
+    with pytest.raises(
+        ValueError, match="weight map is for a model with 11 blocks, this one has 16"
+    ):
+        apply(models("sd15"), weight_map=weight_map(models("sdxl")))
