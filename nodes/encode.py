@@ -31,19 +31,21 @@ class Encoded(NamedTuple):
     shown: dict[str, Any]
 
 
-def encoded(clip_vision: Any, image: Tensor, fit: str, name: str) -> Encoded | None:
+def encoded(
+    clip_vision: Any, image: Tensor, fit: str, name: str, node: str = "Apply IPAdapter"
+) -> Encoded | None:
     """What the encoder gives for pictures [B, H, W, C], recalled if it has seen them; None for no picture.
 
-    name: what the input is called on the node.
+    name: what the input is called on the node, whose name is `node`.
     """
 
     def make() -> Encoded | None:
-        pictures = rgb(image, "Apply IPAdapter", name)
+        pictures = rgb(image, node, name)
         if not len(pictures):
             return None
         note = cut_off(pictures, fit, name)
         if note:
-            log.warning("Apply IPAdapter, %s", note)
+            log.warning("%s, %s", node, note)
         preview = ui.PreviewImage(seen(clip_vision, pictures[:SHOWN], fit)).as_dict()
         return Encoded(
             encode(clip_vision, pictures, fit), {**preview, "text": (note,) if note else ()}

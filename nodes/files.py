@@ -73,23 +73,27 @@ def _safe_open(path: str) -> Any:
 
 
 def _torch_load(path: str, device: str) -> Mapping[str, Any]:
-    mappable = _is_plain_zip(path) and not path.lower().endswith((".safetensors", ".sft"))
-    try:
-        if mappable:
-            content = torch.load(path, map_location=device, weights_only=True, mmap=True)
-        else:  # older than torch 1.6, or named so that torch would take it for something else
-            with open(path, "rb") as file:
-                content = torch.load(file, map_location=device, weights_only=True)
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise ValueError(
-            f"is damaged, cut off, or holds more than tensors, which is never run (as a torch file: {reason}); download it again from its author"
-        ) from None
+    content = _torch_content(path, device)
     if not isinstance(content, Mapping):
         raise ValueError("is no model file: it holds no named tensors")
     nested = content.get("state_dict")
     content = nested if isinstance(nested, Mapping) else content
     return {key: value for key, value in content.items() if isinstance(key, str)}
+
+
+def _torch_content(path: str, device: str) -> Any:
+    mappable = _is_plain_zip(path) and not path.lower().endswith((".safetensors", ".sft"))
+    try:
+        if mappable:
+            return torch.load(path, map_location=device, weights_only=True, mmap=True)
+        else:  # older than torch 1.6, or named so that torch would take it for something else
+            with open(path, "rb") as file:
+                return torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise ValueError(
+            f"is damaged, cut off, or holds more than tensors, which is never run (as a torch file: {reason}); download it again from its author"
+        ) from None
 
 
 def _is_plain_zip(path: str) -> bool:
@@ -107,3 +111,12 @@ def _is_plain_zip(path: str) -> bool:
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise ValueError("is no model file: it is a compressed archive, which torch never writes")
     return True
+
+
+def read_embeds(path: str) -> tuple[Any, dict[str, str] | None]:
+    """The tensors and metadata of a safetensors file; of a torch file its content, and None."""
+    if _container(path) == "torch":
+        return _torch_content(path, "cpu"), None
+    with _safe_open(path) as file:
+        keys = file.keys()
+        return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})

@@ -44,7 +44,7 @@ def batch_of(guider: Any, conds: Sequence[Any], x: Tensor) -> Batch:
     }
     known = getattr(guider, "conds", None) or {}
     roles = tuple(_role(known, listed, index) for index, listed in enumerate(conds))
-    if getattr(guider, "cfg", None) == 1:  # whatever stands on the negative side is lost
+    if len(conds) == 2 and conds[1] is None:  # CFG 1: the host leaves the negative side out
         roles = tuple(ALONE if role == POSITIVE else role for role in roles)
     return Batch(roles, areas, (x.shape[-2], x.shape[-1]))
 

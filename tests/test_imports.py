@@ -9,6 +9,7 @@ import pytest
 CORE = Path(__file__).parent.parent / "ipadapter_core"
 UPSTREAM = {
     "adapter": {"checkpoint", "projectors"},
+    "embedfile": {"checkpoint", "embeds"},
     "encoders": {"checkpoint"},
     "faces": {"frame", "look", "yunet"},
     "follow": {"faces", "frame"},

@@ -1,0 +1,101 @@
+"""Embeds files: what is written is read, and the three older contents of .ipadpt are understood."""
+
+import pytest
+import torch
+
+from ipadapter_core.checkpoint import EMBEDS, HIDDEN
+from ipadapter_core.embedfile import from_file, from_ipadpt, to_file
+from ipadapter_core.embeds import References
+
+
+def some(*shape, seed=1):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("feature", "shape"), [(EMBEDS, (2, 1024)), (HIDDEN, (2, 257, 1280))])
+def test_what_is_saved_is_read_bit_for_bit(feature, shape):
+    seen = References(some(*shape), (1.0, 0.3), feature, "slerp", True, notes={"picture": "ab12"})
+    unseen = References.of(some(*shape, seed=2)[:1], feature)
+    tensors, metadata = to_file(seen, unseen, "9.9.9", torch.zeros(3, 4, 3, dtype=torch.uint8))
+    assert metadata["encoder"] == "CLIP ViT-H/14"
+    assert metadata["pack"] == "9.9.9"
+    assert metadata["width"] == str(shape[-1])
+    found, negative = from_file(tensors, metadata)
+    assert torch.equal(found.features, seen.features)
+    assert found.settings == seen.settings
+    assert found.notes == seen.notes
+    assert torch.equal(negative.features, unseen.features)
+
+
+def test_a_silent_negative_stays_silent():
+    seen = References.of(some(1, 1024), EMBEDS)
+    silent = References.of(some(1, 1024), EMBEDS, silent=True)
+    _, negative = from_file(*to_file(seen, silent, "1"))
+    assert negative.silent
+
+
+POSITIVE, NEGATIVE = some(3, 1024), some(3, 1024, seed=2)
+PATCHES, NO_PATCHES = some(1, 257, 1280), some(1, 257, 1280, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("content", "feature", "seen", "unseen"),
+    [
+        (POSITIVE, EMBEDS, POSITIVE, None),
+        (POSITIVE.half(), EMBEDS, POSITIVE.half().float(), None),
+        (PATCHES, HIDDEN, PATCHES, None),
+        (torch.stack((POSITIVE, NEGATIVE)), EMBEDS, POSITIVE, NEGATIVE),
+        (torch.stack((PATCHES, NO_PATCHES)), HIDDEN, PATCHES, NO_PATCHES),
+        ([torch.stack((NEGATIVE, POSITIVE))], EMBEDS, POSITIVE, NEGATIVE),
+        ([torch.cat((NEGATIVE[:1], POSITIVE[:1]))[:, None]], EMBEDS, POSITIVE[:1], NEGATIVE[:1]),
+        ([torch.cat((NO_PATCHES, PATCHES))[:, None]], HIDDEN, PATCHES, NO_PATCHES),
+    ],
+    ids=[
+        "plain",
+        "half",
+        "patches",
+        "stacked",
+        "stacked patches",
+        "list",
+        "list 2",
+        "list patches",
+    ],
+)
+def test_every_ipadpt_in_circulation_is_read(content, feature, seen, unseen):
+    found, negative = from_ipadpt(content)
+    assert found.feature == feature
+    assert torch.equal(found.features, seen)
+    assert (negative is None) == (unseen is None)
+    assert unseen is None or torch.equal(negative.features, unseen)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "holds a dict"),
+        ([], "holds no tensor"),
+        (torch.zeros(0, 1024), "empty"),
+        (torch.full((1, 1024), torch.nan), "NaN"),
+        (torch.zeros(5), "no output of an image encoder"),
+        (torch.ones(1, 1024, dtype=torch.int64), "no numbers"),
+    ],
+)
+def test_what_is_no_embeds_is_refused(content, words):
+    with pytest.raises(ValueError, match=words):
+        from_ipadpt(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "other"}, "no embeds of this pack"),
+        ({"feature": "x"}, "no output of an image encoder"),
+        ({"weights": "[1, 2]"}, "2 weights for 1 references"),
+        ({"weights": "{"}, "cannot be read"),
+        ({"method": "sum"}, "unknown method 'sum'"),
+    ],
+)
+def test_metadata_is_checked(change, words):
+    tensors, metadata = to_file(References.of(some(1, 1024), EMBEDS), None, "1")
+    with pytest.raises(ValueError, match=words):
+        from_file(tensors, metadata | change)
