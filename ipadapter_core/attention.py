@@ -6,6 +6,7 @@ R rows (one per conditioning in the batch), B pictures per row, N latent tokens,
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 Attention = Callable[[Tensor, Tensor, Tensor, int], Tensor]
@@ -43,3 +44,15 @@ def off_text(image: Tensor, text: Tensor, amount: float) -> Tensor:
     length = (wide * wide).sum(-1, keepdim=True).clamp(min=1e-12)
     share = (wide * image.float()).sum(-1, keepdim=True) / length
     return image - (text * (amount * share).to(image.dtype))
+
+
+def token_shares(query: Tensor, key: Tensor, heads: int) -> Tensor:
+    """How much of its attention each latent token gives to each image token, mean over heads: [R * B, N, T].
+
+    query: [R * B, N, C]; key: [R or R * B, T, C].
+    """
+    rows = len(key)
+    q = query.reshape(rows, -1, heads, query.shape[-1] // heads).float()
+    k = key.unflatten(-1, (heads, -1)).float()
+    logits = torch.einsum("rnhd,rthd->rhnt", q, k) * k.shape[-1] ** -0.5
+    return logits.softmax(-1).mean(1).reshape(*query.shape[:2], -1)

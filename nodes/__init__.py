@@ -4,8 +4,12 @@ from . import folders
 from .apply import ApplyIPAdapter
 from .embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, SaveIPAdapterEmbeds
 from .face import FaceCrop
+from .grid import LabelImageGrid
+from .inspect import InspectIPAdapter
 from .load import LoadCLIPVision, LoadIPAdapter
 from .reference import EncodeIPAdapterReference, IPAdapterNegativeReference
+from .regions import ApplyIPAdapterRegions, IPAdapterRegion, IPAdapterTiles
+from .watch import ShowIPAdapterAttention, WatchIPAdapterAttention
 from .weights import IPAdapterWeightMap
 
 folders.register()
@@ -21,4 +25,11 @@ NODES = [
     CombineIPAdapterEmbeds,
     SaveIPAdapterEmbeds,
     LoadIPAdapterEmbeds,
+    IPAdapterRegion,
+    IPAdapterTiles,
+    ApplyIPAdapterRegions,
+    InspectIPAdapter,
+    WatchIPAdapterAttention,
+    ShowIPAdapterAttention,
+    LabelImageGrid,
 ]

@@ -1,28 +1,24 @@
 """Apply IPAdapter: picture, adapter and model become a model that follows the picture."""
 
 import logging
-from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 from comfy_api.latest import io
 
-from ..ipadapter_core.embeds import CONCAT, METHODS, References
+from ..ipadapter_core.embeds import CONCAT, METHODS
 from ..ipadapter_core.keys import SCALINGS, V_ONLY
-from .encode import CROP, FITS, encoded, nothing
+from .encode import CROP, FITS
 from .frames import TOGETHER, WAYS, framed_mask
-from .keys import keys_for, needs_nothing, references
-from .load import AUTO, LoadCLIPVision
+from .keys import keys_for
 from .patch import hang
 from .prompt import Settings
+from .sides import Encoder, what_is_wrong
 from .sockets import (
     KEEPS_SHOWING,
     EmbedsSocket,
     IPAdapterSocket,
-    LoadedAdapter,
     WeightMapSocket,
     adapter_of,
-    embeds_of,
     weights_of,
 )
 
@@ -127,7 +123,7 @@ class ApplyIPAdapter(io.ComfyNode):
             [name for name, one in side.items() if one is not ABSENT]
             for side in (positive, negative)
         ]
-        return what_is_wrong(*there, clip_vision is not ABSENT) or True
+        return what_is_wrong(*there, clip_vision is not ABSENT, NODE) or True
 
     @classmethod
     def execute(
@@ -164,79 +160,13 @@ class ApplyIPAdapter(io.ComfyNode):
             weight, start_at, end_at, weight_map and weights_of(weight_map), scaling, keep_prompt
         )
         mask = framed_mask(attn_mask, frame_weights)
-        encoder = Encoder(clip_vision, adapter, fit)
+        encoder = Encoder(clip_vision, adapter, fit, NODE)
         found = encoder.sides(positive, negative, combine)
         if found is None:
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())
         keys = keys_for(model, adapter, *found, by_frame=batch != TOGETHER)
         return io.NodeOutput(hang(model, keys, settings, mask), ui=encoder.shown)
-
-
-class Encoder:
-    """The encoder of one run of the node, and what the node shows of its work."""
-
-    def __init__(self, clip_vision: Any, adapter: LoadedAdapter, fit: str):
-        self._given, self._adapter, self._fit = clip_vision, adapter, fit
-        self.shown: dict[str, Any] = {}
-
-    @cached_property
-    def clip_vision(self) -> Any:
-        """The one connected, else the installed one that fits: pictures encoded elsewhere need it for the negative side."""
-        if self._given is not None:
-            return self._given
-        return LoadCLIPVision.execute(AUTO, self._adapter).args[0]
-
-    def sides(
-        self, positive: dict[str, Any], negative: dict[str, Any], combine: str = CONCAT
-    ) -> tuple[References, References | None] | None:
-        """What the adapter takes of both sides, input name -> value; None where there is no picture.
-
-        Raises ValueError for inputs that do not make sense together.
-        """
-        there = [[k for k, one in side.items() if one is not None] for side in (positive, negative)]
-        wrong = what_is_wrong(*there, self._given is not None)
-        if wrong:
-            raise ValueError(wrong)
-        seen, unseen = (self._side(side) for side in (positive, negative))
-        if seen is None:
-            return None
-        if unseen is None and needs_nothing(self._adapter):
-            unseen = references(nothing(self.clip_vision), self._adapter, "image_negative")
-        if "embeds" not in there[0]:  # embeds bring their own way
-            seen = replace(seen, method=combine)
-        return seen, unseen
-
-    def _side(self, inputs: dict[str, Any]) -> References | None:
-        for name, value in inputs.items():
-            if value is None:
-                continue
-            if name.startswith("embeds"):
-                value = embeds_of(value, name)
-            elif name.startswith("image"):
-                value = self._encoded(value, name)
-            return None if value is None else references(value, self._adapter, name)
-        return None
-
-    def _encoded(self, image: Any, name: str) -> Any:
-        found = encoded(self.clip_vision, image, self._fit, name)
-        if found is None:
-            return None
-        for key, values in found.shown.items():
-            self.shown[key] = (*self.shown.get(key, ()), *values)
-        return found.output
-
-
-def what_is_wrong(positive: list[str], negative: list[str], encoder: bool) -> str | None:
-    """The sentence for connected inputs that do not make sense together, by their names."""
-    if not positive:
-        return f"{NODE} has no reference: connect 'image' (with 'clip_vision'), 'clip_vision_output' from CLIP Vision Encode, or 'embeds'."
-    if "image" in positive and not encoder:
-        return f"{NODE} has an 'image' but no encoder for it: connect 'clip_vision' (Load CLIP Vision), or encode the picture with CLIP Vision Encode and connect 'clip_vision_output' in its place."
-    for side in (positive, negative):
-        if len(side) > 1:
-            return f"{NODE} has both '{side[0]}' and '{side[1]}', which stand for the same thing: disconnect one of them."
-    return None
 
 
 def _moment(name: str, default: float, tooltip: str) -> io.Float.Input:

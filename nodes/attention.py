@@ -37,6 +37,8 @@ class Call:
 
     run: Any
     rows: Rows
+    watch: Any = None  # who looks on, and at which prompt
+    watched: Any = None
 
     def keys_values(self, part: Part, query: Tensor) -> tuple[Tensor, Tensor]:
         """Key and value [R or R * B, T, C], in the order of the rows."""
@@ -107,6 +109,8 @@ class ComposedAttention:
             if part.prompt.settings.keep_prompt:
                 image = off_text(image, text, part.prompt.settings.keep_prompt)
             mask = self.call.mask(part.prompt, tuple(extra["activations_shape"][-2:]), query)
+            if self.call.watch is not None and part.prompt is self.call.watched:
+                self.call.watch.look(self.call, part, query, k, image, text, mask, extra)
             ours = ours and not out.requires_grad and not (keeps and out is text)
             out = add_image(out, image, part.share, mask, in_place=ours)
             ours = True

@@ -200,7 +200,10 @@ def _listed() -> list[str]:
 
 def _path(file: str) -> str:
     """Where the file lies. Raises ValueError for what is not below the input or output folder."""
-    path = os.path.realpath(folder_paths.get_annotated_filepath(file))
+    try:
+        path = os.path.realpath(folder_paths.get_annotated_filepath(file))
+    except ValueError:  # newer hosts refuse a path that leaves the folder themselves
+        path = ""
     roots = [
         os.path.realpath(root)
         for root in (folder_paths.get_input_directory(), folder_paths.get_output_directory())

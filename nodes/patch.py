@@ -28,9 +28,13 @@ def hang(model: Any, keys: ImageKeys, settings: Settings, attn_mask: Tensor | No
 
     Also where it changes nothing (weight 0): a compiled model must not see keys of its options come and go.
     """
+    return hang_all(model, prompts_for(model, keys, settings, checked_mask(attn_mask)))
+
+
+def hang_all(model: Any, prompts: list[ImagePrompt]) -> Any:
     model = model.clone()
     wrap(model)
-    add_prompts(model, prompts_for(model, keys, settings, checked_mask(attn_mask)))
+    add_prompts(model, prompts)
     return model
 
 
@@ -52,7 +56,6 @@ class Run:
     """
 
     guider: Any = None
-    watch: Any = None
     cache: dict = field(default_factory=dict)
 
     def once(self, key: tuple, make: Any) -> Any:
@@ -82,6 +85,8 @@ def scope(executor: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         return executor(*args, **kwargs)
     finally:
+        if WATCH in options:
+            options[WATCH].finish(run.cache)
         run.close()
 
 
@@ -110,13 +115,15 @@ def compose(executor: Any, *args: Any, **kwargs: Any) -> Any:
     """
     arguments = list(args)
     x, sigma, options = arguments[0], arguments[1], dict(arguments[5])
-    hung, run, batch = (
+    hung, run, batch, watch = (
         options.pop(KEY, ()),
         options.pop(RUN, None) or Run(),
         options.pop(BATCH, None),
+        options.pop(WATCH, None),
     )
     prompts = _fitting(run, hung, executor.class_obj)
-    call = Call(run, rows_of(batch, options, x))
+    watched = watch and watch.prompt_of(hung, sigma)
+    call = Call(run, rows_of(batch, options, x), watch if watched in prompts else None, watched)
     replaced = options["patches_replace"] = dict(options.get("patches_replace") or {})
     found = replaced["attn2"] = dict(replaced.get("attn2") or {})
     parts = _parts(run, prompts, _now(prompts, sigma))

@@ -47,18 +47,18 @@ class ImageKeys:
 
 def adapter_of(value: Any) -> LoadedAdapter:
     """The adapter on an IPADAPTER link. Raises ValueError for what another pack put there."""
-    return _own(value, LoadedAdapter, "ipadapter", "Load IPAdapter")
+    return own(value, LoadedAdapter, "ipadapter", "Load IPAdapter")
 
 
 def embeds_of(value: Any, name: str) -> References:
-    return _own(value, References, name, "Encode IPAdapter Reference")
+    return own(value, References, name, "Encode IPAdapter Reference")
 
 
 def weights_of(value: Any, name: str = "weight_map") -> WeightMap:
-    return _own(value, WeightMap, name, "IPAdapter Weight Map")
+    return own(value, WeightMap, name, "IPAdapter Weight Map")
 
 
-def _own(value: Any, kind: type, name: str, node: str) -> Any:
+def own(value: Any, kind: type, name: str, node: str) -> Any:
     if isinstance(value, kind):
         return value
     raise ValueError(

@@ -2,35 +2,9 @@
 
 import pytest
 import torch
+from compare import NAMES, SIZE, difference
 
 pytestmark = pytest.mark.host
-
-SIZE = (26, 18)
-NAMES = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter_sdxl_vit-h"}
-
-
-@pytest.fixture
-def apply(nodes_by_id, adapters, tiny):
-    """(model, kind, settings) -> the model with a reference on it."""
-
-    def run(model, kind="sd15", seed=5, name=None, count=1, **settings):
-        adapter, _ = adapters(name or NAMES[kind])
-        inputs = {
-            "clip_vision_output": tiny.features(seed, count),
-            "clip_vision_output_negative": tiny.features(seed + 1),
-            "weight": 0.7,
-        }
-        return nodes_by_id["ApplyIPAdapter"].execute(model, adapter, **inputs | settings).args[0]
-
-    return run
-
-
-@pytest.fixture
-def sample(tiny):
-    def run(model, kind="sd15", **settings):
-        return tiny.sample(model, tiny.text(kind), **{"size": SIZE, **settings})
-
-    return run
 
 
 @pytest.fixture
@@ -40,10 +14,6 @@ def weight_map(nodes_by_id):
         return node.execute(model, take, amount, second_amount, **settings).args[0]
 
     return run
-
-
-def difference(one, other):
-    return float((one - other).abs().max() / (other.max() - other.min()))
 
 
 def layers_that_differ(tiny, kind, one, other):

@@ -176,7 +176,7 @@ def test_the_wrong_encoder_is_refused_by_name(models, apply, tiny):
     output = tiny.features(5, hidden=1664, projection=1280)
     with pytest.raises(ValueError, match="needs CLIP ViT-H/14") as error:
         apply(models("sd15"), clip_vision_output=output)
-    assert "'image' was encoded by CLIP ViT-bigG/14" in str(error.value)
+    assert "'clip_vision_output' was encoded by CLIP ViT-bigG/14" in str(error.value)
 
 
 def test_nan_in_a_mask_is_refused(models, apply):

@@ -262,7 +262,7 @@ def roles():
     return watch
 
 
-NEGATIVE, POSITIVE = 0, 1
+NEGATIVE, POSITIVE, ALONE = 0, 1, 2  # alone: no negative side is computed
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ NEGATIVE, POSITIVE = 0, 1
         ("SAG", {(0, POSITIVE), (0, NEGATIVE), (1, NEGATIVE)}),
         ("DualCFG", {(0, NEGATIVE), (1, POSITIVE), (2, POSITIVE)}),
         ("PerpNeg", {(0, POSITIVE), (1, NEGATIVE), (2, NEGATIVE)}),
-        ("Basic", {(0, POSITIVE)}),
+        ("Basic", {(0, ALONE)}),
     ],
 )
 def test_rows_are_positive_or_negative_by_meaning(
