@@ -53,6 +53,6 @@ def token_shares(query: Tensor, key: Tensor, heads: int) -> Tensor:
     """
     rows = len(key)
     q = query.reshape(rows, -1, heads, query.shape[-1] // heads).float()
-    k = key.unflatten(-1, (heads, -1)).float()
-    logits = torch.einsum("rnhd,rthd->rhnt", q, k) * k.shape[-1] ** -0.5
+    k = key.reshape(*key.shape[:2], heads, -1).float()
+    logits: Tensor = torch.einsum("rnhd,rthd->rhnt", q, k) * k.shape[-1] ** -0.5
     return logits.softmax(-1).mean(1).reshape(*query.shape[:2], -1)

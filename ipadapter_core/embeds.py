@@ -31,7 +31,9 @@ class References:
     method: str = CONCAT
     projected: bool = False
     silent: bool = False
-    notes: Mapping[str, str] = field(default_factory=dict)  # encoder, fit, picture: for files
+    notes: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # encoder, fit, picture: for files
 
     @classmethod
     def of(cls, features: Tensor, feature: str, **more: object) -> "References":
@@ -71,16 +73,16 @@ def _subtract(features: Tensor, weight: Tensor) -> Tensor:
 def _norm_average(features: Tensor, weight: Tensor) -> Tensor:
     """The mean of the directions, as long as the references are on average."""
     features = features * weight
-    lengths = features.norm(dim=-1, keepdim=True)
+    lengths = _length(features)
     directions = (features / lengths.clamp(min=1e-12)).mean(0, keepdim=True)
-    directions = directions / directions.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    directions = directions / _length(directions).clamp(min=1e-12)
     return directions * lengths.mean(0, keepdim=True)
 
 
 def _plus_norm_average(features: Tensor, weight: Tensor) -> Tensor:
     """The norm runs over the references, element by element, as in IPAdapter_plus."""
     features = features * weight
-    norm = features.norm(dim=0, keepdim=True)
+    norm = _length(features, 0)
     return torch.where(norm > 0, features / norm, 0.0).mean(0, keepdim=True)
 
 
@@ -96,7 +98,7 @@ def _slerp(features: Tensor, share: Tensor) -> Tensor:
 
 def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
     """share 0: start, 1: end; vectors are along the last axis."""
-    lengths = [one.norm(dim=-1, keepdim=True).clamp(min=1e-12) for one in (start, end)]
+    lengths = [_length(one).clamp(min=1e-12) for one in (start, end)]
     first, last = start / lengths[0], end / lengths[1]
     angle = (first * last).sum(-1, keepdim=True).clamp(-1, 1).acos()
     sine = angle.sin()
@@ -105,6 +107,10 @@ def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
     a = torch.where(near, 1 - share + 0 * angle, ((1 - share) * angle).sin() / safe)
     b = torch.where(near, share + 0 * angle, (share * angle).sin() / safe)
     return (a * first + b * last) * (lengths[0] * (1 - share) + lengths[1] * share)
+
+
+def _length(vectors: Tensor, axis: int = -1) -> Tensor:
+    return (vectors * vectors).sum(axis, keepdim=True).sqrt()
 
 
 WEIGHTED, SLERP = "weighted", "slerp"
@@ -133,8 +139,8 @@ def many_scales(whole: Tensor, tiles: Tensor, ratio: float) -> Tensor:
     else:
         side, across = int(sqrt(len(tiles))), int(sqrt(tiles.shape[1]))
         extra = tiles.shape[1] - across * across  # class token first
-        grid = tiles[:, extra:].unflatten(1, (across, across)).unflatten(0, (side, side))
-        grid = grid.permute(5 - 1, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)  # [E, n * a, n * a]
+        grid = tiles[:, extra:].reshape(side, side, across, across, -1)
+        grid = grid.permute(4, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)  # [E, n * a, n * a]
         patches = adaptive_avg_pool2d(grid, across).flatten(1).T[None]
         pooled = torch.cat((tiles[:, :extra].mean(0, keepdim=True), patches), 1)
     return whole * (1 - ratio) + pooled * ratio

@@ -166,13 +166,13 @@ def frame_keys(
 
     The features come to the device a few frames at a time.
     """
-    chunks = positive.features.split(CHUNK)
+    starts = range(0, len(positive.features), CHUNK)
+    chunks = (positive.features[start : start + CHUNK] for start in starts)
     tokens = torch.cat([adapter.project(chunk.to(device, torch.float32)) for chunk in chunks])
     unseen = adapter.project(negative.features[:1].to(device, torch.float32))
     heavy = 2 * tokens.shape[0] * tokens.shape[1] > adapter.spec.text_width
     if heavy:  # to_k and to_v have text_width rows where the keys have one for each frame and token
-        rows = (part.to(device=store, dtype=dtype) for part in (unseen, tokens))
-        return FrameTokens(adapter, *rows)
+        return FrameTokens(adapter, unseen.to(store, dtype), tokens.to(store, dtype))
     both = torch.cat((unseen.expand(len(tokens), -1, -1), tokens))
     return keys_values(adapter, both, len(tokens), dtype, store)
 
@@ -186,7 +186,7 @@ def keys_values(
     shares: Tensor | None = None,
 ) -> KeysValues:
     """tokens [R * F, T, D] through every layer; shares [R * F, T]: how much of each token's value counts."""
-    flat = []
+    flat: list[Tensor] = []
     for key, value in adapter.keys_values(tokens):
         value = value if shares is None else value * shares[..., None]
         flat += [part.to(device=store, dtype=dtype).flatten() for part in (key, value)]
@@ -227,9 +227,9 @@ def _penalised(key: Tensor, value: Tensor, weight: float, group: int) -> Pair:
 
 def _mean_penalised(key: Tensor, value: Tensor, weight: float, group: int) -> Pair:
     weight = weight * key.shape[-1] / WIDEST
-    mean = value.unflatten(1, (-1, group)).mean(2, keepdim=True)
-    value = value - (mean * (1 - weight)).expand(-1, -1, group, -1).flatten(1, 2)
-    return key * weight, value
+    grouped = value.reshape(len(value), -1, group, value.shape[-1])
+    mean = grouped.mean(2, keepdim=True)
+    return key * weight, (grouped - mean * (1 - weight)).reshape(value.shape)
 
 
 SCALINGS = {

@@ -70,7 +70,7 @@ def _blurred(picture: Tensor, size: int, sigma: float) -> Tensor:
     half = size // 2
     channels = pad(channels, (half, half, half, half), mode="replicate")
     channels = conv2d(conv2d(channels, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
-    return channels.unflatten(0, (len(picture), -1))[:, :, 0].movedim(1, -1)
+    return channels.reshape(len(picture), -1, *channels.shape[2:]).movedim(1, -1)
 
 
 NOISES: dict[str, Callable[[Tensor, float, Generator], Tensor]] = {

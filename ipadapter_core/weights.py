@@ -8,6 +8,7 @@ cross-attention, in the order of a forward pass. The kinds and formulas are thos
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import add, mul
+from typing import TypeVar, cast
 
 import torch
 
@@ -16,6 +17,7 @@ from .curves import entries, numbers, parse, value_at
 from .takes import TAKES, Row
 
 STEPS = 100
+T = TypeVar("T")
 Rows = tuple[Row, ...]  # STEPS + 1 of them
 
 
@@ -77,12 +79,12 @@ def make_map(
     """
     blocks = tuple(blocks)
     toward, against = TAKES[take](blocks, first, second)
-    factors = _factors("layers", lambda: layer_factors(layers, blocks))
-    keys = _factors("curve", lambda: parse(curve, 1.0))
+    factors = _named("layers", lambda: layer_factors(layers, blocks))
+    keys = _named("curve", lambda: parse(curve, 1.0))
     over_time = [value_at(keys, step / STEPS) for step in range(STEPS + 1)]
     source = torch.Generator().manual_seed(seed)
     noise = 1 + jitter * (2 * torch.rand(STEPS + 1, len(blocks), generator=source) - 1)
-    shaken: list[list[float]] = noise.tolist()
+    shaken = cast("list[list[float]]", noise.tolist())  # type: ignore[reportUnknownMemberType]
 
     def rows(weights: Row) -> Rows:
         return tuple(
@@ -133,7 +135,7 @@ def constant(rows: Rows) -> bool:
     return all(row == rows[0] for row in rows)
 
 
-def _factors(name: str, make: Callable[[], tuple]) -> tuple:  # type: ignore[type-arg]
+def _named(name: str, make: Callable[[], T]) -> T:
     try:
         return make()
     except ValueError as error:

@@ -123,7 +123,7 @@ class ApplyIPAdapter(io.ComfyNode):
             [name for name, one in side.items() if one is not ABSENT]
             for side in (positive, negative)
         ]
-        return what_is_wrong(*there, clip_vision is not ABSENT, NODE) or True
+        return what_is_wrong(there[0], there[1], clip_vision is not ABSENT, NODE) or True
 
     @classmethod
     def execute(

@@ -4,13 +4,14 @@ import hashlib
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from comfy_api.latest import io
 
 from ..ipadapter_core.checkpoint import EMBEDS
 from ..ipadapter_core.embeds import References, many_scales
 from ..ipadapter_core.noise import NOISES, noisy
-from .encode import CROP, FITS, PAD, Encoded, encode, encoded, nothing, square
+from .encode import CROP, FITS, PAD, encode, encoded, nothing, square
 from .keys import needs_nothing, references
 from .pictures import rgb
 from .recall import recall
@@ -182,7 +183,7 @@ def _zeros(adapter, clip_vision) -> References:
 def _detailed(clip_vision, image, fit, tiles, ratio, made: References):
     """The features of each picture with those of its tiles, recalled."""
 
-    def make() -> Encoded:
+    def make() -> Tensor:
         rows = []
         for number, picture in enumerate(rgb(image, NODE, "image").split(1)):
             cut = _tiles(_squared(picture, fit), tiles)

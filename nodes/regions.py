@@ -160,7 +160,9 @@ class IPAdapterTiles(io.ComfyNode):
         places = tiles_of(height, width, short_side)
         cut = torch.cat([pictures[:1, y : y + s, x : x + s] for y, x, s in places])
         encoder = Encoder(clip_vision, adapter, fit, TILES)
-        positive, negative = encoder.sides({"image": cut}, {})
+        found = encoder.sides({"image": cut}, {})
+        assert found is not None  # there is a picture
+        positive, negative = found
         given = weight_map and weights_of(weight_map)
         settings = Settings(weight, start_at, end_at, given, scaling, keep_prompt)
         masks = tile_masks(height, width, places)

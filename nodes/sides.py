@@ -33,7 +33,7 @@ class Encoder:
         Raises ValueError for inputs that do not make sense together.
         """
         there = [[k for k, one in side.items() if one is not None] for side in (positive, negative)]
-        wrong = what_is_wrong(*there, self._given is not None, self._node)
+        wrong = what_is_wrong(there[0], there[1], self._given is not None, self._node)
         if wrong:
             raise ValueError(wrong)
         seen, unseen = (self._side(side) for side in (positive, negative))

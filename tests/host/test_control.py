@@ -231,3 +231,21 @@ def test_a_map_of_another_model_is_refused(models, apply, weight_map):
         ValueError, match="weight map is for a model with 11 blocks, this one has 16"
     ):
         apply(models("sd15"), weight_map=weight_map(models("sdxl")))
+
+
+def test_many_frames_keep_their_tokens_alone(models, adapters, pack, capsys):
+    """800 frames: what stays is one set of tokens each, not keys and values of every layer."""
+    core, (adapter, _) = pack.nodes.keys, adapters("ip-adapter_sd15")
+    sizes = {}
+    for count in (200, 800):
+        features = torch.randn(count, 1024, generator=torch.Generator().manual_seed(3))
+        seen = core.References.of(features, "image_embeds")
+        values = core.keys_for(models("sd15"), adapter, seen, None, by_frame=True).values
+        sizes[count] = values.bytes
+        embeds = features.numel() * 4
+    with capsys.disabled():
+        print(
+            f"\n800 frames keep {sizes[800] / 1e6:.1f} MB of tokens beside {embeds / 1e6:.1f} MB of embeds"
+        )
+    assert sizes[800] < 4 * sizes[200]  # and nothing that grows faster
+    assert sizes[800] <= (800 + 1) * 4 * 768 * 4  # four tokens each
