@@ -113,6 +113,8 @@ def checked_mask(
         raise ValueError(
             f"{node}'s '{name}' holds NaN or infinite values: repair the node it comes from."
         )
+    if not mask.any():
+        log.warning("%s's '%s' is black everywhere: the picture never acts.", node, name)
     return mask.reshape(-1, *mask.shape[-2:]).float()
 
 

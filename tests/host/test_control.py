@@ -1,5 +1,7 @@
 """Weight maps, scalings, sequences and what is kept of the prompt, in the host's sampler."""
 
+import sys
+
 import pytest
 import torch
 from compare import NAMES, SIZE, difference
@@ -244,8 +246,14 @@ def test_many_frames_keep_their_tokens_alone(models, adapters, pack, capsys):
         sizes[count] = values.bytes
         embeds = features.numel() * 4
     with capsys.disabled():
-        print(
-            f"\n800 frames keep {sizes[800] / 1e6:.1f} MB of tokens beside {embeds / 1e6:.1f} MB of embeds"
+        kept, given = sizes[800] / 1e6, embeds / 1e6
+        sys.stdout.write(
+            f"\n800 frames keep {kept:.1f} MB of tokens beside {given:.1f} MB of embeds\n"
         )
     assert sizes[800] < 4 * sizes[200]  # and nothing that grows faster
     assert sizes[800] <= (800 + 1) * 4 * 768 * 4  # four tokens each
+
+
+def test_a_mask_of_zeros_is_said(models, apply, caplog):
+    apply(models("sd15"), attn_mask=torch.zeros(1, 5, 7))
+    assert "'attn_mask' is black everywhere" in caplog.text
