@@ -14,6 +14,8 @@ import torch
 
 import comfy.utils
 
+LONGEST_HEADER = 100_000_000  # what safetensors itself allows
+
 
 def read_shapes(path: str) -> Mapping[str, Any]:
     """Keys, and values with a `.shape`, from the header alone."""
@@ -43,24 +45,24 @@ def _container(path: str) -> str:
         start = file.read(64)
     if not start:
         raise ValueError("is empty (0 bytes): download it again")
+    length = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and length <= LONGEST_HEADER:  # first: a length can begin with any bytes
+        if length + 8 > size:
+            raise ValueError(
+                f"is cut off: its header alone needs {length + 8} bytes, it has {size}; download it again"
+            )
+        return "safetensors"
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return "torch"
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(
             "is a Git LFS pointer, not the model itself: download the file it stands for"
         )
     if start.lstrip()[:1] == b"<":
         raise ValueError("is a web page, not a model: download the file itself")
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        return "torch"
-    length = int.from_bytes(start[:8], "little")
-    if start[8:9] != b"{":
-        raise ValueError(
-            "is neither a safetensors nor a torch file: its first bytes belong to something else"
-        )
-    if length + 8 > size:
-        raise ValueError(
-            f"is cut off: its header alone needs {length + 8} bytes, it has {size}; download it again"
-        )
-    return "safetensors"
+    raise ValueError(
+        "is neither a safetensors nor a torch file: its first bytes belong to something else"
+    )
 
 
 def _safe_open(path: str) -> Any:
