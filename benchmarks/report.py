@@ -13,6 +13,7 @@ import make_models
 import torch
 import variants
 
+import comfy.ops
 import nodes as host_nodes
 
 MEGA = 1e6
@@ -169,14 +170,15 @@ def nodes(pack: Any, kind: str, quick: bool) -> None:
 
 
 def loads(pack: Any, folder: Path, name: str) -> None:
-    """The same adapter as both kinds of file, read from the page cache."""
+    """The same adapter as both kinds of file, opened and built as Load IPAdapter does, from the page cache."""
     tensors = variants.tensors(make_models.layout(name))
     make_models.save(folder / "a.safetensors", tensors)
     torch.save(make_models.nested(tensors), folder / "a.bin")
-    read = pack.nodes.files.read_weights
+    build, read = pack.nodes.load.core.build, pack.nodes.files.read_weights
     for file in ("a.safetensors", "a.bin"):
-        took, _ = wall(lambda file=file: read(str(folder / file)), 7)
-        print(f"{name} as {file[1:]}: opened in {took:.1f} ms", flush=True)
+        path = str(folder / file)
+        took, _ = wall(lambda path=path: build(read(path), comfy.ops.manual_cast), 7)
+        print(f"{name} as {file[1:]}: loaded in {took:.1f} ms", flush=True)
 
 
 def whole(bench: Bench, case: Any) -> None:
