@@ -15,7 +15,7 @@ from typing import Any
 PACK = Path(__file__).resolve().parent.parent
 
 
-def start(tree: Path, device: str = "cpu") -> Any:
+def start(tree: Path, device: str = "cpu", lowvram: bool = False) -> Any:
     """Import the host and return the pack's root module; the attention is torch's, as CUDA users get it."""
     sys.path[:] = [str(tree), *(p for p in sys.path if Path(p or os.curdir).resolve() != PACK)]
     sys.path += [str(PACK / "scripts"), str(PACK / "benchmarks")]
@@ -23,7 +23,8 @@ def start(tree: Path, device: str = "cpu") -> Any:
     import comfy.options  # noqa: F401 - without it the host would parse our command line
     from comfy.cli_args import args
 
-    args.cpu, args.use_pytorch_cross_attention = device == "cpu", True
+    args.cpu, args.lowvram = device == "cpu", lowvram
+    args.use_pytorch_cross_attention = True
     logging.disable(logging.INFO)
     import torch
 
