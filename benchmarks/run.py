@@ -70,7 +70,7 @@ def main() -> None:
 
     print(f"{platform.processor() or platform.machine()}, one thread, torch {torch.__version__}")
     peer = variants.Peer(options.peer) if options.peer else None
-    bench = report.Bench(pack, peer, rounds=options.rounds or (5 if options.quick else 12))
+    bench = report.Bench(pack, peer, rounds=options.rounds or (4 if options.quick else 12))
     random.seed(0)
     report.head(peer is not None)
     groups: dict[str, list[Case]] = {}
