@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .checkpoint import AdapterSpec, flatten, read_spec
+from .checkpoint import AdapterSpec, flatten, read_spec, shown
 from .projectors import make_projector
 
 
@@ -55,11 +55,11 @@ def build(weights: Mapping[str, Any], operations: Any) -> IPAdapter:
         found = tuple(given[key].shape) if key in given else "missing"
         if found != wanted.get(key, "unknown"):
             raise ValueError(
-                f"is damaged or of an unknown kind: '{key}' is {found}, expected {wanted.get(key, 'no such tensor')}"
+                f"is damaged or of an unknown kind: '{shown(key)}' is {found}, expected {wanted.get(key, 'no such tensor')}"
             )
         if not given[key].is_floating_point():
             raise ValueError(
-                f"is damaged: '{key}' holds {given[key].dtype}, not floating-point numbers"
+                f"is damaged: '{shown(key)}' holds {given[key].dtype}, not floating-point numbers"
             )
     adapter.load_state_dict(given, assign=True)
     return adapter.requires_grad_(False).eval()

@@ -121,6 +121,12 @@ def flatten(weights: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
+def shown(text: str) -> str:
+    """Text out of a file as it may stand in a sentence: short, and without control characters."""
+    text = "".join(one if one.isprintable() else "?" for one in text[:161])
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
 def read_spec(weights: Mapping[str, Any]) -> AdapterSpec:
     """Recognise an adapter by the keys and shapes of its tensors.
 
@@ -149,7 +155,7 @@ def _read_layers(shapes: Mapping[str, Shape]) -> tuple[tuple[tuple[int, int], ..
         if match:
             found.setdefault(int(match[1]), {})[match[2]] = shape
         elif key.startswith("ip_adapter."):
-            raise ValueError(f"holds the tensor '{key}', which no known adapter has")
+            raise ValueError(f"holds the tensor '{shown(key)}', which no known adapter has")
     for index, pair in found.items():
         if set(pair) != {"k", "v"} or pair["k"] != pair["v"] or len(pair["k"]) != 2:
             raise ValueError(f"is damaged: key and value of layer {index} do not belong together")

@@ -5,12 +5,13 @@ Every ValueError is a predicate ("holds ...") that wants the file's name in fron
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from .checkpoint import EMBEDS, ENCODERS, HIDDEN
+from .checkpoint import EMBEDS, ENCODERS, HIDDEN, shown
 from .embeds import CONCAT, METHODS, References
 
 FORMAT = "ip-adapter-embeds"
@@ -54,12 +55,14 @@ def from_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Sid
     _check(features, feature)
     if method not in METHODS:
         raise ValueError(
-            f"combines its references by the unknown method '{method}': update the pack"
+            f"combines its references by the unknown method '{shown(method)}': update the pack"
         )
     try:
         weights = tuple(float(weight) for weight in json.loads(metadata["weights"]))
         projected = bool(json.loads(metadata.get("projected", "false")))
-    except (KeyError, TypeError, ValueError):
+        if not all(map(isfinite, weights)):
+            raise ValueError("weights that are not finite")
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         raise ValueError("is damaged: its weights cannot be read") from None
     if len(weights) != len(features):
         raise ValueError(
@@ -86,14 +89,14 @@ def from_ipadpt(content: Any) -> Sides:
     """
     if isinstance(content, (list, tuple)):
         listed = cast("Sequence[Any]", content)
-        if not listed or not isinstance(listed[0], Tensor):
-            raise ValueError("holds no tensor")
+        if not listed or not isinstance(listed[0], Tensor) or listed[0].ndim < 2:
+            raise ValueError("holds no tensor of embeds")
         found = listed[0].flatten(0, 1) if listed[0].ndim == 4 or _rows(listed[0]) else listed[0]
         unseen, seen = found.chunk(2) if len(found) > 1 else (None, found)
         return _one(seen), None if unseen is None else _one(unseen)
     if not isinstance(content, Tensor):
         raise ValueError(f"holds a {type(content).__name__} where embeds should be")
-    if content.ndim == 4 or (_rows(content) and len(content) == 2):
+    if content.shape[:1] == (2,) and (content.ndim == 4 or _rows(content)):
         return _one(content[0]), _one(content[1])
     return _one(content), None
 

@@ -53,9 +53,12 @@ def read_encoder(weights: Mapping[str, Any]) -> EncoderSpec | None:
     ):
         start = prefix + layer
         numbers = [key[len(start) :].split(".")[0] for key in weights if key.startswith(start)]
-        depth = 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
-        if depth and prefix + patch in weights and projection in weights:
-            hidden = weights[prefix + patch].shape[0]
-            width = weights[projection].shape[axis]
-            return EncoderSpec.of(depth, hidden, width)
+        depth = 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+        first, last = (_shape(weights.get(key)) for key in (prefix + patch, projection))
+        if depth and len(first) == 4 and len(last) == 2:
+            return EncoderSpec.of(depth, first[0], last[axis])
     return None
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(getattr(value, "shape", ()))

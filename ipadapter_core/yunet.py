@@ -10,6 +10,7 @@ its right, the nose, the mouth's corner on the left and on the right; score. In 
 # pyright: basic
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,14 @@ OVERLAP = 0.3  # two candidates that share more than this are one face
 class Unit(nn.Module):
     """Pointwise, then depthwise convolution."""
 
-    def __init__(self, channels_in: int, channels_out: int, relu: bool = True):
+    def __init__(
+        self, channels_in: int, channels_out: int, relu: bool = True, operations: Any = nn
+    ):
         super().__init__()
-        self.point = nn.Conv2d(channels_in, channels_out, 1)
-        self.depth = nn.Conv2d(channels_out, channels_out, 3, padding=1, groups=channels_out)
+        self.point = operations.Conv2d(channels_in, channels_out, 1)
+        self.depth = operations.Conv2d(
+            channels_out, channels_out, 3, padding=1, groups=channels_out
+        )
         self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,9 +45,9 @@ class YuNet(nn.Module):
     The 16 are: is it a face, is it an object (logits), the box's four numbers, the landmarks' ten.
     """
 
-    def __init__(self):
+    def __init__(self, operations: Any = nn):
         super().__init__()
-        self.stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+        self.stem = operations.Conv2d(3, 16, 3, stride=2, padding=1)
         self.body = nn.ModuleList(
             nn.Sequential(*units)
             for units in (

@@ -4,6 +4,7 @@ Every ValueError is a predicate ("is cut off: ...") that wants the file's name i
 """
 
 import os
+import pickle
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,10 @@ import safetensors.torch
 import torch
 
 import comfy.utils
+
+from ..ipadapter_core.checkpoint import shown
+
+LONGEST_HEADER = 100_000_000  # what safetensors itself allows
 
 
 def read_shapes(path: str) -> Mapping[str, Any]:
@@ -43,24 +48,24 @@ def _container(path: str) -> str:
         start = file.read(64)
     if not start:
         raise ValueError("is empty (0 bytes): download it again")
+    length = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and length <= LONGEST_HEADER:  # first: a length can begin with any bytes
+        if length + 8 > size:
+            raise ValueError(
+                f"is cut off: its header alone needs {length + 8} bytes, it has {size}; download it again"
+            )
+        return "safetensors"
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return "torch"
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(
             "is a Git LFS pointer, not the model itself: download the file it stands for"
         )
     if start.lstrip()[:1] == b"<":
         raise ValueError("is a web page, not a model: download the file itself")
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        return "torch"
-    length = int.from_bytes(start[:8], "little")
-    if start[8:9] != b"{":
-        raise ValueError(
-            "is neither a safetensors nor a torch file: its first bytes belong to something else"
-        )
-    if length + 8 > size:
-        raise ValueError(
-            f"is cut off: its header alone needs {length + 8} bytes, it has {size}; download it again"
-        )
-    return "safetensors"
+    raise ValueError(
+        "is neither a safetensors nor a torch file: its first bytes belong to something else"
+    )
 
 
 def _safe_open(path: str) -> Any:
@@ -68,7 +73,7 @@ def _safe_open(path: str) -> Any:
         return safetensors.safe_open(path, framework="pt")
     except Exception as error:
         raise ValueError(
-            f"is damaged or cut off (as safetensors: {error}); download it again"
+            f"is damaged or cut off (as safetensors: {_reason(error)}); download it again"
         ) from None
 
 
@@ -90,10 +95,17 @@ def _torch_content(path: str, device: str) -> Any:
             with open(path, "rb") as file:
                 return torch.load(file, map_location=device, weights_only=True)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise ValueError(
-            f"is damaged, cut off, or holds more than tensors, which is never run (as a torch file: {reason}); download it again from its author"
+            f"is damaged, cut off, or holds more than tensors, which is never run (as a torch file: {_reason(error)}); download it again from its author"
         ) from None
+
+
+def _reason(error: BaseException) -> str:
+    """What a library found wrong, in short; of torch's, without its advice to run what the file holds."""
+    if isinstance(error, pickle.UnpicklingError) and error.__context__ is not None:
+        error = error.__context__
+    line = (str(error).strip().splitlines() or [""])[0].strip(" .")
+    return shown(line) if line else type(error).__name__
 
 
 def _is_plain_zip(path: str) -> bool:

@@ -11,7 +11,7 @@ import comfy.model_management
 from ..ipadapter_core.blocks import Address, layer_table
 from ..ipadapter_core.checkpoint import BASE_MODELS, EMBEDS, ENCODERS, HIDDEN, AdapterSpec
 from ..ipadapter_core.embeds import References
-from ..ipadapter_core.keys import FrameTokens, frame_keys, image_keys
+from ..ipadapter_core.keys import FrameTokens, KeysValues, frame_keys, image_keys
 from .load import encoder_hint
 from .recall import recall
 from .sockets import ImageKeys, LoadedAdapter
@@ -51,12 +51,22 @@ def keys_for(
             # float32: half precision costs up to 7e-3 of the tokens' unit variance, and this runs once
             sides = (_moved(side, device) for side in (positive, unseen))
             made = image_keys(adapter.patcher.model, *sides, dtype=dtype, store=store)
+        _check_finite(made, adapter)
         values = made.silent() if unseen.silent else made
         patcher = adapter.patcher if isinstance(values, FrameTokens) else None
         return ImageKeys(adapter.name, layers, values, patcher)
 
     features = (positive.features, negative and negative.features)
     return recall(adapter.patcher, features, settings, make)
+
+
+def _check_finite(made: KeysValues | FrameTokens, adapter: LoadedAdapter) -> None:
+    """Once for a picture, not while sampling, where one NaN would make a black picture."""
+    parts = (made.positive, made.negative) if isinstance(made, FrameTokens) else (made.flat,)
+    if not all(part.isfinite().all() for part in parts):
+        raise ValueError(
+            f"'{adapter.name}' gives keys that are not finite for this reference: the file is damaged (download it again), or the encoder's output is."
+        )
 
 
 def references(output: Any, adapter: LoadedAdapter, name: str) -> References:

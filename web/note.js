@@ -4,7 +4,7 @@ import { noteOf, OURS } from './note_logic.js'
 
 // What a node says of its last run: which kind of adapter a file is, how much of a picture was cut off.
 app.registerExtension({
-  name: 'ipadapter-nodes.Note',
+  name: 'ipadapternodes.Note',
   nodeCreated(node) {
     if (!OURS.has(node.comfyClass)) return
     const executed = node.onExecuted

@@ -62,3 +62,13 @@ def test_an_encoder_fits_only_the_adapters_made_for_it(name, encoder):
         else "CLIP ViT-H/14"
     )
     assert EncoderSpec.of(*DEPTHS[encoder]).fits(adapter(name)) == (encoder == wants)
+
+
+@pytest.mark.parametrize("value", [3, None, torch.zeros(()), torch.zeros(2)])
+def test_an_encoders_keys_with_other_contents_are_no_encoder(value):
+    weights = {
+        "vision_model.encoder.layers.0.layer_norm1.weight": value,
+        "vision_model.embeddings.patch_embedding.weight": value,
+        "visual_projection.weight": value,
+    }
+    assert read_encoder(weights) is None

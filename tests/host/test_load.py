@@ -85,6 +85,17 @@ def test_a_safetensors_file_named_bin_loads_and_the_other_way_round(folders, loa
     assert load("a.bin").spec == load("b.safetensors").spec
 
 
+@pytest.mark.parametrize("start", [b"\x80\x1a", b" <", b"PK"])
+def test_a_safetensors_file_may_begin_with_any_length(folders, load, start):
+    path = folders["ipadapter"] / "a.safetensors"
+    content = safetensors.torch.save(adapter())
+    length = int.from_bytes(content[:8], "little")
+    wanted = int.from_bytes(start, "little")
+    header = content[8 : 8 + length].ljust(wanted)  # the format allows spaces behind the header
+    path.write_bytes(wanted.to_bytes(8, "little") + header + content[8 + length :])
+    assert load("a.safetensors").spec.kind == "base"
+
+
 def test_a_file_from_before_torch_1_6_loads(folders, load):
     torch.save(
         make_models.nested(adapter()),

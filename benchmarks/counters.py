@@ -1,0 +1,50 @@
+"""What can be counted exactly: operations, synchronisations with the device, bytes that are alive."""
+
+import gc
+from collections import Counter
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+SYNCS = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.equal")
+
+
+class Operations(TorchDispatchMode):
+    """Counts what reaches the kernels; a view costs nothing on a device and is not counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not is_view(func):
+            self.counted[func._schema.name.replace("::", ".")] += 1
+        return func(*args, **(kwargs or {}))
+
+    @property
+    def syncs(self) -> int:
+        return sum(self.counted[name] for name in SYNCS)
+
+
+def is_view(func: Any) -> bool:
+    """Whether an operation gives back its input's own memory, unwritten."""
+    results = [result.alias_info for result in func._schema.returns]
+    return bool(results) and all(alias is not None and not alias.is_write for alias in results)
+
+
+def storages() -> dict[int, int]:
+    """Address -> bytes of every tensor's memory that is alive in this process."""
+    found = {}
+    for one in gc.get_objects():
+        if issubclass(type(one), torch.Tensor) and one.layout == torch.strided:
+            memory = one.untyped_storage()
+            if memory.device.type != "meta" and memory.nbytes():
+                found[memory.data_ptr()] = memory.nbytes()
+    return found
+
+
+def alive() -> int:
+    """Bytes of all tensors that are alive."""
+    gc.collect()
+    return sum(storages().values())

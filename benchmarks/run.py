@@ -1,0 +1,89 @@
+"""What the adapter costs, in the real host's classes at the real geometry, beside what else there is.
+
+Called by scripts/bench with the host's folder; README.md beside this file says what each figure means.
+"""
+
+import argparse
+import platform
+import random
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import inside
+
+BASE = {"sd15": "ip-adapter_sd15", "sdxl": "ip-adapter_sdxl_vit-h"}
+PLUS = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}
+FULL = "ip-adapter-full-face_sd15"
+
+
+@dataclass(frozen=True)
+class Case:
+    kind: str
+    adapters: tuple[str, ...]
+    references: int = 1
+    mask: bool = False
+    batch: int = 1
+    latent: int = 32
+
+    def __str__(self) -> str:
+        name = self.adapters[0]
+        short = "plus" if "plus" in name else "full-face" if "full" in name else "base"
+        parts = [f"{self.kind} {self.latent}x{self.latent}", short]
+        parts += [f"x{len(self.adapters)}"] * (len(self.adapters) > 1)
+        parts += [f"{self.references} references"] * (self.references > 1)
+        return " ".join(parts + ["mask"] * self.mask + [f"batch {self.batch}"] * (self.batch > 1))
+
+
+def cases(quick: bool) -> list[Case]:
+    found = [Case(kind, (name[kind],)) for kind in ("sd15", "sdxl") for name in (BASE, PLUS)]
+    found += [Case("sd15", (PLUS["sd15"],), mask=True), Case("sd15", (BASE["sd15"],) * 3)]
+    if quick:
+        return found
+    found += [Case("sdxl", (PLUS["sdxl"],), mask=True), Case("sd15", (FULL,))]
+    for kind in ("sd15", "sdxl"):
+        found += [Case(kind, (BASE[kind],) * 2), Case(kind, (PLUS[kind],), batch=4)]
+        found += [Case(kind, (PLUS[kind],), batch=4, mask=True)]
+    found += [Case("sdxl", (BASE["sdxl"],) * 3)]
+    found += [Case("sd15", (PLUS["sd15"],), count) for count in (4, 16)]
+    found += [Case("sdxl", (PLUS["sdxl"],), 4), Case("sdxl", (BASE["sdxl"],), 16)]
+    return [*found, *(Case("sd15", (name["sd15"],), latent=64) for name in (BASE, PLUS))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tree", type=Path)
+    parser.add_argument("--quick", action="store_true", help="the main cases, in under 3 minutes")
+    parser.add_argument(
+        "--peer", type=Path, help="a folder with IPAdapter_plus, to run beside ours"
+    )
+    parser.add_argument(
+        "--whole", action="store_true", help="also time whole steps (8 GB of memory)"
+    )
+    parser.add_argument("--rounds", type=int, help="how often each variant is timed")
+    options = parser.parse_args()
+    inside.pin()
+    pack = inside.start(options.tree)
+    import report
+    import torch
+    import variants
+
+    print(f"{platform.processor() or platform.machine()}, one thread, torch {torch.__version__}")
+    peer = variants.Peer(options.peer) if options.peer else None
+    bench = report.Bench(pack, peer, rounds=options.rounds or (4 if options.quick else 12))
+    random.seed(0)
+    report.head(peer is not None)
+    groups: dict[str, list[Case]] = {}
+    for case in cases(options.quick):
+        groups.setdefault(case.kind, []).append(case)
+    for case in (case for group in groups.values() for case in group):
+        bench.case(case)
+    for kind in groups:
+        report.nodes(pack, kind, quick=options.quick)
+    if options.whole:
+        for kind in groups:
+            report.whole(bench, partial(Case, kind)((PLUS[kind],)))
+
+
+if __name__ == "__main__":
+    main()

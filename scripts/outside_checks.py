@@ -1,0 +1,109 @@
+"""Checks made by others: the registry's packing and validation, comfy-test's lint, comfy-import-guard.
+
+Works on what would be published, unpacked into a folder of its own; nothing here uses the network once the
+environment is made. Called by scripts/test.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import comfy_host
+
+PUBLISHED = {
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "__init__.py",
+    "example_workflows",
+    "ipadapter_core",
+    "locales",
+    "nodes",
+    "pyproject.toml",
+    "requirements.txt",
+    "subgraphs",
+    "web",
+}
+
+
+def tool(name: str) -> Path:
+    requirements = (comfy_host.PACK / "tests" / "outside-requirements.txt").read_text()
+    folder = f"env-outside-{comfy_host.fingerprint(requirements)}"
+    python = comfy_host.make_venv(folder, lambda made: comfy_host.install_text(made, requirements))
+    return python.with_name(name + python.suffix)
+
+
+def run(folder: Path, home: Path, name: str, *arguments: str) -> str:
+    """The output of a tool that must succeed, with a home of its own for what it likes to write."""
+    command = [str(tool(name)), *arguments]
+    print(f"[outside] {name} {' '.join(arguments)}", flush=True)
+    environment = {**os.environ, "HOME": str(home), "USERPROFILE": str(home)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def tracked() -> list[str]:
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    out = subprocess.run(listed, cwd=comfy_host.PACK, check=True, capture_output=True, text=True)
+    return sorted({one for one in out.stdout.splitlines() if (comfy_host.PACK / one).is_file()})
+
+
+def packed(work: Path) -> Path:
+    """The folder that the registry's archive unpacks to; its listing must be what we publish."""
+    source, home, result = (
+        work / "source",
+        work / "home",
+        work / "custom_nodes" / "ip-adapter-nodes",
+    )
+    home.mkdir()
+    for name in tracked():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(comfy_host.PACK / name, source / name)
+    quiet = ("--skip-prompt", "--no-enable-telemetry")
+    out = run(source, home, "comfy", *quiet, "node", "validate")
+    if "passed" not in out:  # it says what it found and succeeds
+        sys.exit(out)
+    run(source, home, "comfy", *quiet, "node", "pack")
+    with zipfile.ZipFile(source / "node.zip") as archive:
+        found = sorted(archive.namelist())
+        archive.extractall(result)
+    wanted = [name for name in tracked() if name.split("/")[0] in PUBLISHED]
+    if found != wanted:
+        sys.exit(f"The archive differs from what we publish: {sorted({*found} ^ {*wanted})}")
+    return result
+
+
+def guard(version: str, work: Path) -> None:
+    """Every import of the host's, every argument and patch, against the tree of a version."""
+    repository = work / f"guard-{version}" / "ComfyUI"
+    skip = shutil.ignore_patterns(
+        "custom_nodes", "models", "output", "input", "__pycache__", ".git"
+    )
+    shutil.copytree(comfy_host.fetch_tree(version), repository, ignore=skip)
+    identity = ("-c", "user.name=check", "-c", "user.email=check@localhost", "-c", "gc.auto=0")
+    for git in (("init", "-q"), ("add", "-Af"), ("commit", "-qm", version), ("tag", f"v{version}")):
+        subprocess.run(["git", *identity, *git], cwd=repository, check=True)
+    cache = ("--offline", "--quiet", "--cache-dir", str(repository.parent), "check")
+    place = ("--comfy-dir", str(work), "--target", f"v{version}", "--no-update", "--strict")
+    out = run(work, work / "home", "comfy-import-guard", *cache, *place)
+    if "1 pack(s)" not in out:
+        sys.exit(f"comfy-import-guard did not see the pack:\n{out}")
+
+
+def main(*versions: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder).resolve()
+        pack = packed(work)
+        run(pack, work / "home", "comfy-test", "lint")
+        for version in versions:
+            guard(version, work)
+
+
+if __name__ == "__main__":
+    main(*(sys.argv[1:] or [comfy_host.DEFAULT_HOST]))

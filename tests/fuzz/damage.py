@@ -1,0 +1,296 @@
+"""Files that nobody should open: adapters and encoders, damaged or made with intent, all from one seed."""
+
+import io
+import json
+import os
+import pickle
+import random
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import safetensors.torch
+import torch
+
+EVIL = ("os.mkdir", "builtins.eval", "posix.system", "torch.load", "pickle.loads")
+DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "X9", "")
+SIZES = (-1, 0, 1, 2, 3, 7, 255, 2**16, 2**31 - 1, 2**32, 2**53, 2**63 - 1, 2**64, 10**30)
+
+
+class Runs:
+    """Makes a folder if it is ever unpickled by something that runs what a pickle says."""
+
+    def __init__(self, marker: str):
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return (os.mkdir, (self.marker,))
+
+
+def base(width: int = 6, layers: int = 2) -> dict[str, torch.Tensor]:
+    """The smallest base adapter."""
+    made = {"image_proj.proj.weight": torch.randn(4 * width, 5)}
+    made |= {"image_proj.proj.bias": torch.zeros(4 * width)}
+    made |= {f"image_proj.norm.{key}": torch.ones(width) for key in ("weight", "bias")}
+    return made | keys(width, layers)
+
+
+def keys(width: int, layers: int) -> dict[str, torch.Tensor]:
+    return {
+        f"ip_adapter.{2 * number + 1}.to_{x}_ip.weight": torch.randn(3, width)
+        for number in range(layers)
+        for x in "kv"
+    }
+
+
+def plus(width: int = 6, dim: int = 64, features: int = 5) -> dict[str, torch.Tensor]:
+    """The smallest plus adapter: one layer of the resampler."""
+    shapes = {
+        "latents": (1, 2, dim),
+        "proj_in.weight": (dim, features),
+        "proj_in.bias": (dim,),
+        "proj_out.weight": (width, dim),
+        "proj_out.bias": (width,),
+        "layers.0.0.to_q.weight": (64, dim),
+        "layers.0.0.to_kv.weight": (128, dim),
+        "layers.0.0.to_out.weight": (dim, 64),
+        "layers.0.1.1.weight": (8, dim),
+        "layers.0.1.3.weight": (dim, 8),
+    }
+    norms = {
+        "norm_out": width,
+        "layers.0.1.0": dim,
+        "layers.0.0.norm1": dim,
+        "layers.0.0.norm2": dim,
+    }
+    shapes |= {
+        f"{name}.{part}": (size,) for name, size in norms.items() for part in ("weight", "bias")
+    }
+    return {f"image_proj.{key}": torch.randn(shape) for key, shape in shapes.items()} | keys(
+        width, 1
+    )
+
+
+def encoder() -> dict[str, torch.Tensor]:
+    return {
+        "vision_model.embeddings.patch_embedding.weight": torch.zeros(4, 3, 2, 2),
+        "vision_model.encoder.layers.0.layer_norm1.weight": torch.zeros(4),
+        "visual_projection.weight": torch.zeros(2, 4),
+    }
+
+
+EMBEDS = {  # metadata as Save IPAdapter Embeds writes it
+    "format": "ip-adapter-embeds",
+    "version": "1",
+    "feature": "image_embeds",
+    "width": "5",
+    "weights": "[1.0, 0.5]",
+    "method": "concat",
+    "negative": "as stored",
+}
+
+
+def embeds() -> dict[str, torch.Tensor]:
+    picture = torch.zeros(4, 4, 3, dtype=torch.uint8)
+    return {"positive": torch.randn(2, 5), "negative": torch.randn(1, 5), "thumbnail": picture}
+
+
+def ipadpt() -> list[Any]:
+    """What the older files of embeds hold: one side, both, and diffusers' list."""
+    return [torch.randn(1, 5), torch.randn(2, 1, 70, 5), [torch.randn(2, 1, 5)]]
+
+
+class Damage:
+    """An endless supply of (what was done, the file's ending, its bytes)."""
+
+    def __init__(self, seed: int, marker: str):
+        self.random, self.marker = random.Random(seed), marker
+        torch.manual_seed(seed)
+        self.whole = [base(), plus(), encoder(), embeds()]
+        notes = [None, None, None, EMBEDS]
+        self.safe = [
+            safetensors.torch.save(one, note) for one, note in zip(self.whole, notes, strict=True)
+        ]
+        self.torch = [saved(nested(one)) for one in self.whole]
+        self.old = [saved(nested(one), zipped=False) for one in self.whole]
+        self.torch += [saved(one) for one in ipadpt()]
+
+    def __iter__(self) -> Iterator[tuple[str, str, bytes]]:
+        yield from self.cuts()
+        kinds = (self.flipped, self.header, self.tensors, self.pickles, self.archives, self.sides)
+        while True:
+            kind = self.random.choice(kinds)
+            ending = self.random.choice((".safetensors", ".bin", ".ipadpt", ".pt"))
+            yield kind.__name__, ending, kind()
+
+    def cuts(self) -> Iterator[tuple[str, str, bytes]]:
+        """Truncations: a safetensors file at every byte of its header, the others at every 7th."""
+        content = self.safe[0]
+        end = 8 + int.from_bytes(content[:8], "little") + 2
+        for length in range(end):
+            yield "cut", ".safetensors", content[:length]
+        for content in (self.torch[0], self.old[0]):
+            for length in range(0, len(content), 7):
+                yield "cut", ".bin", content[:length]
+
+    def flipped(self) -> bytes:
+        """A few bits turned over, in the header more often than in the data."""
+        content = bytearray(self.random.choice(self.safe + self.torch + self.old))
+        end = len(content) if self.random.random() < 0.3 else min(len(content), 900)
+        for _ in range(self.random.choice((1, 1, 2, 8))):
+            content[self.random.randrange(end)] ^= 1 << self.random.randrange(8)
+        return bytes(content)
+
+    def header(self) -> bytes:
+        """A safetensors header that says something else than the data."""
+        content = self.random.choice(self.safe)
+        length = int.from_bytes(content[:8], "little")
+        table, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+        name = self.random.choice([key for key in table if key != "__metadata__"])
+        size = self.random.choice(SIZES)
+        change = self.random.randrange(7)
+        if change == 0:
+            table[name]["dtype"] = self.random.choice(DTYPES)
+        elif change == 1:
+            table[name]["shape"] = [size] * self.random.randrange(5)
+        elif change == 2:
+            table[name]["data_offsets"] = [self.random.choice(SIZES), size]
+        elif change == 3:  # an empty tensor with a huge side
+            table[name] |= {"shape": [0, size, size], "data_offsets": [0, 0]}
+        elif change == 4:
+            table["__metadata__"] = self.random.choice(({"a": 1}, {"a": "b" * 50_000}, [], None))
+        elif change == 5:
+            table[name] = self.random.choice(({}, [], None, 3, {"dtype": "F32"}))
+        else:
+            table["[" * 3000] = table[name]
+        text = json.dumps(table).encode()
+        declared = len(text) if self.random.random() < 0.9 else self.random.choice(SIZES) % 2**64
+        return declared.to_bytes(8, "little") + text + data
+
+    def tensors(self) -> bytes:
+        """A well-formed file whose tensors are wrong."""
+        weights = dict(self.random.choice(self.whole))
+        for _ in range(self.random.choice((1, 1, 2, 3))):
+            self.spoil(weights)
+        if self.random.random() < 0.5:
+            plain = {k: v for k, v in weights.items() if isinstance(v, torch.Tensor)}
+            return safetensors.torch.save({k: v.contiguous().clone() for k, v in plain.items()})
+        return saved(nested(weights) if self.random.random() < 0.7 else weights)
+
+    def spoil(self, weights: dict[str, Any]) -> None:
+        name = self.random.choice(list(weights))
+        value = weights[name]
+        if not isinstance(value, torch.Tensor):
+            return
+        other = self.random.choice((0, 1, 2, 3, 5, 6, 64))
+        weights[name] = self.random.choice(
+            (
+                lambda: value.to(self.random.choice((torch.int64, torch.bool, torch.float64))),
+                lambda: value.to(self.random.choice((torch.complex64, torch.float8_e4m3fn))),
+                lambda: torch.full(value.shape, self.random.choice((float("nan"), float("inf")))),
+                lambda: torch.zeros(other, *value.shape[1:]),
+                lambda: torch.zeros(*value.shape[:-1], other),
+                lambda: torch.zeros([other] * self.random.randrange(5)),
+                lambda: value.flatten(),
+                lambda: self.random.choice((None, 3, "text", [value], {"a": value})),
+            )
+        )()
+        if self.random.random() < 0.3:
+            moved = self.random.choice(
+                ("", ".", "ip_adapter.x", "ip_adapter.1.to_k_ip.weight", "\u00e9")
+            )
+            weights[moved] = weights.pop(name)
+
+    def sides(self) -> bytes:
+        """Embeds with other shapes, types and metadata than any node writes."""
+        change, side = self.random.randrange(3), lambda: self.random.choice((0, 1, 2, 5, 64, 65))
+        strange = torch.randn([side() for _ in range(self.random.randrange(5))])
+        if change == 0:
+            return saved(self.random.choice(([strange], strange, (strange, 1), [], [[]], None, 7)))
+        note = dict(EMBEDS)
+        key = self.random.choice(list(note))
+        text = (
+            "",
+            "[]",
+            "null",
+            "NaN",
+            "[1e999, 2]",
+            "x" * 10_000,
+            "[" * 5_000,
+            '{"a": 1}',
+            "\u00e9",
+            "none",
+        )
+        note[key] = self.random.choice(text)
+        tensors = embeds()
+        if change == 1:
+            tensors[self.random.choice(list(tensors))] = strange
+        return safetensors.torch.save(tensors, note)
+
+    def pickles(self) -> bytes:
+        """Pickles with code, bare or where a tensor should be; nothing of it may ever run."""
+        evil: Any = Runs(self.marker)
+        for _ in range(self.random.randrange(4)):
+            evil = self.random.choice(([evil], {"image_proj": evil}, (evil, evil), {1: evil}))
+        match self.random.randrange(4):
+            case 0:
+                return pickle.dumps(evil, protocol=self.random.randrange(2, 6))
+            case 1:
+                return saved({"image_proj": evil, "ip_adapter": {}}, self.random.random() < 0.7)
+            case 2:
+                return self.global_opcode()
+            case _:
+                content = pickle.dumps({"image_proj": {}, "ip_adapter": {}}, protocol=2)
+                return content[:-1] + bytes(self.random.randrange(256) for _ in range(20)) + b"."
+
+    def global_opcode(self) -> bytes:
+        module, name = self.random.choice(EVIL).rsplit(".", 1)
+        argument = f"(V{self.marker}\n" if name == "mkdir" else "(V__import__('os')\n"
+        return f"\x80\x02c{module}\n{name}\n{argument}tR.".encode("latin-1")
+
+    def archives(self) -> bytes:
+        """Torch archives rebuilt with other entries: compressed, doubled, missing, of other names or sizes."""
+        source = zipfile.ZipFile(io.BytesIO(self.random.choice(self.torch)))
+        made = io.BytesIO()
+        change, method = self.random.randrange(6), zipfile.ZIP_STORED
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+            for entry in source.infolist():
+                name, content = entry.filename, source.read(entry)
+                if change == 0:
+                    method = self.random.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
+                elif change == 1 and self.random.random() < 0.3:
+                    continue
+                elif change == 2 and self.random.random() < 0.3:
+                    content = content[: self.random.randrange(len(content) + 1)]
+                elif change == 3 and name.endswith("data.pkl"):
+                    content = self.bigger(content)
+                elif change == 4:
+                    name = name.replace("archive", self.random.choice(("..", "/etc", "", "\u00e9")))
+                elif change == 5 and name.endswith("data.pkl"):
+                    content = self.pickles()
+                archive.writestr(name, content, method)
+        return made.getvalue()
+
+    def bigger(self, pickled: bytes) -> bytes:
+        """Small numbers of a pickle turned into large ones: shapes, strides, offsets, lengths."""
+        content = bytearray(pickled)
+        places = [place for place, byte in enumerate(content[:-1]) if byte == ord("K")]
+        for place in self.random.sample(places, min(2, len(places))):
+            content[place : place + 2] = b"J" + self.random.choice(
+                (b"\xff\xff\xff\x7f", b"\xff" * 4)
+            )
+        return bytes(content)
+
+
+def nested(weights: dict[str, Any]) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    for key, value in weights.items():
+        part, _, rest = key.partition(".")
+        parts.setdefault(part, {})[rest] = value
+    return parts
+
+
+def saved(content: Any, zipped: bool = True) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+    return file.getvalue()
