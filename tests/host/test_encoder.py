@@ -208,3 +208,17 @@ def test_grey_and_alpha_are_taken_as_rgb(clip_vision, encode, channels, tmp_path
     expected = encode.encode(clip_vision, grey if channels == 1 else picture, "crop")
     found = encode.encoded(clip_vision, other, "crop", "image").output
     assert torch.equal(found.image_embeds, expected.image_embeds)
+
+
+def test_an_encoder_of_another_size_sees_the_picture_at_its_own(host, encode, tmp_path):
+    import make_models
+
+    import comfy.clip_vision
+
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"image_size": 336}))
+    larger = comfy.clip_vision.ClipVisionModel(str(tmp_path / "config.json"))
+    make_models.fill(larger.model, torch.Generator().manual_seed(3))
+    picture = photograph(500, 400)
+    assert encode.seen(larger, picture, "crop").shape == (1, 336, 336, 3)
+    assert encode.encode(larger, picture, "crop").penultimate_hidden_states.shape == (1, 577, 48)
+    assert encode.encode_zeros(larger).penultimate_hidden_states.shape == (1, 577, 48)

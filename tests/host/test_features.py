@@ -60,12 +60,11 @@ def test_a_mask_stays_where_it_is_in_the_picture_under_area_conditioning(models,
     assert difference(masked[1][0], plain[1][0]) > 1e-3
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_masks_follow_their_frames_through_context_windows(models, apply, sample, causal):
-    """Frame 4 of 6 alone is unmasked; with windows of 3 the others stay exactly as without the adapter."""
+def windowed(model, causal):
+    """The host's own context windows of 3 frames, without overlap."""
     import comfy.context_windows as windows
 
-    model = models("sd15").clone()
+    model = model.clone()
     handler = windows.IndexListContextHandler(
         context_schedule=windows.get_matching_context_schedule("standard_static"),
         fuse_method=windows.get_matching_fuse_method("flat"),
@@ -76,6 +75,30 @@ def test_masks_follow_their_frames_through_context_windows(models, apply, sample
     if hasattr(handler, "causal_window_fix"):
         handler.causal_window_fix = causal
     model.model_options["context_handler"] = handler
+    return model
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_references_follow_their_frames_through_context_windows(
+    models, apply, sample, tiny, causal
+):
+    """A reference for each of 6 frames: every frame is as if its own reference were the only one."""
+    model, output = windowed(models("sd15"), causal), tiny.features(5, 6)
+    settings = {"batch": "one for each picture", "clip_vision_output": output}
+    found = sample(apply(model, **settings), batch=6, steps=1)
+    for number in (0, 3, 5):
+        single = tiny.features(5, 6)
+        for key in ("image_embeds", "penultimate_hidden_states"):
+            single[key] = output[key][number : number + 1]
+        alone = sample(apply(model, clip_vision_output=single), batch=6, steps=1)
+        assert difference(found[number], alone[number]) < 5e-6
+        assert difference(found[(number + 1) % 6], alone[(number + 1) % 6]) > 1e-3
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_masks_follow_their_frames_through_context_windows(models, apply, sample, causal):
+    """Frame 4 of 6 alone is unmasked; with windows of 3 the others stay exactly as without the adapter."""
+    model = windowed(models("sd15"), causal)
     masks = torch.zeros(6, 9, 7)
     masks[4] = 1
     plain = sample(model, batch=6, steps=1)
