@@ -1,5 +1,6 @@
 """A saved workflow becomes an API prompt, with the host's own description of its nodes."""
 
+from itertools import islice
 from typing import Any
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
@@ -24,16 +25,20 @@ def to_prompt(workflow: dict, object_info: dict) -> dict[str, dict]:
 
 
 def widget_values(node: dict, info: dict) -> dict[str, Any]:
-    """Input name -> saved value; the browser saves some widgets of its own between them."""
+    """Input name -> saved value; the browser saves some widgets of its own between them.
+
+    A graph saved before a node got its last widgets has fewer values: those keep their defaults, as in the browser.
+    """
     values, found = iter(node.get("widgets_values") or []), {}
     for group in ("required", "optional"):
         for name, spec in (info["input"].get(group) or {}).items():
             kind, options = spec[0], (spec[1] if len(spec) > 1 else {})
             if options.get("forceInput") or not (isinstance(kind, list) or kind in WIDGETS):
                 continue
-            found[name] = next(values)
+            for value in islice(values, 1):
+                found[name] = value
             if options.get("control_after_generate") or name in ("seed", "noise_seed"):
-                next(values)  # what happens to the seed after a run
+                next(values, None)  # what happens to the seed after a run
             if options.get("image_upload"):
-                next(values)  # the upload button
+                next(values, None)  # the upload button
     return found

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from graphs import node, pictures
+from workflow import widget_values
 
 pytestmark = pytest.mark.http
 
 PACK = Path(__file__).parent.parent.parent
 EXAMPLE = PACK / "example_workflows" / "02_two_people.json"
 BLUEPRINT = PACK / "subgraphs" / "Two People by Face Masks.json"
-WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 PEOPLE = "three_people.jpg"
 
 
@@ -26,27 +26,13 @@ def prompt_of(nodes, links, info):
     """An API prompt of saved nodes; the links' sources are (node, slot), -10 the blueprint's own inputs."""
     prompt = {}
     for one in nodes:
-        inputs = widgets(one, info[one["type"]]["input"])
+        inputs = widget_values(one, info[one["type"]])
         for entry in one["inputs"]:
             if entry["link"] is not None:
                 source, slot = links[entry["link"]]
                 inputs[entry["name"]] = [str(source), slot]
         prompt[str(one["id"])] = {"class_type": one["type"], "inputs": inputs}
     return prompt
-
-
-def widgets(saved, groups):
-    """Widget name -> value; the browser adds one of its own after a seed."""
-    values, found = iter(saved["widgets_values"]), {}
-    for group in ("required", "optional"):
-        for name, (kind, *options) in groups.get(group, {}).items():
-            options = options[0] if options else {}
-            if options.get("forceInput") or not (isinstance(kind, list) or kind in WIDGETS):
-                continue
-            found[name] = next(values)
-            if name == "seed":
-                next(values)
-    return found
 
 
 def small(prompt):
