@@ -13,6 +13,7 @@ import comfy.model_management
 import comfy.utils
 from comfy_api.latest import ui
 
+from ..ipadapter_core.checkpoint import EMBEDS, HIDDEN
 from .pictures import rgb
 from .recall import recall
 
@@ -73,13 +74,17 @@ def square(pictures: Tensor, fit: str) -> Tensor:
 
 def encode(clip_vision: Any, pictures: Tensor, fit: str) -> Any:
     """The host's CLIP_VISION_OUTPUT of [B, H, W, 3]; long batches go through in chunks."""
-    parts = []
+    output = comfy.clip_vision.Output()
     progress = comfy.utils.ProgressBar(len(pictures))
-    for chunk in pictures.split(CHUNK):
+    for number, chunk in enumerate(pictures.split(CHUNK)):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        parts.append(clip_vision.encode_image(square(chunk, fit), crop=fit != STRETCH))
+        part = clip_vision.encode_image(square(chunk, fit), crop=fit != STRETCH)
+        for key in (HIDDEN, EMBEDS):
+            if not number:  # the results alone stay, in one piece of memory
+                output[key] = part[key].new_empty(len(pictures), *part[key].shape[1:])
+            output[key][number * CHUNK :][: len(chunk)] = part[key].detach()
         progress.update(len(chunk))
-    return parts[0] if len(parts) == 1 else _joined(parts)
+    return output
 
 
 def encode_zeros(clip_vision: Any) -> Any:
@@ -93,8 +98,8 @@ def encode_zeros(clip_vision: Any) -> Any:
     _, hidden, embeds = clip_vision.model(pixel_values=zeros, intermediate_output=-2)[:3]
     output = comfy.clip_vision.Output()
     store = comfy.model_management.intermediate_device()
-    output["penultimate_hidden_states"] = hidden.to(store)
-    output["image_embeds"] = embeds.to(store)
+    output[HIDDEN] = hidden.to(store)
+    output[EMBEDS] = embeds.to(store)
     return output
 
 
@@ -115,10 +120,3 @@ def cut_off(pictures: Tensor, fit: str, name: str) -> str | None:
         return None
     sides = "left and right" if width > height else "top and bottom"
     return f"{name}: {lost:.0%} of the picture is cut off ({sides} of {width} x {height}); 'fit' can pad or stretch instead."
-
-
-def _joined(parts: list[Any]) -> Any:
-    output = comfy.clip_vision.Output()
-    for key in ("penultimate_hidden_states", "image_embeds"):
-        output[key] = torch.cat([part[key] for part in parts])
-    return output
