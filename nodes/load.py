@@ -16,6 +16,7 @@ from .files import read_shapes, read_weights
 from .sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
 
 AUTO = "auto"
+ASKS = "'auto' needs to know the adapter: connect 'ipadapter', or choose a file in 'clip_name'."
 log = logging.getLogger("ipadapter")
 
 
@@ -99,7 +100,7 @@ class LoadCLIPVision(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, clip_name, **inputs):
         if clip_name == AUTO and "ipadapter" not in inputs:
-            return "'auto' needs to know the adapter: connect 'ipadapter', or choose a file in 'clip_name'."
+            return ASKS
         return True if clip_name == AUTO else _validate(folders.ENCODERS, clip_name)
 
     @classmethod
@@ -112,13 +113,15 @@ class LoadCLIPVision(io.ComfyNode):
         adapter = adapter_of(ipadapter) if ipadapter is not None else None
         if clip_name == AUTO:
             if adapter is None:
-                raise ValueError(
-                    "Load CLIP Vision's 'auto' needs to know the adapter: connect 'ipadapter', or choose a file in 'clip_name'."
-                )
+                raise ValueError(f"Load CLIP Vision's {ASKS}")
             clip_name = _find_encoder(adapter)
         path = folders.path_of(folders.ENCODERS, clip_name)
+        try:  # what is wrong with the file is said before the host tries
+            spec = _read_encoder(path)
+        except ValueError as error:
+            raise ValueError(f"The CLIP Vision file '{clip_name}' {error}.") from None
         if adapter is not None:
-            _check_pair(clip_name, _read_encoder(path), adapter)
+            _check_pair(clip_name, spec, adapter)
         encoder = _load_encoder(clip_name, path)
         return io.NodeOutput(encoder, ui={"text": (f"{clip_name}: {encoder_name(encoder)}",)})
 
@@ -183,10 +186,6 @@ def _read_encoder(path: str) -> EncoderSpec | None:
 
 
 def _load_encoder(clip_name: str, path: str):
-    try:
-        read_shapes(path)  # says what is wrong with the file before the host tries
-    except ValueError as error:
-        raise ValueError(f"The CLIP Vision file '{clip_name}' {error}.") from None
     encoder = comfy.clip_vision.load(path)
     if encoder is None:
         raise ValueError(

@@ -287,3 +287,13 @@ def test_another_packs_object_on_the_socket_is_refused(nodes_by_id):
     with pytest.raises(ValueError, match="'Load IPAdapter' node; it got a builtins") as error:
         nodes_by_id["LoadCLIPVision"].execute("auto", {"image_proj": {}})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("with_adapter", [True, False])
+def test_a_damaged_encoder_is_named(folders, load, nodes_by_id, with_adapter):
+    (folders["clip_vision"] / "broken.safetensors").write_bytes(b"")
+    make_models.save(folders["ipadapter"] / "a.safetensors", adapter())
+    connected = load("a.safetensors") if with_adapter else None
+    with pytest.raises(ValueError, match="is empty") as error:
+        nodes_by_id["LoadCLIPVision"].execute("broken.safetensors", connected)
+    assert str(error.value).startswith("The CLIP Vision file 'broken.safetensors' is empty")
