@@ -6,8 +6,9 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..ipadapter_core.embeds import CONCAT, METHODS
-from ..ipadapter_core.keys import SCALINGS, V_ONLY
-from .encode import CROP, FITS
+from ..ipadapter_core.keys import V_ONLY
+from . import inputs
+from .encode import CROP
 from .frames import TOGETHER, WAYS, framed_mask
 from .keys import keys_for
 from .patch import hang
@@ -17,7 +18,6 @@ from .sockets import (
     KEEPS_SHOWING,
     EmbedsSocket,
     IPAdapterSocket,
-    WeightMapSocket,
     adapter_of,
     weights_of,
 )
@@ -56,26 +56,14 @@ class ApplyIPAdapter(io.ComfyNode):
                     optional=True,
                     tooltip="The reference; a batch is several references at once.",
                 ),
-                io.Float.Input(
-                    "weight",
-                    default=1.0,
-                    min=-1.0,
-                    max=5.0,
-                    step=0.05,
-                    tooltip="How strongly the picture acts. 0: not at all, exactly the model without it.",
+                inputs.weight(
+                    "How strongly the picture acts. 0: not at all, exactly the model without it."
                 ),
-                _moment(
-                    "start_at",
-                    0.0,
-                    "When the picture begins to act: 0 is the first step, 1 the end.",
-                ),
-                _moment("end_at", 1.0, "When the picture stops acting."),
-                io.Combo.Input(
-                    "fit",
-                    options=FITS,
-                    default=CROP,
+                inputs.start_at("When the picture begins to act: 0 is the first step, 1 the end."),
+                inputs.end_at("When the picture stops acting."),
+                inputs.fit(
+                    "How a reference that is not square becomes square. crop: its middle, as the adapters were trained; pad: all of it, with grey bars; stretch: all of it, squeezed.",
                     optional=True,
-                    tooltip="How a reference that is not square becomes square. crop: its middle, as the adapters were trained; pad: all of it, with grey bars; stretch: all of it, squeezed.",
                 ),
                 io.Image.Input(
                     "image_negative",
@@ -156,9 +144,7 @@ class ApplyIPAdapter(io.ComfyNode):
             "embeds_negative": embeds_negative,
         }
         adapter = adapter_of(ipadapter)
-        settings = Settings(
-            weight, start_at, end_at, weight_map and weights_of(weight_map), scaling, keep_prompt
-        )
+        settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)
         mask = framed_mask(attn_mask, frame_weights)
         encoder = Encoder(clip_vision, adapter, fit, NODE)
         found = encoder.sides(positive, negative, combine)
@@ -169,17 +155,11 @@ class ApplyIPAdapter(io.ComfyNode):
         return io.NodeOutput(hang(model, keys, settings, mask), ui=encoder.shown)
 
 
-def _moment(name: str, default: float, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
-
-
 def _more() -> list[Any]:
     """The inputs for those who want more; all optional, after the ones that graphs have saved."""
     return [
-        WeightMapSocket.Input(
-            "weight_map",
-            optional=True,
-            tooltip="What to take from the picture, by layer and moment, from IPAdapter Weight Map. It is multiplied by 'weight'.",
+        inputs.weight_map(
+            "What to take from the picture, by layer and moment, from IPAdapter Weight Map. It is multiplied by 'weight'."
         ),
         EmbedsSocket.Input(
             "embeds",
@@ -191,12 +171,8 @@ def _more() -> list[Any]:
             optional=True,
             tooltip="What the negative side sees, encoded: from IPAdapter Negative Reference or a file.",
         ),
-        io.Combo.Input(
-            "scaling",
-            options=[V_ONLY, *SCALINGS],
-            default=V_ONLY,
-            optional=True,
-            tooltip="What the weight multiplies. V only: the result; K+V: keys and values, which also sharpens or blurs where the picture is looked at; C penalty: less in narrow layers; mean(V): only the common part of the values.",
+        inputs.scaling(
+            "What the weight multiplies. V only: the result; K+V: keys and values, which also sharpens or blurs where the picture is looked at; C penalty: less in narrow layers; mean(V): only the common part of the values."
         ),
         io.Combo.Input(
             "combine",
@@ -205,14 +181,8 @@ def _more() -> list[Any]:
             optional=True,
             tooltip="How a batch of references becomes one. concat: all of them side by side. Combine IPAdapter Embeds gives each its own weight.",
         ),
-        io.Float.Input(
-            "keep_prompt",
-            default=0.0,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            optional=True,
-            tooltip="How much of the picture's part that points the same way as the text's is removed: 1 leaves the text its full say.",
+        inputs.keep_prompt(
+            "How much of the picture's part that points the same way as the text's is removed: 1 leaves the text its full say."
         ),
         io.Combo.Input(
             "batch",

@@ -9,9 +9,9 @@ from torch import Tensor
 from comfy_api.latest import io
 
 from ..ipadapter_core.embeds import References
-from ..ipadapter_core.keys import SCALINGS, V_ONLY
+from ..ipadapter_core.keys import V_ONLY
 from ..ipadapter_core.regions import NORMALISED, OVERLAPS, arranged, tile_masks, tiles_of
-from .encode import CROP, FITS
+from . import inputs
 from .keys import keys_for
 from .patch import hang_all
 from .pictures import rgb
@@ -22,7 +22,6 @@ from .sockets import (
     IPAdapterSocket,
     LoadedAdapter,
     RegionSocket,
-    WeightMapSocket,
     adapter_of,
     own,
     weights_of,
@@ -102,8 +101,7 @@ class IPAdapterRegion(io.ComfyNode):
         )
         if found is None:
             raise ValueError(f"{REGION} got an empty 'image': connect at least one picture.")
-        given = weight_map and weights_of(weight_map)
-        settings = Settings(weight, start_at, end_at, given, scaling, keep_prompt)
+        settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)
         region = Region(adapter, *found, settings, checked_mask(mask, REGION, "mask"))
         return io.NodeOutput((region,), ui=encoder.shown)
 
@@ -163,8 +161,7 @@ class IPAdapterTiles(io.ComfyNode):
         found = encoder.sides({"image": cut}, {})
         assert found is not None  # there is a picture
         positive, negative = found
-        given = weight_map and weights_of(weight_map)
-        settings = Settings(weight, start_at, end_at, given, scaling, keep_prompt)
+        settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)
         masks = tile_masks(height, width, places)
         regions = tuple(
             Region(adapter, _only(positive, number), negative, settings, mask)
@@ -240,55 +237,17 @@ def _only(references: References, number: int) -> References:
 
 
 def _common() -> list[Any]:
-    moments = (("start_at", 0.0, "begins"), ("end_at", 1.0, "stops"))
     return [
-        io.Float.Input(
-            "weight",
-            default=1.0,
-            min=-1.0,
-            max=5.0,
-            step=0.05,
-            tooltip="How strongly the reference acts.",
-        ),
-        *(
-            io.Float.Input(
-                name,
-                default=default,
-                min=0.0,
-                max=1.0,
-                step=0.01,
-                tooltip=f"When the reference {word} to act: 0 is the first step, 1 the end.",
-            )
-            for name, default, word in moments
-        ),
-        io.Combo.Input(
-            "fit",
-            options=FITS,
-            default=CROP,
-            tooltip="How it becomes square: as in Apply IPAdapter.",
-        ),
+        inputs.weight("How strongly the reference acts."),
+        inputs.start_at("When the reference begins to act: 0 is the first step, 1 the end."),
+        inputs.end_at("When the reference stops to act: 0 is the first step, 1 the end."),
+        inputs.fit("How it becomes square: as in Apply IPAdapter."),
     ]
 
 
 def _extra() -> list[Any]:
     return [
-        WeightMapSocket.Input(
-            "weight_map", optional=True, tooltip="What to take of it, from IPAdapter Weight Map."
-        ),
-        io.Combo.Input(
-            "scaling",
-            options=[V_ONLY, *SCALINGS],
-            default=V_ONLY,
-            optional=True,
-            tooltip="What the weight multiplies: as in Apply IPAdapter.",
-        ),
-        io.Float.Input(
-            "keep_prompt",
-            default=0.0,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            optional=True,
-            tooltip="How much of what points the same way as the text is removed.",
-        ),
+        inputs.weight_map("What to take of it, from IPAdapter Weight Map."),
+        inputs.scaling("What the weight multiplies: as in Apply IPAdapter."),
+        inputs.keep_prompt("How much of what points the same way as the text is removed."),
     ]

@@ -54,8 +54,9 @@ def embeds_of(value: Any, name: str) -> References:
     return own(value, References, name, "Encode IPAdapter Reference")
 
 
-def weights_of(value: Any, name: str = "weight_map") -> WeightMap:
-    return own(value, WeightMap, name, "IPAdapter Weight Map")
+def weights_of(value: Any, name: str = "weight_map") -> WeightMap | None:
+    """The map on a link, or None where there is none."""
+    return None if value is None else own(value, WeightMap, name, "IPAdapter Weight Map")
 
 
 def own(value: Any, kind: type, name: str, node: str) -> Any:

@@ -111,10 +111,10 @@ class IPAdapterWeightMap(io.ComfyNode):
             made = make_map(blocks, take, amount, second_amount, layers, curve, jitter, seed)
         except ValueError as error:
             raise ValueError(f"{NODE}'s {error}.") from None
-        if multiply is not None:
-            made = made.times(weights_of(multiply, "multiply"))
-        if add is not None:
-            made = made.plus(weights_of(add, "add"))
+        if factor := weights_of(multiply, "multiply"):
+            made = made.times(factor)
+        if summand := weights_of(add, "add"):
+            made = made.plus(summand)
         return io.NodeOutput(made, picture_of(made))
 
 
