@@ -19,6 +19,7 @@ V_ONLY = "V only"
 CHUNK = 16  # frames that are projected at once
 WIDEST = 1280  # inner width of the layers that a channel penalty leaves as they are
 Pair = tuple[Tensor, Tensor]
+Weight = float | Tensor  # a tensor: [R * F, 1, 1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,7 @@ class FrameTokens:
     """What many frames need in place of keys: their tokens, projected for a window of frames at a time."""
 
     adapter: IPAdapter
-    negative: Tensor  # [1, T, D]
+    negative: Tensor  # [1, T, D], or [F, T, D]
     positive: Tensor  # [F, T, D]
     change: Callable[[KeysValues], KeysValues] | None = None
 
@@ -113,9 +114,9 @@ class FrameTokens:
     def select(
         self, frames: Sequence[int], device: torch.device | str, dtype: torch.dtype
     ) -> KeysValues:
-        chosen = self.positive[[min(frame, self.frames - 1) for frame in frames]]
-        rows = torch.cat((self.negative.expand(len(chosen), -1, -1), chosen)).to(device, dtype)
-        values = keys_values(self.adapter, rows, len(chosen), dtype, rows.device)
+        sides = (_at(self.negative, frames), _at(self.positive, frames))
+        rows = torch.cat(sides).to(device, dtype)
+        values = keys_values(self.adapter, rows, len(frames), dtype, rows.device)
         return self.change(values) if self.change else values
 
     def turned(self) -> "FrameTokens":
@@ -164,17 +165,25 @@ def frame_keys(
 ) -> KeysValues | FrameTokens:
     """Keys and values of one reference for each frame; tokens alone where keys would outgrow the adapter.
 
-    The features come to the device a few frames at a time.
+    The negative side has one for all frames, or one for each. Features come to the device a few frames at a time.
     """
-    starts = range(0, len(positive.features), CHUNK)
-    chunks = (positive.features[start : start + CHUNK] for start in starts)
-    tokens = torch.cat([adapter.project(chunk.to(device, torch.float32)) for chunk in chunks])
-    unseen = adapter.project(negative.features[:1].to(device, torch.float32))
+
+    def projected(features: Tensor) -> Tensor:
+        starts = range(0, len(features), CHUNK)
+        chunks = (features[start : start + CHUNK] for start in starts)
+        return torch.cat([adapter.project(chunk.to(device, torch.float32)) for chunk in chunks])
+
+    unseen, tokens = projected(negative.features), projected(positive.features)
     heavy = 2 * tokens.shape[0] * tokens.shape[1] > adapter.spec.text_width
     if heavy:  # to_k and to_v have text_width rows where the keys have one for each frame and token
         return FrameTokens(adapter, unseen.to(store, dtype), tokens.to(store, dtype))
-    both = torch.cat((unseen.expand(len(tokens), -1, -1), tokens))
+    both = torch.cat((_at(unseen, range(len(tokens))), tokens))
     return keys_values(adapter, both, len(tokens), dtype, store)
+
+
+def _at(batch: Tensor, frames: Sequence[int]) -> Tensor:
+    """These of a batch; the last one goes on."""
+    return batch[[min(frame, len(batch) - 1) for frame in frames]]
 
 
 def keys_values(
@@ -217,19 +226,47 @@ def scaled(values: KeysValues, scaling: str, weights: Sequence[float]) -> KeysVa
     return values.changed(scale)
 
 
-def _both(key: Tensor, value: Tensor, weight: float, group: int) -> Pair:
+def framed(
+    values: KeysValues, scaling: str, weights: Sequence[float], factors: Sequence[float]
+) -> KeysValues:
+    """As `scaled`, with a factor for each frame besides; V only: the factor alone, since attention adds with the weight."""
+    change, share = SCALINGS.get(scaling, _value), values.frames
+    if share != len(factors):  # the same for every frame so far
+        values = replace(
+            values.changed(lambda _, key, value: (_repeat(key, factors), _repeat(value, factors))),
+            frames=len(factors),
+        )
+    column = values.flat.new_tensor(list(factors) * values.roles).view(-1, 1, 1)
+
+    def scale(layer: int, key: Tensor, value: Tensor) -> Pair:
+        weight = 1.0 if scaling == V_ONLY else weights[layer]
+        return change(key, value, column * weight, values.group or values.tokens)
+
+    return values.changed(scale)
+
+
+def _repeat(part: Tensor, factors: Sequence[float]) -> Tensor:
+    return part.repeat_interleave(len(factors), 0)
+
+
+def _value(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
+    return key, value * weight
+
+
+def _both(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
     return key * weight, value * weight
 
 
-def _penalised(key: Tensor, value: Tensor, weight: float, group: int) -> Pair:
-    return _both(key, value, weight * key.shape[-1] / WIDEST, group)
+def _penalised(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
+    return _both(key, value, weight * (key.shape[-1] / WIDEST), group)
 
 
-def _mean_penalised(key: Tensor, value: Tensor, weight: float, group: int) -> Pair:
-    weight = weight * key.shape[-1] / WIDEST
+def _mean_penalised(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
+    weight = weight * (key.shape[-1] / WIDEST)
     grouped = value.reshape(len(value), -1, group, value.shape[-1])
     mean = grouped.mean(2, keepdim=True)
-    return key * weight, (grouped - mean * (1 - weight)).reshape(value.shape)
+    lost = (1 - weight)[..., None] if isinstance(weight, Tensor) else 1 - weight
+    return key * weight, (grouped - mean * lost).reshape(value.shape)
 
 
 SCALINGS = {

@@ -4,10 +4,11 @@ M masks, B pictures, R rows; h, w grid of the layer, N = h * w.
 """
 
 from collections.abc import Sequence
+from math import sqrt
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 Area = tuple[int, int, int, int]  # height, width, top, left, in latent pixels
 
@@ -17,8 +18,9 @@ def to_grid(
     grid: tuple[int, int],
     area: Area | None = None,
     latent: tuple[int, int] | None = None,
+    mode: str = "bilinear",
 ) -> Tensor:
-    """mask [M, H, W] of the whole picture -> [M, N, 1] for a layer of the given grid (bilinear).
+    """mask [M, H, W] of the whole picture -> [M, N, 1] for a layer of the given grid.
 
     area, latent: which part of a latent of which size the layer works on; None for all of it.
     """
@@ -31,7 +33,21 @@ def to_grid(
             max(x0 + 1, round((left + width) * columns)),
         )
         mask = mask[:, y0:y1, x0:x1]
-    return interpolate(mask[:, None], size=grid, mode="bilinear").flatten(2).transpose(1, 2)
+    return interpolate(mask[:, None], size=grid, mode=mode).flatten(2).transpose(1, 2)
+
+
+def to_guessed_grid(mask: Tensor, tokens: int, latent: tuple[int, int], mode: str) -> Tensor:
+    """mask [M, H, W] -> [M, N, 1] as IPAdapter_plus makes it, which knows only how many tokens a layer has.
+
+    Its guess of the grid is wrong for some sizes that are no multiple of 32 pixels: the mask then shears.
+    """
+    height = latent[0] / sqrt(latent[0] * latent[1] / tokens)
+    rows = int(height) + int(tokens % int(height) != 0)
+    flat = to_grid(mask, (rows, tokens // rows), mode=mode)
+    over = flat.shape[1] - tokens
+    if over > 0:
+        return flat[:, over // 2 : over // 2 + tokens]
+    return pad(flat, (0, 0, -over // 2, -over - -over // 2))
 
 
 def pick(mask: Tensor, count: int, indices: Sequence[int] | None = None) -> Tensor:

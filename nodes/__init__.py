@@ -6,11 +6,14 @@ from .embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, SaveIPAdapterEm
 from .face import FaceCrop
 from .grid import LabelImageGrid
 from .inspect import InspectIPAdapter
+from .legacy import IPAdapterOldGraphs, free
 from .load import LoadCLIPVision, LoadIPAdapter
 from .reference import EncodeIPAdapterReference, IPAdapterNegativeReference
 from .regions import ApplyIPAdapterRegions, IPAdapterRegion, IPAdapterTiles
 from .watch import ShowIPAdapterAttention, WatchIPAdapterAttention
 from .weights import IPAdapterWeightMap
+
+__all__ = ["NODES", "free"]
 
 folders.register()
 
@@ -32,4 +35,5 @@ NODES = [
     WatchIPAdapterAttention,
     ShowIPAdapterAttention,
     LabelImageGrid,
+    IPAdapterOldGraphs,
 ]

@@ -11,8 +11,8 @@ import comfy.ldm.modules.attention as host
 
 from ..ipadapter_core.attention import add_image, image_attention, off_text
 from ..ipadapter_core.blocks import Address
-from ..ipadapter_core.keys import V_ONLY, KeysValues, scaled
-from ..ipadapter_core.masks import pick, rows_of, to_grid
+from ..ipadapter_core.keys import V_ONLY, KeysValues, framed, scaled
+from ..ipadapter_core.masks import pick, rows_of, to_grid, to_guessed_grid
 from .rows import Rows
 
 
@@ -43,12 +43,14 @@ class Call:
     def keys_values(self, part: Part, query: Tensor) -> tuple[Tensor, Tensor]:
         """Key and value [R or R * B, T, C], in the order of the rows."""
         prompt, place = part.prompt, (query.device, query.dtype)
-        frames = self._frames if prompt.keys.values.frames > 1 else None
+        by_frame = prompt.keys.values.frames > 1 or prompt.settings.frame_weights
+        frames = self._frames if by_frame else None
         piece = None if prompt.settings.scaling == V_ONLY else part.piece
-        slot, key = ("keys", id(prompt), self.rows.roles, *place), (frames, piece)
+        roles = self.rows.by_position if prompt.settings.old_masks else self.rows.roles
+        slot, key = ("keys", id(prompt), roles, *place), (frames, piece)
 
         def make() -> list[tuple[Tensor, Tensor]]:
-            return self._values(prompt, frames, piece, *place).arranged(self.rows.roles)
+            return self._values(prompt, frames, piece, *place).arranged(roles)
 
         return self.run.latest(slot, key, make)[part.layer]
 
@@ -63,18 +65,31 @@ class Call:
 
         def make() -> KeysValues:
             values = prompt.keys.values.select(frames or (), device, dtype)
-            if piece is None:
-                return values
-            return scaled(values, prompt.settings.scaling, prompt.pieces[piece].weights)
+            settings, weights = (
+                prompt.settings,
+                () if piece is None else prompt.pieces[piece].weights,
+            )
+            if settings.frame_weights:
+                last = len(settings.frame_weights) - 1
+                factors = [settings.frame_weights[min(frame, last)] for frame in frames]
+                return framed(values, settings.scaling, weights, factors)
+            return scaled(values, settings.scaling, weights) if weights else values
 
         return self.run.latest(("moved", id(prompt), device, dtype), (frames, piece), make)
 
-    def mask(self, prompt: Any, grid: tuple[int, int], query: Tensor) -> Tensor | None:
+    def mask(self, prompt: Any, extra: dict, query: Tensor) -> Tensor | None:
         """[1 or R * B, N, 1] for a layer of that grid."""
         if prompt.mask is None:
             return None
-        key = ("mask", id(prompt), self.rows, grid, query.device, query.dtype)
-        return self.run.once(key, lambda: _mask(prompt.mask, self.rows, grid).to(query))
+        grid, latent = (tuple(extra[key][-2:]) for key in ("activations_shape", "original_shape"))
+        key = ("mask", id(prompt), self.rows, grid, latent, query.device, query.dtype)
+
+        def make() -> Tensor:
+            if mode := prompt.settings.old_masks:
+                return _old_mask(prompt.mask, self.rows, query.shape[1], latent, mode).to(query)
+            return _mask(prompt.mask, self.rows, grid).to(query)
+
+        return self.run.once(key, make)
 
 
 class ComposedAttention:
@@ -108,7 +123,7 @@ class ComposedAttention:
             image = image_attention(query, k, v, heads, partial(_attend, precision))
             if part.prompt.settings.keep_prompt:
                 image = off_text(image, text, part.prompt.settings.keep_prompt)
-            mask = self.call.mask(part.prompt, tuple(extra["activations_shape"][-2:]), query)
+            mask = self.call.mask(part.prompt, extra, query)
             if self.call.watch is not None and part.prompt is self.call.watched:
                 self.call.watch.look(self.call, part, query, k, image, text, mask, extra)
             ours = ours and not out.requires_grad and not (keeps and out is text)
@@ -130,3 +145,9 @@ def _mask(mask: Tensor, rows: Rows, grid: tuple[int, int]) -> Tensor:
     mask = pick(mask, rows.count, rows.frames)
     known = {area: to_grid(mask, grid, area, rows.size) for area in set(rows.areas)}
     return rows_of([known[area] for area in rows.areas], rows.count)
+
+
+def _old_mask(mask: Tensor, rows: Rows, tokens: int, latent: tuple[int, int], mode: str) -> Tensor:
+    """As IPAdapter_plus reads a mask: all of it for every row, whatever part of the picture that is."""
+    found = to_guessed_grid(pick(mask, rows.count, rows.frames), tokens, latent, mode)
+    return rows_of([found] * len(rows.areas), rows.count)

@@ -162,19 +162,19 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, file):
         try:
-            return file is None or bool(_path(file))
+            return file is None or bool(path_of(file))
         except ValueError as error:
             return str(error)
 
     @classmethod
     def fingerprint_inputs(cls, file):
-        status = os.stat(_path(file))
+        status = os.stat(path_of(file))
         return f"{status.st_size} {status.st_mtime_ns}"
 
     @classmethod
     def execute(cls, file):
         try:
-            content, metadata = read_embeds(_path(file))
+            content, metadata = read_embeds(path_of(file))
             sides = from_ipadpt(content) if metadata is None else from_file(content, metadata)
         except ValueError as error:
             raise ValueError(f"The embeds file '{file}' {error}.") from None
@@ -198,7 +198,7 @@ def _listed() -> list[str]:
     return sorted(found)
 
 
-def _path(file: str) -> str:
+def path_of(file: str) -> str:
     """Where the file lies. Raises ValueError for what is not below the input or output folder."""
     try:
         path = os.path.realpath(folder_paths.get_annotated_filepath(file))

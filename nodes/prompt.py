@@ -25,6 +25,8 @@ class Settings:
     weight_map: WeightMap | None = None
     scaling: str = V_ONLY
     keep_prompt: float = 0.0
+    frame_weights: tuple[float, ...] = ()  # one for each picture, the last one goes on
+    old_masks: str = ""  # how an old node resizes masks; such a node also takes roles by position
 
 
 @dataclass(frozen=True)

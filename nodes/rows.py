@@ -32,6 +32,12 @@ class Rows:
     size: tuple[int, int]
     count: int
     frames: tuple[int, ...] | None  # which pictures of the whole batch, if not all
+    indices: tuple[int, ...] = ()  # the host's own numbers of the rows' conditionings
+
+    @property
+    def by_position(self) -> tuple[int, ...]:
+        """Roles as IPAdapter_plus has them, which reads the second list of every guider as the negative one."""
+        return tuple(NEGATIVE if index == 1 else POSITIVE for index in self.indices)
 
 
 def batch_of(guider: Any, conds: Sequence[Any], x: Tensor) -> Batch:
@@ -60,6 +66,7 @@ def rows_of(batch: Batch | None, options: Mapping[str, Any], x: Tensor) -> Rows:
         batch.size,
         len(x) // len(indices),
         _frames(options),
+        indices,
     )
 
 

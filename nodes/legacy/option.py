@@ -1,0 +1,35 @@
+"""IPAdapter Old Graphs: the switch between IPAdapter_plus's numbers and the paper's, for the old nodes behind it."""
+
+from comfy_api.latest import io
+
+from .applied import OPTION, PAPER
+
+AS_BEFORE = "as IPAdapter_plus"
+
+
+class IPAdapterOldGraphs(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IPAdapterOldGraphs",
+            display_name="IPAdapter Old Graphs",
+            category="ipadapter/old graphs",
+            search_aliases=["ipadapter plus", "middle block", "compatibility"],
+            description="Says how the old IPAdapter nodes behind it in a graph compute: as IPAdapter_plus does, or as the paper has it. The new nodes always follow the paper.",
+            inputs=[
+                io.Model.Input("model", tooltip="The SD1.5 or SDXL model."),
+                io.Combo.Input(
+                    "behaviour",
+                    options=[AS_BEFORE, PAPER],
+                    default=PAPER,
+                    tooltip="paper: the middle block takes part, nothing is what the adapters were trained with instead of a black picture, masks lie exactly, 'norm average' normalises each reference.",
+                ),
+            ],
+            outputs=[io.Model.Output("model", tooltip="The model, for old apply nodes.")],
+        )
+
+    @classmethod
+    def execute(cls, model, behaviour):
+        model = model.clone()
+        model.model_options["transformer_options"][OPTION] = behaviour
+        return io.NodeOutput(model)

@@ -1,0 +1,68 @@
+"""What travels on an IPADAPTER link in old graphs: an adapter, or a dict with adapter and encoder; whoever made it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+
+from ...ipadapter_core import adapter as core
+from ..load import AUTO, LoadCLIPVision
+from ..sockets import LoadedAdapter
+
+
+class Loaded(NamedTuple):
+    """An adapter and the encoder beside it, if there is one."""
+
+    adapter: LoadedAdapter
+    encoder: Any = None
+
+    def clip_vision(self, connected: Any) -> Any:
+        """The encoder connected to the node, else the one of the link, else the installed one that fits."""
+        if connected is not None:
+            return connected
+        if self.encoder is not None:
+            return self.encoder
+        return LoadCLIPVision.execute(AUTO, self.adapter).args[0]
+
+
+def opened(value: Any, node: str) -> Loaded:
+    """What an IPADAPTER link holds. Raises ValueError for what is none."""
+    if isinstance(value, LoadedAdapter):
+        return Loaded(value)
+    if isinstance(value, Mapping):
+        if "ipadapter" in value:
+            encoder = (value.get("clipvision") or {}).get("model")
+            model = (value["ipadapter"] or {}).get("model")
+            if model is not None:
+                return Loaded(opened(model, node).adapter, encoder)
+        elif "ip_adapter" in value:
+            return Loaded(_of_another_pack(value))
+    raise ValueError(
+        f"{node}'s 'ipadapter' holds no adapter: connect the output of IPAdapter Unified Loader, IPAdapter Model Loader or Load IPAdapter."
+    )
+
+
+def pipe(adapter: Any, adapter_file: str, encoder: Any, encoder_file: str) -> dict[str, Any]:
+    """What the unified loaders put on a link, in the form that other packs read and make themselves."""
+    return {
+        "clipvision": {"file": encoder_file, "model": encoder},
+        "ipadapter": {"file": adapter_file, "model": adapter},
+        "insightface": {"provider": None, "model": None},
+    }
+
+
+def _of_another_pack(weights: Mapping[str, Any]) -> LoadedAdapter:
+    """The raw weights that IPAdapter_plus's own loader gives."""
+    name = "the adapter from another pack"
+    try:
+        module = core.build(weights, comfy.ops.manual_cast)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}.") from None
+    patcher = comfy.model_patcher.CoreModelPatcher(
+        module,
+        load_device=comfy.model_management.text_encoder_device(),
+        offload_device=comfy.model_management.text_encoder_offload_device(),
+    )
+    return LoadedAdapter(name, module.spec, patcher)

@@ -1,0 +1,203 @@
+"""Files by what they hold: a name that is not here, or a preset, becomes an installed file of the same kind."""
+
+import functools
+import logging
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import folder_paths
+
+from ...ipadapter_core.checkpoint import EMBEDS, ENCODERS, AdapterSpec, read_spec
+from ...ipadapter_core.encoders import EncoderSpec, read_encoder
+from .. import folders
+from ..files import read_shapes
+
+log = logging.getLogger("ipadapter")
+H, BIG_G, L = ENCODERS[EMBEDS, 1024], ENCODERS[EMBEDS, 1280], ENCODERS[EMBEDS, 768]
+WIDTHS = {H: (1280, 1024), BIG_G: (1664, 1280), L: (1024, 768)}  # hidden, projection
+HUB = "https://huggingface.co"
+H94 = f"{HUB}/h94/IP-Adapter/resolve/main"
+OSTRIS = f"{HUB}/ostris/ip-composition-adapter/resolve/main"
+TWINS = ("light", "face", "composition")  # of the same shapes: only a name can tell them apart
+
+
+@dataclass(frozen=True)
+class Want:
+    """A kind of adapter, as its shapes tell it, and what a name says besides."""
+
+    base_model: str
+    kind: str
+    encoder: str
+    twin: str  # "", or one of TWINS
+    link: str
+
+    @property
+    def file(self) -> str:
+        return self.link.rsplit("/", 1)[1]
+
+    def fits(self, spec: AdapterSpec) -> bool:
+        found = (spec.base_model, spec.kind, spec.encoder)
+        return found == (self.base_model, self.kind, self.encoder)
+
+    def describe(self) -> str:
+        twin = f", {self.twin}" if self.twin else ""
+        return f"{self.base_model} {self.kind}{twin} for {self.encoder}"
+
+
+def _want(
+    base: str, kind: str, link: str, encoder: str = H, twin: str = "", root: str = H94
+) -> Want:
+    return Want(base, kind, encoder, twin, f"{root}/{link}")
+
+
+LIGHT = _want("SD1.5", "base", "models/ip-adapter_sd15_light_v11.bin", twin="light")
+SD15 = _want("SD1.5", "base", "models/ip-adapter_sd15.safetensors")
+SD15_G = _want("SD1.5", "base", "models/ip-adapter_sd15_vit-G.safetensors", BIG_G)
+PLUS = _want("SD1.5", "plus", "models/ip-adapter-plus_sd15.safetensors")
+FACE = _want("SD1.5", "plus", "models/ip-adapter-plus-face_sd15.safetensors", twin="face")
+FULL = _want("SD1.5", "full-face", "models/ip-adapter-full-face_sd15.safetensors")
+COMPOSITION = _want(
+    "SD1.5", "plus", "ip_plus_composition_sd15.safetensors", twin="composition", root=OSTRIS
+)
+XL = _want("SDXL", "base", "sdxl_models/ip-adapter_sdxl_vit-h.safetensors")
+XL_G = _want("SDXL", "base", "sdxl_models/ip-adapter_sdxl.safetensors", BIG_G)
+XL_PLUS = _want("SDXL", "plus", "sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors")
+XL_FACE = _want(
+    "SDXL", "plus", "sdxl_models/ip-adapter-plus-face_sdxl_vit-h.safetensors", twin="face"
+)
+XL_COMPOSITION = _want(
+    "SDXL", "plus", "ip_plus_composition_sdxl.safetensors", twin="composition", root=OSTRIS
+)
+ENCODER_LINKS = {
+    H: f"{H94}/models/image_encoder/model.safetensors",
+    BIG_G: f"{H94}/sdxl_models/image_encoder/model.safetensors",
+}
+ENCODER_NAMES = (  # what a name says, the first that matches
+    (r"bigg|vit.?g|sdxl", BIG_G),
+    (r"vit.?l|large.?patch14|clip.?l\b|336", L),
+    (r"vit.?h|laion2b.?s32b|sd.?1.?5|ip.?adapter|image.?encoder", H),
+)
+
+
+def adapter_path(name: str) -> tuple[str, str]:
+    """Name and path of the adapter a graph names, or of one of its kind. Raises ValueError."""
+    found = _present(folders.ADAPTERS, name)
+    if found is None:
+        want = named(name)
+        fits = [] if want is None else installed(want)
+        found = _taken(name, fits) if fits else None
+    if found is None:
+        link = f"; get it from {want.link}" if (want := named(name)) else ""
+        raise ValueError(folders.missing(folders.ADAPTERS, name).rstrip(".") + link + ".")
+    return found, folders.path_of(folders.ADAPTERS, found)
+
+
+def encoder_name(name: str, needed: str | None = None) -> str | None:
+    """The encoder a graph names, or one of its kind; needed: what the graph's adapter asks for."""
+    found = _present(folders.ENCODERS, name)
+    if found is not None:
+        return found
+    by_name = (
+        kind for pattern, kind in ENCODER_NAMES if re.search(pattern, os.path.basename(name), re.I)
+    )
+    fits = encoders(needed or next(by_name, H))
+    return _taken(name, fits) if fits else None
+
+
+def named(name: str) -> Want | None:
+    """What kind of adapter a name speaks of."""
+    words = re.sub(r"[^a-z0-9]+", " ", os.path.splitext(os.path.basename(name.lower()))[0])
+    if re.search(r"faceid|portrait|kolors|flux|sd3|instant|pulid", words):
+        return None
+    xl = re.search(r"sdxl|\bxl\b", words)
+    bigg = re.search(r"vit ?(big ?)?g\b|bigg", words)
+    if "composition" in words:
+        return XL_COMPOSITION if xl else COMPOSITION
+    if "full" in words and "face" in words and not xl:
+        return FULL
+    if "plus" in words:
+        return (XL_FACE if xl else FACE) if "face" in words else (XL_PLUS if xl else PLUS)
+    if "light" in words and not xl:
+        return LIGHT
+    if not re.search(r"ip ?adapter|sd ?15|sdxl", words):
+        return None
+    if xl:
+        return XL if re.search(r"vit ?h\b", words) else XL_G
+    return SD15_G if bigg else SD15
+
+
+def installed(want: Want) -> list[str]:
+    """Adapters of a kind; the right twin by name first, then those whose name says nothing of twins."""
+    ranked: list[tuple[int, bool, str, str]] = []
+    for name in folders.names(folders.ADAPTERS):
+        spec = _spec(folders.ADAPTERS, name, read_spec)
+        if not isinstance(spec, AdapterSpec) or not want.fits(spec):
+            continue
+        twin = next((one for one in TWINS if one in name.lower()), "")
+        plain = named(name) is not None and not twin  # a published name of the plain one
+        rank = 0 if twin == want.twin else 1 if not twin and not plain else 2
+        if rank < 2:
+            ranked.append((rank, "v11" not in name.lower(), name.lower(), name))
+    return [name for *_, name in sorted(ranked)]
+
+
+def encoders(kind: str) -> list[str]:
+    """Installed encoders of a kind, the published names first, last those of its widths alone."""
+    fits: list[tuple[bool, bool, str, str]] = []
+    for name in folders.names(folders.ENCODERS):
+        spec = _spec(folders.ENCODERS, name, read_encoder)
+        if isinstance(spec, EncoderSpec) and (spec.hidden, spec.projection) == WIDTHS[kind]:
+            fits.append((spec.name != kind, "laion" not in name.lower(), name.lower(), name))
+    return [name for *_, name in sorted(fits)]
+
+
+def lacking(want: Want, asked: str) -> str:
+    """The sentence for a kind of adapter that is not here."""
+    searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folders.ADAPTERS))
+    there = ", ".join(f"'{name}'" for name in folders.names(folders.ADAPTERS)[:12]) or "no file"
+    return f"{asked} needs an adapter of the kind {want.describe()}, but in {searched} there is {there}: put '{want.file}' there, from {want.link}."
+
+
+def lacking_encoder(kind: str, asked: str) -> str:
+    searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folders.ENCODERS))
+    there = ", ".join(f"'{name}'" for name in folders.names(folders.ENCODERS)[:12]) or "no file"
+    return f"{asked} needs the encoder {kind}, but in {searched} there is {there}: put it there under any name, from {ENCODER_LINKS.get(kind, 'its author')}."
+
+
+def _present(folder: str, name: str) -> str | None:
+    """The same name, or the same but for folder, extension, case, spaces and punctuation."""
+    try:
+        folders.path_of(folder, name)
+        return name
+    except ValueError:
+        pass
+    same = [one for one in folders.names(folder) if _plain(one) == _plain(name)]
+    return _taken(name, same) if same else None
+
+
+def _taken(name: str, fits: list[str]) -> str:
+    log.info("There is no file '%s': '%s' is of the same kind and is taken.", name, fits[0])
+    return fits[0]
+
+
+def _plain(name: str) -> str:
+    stem = os.path.splitext(os.path.basename(name.replace("\\", "/").strip()))[0]
+    return re.sub(r"[^a-z0-9]", "", stem.lower())
+
+
+def _spec(folder: str, name: str, read: Callable) -> AdapterSpec | EncoderSpec | None:
+    path = folder_paths.get_full_path(folder, name)
+    if path is None:
+        return None
+    status = os.stat(path)
+    return _read(path, status.st_size, status.st_mtime_ns, read)
+
+
+@functools.lru_cache(maxsize=512)
+def _read(path: str, size: int, changed: int, read: Callable) -> AdapterSpec | EncoderSpec | None:
+    try:
+        return read(read_shapes(path))
+    except ValueError:
+        return None
