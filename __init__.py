@@ -1,14 +1,21 @@
 """ip-adapter-nodes: a picture as a prompt, for Stable Diffusion 1.5 and SDXL in ComfyUI."""
 
+from server import PromptServer
+
 import nodes as host
 from comfy_api.latest import ComfyExtension, io
 
-from .nodes import NODES, free
+from .nodes import NODES
+from .nodes.legacy import free, listen
 
 WEB_DIRECTORY = "./web"
 
 
 class IPAdapterExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        if server := getattr(PromptServer, "instance", None):  # none where nodes are only called
+            listen(server, host.NODE_CLASS_MAPPINGS)
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # those of old graphs are the host's first kind of class, which it takes from a list as well
         return [*NODES, *free(host.NODE_CLASS_MAPPINGS)]  # type: ignore[list-item]

@@ -6,14 +6,12 @@ from .embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, SaveIPAdapterEm
 from .face import FaceCrop
 from .grid import LabelImageGrid
 from .inspect import InspectIPAdapter
-from .legacy import IPAdapterOldGraphs, free
+from .legacy import IPAdapterOldGraphs
 from .load import LoadCLIPVision, LoadIPAdapter
 from .reference import EncodeIPAdapterReference, IPAdapterNegativeReference
 from .regions import ApplyIPAdapterRegions, IPAdapterRegion, IPAdapterTiles
 from .watch import ShowIPAdapterAttention, WatchIPAdapterAttention
 from .weights import IPAdapterWeightMap
-
-__all__ = ["NODES", "free"]
 
 folders.register()
 

@@ -21,6 +21,10 @@ class OldNode:
         cls.DESCRIPTION = f"Of graphs made with IPAdapter_plus. In new ones: {cls.INSTEAD}."
 
     @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @classmethod
     def GET_SCHEMA(cls) -> io.Schema:
         """What the host asks of a node that an extension lists: its id and its name."""
         return io.Schema(node_id=cls.NODE_ID, display_name=cls.NAME, category=cls.CATEGORY)

@@ -189,8 +189,11 @@ def _plain(name: str) -> str:
 
 def _spec(folder: str, name: str, read: Callable) -> AdapterSpec | EncoderSpec | None:
     path = folder_paths.get_full_path(folder, name)
-    if path is None:
-        return None
+    return None if path is None else spec_of(path, read)
+
+
+def spec_of(path: str, read: Callable) -> AdapterSpec | EncoderSpec | None:
+    """What a file is, read again only when it has changed; None for what cannot be read."""
     status = os.stat(path)
     return _read(path, status.st_size, status.st_mtime_ns, read)
 

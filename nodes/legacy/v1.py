@@ -4,6 +4,7 @@ They reached every layer, the middle block included, and resized masks bicubical
 Two ids mean another node today; `prompts.py` tells them apart by their sockets.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -371,38 +372,55 @@ def shuffled(pictures: Tensor, noise: float) -> Tensor:
 
 
 def masked_tiles(pictures: Tensor, short_side: int, weight: float) -> tuple[Tensor, Tensor]:
-    """Tiles [T, 224, 224, 3] of the first picture and their masks [T, H, W]; several rows bring one more coarse look."""
-    tiles, masks = _tiles_once(pictures, short_side, weight)
-    if len(tiles) == 1 or masks.shape[-1] // TILE <= 1 or masks.shape[-2] // TILE <= 1:
+    """Tiles [T, h, w, 3] of the first picture and their masks [T, H, W]; several rows and columns bring one more coarse look."""
+    large, tiles, masks = _tiles_once(pictures, short_side, weight)
+    if min(map(len, _places(large.shape[1:3]))) < 2:
         return tiles, masks
-    coarse, wide = _tiles_once(pictures, 1, 1.0)
-    wide = interpolate(wide[:, None], masks.shape[-2:], mode="bicubic")[:, 0]
+    _, coarse, wide = _tiles_once(large, 1, 1.0)
+    coarse = _resized(coarse.movedim(-1, 1), tiles.shape[1:3]).movedim(1, -1)
+    wide = _resized(wide[:, None], masks.shape[1:])[:, 0]
     return torch.cat((coarse, tiles)), torch.cat((wide, masks))
 
 
-def _tiles_once(pictures: Tensor, short_side: int, weight: float) -> tuple[Tensor, Tensor]:
+def _tiles_once(pictures: Tensor, short_side: int, weight: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The picture enlarged, its tiles, and where each lies."""
     height, width = pictures.shape[1:3]
     scale = short_side * TILE
     size = (height * scale // width, scale) if width < height else (scale, width * scale // height)
-    places: list[list[int]] = []
-    for length in size:
-        count, start = length // TILE, 0
-        if length % TILE >= TILE // 4:
-            count += 1
-        else:
-            start = (length - TILE * count) // 2
-        places.append([min(number * TILE + start, length - TILE) for number in range(count)])
+    places = _places(size)
     weight = 1.0 if 1 in map(len, places) else weight
-    large = interpolate(pictures[:1].movedim(-1, 1), size, mode="bicubic").movedim(1, -1)
+    large = interpolate(pictures.movedim(-1, 1), size, mode="bicubic").movedim(1, -1)
     tiles: list[Tensor] = []
     masks: list[Tensor] = []
-    for y in places[0]:
-        for x in places[1]:
-            tiles.append(large[0, y : y + TILE, x : x + TILE])
+    for rows in places[0]:
+        for columns in places[1]:
+            tiles.append(large[0, rows, columns])
             mask = torch.zeros(size)
-            mask[y : y + TILE, x : x + TILE] = weight
+            mask[rows, columns] = weight
             masks.append(mask)
-    return torch.stack(tiles), torch.stack(masks)
+    return large, torch.stack(tiles), torch.stack(masks)
+
+
+def _places(size: Sequence[int]) -> list[list[slice]]:
+    """Where tiles lie along both sides. A little that is left over at both ends makes all of them larger."""
+    places: list[list[slice]] = []
+    for length in size:
+        left = length % TILE
+        count, start = (length // TILE + 1, 0) if left >= TILE // 4 else (length // TILE, left // 2)
+        ends = [number * TILE + TILE + 2 * start for number in range(count)]
+        places.append(
+            [
+                slice(length - TILE, length) if end > length else slice(end - TILE - start, end)
+                for end in ends
+            ]
+        )
+    return places
+
+
+def _resized(batch: Tensor, size: Sequence[int]) -> Tensor:
+    if batch.shape[-2:] == tuple(size):
+        return batch
+    return interpolate(batch, tuple(size), mode="bicubic")
 
 
 def _as_large(other: Tensor, first_image: Tensor) -> Tensor:

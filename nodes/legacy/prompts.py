@@ -1,0 +1,105 @@
+"""Prompts as old graphs and other programs send them, before the host checks them.
+
+Two old ids mean another node today, and are told apart by their inputs; what was added to a node later gets its
+default; an encoder file that is not here is replaced by one of the same kind. Everything else stays as it is.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...ipadapter_core.checkpoint import AdapterSpec, read_spec
+from .. import folders
+from . import resolve
+from .base import OldNode
+
+ENCODER_LOADER = "CLIPVisionLoader"  # the host's own
+APART = (  # id, an input that only the other node has, the id that it has here
+    ("IPAdapterEncoder", "image_1", "IPAdapterEncodeImages"),
+    ("IPAdapter", "model_name", "IPAdapterLaksjdjf"),
+)
+log = logging.getLogger("ipadapter")
+Prompt = dict[str, dict[str, Any]]
+
+
+def understood(prompt: Any, nodes: Mapping[str, type[OldNode]], ours: Mapping[str, Any]) -> Any:
+    """The prompt, with old nodes as they are understood here.
+
+    nodes: old nodes by id; ours: all nodes of this pack. What is no prompt is handed back, for the host to refuse.
+    """
+    if not isinstance(prompt, dict):
+        return prompt
+    made = {key: _told_apart(node) for key, node in prompt.items()}
+    made = {key: _completed(node, nodes) for key, node in made.items()}
+    for key in [k for k, node in made.items() if _class(node) == ENCODER_LOADER]:
+        made[key] = _with_encoder(key, made, ours)
+    return made
+
+
+def _told_apart(node: Any) -> Any:
+    for known, only, other in APART:
+        if _class(node) == known and only in _inputs(node):
+            return {**node, "class_type": other}
+    return node
+
+
+def _completed(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
+    kind = nodes.get(_class(node))
+    if kind is None:
+        return node
+    required = kind.INPUT_TYPES()["required"]
+    absent = {name: _default(spec) for name, spec in required.items() if name not in _inputs(node)}
+    defaults = {name: value for name, value in absent.items() if value is not None}
+    return {**node, "inputs": {**_inputs(node), **defaults}} if defaults else node
+
+
+def _default(spec: Any) -> Any:
+    """What the widget shows in the beginning; None for a link."""
+    kind, options = spec
+    if "default" in options:
+        return options["default"]
+    return kind[0] if isinstance(kind, list) and kind else None
+
+
+def _with_encoder(key: str, prompt: Prompt, ours: Mapping[str, Any]) -> Any:
+    """The host's loader, with a file that is here where it feeds this pack and names one that is not."""
+    node = prompt[key]
+    name = _inputs(node).get("clip_name")
+    fed = [one for one in prompt.values() if _class(one) in ours and [key, 0] in _links(one)]
+    if not fed or not isinstance(name, str) or name in folders.names(folders.ENCODERS):
+        return node
+    needed = next((need for one in fed for need in _needs(one, prompt)), None)
+    found = resolve.encoder_name(name, needed)
+    if found is None:
+        log.warning("%s", resolve.lacking_encoder(needed or resolve.H, f"'{name}'"))
+        return node
+    return {**node, "inputs": {**_inputs(node), "clip_name": found}}
+
+
+def _needs(node: Any, prompt: Prompt) -> Iterator[str]:
+    """The encoder that the adapter on a node was made for, if its file is here."""
+    link = _inputs(node).get("ipadapter")
+    loader = prompt.get(link[0]) if isinstance(link, list) and link else node
+    for field in ("ipadapter_file", "model_name"):
+        name = _inputs(loader).get(field)
+        if isinstance(name, str):
+            try:
+                _, path = resolve.adapter_path(name)
+                spec = resolve.spec_of(path, read_spec)
+            except ValueError:
+                continue
+            if isinstance(spec, AdapterSpec):
+                yield spec.encoder
+
+
+def _class(node: Any) -> str:
+    return str(node.get("class_type")) if isinstance(node, dict) else ""
+
+
+def _inputs(node: Any) -> dict[str, Any]:
+    inputs = node.get("inputs") if isinstance(node, dict) else None
+    return inputs if isinstance(inputs, dict) else {}
+
+
+def _links(node: Any) -> list[Any]:
+    return [value for value in _inputs(node).values() if isinstance(value, list)]
