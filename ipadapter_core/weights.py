@@ -17,6 +17,7 @@ from .curves import entries, numbers, parse, value_at
 from .takes import TAKES, Row
 
 STEPS = 100
+REST = "rest"  # in `layers`: every block that is not named
 T = TypeVar("T")
 Rows = tuple[Row, ...]  # STEPS + 1 of them
 
@@ -99,7 +100,10 @@ def make_map(
 
 
 def layer_factors(text: str, blocks: Sequence[Block]) -> Row:
-    """`1, 0.5, ...`: one number for each block; `3:1, 6:0.5`: by number from 0, the others are 0."""
+    """`1, 0.5, ...`: one number for each block; `3:1, middle:0.5, rest:1`: by number from 0 or by name.
+
+    Blocks that are not named have what `rest` says, else 0.
+    """
     if not text.strip():
         return (1.0,) * len(blocks)
     if ":" not in text:
@@ -109,18 +113,25 @@ def layer_factors(text: str, blocks: Sequence[Block]) -> Row:
                 f"has {len(found)} numbers, but this model has {len(blocks)} blocks: {names(blocks)}"
             )
         return tuple(found)
-    factors = [0.0] * len(blocks)
+    places = {block_name(block): number for number, block in enumerate(blocks)}
+    places |= {str(number): number for number in range(len(blocks))}
+    rest, given = 0.0, dict[int, float]()
     for number, part in entries(text):
-        place, _, value = (one.strip() for one in part.partition(":"))
-        if not place.isdigit() or int(place) >= len(blocks):
+        place, _, value = part.partition(":")
+        place = " ".join(place.lower().split())
+        if place != REST and place not in places:
             raise ValueError(
-                f"has no block '{place}' at entry {number}, '{part}': the blocks are 0 to {len(blocks) - 1}"
+                f"has no block '{place}' at entry {number}, '{part}': the blocks are 0 to {len(blocks) - 1}, or {names(blocks)}, or {REST}"
             )
         try:
-            factors[int(place)] = numbers(value)[0]
+            factor = numbers(value)[0]
         except (ValueError, IndexError):
             raise ValueError(f"has no number at entry {number}, '{part}'") from None
-    return tuple(factors)
+        if place == REST:
+            rest = factor
+        else:
+            given[places[place]] = factor
+    return tuple(given.get(number, rest) for number in range(len(blocks)))
 
 
 def names(blocks: Iterable[Block]) -> str:

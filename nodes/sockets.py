@@ -1,6 +1,7 @@
 """What travels between the nodes: one structure for each socket."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,9 @@ class ImageKeys:
 
 
 def adapter_of(value: Any) -> LoadedAdapter:
-    """The adapter on an IPADAPTER link. Raises ValueError for what another pack put there."""
+    """The adapter on an IPADAPTER link, also as old unified loaders put it there. Raises ValueError for another pack's."""
+    if isinstance(value, Mapping) and isinstance(value.get("ipadapter"), Mapping):
+        value = value["ipadapter"].get("model")
     return own(value, LoadedAdapter, "ipadapter", "Load IPAdapter")
 
 

@@ -46,7 +46,7 @@ class IPAdapterWeightMap(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="A factor for each block, from input to middle to output: 16 numbers for SD1.5, 11 for SDXL. Or some of them by number from 0, like 3:1, 6:0.5; the others are 0 then. Empty: 1 for all.",
+                    tooltip="A factor for each block, from input to middle to output: 16 numbers for SD1.5, 11 for SDXL. Or some of them by number from 0 or by name, like 3:1, middle:0.5; the others are 0 then, or what 'rest' says: middle:0, rest:1. Empty: 1 for all.",
                 ),
                 io.String.Input(
                     "curve",

@@ -4,7 +4,21 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from . import apply, encoded, images, load, prompts, regional, schedule, v1
+from aiohttp import web
+
+from . import (
+    apply,
+    canvas,
+    encoded,
+    images,
+    laksjdjf,
+    load,
+    prompts,
+    regional,
+    schedule,
+    v1,
+    variants,
+)
 from .base import OldNode
 from .option import IPAdapterOldGraphs
 
@@ -13,7 +27,7 @@ __all__ = ["IPAdapterOldGraphs", "free", "listen", "taken"]
 log = logging.getLogger("ipadapter")
 NODES: list[type[OldNode]] = [
     node
-    for module in (apply, encoded, images, load, regional, schedule, v1)
+    for module in (apply, variants, encoded, images, load, regional, schedule, v1, laksjdjf)
     for node in module.NODES
 ]
 BY_ID = {node.NODE_ID: node for node in NODES}
@@ -36,7 +50,7 @@ def free(registered: Mapping[str, Any]) -> list[type[OldNode]]:
 
 
 def listen(server: Any, registered: Mapping[str, Any]) -> None:
-    """Prompts are read as old graphs mean them; when all packs are loaded, the log says which ids others have."""
+    """Prompts are read as old graphs mean them, and saved graphs upgraded on request; the log says which ids others have."""
 
     def understand(data: dict[str, Any]) -> dict[str, Any]:
         ours = {**BY_ID, **{id: kind for id, kind in registered.items() if _is_ours(kind)}}
@@ -49,6 +63,22 @@ def listen(server: Any, registered: Mapping[str, Any]) -> None:
                 ", ".join(owned),
             )
 
+    async def upgrade(request: web.Request) -> web.Response:
+        """{workflow, only}: -> the workflow with new nodes, and a line for each change."""
+        given = await request.json()
+        only = None if given.get("only") is None else set(map(str, given["only"]))
+        try:
+            made, report = canvas.upgraded_workflow(given["workflow"], BY_ID, inputs_of, only)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("A graph could not be read: %s", error)
+            return web.json_response({"error": "This graph cannot be read."}, status=400)
+        lines = [change.describe() for change in report]
+        return web.json_response({"workflow": made, "report": lines})
+
+    def inputs_of(kind: str) -> dict[str, Any]:
+        return registered[kind].INPUT_TYPES()
+
+    server.routes.post("/ipadapternodes/upgrade")(upgrade)
     server.add_on_prompt_handler(understand)
     server.app.on_startup.append(say)
 

@@ -4,8 +4,9 @@ import functools
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import folder_paths
 
@@ -153,6 +154,13 @@ def encoders(kind: str) -> list[str]:
     return [name for *_, name in sorted(fits)]
 
 
+def is_sdxl(folder: str, name: str) -> bool:
+    """Whether a checkpoint is for SDXL, by the text it attends to; by its name if the file is not here."""
+    path = folder_paths.get_full_path(folder, name)
+    found = None if path is None else spec_of(path, _text_width)
+    return found == 2048 if found is not None else "xl" in name.lower()
+
+
 def lacking(want: Want, asked: str) -> str:
     """The sentence for a kind of adapter that is not here."""
     searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folders.ADAPTERS))
@@ -164,6 +172,11 @@ def lacking_encoder(kind: str, asked: str) -> str:
     searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folders.ENCODERS))
     there = ", ".join(f"'{name}'" for name in folders.names(folders.ENCODERS)[:12]) or "no file"
     return f"{asked} needs the encoder {kind}, but in {searched} there is {there}: put it there under any name, from {ENCODER_LINKS.get(kind, 'its author')}."
+
+
+def _text_width(shapes: Mapping[str, Any]) -> int | None:
+    keys = (shape.shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight"))
+    return next(keys, None)
 
 
 def _present(folder: str, name: str) -> str | None:
@@ -187,19 +200,19 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", stem.lower())
 
 
-def _spec(folder: str, name: str, read: Callable) -> AdapterSpec | EncoderSpec | None:
+def _spec(folder: str, name: str, read: Callable) -> Any:
     path = folder_paths.get_full_path(folder, name)
     return None if path is None else spec_of(path, read)
 
 
-def spec_of(path: str, read: Callable) -> AdapterSpec | EncoderSpec | None:
+def spec_of(path: str, read: Callable) -> Any:
     """What a file is, read again only when it has changed; None for what cannot be read."""
     status = os.stat(path)
     return _read(path, status.st_size, status.st_mtime_ns, read)
 
 
 @functools.lru_cache(maxsize=512)
-def _read(path: str, size: int, changed: int, read: Callable) -> AdapterSpec | EncoderSpec | None:
+def _read(path: str, size: int, changed: int, read: Callable) -> Any:
     try:
         return read(read_shapes(path))
     except ValueError:

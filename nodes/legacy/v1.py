@@ -1,37 +1,32 @@
-"""Nodes that IPAdapter_plus had until March 2024, and laksjdjf's IPAdapter: what they computed, as they computed it.
+"""Nodes that IPAdapter_plus had until March 2024: what they computed, as they computed it.
 
-They reached every layer, the middle block included, and resized masks bicubically (laksjdjf: to the nearest pixel).
-Two ids mean another node today; `prompts.py` tells them apart by their sockets.
+They reached every layer, the middle block included, and resized masks bicubically. `IPAdapterEncoder` means another
+node today; `prompts.py` tells them apart by their sockets.
 """
-
-from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 import comfy.utils
 
 from ...ipadapter_core.checkpoint import EMBEDS
-from ..encode import CROP, encode, nothing
-from ..keys import needs_nothing, references
-from ..load import LoadIPAdapter
+from ..encode import CROP, encode
+from ..keys import needs_nothing
 from ..pictures import rgb
-from . import kinds, resolve, widgets as w
+from . import kinds, widgets as w
 from .applied import Old, Sides, apply
 from .base import OldNode
-from .images import prepared, small_square
+from .images import prepared
 from .load import PROVIDERS
 from .pipe import Loaded, opened
 from .seen import features_of, from_embeds, is_stack, nothing_of, paired
+from .v1_pictures import TILE, masked_tiles, shuffled
 
 APPLY = "Apply IPAdapter"
 FIRST = w.choice(list(kinds.FIRST_TYPES), "What the weight multiplies.")
 NOISE = w.number(0.0, 0.0, 1.0, 0.01, "How much of the picture, shuffled, the negative side sees.")
 UNFOLD = w.switch(False, "One reference for each picture of the batch.")
 WIDGETS = {"weight": w.weight(3), "noise": NOISE, "weight_type": FIRST, **w.WINDOW}
-TILE = 224
 
 
 class IPAdapterApply(OldNode):
@@ -71,7 +66,7 @@ class IPAdapterApply(OldNode):
         loaded = opened(ipadapter, self.NAME)
         both = _seen(loaded, clip_vision, rgb(image, self.NAME, "image"), noise, self.NAME)
         old = first(self.NAME, weight, weight_type, start_at, end_at, unfold_batch)
-        return (_hung(model, loaded.adapter, *both, old, attn_mask),)
+        return (hung(model, loaded.adapter, *both, old, attn_mask),)
 
 
 class IPAdapterApplyEncoded(OldNode):
@@ -112,7 +107,7 @@ class IPAdapterApplyEncoded(OldNode):
         elif needs_nothing(adapter):
             negative = nothing_of(loaded.clip_vision(None), adapter, paper=False)
         old = first(self.NAME, weight, weight_type, start_at, end_at, unfold_batch)
-        return (_hung(model, adapter, positive, negative, old, attn_mask),)
+        return (hung(model, adapter, positive, negative, old, attn_mask),)
 
 
 class IPAdapterApplyFaceID(IPAdapterApply):
@@ -180,7 +175,7 @@ class IPAdapterTilesMasked(OldNode):
         for number, mask in enumerate(masks):
             here = slice(number, number + 1) if short_side_tiles else slice(None)
             against = unseen[here] if noise and unseen is not None else unseen
-            model = _hung(model, loaded.adapter, seen[here], against, old, mask)
+            model = hung(model, loaded.adapter, seen[here], against, old, mask)
         return (model,)
 
 
@@ -282,46 +277,6 @@ class PrepImageForInsightFace(OldNode):
         return (prepared(image, "LANCZOS", crop_position, side, sharpening, self.NAME, border),)
 
 
-class IPAdapterLaksjdjf(OldNode):
-    """`IPAdapter` of laksjdjf's pack, which opened the file itself."""
-
-    NODE_ID, NAME = "IPAdapterLaksjdjf", "Load IPAdapter (laksjdjf)"
-    INSTEAD = f"Load IPAdapter and {APPLY}"
-    RETURN_TYPES, FUNCTION = ("MODEL", "CLIP_VISION_OUTPUT"), "adapter"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        names = resolve.folders.names(resolve.folders.ADAPTERS)
-        return w.inputs(
-            {
-                "model": w.MODEL,
-                "image": w.IMAGE,
-                "clip_vision": w.CLIP_VISION,
-                "weight": w.weight(3),
-                "model_name": w.choice(names, "A file in models/ipadapter."),
-                "dtype": w.choice(["fp16", "fp32"], "Has no effect any more."),
-            },
-            {"mask": w.MASK},
-        )
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, model_name, dtype):
-        try:
-            return model_name is None or bool(resolve.adapter_path(model_name))
-        except ValueError as error:
-            return str(error)
-
-    def adapter(self, model, image, clip_vision, weight, model_name, dtype="fp16", mask=None):
-        adapter = LoadIPAdapter.execute(resolve.adapter_path(model_name)[0]).args[0]
-        output = encode(clip_vision, rgb(image, self.NAME, "image"), CROP)
-        positive = references(output, adapter, "image").features
-        negative = None
-        if needs_nothing(adapter):
-            negative = references(nothing(clip_vision), adapter, "image").features
-        old = replace(first(self.NAME, weight, "original", 0.0, 1.0, False), masks="nearest")
-        return _hung(model, adapter, positive, negative, old, mask), output
-
-
 def first(node: str, weight, weight_type: str, start_at, end_at, by_frame: bool) -> Old:
     """A node of the first releases. Raises ValueError for an unknown weight type."""
     if weight_type not in kinds.FIRST_TYPES:
@@ -352,75 +307,9 @@ def _seen(
     return seen, nothing_of(encoder, adapter, paper=False)
 
 
-def _hung(model, adapter, seen: Tensor, unseen: Tensor | None, old: Old, mask):
+def hung(model, adapter, seen: Tensor, unseen: Tensor | None, old: Old, mask):
     sides = paired(adapter, seen, unseen, "concat", old.by_frame, paper=False)
     return apply(model, adapter, Sides(*sides), old, mask)
-
-
-def shuffled(pictures: Tensor, noise: float) -> Tensor:
-    """The negative picture of the first nodes, [B, 224, 224, 3]: moved about, turned over, with noise; always the same."""
-    from torchvision import transforms
-
-    small = small_square(pictures.cpu()).movedim(-1, 1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        moved = transforms.ElasticTransform(alpha=75.0, sigma=noise * 3.5)(small)
-        torch.rand(1)
-        torch.rand(1)
-        turned = moved.flip(-2, -1).movedim(1, -1)
-        return turned + (0.25 * (1 - noise) + 0.05) * torch.randn_like(turned)
-
-
-def masked_tiles(pictures: Tensor, short_side: int, weight: float) -> tuple[Tensor, Tensor]:
-    """Tiles [T, h, w, 3] of the first picture and their masks [T, H, W]; several rows and columns bring one more coarse look."""
-    large, tiles, masks = _tiles_once(pictures, short_side, weight)
-    if min(map(len, _places(large.shape[1:3]))) < 2:
-        return tiles, masks
-    _, coarse, wide = _tiles_once(large, 1, 1.0)
-    coarse = _resized(coarse.movedim(-1, 1), tiles.shape[1:3]).movedim(1, -1)
-    wide = _resized(wide[:, None], masks.shape[1:])[:, 0]
-    return torch.cat((coarse, tiles)), torch.cat((wide, masks))
-
-
-def _tiles_once(pictures: Tensor, short_side: int, weight: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The picture enlarged, its tiles, and where each lies."""
-    height, width = pictures.shape[1:3]
-    scale = short_side * TILE
-    size = (height * scale // width, scale) if width < height else (scale, width * scale // height)
-    places = _places(size)
-    weight = 1.0 if 1 in map(len, places) else weight
-    large = interpolate(pictures.movedim(-1, 1), size, mode="bicubic").movedim(1, -1)
-    tiles: list[Tensor] = []
-    masks: list[Tensor] = []
-    for rows in places[0]:
-        for columns in places[1]:
-            tiles.append(large[0, rows, columns])
-            mask = torch.zeros(size)
-            mask[rows, columns] = weight
-            masks.append(mask)
-    return large, torch.stack(tiles), torch.stack(masks)
-
-
-def _places(size: Sequence[int]) -> list[list[slice]]:
-    """Where tiles lie along both sides. A little that is left over at both ends makes all of them larger."""
-    places: list[list[slice]] = []
-    for length in size:
-        left = length % TILE
-        count, start = (length // TILE + 1, 0) if left >= TILE // 4 else (length // TILE, left // 2)
-        ends = [number * TILE + TILE + 2 * start for number in range(count)]
-        places.append(
-            [
-                slice(length - TILE, length) if end > length else slice(end - TILE - start, end)
-                for end in ends
-            ]
-        )
-    return places
-
-
-def _resized(batch: Tensor, size: Sequence[int]) -> Tensor:
-    if batch.shape[-2:] == tuple(size):
-        return batch
-    return interpolate(batch, tuple(size), mode="bicubic")
 
 
 def _as_large(other: Tensor, first_image: Tensor) -> Tensor:
@@ -440,5 +329,4 @@ NODES = [
     IPAdapterBatchEmbeds,
     InsightFaceLoader,
     PrepImageForInsightFace,
-    IPAdapterLaksjdjf,
 ]

@@ -143,6 +143,12 @@ def test_layers_and_curve_multiply_the_kind():
     assert make_map(SDXL, layers="3:1, 6:0.5").toward[0] == tuple(row({3: 1, 6: 0.5}, 11))
 
 
+def test_layers_by_name_and_the_rest_of_them():
+    named = make_map(SDXL, layers="middle:0, rest:1, Input 8: 0.5").toward[0]
+    assert named == (1, 1, 1, 0.5, 0, 1, 1, 1, 1, 1, 1)
+    assert make_map(SDXL, layers="4:0.5, middle:0").toward[0] == (0.0,) * 11
+
+
 def test_maps_multiply_and_add_on_both_sides():
     style, half = make_map(SDXL, "precise style"), make_map(SDXL, "balanced", 0.5)
     for product in (style.times(half), half.times(style)):

@@ -1,0 +1,211 @@
+"""A saved workflow with old nodes becomes one with new nodes: the same plans as for prompts, drawn on the canvas."""
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from . import prompts
+from .base import OldNode
+from .plans import Plan
+from .upgrade import Change, plans_for, value_of
+
+WIDE = 320  # of a new node on the canvas
+OUTPUTS = {
+    "LoadIPAdapter": [("ipadapter", "IPADAPTER")],
+    "LoadCLIPVision": [("clip_vision", "CLIP_VISION")],
+    "EmptyImage": [("IMAGE", "IMAGE")],
+    "IPAdapterWeightMap": [("weight_map", "IPADAPTER_WEIGHTS"), ("picture", "IMAGE")],
+    "ApplyIPAdapter": [("model", "MODEL")],
+}
+
+
+def upgraded_workflow(
+    workflow: dict[str, Any],
+    nodes: Mapping[str, type[OldNode]],
+    inputs_of: Callable[[str], Mapping[str, Any]],
+    only: set[str] | None = None,
+) -> tuple[dict[str, Any], list[Change]]:
+    """A saved workflow with new nodes, and what was changed.
+
+    nodes: old nodes by id; inputs_of: class -> its INPUT_TYPES; only: ids of the nodes to change, else all.
+    """
+    workflow = copy.deepcopy(workflow)
+    report: list[Change] = []
+    for graph in [workflow, *(workflow.get("definitions") or {}).get("subgraphs", [])]:
+        report += _Canvas(graph, nodes, inputs_of).change(only)
+    return workflow, report
+
+
+class _Canvas:
+    """One graph of a saved workflow while its nodes are replaced."""
+
+    def __init__(
+        self,
+        graph: dict[str, Any],
+        nodes: Mapping[str, type[OldNode]],
+        inputs_of: Callable[[str], Mapping[str, Any]],
+    ):
+        self.graph, self.old, self.inputs_of = graph, nodes, inputs_of
+        self.objects = bool(graph.get("links")) and isinstance(graph["links"][0], dict)
+        self.links: dict[int, list[Any]] = {
+            link[0]: link for link in map(_as_list, graph.get("links") or [])
+        }
+        ids = [int(node["id"]) for node in graph.get("nodes", [])]
+        self.node_ids = itertools.count(max([*ids, _last(graph, "node")], default=0) + 1)
+        self.link_ids = itertools.count(max([*self.links, _last(graph, "link")], default=0) + 1)
+
+    def change(self, only: set[str] | None) -> list[Change]:
+        by_id = {str(node["id"]): node for node in self.graph.get("nodes", [])}
+        prompt = {key: self._read(node) for key, node in by_id.items()}
+        prompt = prompts.understood(prompt, self.old, self.old)
+        plans, report = plans_for(prompt, self.old, only)
+        moved: dict[tuple[int, int], tuple[int, int] | None] = {}
+        for key, plan in plans.items():
+            moved |= self._replace(by_id[key], prompt[key]["inputs"], plan)
+        for link in self.links.values():
+            source: Any = (link[1], link[2])
+            while source in moved and moved[source] != source:
+                source = moved[source]
+            link[1], link[2] = source
+        self._write()
+        return report
+
+    def _read(self, node: dict[str, Any]) -> dict[str, Any]:
+        """As a prompt has it: typed values by name, links as [id, slot]."""
+        kind = node.get("type", "")
+        if kind not in self.old:
+            kind = prompts.apart(kind, [one["name"] for one in node.get("inputs") or []])
+        given = dict(_typed(node, self.old[kind].INPUT_TYPES())) if kind in self.old else {}
+        if kind not in self.old and isinstance(node.get("widgets_values"), list):
+            names = {"CheckpointLoaderSimple": "ckpt_name", "UNETLoader": "unet_name"}
+            if kind in names and node["widgets_values"]:
+                given[names[kind]] = node["widgets_values"][0]
+        for one in node.get("inputs") or []:
+            if one.get("link") in self.links:
+                link = self.links[one["link"]]
+                given[one["name"]] = [str(link[1]), link[2]]
+        return {"class_type": kind, "inputs": given}
+
+    def _replace(
+        self, node: dict[str, Any], inputs: Mapping[str, Any], plan: Plan
+    ) -> dict[tuple[int, int], tuple[int, int] | None]:
+        *others, last = plan.nodes
+        ids = {one: next(self.node_ids) for one in others} | {last: node["id"]}
+        x, y = (node.get("pos") or [0, 0])[:2] if isinstance(node.get("pos"), list) else (0, 0)
+        for number, one in enumerate(others):
+            place = [x - WIDE - 40, y + 180 * number]
+            self.graph["nodes"].append(
+                {"id": ids[one], "pos": place, "order": 0, "mode": node.get("mode", 0)}
+            )
+        by_id = {one["id"]: one for one in self.graph["nodes"]}
+        before = [one["link"] for one in node.get("inputs") or [] if one.get("link") in self.links]
+        for one, (kind, given) in plan.nodes.items():
+            values = {
+                name: value_of(value, inputs, {k: str(v) for k, v in ids.items()})
+                for name, value in given.items()
+            }
+            self._make(by_id[ids[one]], kind, values)
+        for link in before:
+            self.links.pop(link, None)
+        moved: dict[tuple[int, int], Any] = {}
+        for slot, source in plan.outputs.items():
+            found = value_of(source, inputs, {k: str(v) for k, v in ids.items()})
+            moved[node["id"], slot] = None if found is None else (int(found[0]), found[1])
+        return {old: new for old, new in moved.items() if new is not None}
+
+    def _make(self, node: dict[str, Any], kind: str, values: dict[str, Any]) -> None:
+        """Turns a node into one of a kind with these inputs, typed or linked."""
+        sockets: list[dict[str, Any]] = []
+        typed: list[Any] = []
+        for name, spec in _all_inputs(self.inputs_of(kind)):
+            value = values.get(name)
+            linked = isinstance(value, list)
+            if not _is_widget(spec):
+                link = self._link(value, node["id"], len(sockets), spec[0]) if linked else None
+                sockets.append({"name": name, "type": spec[0], "link": link})
+                continue
+            if linked:
+                link = self._link(value, node["id"], len(sockets), _type(spec))
+                sockets.append(
+                    {"name": name, "type": _type(spec), "widget": {"name": name}, "link": link}
+                )
+            typed.append(_default(spec) if linked or value is None else value)
+        outputs = [{"name": name, "type": type_, "links": []} for name, type_ in OUTPUTS[kind]]
+        node.update(type=kind, inputs=sockets, outputs=outputs, widgets_values=typed)
+        node.setdefault("flags", {})
+        node.setdefault("size", [WIDE, 160])
+        node["properties"] = {"Node name for S&R": kind}
+
+    def _link(self, source: list[Any], target: int, slot: int, type_: str) -> int:
+        number = next(self.link_ids)
+        self.links[number] = [number, int(source[0]), source[1], target, slot, type_]
+        return number
+
+    def _write(self) -> None:
+        """The links, and which outputs they leave from."""
+        nodes = {node["id"]: node for node in self.graph.get("nodes", [])}
+        for node in nodes.values():
+            for one in node.get("outputs") or []:
+                one["links"] = []
+        for link in self.links.values():
+            outputs = (nodes.get(link[1]) or {}).get("outputs") or []
+            if link[2] < len(outputs):
+                outputs[link[2]]["links"].append(link[0])
+        self.graph["links"] = [
+            _as_object(link) if self.objects else link for link in self.links.values()
+        ]
+        state = self.graph.get("state")
+        counters = {"lastNodeId": next(self.node_ids) - 1, "lastLinkId": next(self.link_ids) - 1}
+        if isinstance(state, dict):
+            state.update(counters)
+        if "last_node_id" in self.graph:
+            self.graph["last_node_id"] = counters["lastNodeId"]
+            self.graph["last_link_id"] = counters["lastLinkId"]
+
+
+def _typed(node: dict[str, Any], types: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Widget values by name; a graph saved before a node got its last widgets has fewer."""
+    values = node.get("widgets_values")
+    if isinstance(values, dict):
+        yield from values.items()
+        return
+    names = [name for name, spec in _all_inputs(types) if _is_widget(spec)]
+    yield from zip(names, values or [], strict=False)
+
+
+def _all_inputs(types: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for part in ("required", "optional"):
+        yield from (types.get(part) or {}).items()
+
+
+def _is_widget(spec: Any) -> bool:
+    return isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+
+
+def _type(spec: Any) -> str:
+    return "COMBO" if isinstance(spec[0], list) else spec[0]
+
+
+def _default(spec: Any) -> Any:
+    options = spec[1] if len(spec) > 1 else {}
+    choices = spec[0] if isinstance(spec[0], list) else options.get("options") or [None]
+    return options.get("default", choices[0])
+
+
+def _as_list(link: Any) -> list[Any]:
+    if isinstance(link, dict):
+        keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+        return [link.get(key) for key in keys]
+    return list(link)
+
+
+def _as_object(link: list[Any]) -> dict[str, Any]:
+    keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+    return dict(zip(keys, link, strict=True))
+
+
+def _last(graph: Mapping[str, Any], kind: str) -> int:
+    state = graph.get("state") or {}
+    known = graph.get(f"last_{kind}_id"), state.get(f"last{kind.capitalize()}Id")
+    return max(one for one in (*known, 0) if isinstance(one, int))
