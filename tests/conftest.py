@@ -17,6 +17,14 @@ sys.path.append(str(PACK))
 sys.path += [str(PACK / folder) for folder in ("scripts", "benchmarks", "tests/host")]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Small models on several threads are slower, on a busy machine many times."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def host_tree():
     """The folder of the ComfyUI under test: COMFYUI_PATH, or the one that `scripts/host` prepares."""
@@ -35,11 +43,7 @@ def host(host_tree):
         from comfy.cli_args import args
 
         args.cpu = True
-        import torch
-
         import nodes
-
-        torch.set_num_threads(1)  # small models: a second thread costs more than it brings
 
         assert asyncio.run(nodes.load_custom_node(str(PACK))), "the host could not load the pack"
     return nodes
