@@ -17,6 +17,17 @@ sys.path.append(str(PACK))
 sys.path += [str(PACK / folder) for folder in ("scripts", "benchmarks", "tests/host")]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Under several processes one of them has the tests over HTTP with their server, first; else a file stays whole."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    items.sort(key=lambda item: item.get_closest_marker("http") is None)
+    for item in items:
+        group = "http" if item.get_closest_marker("http") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Small models on several threads are slower, on a busy machine many times."""

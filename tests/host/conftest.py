@@ -2,6 +2,8 @@
 
 import functools
 import hashlib
+import shutil
+import tempfile
 from pathlib import Path
 
 import comfy_host
@@ -99,7 +101,7 @@ def model_folder(host):
     recipe = Path(make_models.__file__).read_text() + repr(ADAPTERS)
     folder = comfy_host.CACHE / f"test-models-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if not folder.exists():
-        part = folder.with_name("making-" + folder.name)
+        part = Path(tempfile.mkdtemp(prefix="making-", dir=comfy_host.CACHE))
         for kind in ("sd15", "sdxl"):
             tensors = make_models.checkpoint_tensors(kind, text=kind == "sd15")
             make_models.save(part / "checkpoints" / f"{kind}.safetensors", tensors)
@@ -108,7 +110,10 @@ def model_folder(host):
             make_models.save(part / "ipadapter" / name, tensors)
         encoder = make_models.encoder_tensors("vit-h")
         make_models.save(part / "clip_vision" / "some" / "model.safetensors", encoder)
-        part.rename(folder)
+        try:
+            part.rename(folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(part)
     return folder
 
 
