@@ -1,11 +1,13 @@
 """What can be counted exactly: operations, synchronisations with the device, bytes that are alive."""
 
 import gc
+import weakref
 from collections import Counter
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 SYNCS = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.equal")
 
@@ -25,6 +27,33 @@ class Operations(TorchDispatchMode):
     @property
     def syncs(self) -> int:
         return sum(self.counted[name] for name in SYNCS)
+
+
+class Peak(TorchDispatchMode):
+    """The most bytes that the tensors made in its time held at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive: dict[int, int] = {}
+        self.now = self.most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {id(one.untyped_storage()) for one in tree_leaves(args) if _has_memory(one)}
+        for memory in [one.untyped_storage() for one in tree_leaves(out) if _has_memory(one)]:
+            if id(memory) not in given and id(memory) not in self.alive:
+                self.alive[id(memory)] = memory.nbytes()
+                self.now += memory.nbytes()
+                weakref.finalize(memory, self._gone, id(memory))
+        self.most = max(self.most, self.now)
+        return out
+
+    def _gone(self, key: int) -> None:
+        self.now -= self.alive.pop(key)
+
+
+def _has_memory(one: Any) -> bool:
+    return isinstance(one, torch.Tensor) and one.layout == torch.strided
 
 
 def is_view(func: Any) -> bool:

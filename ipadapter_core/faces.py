@@ -6,9 +6,7 @@ mirror image agrees.
 H, W height and width of the picture; N candidates.
 """
 
-# pyright: basic
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import floor, hypot, pi
 from typing import NamedTuple
 
@@ -16,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import look, yunet
-from .frame import Frame
+from .frame import Frame, numbers
 from .look import Close
 from .yunet import YuNet
 
@@ -97,7 +95,7 @@ def closer(net: YuNet, picture: Tensor, face: Face) -> Face:
 
 def choose(faces: Sequence[Face], which: str, number: int, height: int, width: int) -> list[Face]:
     """One of the faces of a picture of height x width, or all; none if there are not so many. Sizes count from 1."""
-    ranks = {
+    ranks: dict[str, Callable[[Face], float]] = {
         "largest": lambda face: -face.frame.side,
         "most central": lambda face: hypot(face.frame.x - width / 2, face.frame.y - height / 2),
         "leftmost": lambda face: face.frame.x,
@@ -183,7 +181,7 @@ class _Search:
 
 def _as_found(row: Tensor) -> Face:
     """A candidate as the first look saw it: upright, doubtful."""
-    left, top, right, bottom = row[:4].tolist()
+    left, top, right, bottom = numbers(row[:4])
     face = boxed(left, top, right, bottom)
     return face._replace(
         landmarks=row[4:14].view(5, 2), score=float(row[14]), sure=False, found=True

@@ -3,8 +3,6 @@
 Only boxes and landmarks travel here, never pictures: a thousand frames are a few kilobytes.
 """
 
-# pyright: basic
-
 from collections.abc import Iterable, Sequence
 from math import ceil, exp, hypot, log, sqrt
 
@@ -60,7 +58,7 @@ def distance(face: Face, other: Face) -> float:
     side = sqrt(face.frame.side * other.frame.side)
     apart = hypot(face.frame.x - other.frame.x, face.frame.y - other.frame.y) / side
     if face.landmarks is not None and other.landmarks is not None:
-        moved = (face.landmarks - other.landmarks).norm(dim=1).mean()
+        moved = (face.landmarks - other.landmarks).square().sum(1).sqrt().mean()
         apart = (apart + float(moved) / side) / 2
     return apart + abs(log(face.frame.side / other.frame.side)) / log(3)
 

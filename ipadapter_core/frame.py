@@ -5,10 +5,8 @@ The template is ArcFace's, as insightface's `norm_crop` places it on 112 px: wha
 H, W height and width of the picture; S side of the crop; P points.
 """
 
-# pyright: basic
-
 from math import atan2, ceil, cos, pi, sin, sqrt
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -35,9 +33,14 @@ class Frame(NamedTuple):
     angle: float = 0.0
 
 
+def numbers(row: Tensor) -> list[float]:
+    """The numbers of a tensor [N]; torch does not say what its own list holds."""
+    return cast("list[float]", row.tolist())  # type: ignore[reportUnknownMemberType]
+
+
 def roll(landmarks: Tensor) -> float:
     """By how much a face [5, 2] is turned clockwise: the angle of the line through its eyes, in radians."""
-    x, y = (landmarks[1] - landmarks[0]).tolist()
+    x, y = numbers(landmarks[1] - landmarks[0])
     return atan2(y, x)
 
 
@@ -52,7 +55,7 @@ def arcface(landmarks: Tensor, size: int) -> Frame:
     template = torch.tensor(TEMPLATE, dtype=torch.float64) * size / (128 if rim else 112)
     template[:, 0] += size / 16 if rim else 0
     turn, centre = _similarity(template, landmarks.double())
-    x, y = (turn @ torch.full((2,), size / 2, dtype=torch.float64) + centre).tolist()
+    x, y = numbers(turn @ torch.full((2,), size / 2, dtype=torch.float64) + centre)
     scale = sqrt(float(turn.det()))
     return Frame(x, y, scale * size, atan2(float(turn[1, 0]), float(turn[0, 0])))
 

@@ -5,8 +5,6 @@ Rows are YuNet's (see `yunet`), here in the picture's own pixels.
 H, W height and width of the picture; N candidates; S side of a close look.
 """
 
-# pyright: basic
-
 from collections.abc import Sequence
 from itertools import islice
 from math import ceil, floor, pi, radians
@@ -17,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from . import yunet
-from .frame import Frame, roll, to_picture, turn_between, turned
+from .frame import Frame, numbers, roll, to_picture, turn_between, turned
 from .yunet import YuNet
 
 LARGEST_GROWTH = 2.0  # enlarged further, nothing more is seen
@@ -159,14 +157,14 @@ def _near(net: YuNet, picture: Tensor, looks: list[list[Frame]], height: int) ->
 def _middle_one(rows: Tensor, frame: Frame, size: int) -> Close:
     """The best of the rows that lie in the middle of a close look at a frame."""
     centres = _points(rows)[:, :2].mean(1)
-    rows = rows[(centres - size / 2).norm(dim=1) < size / 4]
+    rows = rows[(centres - size / 2).square().sum(1).sqrt() < size / 4]
     if not len(rows):
         return Close(0.0, frame, (frame.side, frame.side), torch.zeros(5, 2))
     row = rows[rows[:, 14].argmax()]
     shown = frame._replace(side=frame.side * 2)
     points = to_picture(shown, row[:14].view(7, 2), size)
-    wide, high = ((row[2:4] - row[:2]) * shown.side / size).tolist()
-    x, y = points[:2].mean(0).tolist()
+    wide, high = numbers((row[2:4] - row[:2]) * shown.side / size)
+    x, y = numbers(points[:2].mean(0))
     upright = Frame(x, y, max(wide, high), roll(points[2:]))
     return Close(float(row[14]), upright, (wide, high), points[2:])
 
@@ -211,7 +209,7 @@ def _within(part: Part, frame: Frame) -> Frame:
 
 
 def _upright(box: Tensor) -> Frame:
-    left, top, right, bottom = box[:4].tolist()
+    left, top, right, bottom = numbers(box[:4])
     return Frame((left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top, 1.0))
 
 

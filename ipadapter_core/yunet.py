@@ -7,8 +7,6 @@ A candidate is a row of 15: left, top, right, bottom of its box; x, y of the eye
 its right, the nose, the mouth's corner on the left and on the right; score. In pixels of the network's input.
 """
 
-# pyright: basic
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,7 +108,7 @@ def apart(boxes: Tensor, scores: Tensor) -> list[int]:
     """Which boxes [N, 4] stay if of those that overlap only the best does; best first."""
     shared = overlaps(boxes, boxes) > OVERLAP
     kept: list[int] = []
-    for number in scores.argsort(descending=True, stable=True).tolist():
+    for number in map(int, scores.argsort(descending=True, stable=True)):
         if not shared[number, kept].any():
             kept.append(number)
     return kept
@@ -132,7 +130,7 @@ def _decode(level: Tensor, stride: int, threshold: float) -> tuple[Tensor, Tenso
     seen = level[item, 2:, y, x]
     cell = torch.stack((x, y), 1).to(seen)
     centre, size = (cell + seen[:, :2]) * stride, seen[:, 2:4].exp() * stride
-    landmarks = (cell[:, None] + seen[:, 4:].unflatten(1, (5, 2))) * stride
+    landmarks = (cell[:, None] + seen[:, 4:].reshape(-1, 5, 2)) * stride
     box = (centre - size / 2, centre + size / 2)
     return item, torch.cat((*box, landmarks.flatten(1), score[item, y, x][:, None]), 1)
 

@@ -16,6 +16,7 @@ from .keys import keys_for
 from .patch import hang_all
 from .pictures import rgb
 from .prompt import Settings, checked_mask, prompts_for
+from .recall import recall
 from .sides import Encoder
 from .sockets import (
     EmbedsSocket,
@@ -156,8 +157,13 @@ class IPAdapterTiles(io.ComfyNode):
             raise ValueError(f"{TILES} got an empty 'image': connect a picture.")
         height, width = pictures.shape[1:3]
         places = tiles_of(height, width, short_side)
-        cut = torch.cat([pictures[:1, y : y + s, x : x + s] for y, x, s in places])
         encoder = Encoder(clip_vision, adapter, fit, TILES)
+
+        def cut_out() -> Tensor:
+            return torch.cat([pictures[:1, y : y + s, x : x + s] for y, x, s in places])
+
+        # the same tensor for the same picture: the encoder recalls what it has seen by it
+        cut = recall(clip_vision.patcher, (image,), ("tiles", tuple(places)), cut_out)
         found = encoder.sides({"image": cut}, {})
         assert found is not None  # there is a picture
         positive, negative = found

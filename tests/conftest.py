@@ -17,6 +17,25 @@ sys.path.append(str(PACK))
 sys.path += [str(PACK / folder) for folder in ("scripts", "benchmarks", "tests/host")]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Under several processes one of them has the tests over HTTP with their server, first; else a file stays whole."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    items.sort(key=lambda item: item.get_closest_marker("http") is None)
+    for item in items:
+        group = "http" if item.get_closest_marker("http") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Small models on several threads are slower, on a busy machine many times."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def host_tree():
     """The folder of the ComfyUI under test: COMFYUI_PATH, or the one that `scripts/host` prepares."""
@@ -35,11 +54,7 @@ def host(host_tree):
         from comfy.cli_args import args
 
         args.cpu = True
-        import torch
-
         import nodes
-
-        torch.set_num_threads(1)  # small models: a second thread costs more than it brings
 
         assert asyncio.run(nodes.load_custom_node(str(PACK))), "the host could not load the pack"
     return nodes

@@ -2,6 +2,8 @@
 
 import functools
 import hashlib
+import shutil
+import tempfile
 from pathlib import Path
 
 import comfy_host
@@ -58,6 +60,31 @@ def apply(nodes_by_id, adapters, tiny):
     return run
 
 
+class Tower:
+    """A CLIP_VISION of which every run is counted."""
+
+    def __init__(self, tiny, patcher):
+        self.patcher, self.load_device, self.image_size = patcher, torch.device("cpu"), 224
+        self.tiny, self.runs, self.config = tiny, 0, {}
+
+    def encode_image(self, image, crop=True):
+        self.runs += 1
+        return self.tiny.features(5, len(image))
+
+    def model(self, pixel_values, intermediate_output=None):
+        self.runs += 1
+        seen = self.tiny.features(6)
+        return seen.last_hidden_state, seen.penultimate_hidden_states, seen.image_embeds, None
+
+
+@pytest.fixture
+def tower(tiny, models):
+    from comfy.model_patcher import CoreModelPatcher
+
+    cpu = torch.device("cpu")
+    return Tower(tiny, CoreModelPatcher(torch.nn.Linear(1, 1), cpu, cpu))
+
+
 @pytest.fixture
 def sample(tiny):
     """Denoises with the host's KSampler at the odd size."""
@@ -74,7 +101,7 @@ def model_folder(host):
     recipe = Path(make_models.__file__).read_text() + repr(ADAPTERS)
     folder = comfy_host.CACHE / f"test-models-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if not folder.exists():
-        part = folder.with_name("making-" + folder.name)
+        part = Path(tempfile.mkdtemp(prefix="making-", dir=comfy_host.CACHE))
         for kind in ("sd15", "sdxl"):
             tensors = make_models.checkpoint_tensors(kind, text=kind == "sd15")
             make_models.save(part / "checkpoints" / f"{kind}.safetensors", tensors)
@@ -83,7 +110,10 @@ def model_folder(host):
             make_models.save(part / "ipadapter" / name, tensors)
         encoder = make_models.encoder_tensors("vit-h")
         make_models.save(part / "clip_vision" / "some" / "model.safetensors", encoder)
-        part.rename(folder)
+        try:
+            part.rename(folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(part)
     return folder
 
 

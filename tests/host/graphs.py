@@ -28,7 +28,7 @@ def graph(adapter, **settings):
         "ckpt": node(
             "CheckpointLoaderSimple", ckpt_name="sdxl.safetensors" if sdxl else "sd15.safetensors"
         ),
-        "latent": node("EmptyLatentImage", width=128, height=192, batch_size=1),
+        "latent": node("EmptyLatentImage", width=64, height=96, batch_size=1),
         "picture": node("LoadImage", image="portrait.jpg"),
         "adapter": node("LoadIPAdapter", ipadapter_file=adapter.replace("/", os.sep)),
         "encoder": node("LoadCLIPVision", clip_name="auto", ipadapter=["adapter", 0]),

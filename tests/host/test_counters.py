@@ -125,31 +125,6 @@ def hung(pack, model, tokens):
     return pack.nodes.patch.hang(model, keys, pack.nodes.prompt.Settings())
 
 
-class Tower:
-    """A CLIP_VISION of which every run is counted."""
-
-    def __init__(self, tiny, patcher):
-        self.patcher, self.load_device, self.image_size = patcher, torch.device("cpu"), 224
-        self.tiny, self.runs, self.config = tiny, 0, {}
-
-    def encode_image(self, image, crop=True):
-        self.runs += 1
-        return self.tiny.features(5, len(image))
-
-    def model(self, pixel_values, intermediate_output=None):
-        self.runs += 1
-        seen = self.tiny.features(6)
-        return seen.last_hidden_state, seen.penultimate_hidden_states, seen.image_embeds, None
-
-
-@pytest.fixture
-def tower(tiny, models):
-    from comfy.model_patcher import CoreModelPatcher
-
-    cpu = torch.device("cpu")
-    return Tower(tiny, CoreModelPatcher(torch.nn.Linear(1, 1), cpu, cpu))
-
-
 @pytest.fixture
 def run_node(tower, models, adapters, nodes_by_id, monkeypatch, pack):
     """Runs Apply IPAdapter with the counted encoder; returns (runs of it, matrix products)."""

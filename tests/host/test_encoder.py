@@ -222,3 +222,21 @@ def test_an_encoder_of_another_size_sees_the_picture_at_its_own(host, encode, tm
     assert encode.seen(larger, picture, "crop").shape == (1, 336, 336, 3)
     assert encode.encode(larger, picture, "crop").penultimate_hidden_states.shape == (1, 577, 48)
     assert encode.encode_zeros(larger).penultimate_hidden_states.shape == (1, 577, 48)
+
+
+def test_the_file_of_full_size_opens_and_tells_a_picture_from_nothing(
+    nodes_by_id, adapters, encode, model_folder, monkeypatch
+):
+    """Over HTTP a part of its depth is used; here all of it."""
+    import folder_paths
+
+    folders = [str(model_folder / "clip_vision")], {".safetensors"}
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "clip_vision", folders)
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    encoder = nodes_by_id["LoadCLIPVision"].execute("auto", adapters("ip-adapter_sd15")[0]).args[0]
+    assert len(encoder.model.vision_model.encoder.layers) == 32
+    both = encode.encode(encoder, photograph(300, 250), "crop"), encode.encode_zeros(encoder)
+    for key, shape in (("penultimate_hidden_states", (1, 257, 1280)), ("image_embeds", (1, 1024))):
+        seen, unseen = (one[key] for one in both)
+        assert seen.shape == unseen.shape == shape
+        assert (seen - unseen).norm() > 0.1 * unseen.norm()

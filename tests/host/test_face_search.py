@@ -32,15 +32,6 @@ def previews_in_a_folder_of_their_own(nodes_by_id, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small convolutions on several threads of a busy machine are many times slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def crop(nodes_by_id):
     """Runs the node: image -> its outputs by name."""

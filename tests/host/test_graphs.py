@@ -1,156 +1,213 @@
-"""Random graphs of our nodes against a plain reference, written here from the formula of the paper.
-
-The reference knows nothing of the pack: it takes the adapter's raw tensors, loops over rows, pictures and heads,
-and stands in the model as an ordinary replacement of each cross-attention.
-"""
+"""Random graphs of our nodes against a plain reference, written in formula.py from the formulas."""
 
 import random
-from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy
 import pytest
 import torch
-from torch.nn.functional import interpolate, layer_norm
+from formula import BOTH, PENALTY, V_ONLY, Prompt, Reference, everywhere
+from scipy.ndimage import gaussian_filter1d
 
 pytestmark = pytest.mark.host
 
-CASES = 40
 # Of the range, after several steps, which amplify rounding; one hundredth of a weight is more.
 TOLERANCE = 2e-4
-SAMPLERS = ["euler", "heun", "dpm_2", "dpmpp_2m", "ddim", "lms"]
-PLACES = [("input", i) for i in (1, 2, 4, 5, 7, 8)] + [("output", i) for i in range(3, 12)]
-PLACES.append(("middle", 0))  # the order of the file
+SAMPLERS = ["euler", "heun", "dpm_2", "dpmpp_2m", "ddim", "lms", "uni_pc", "dpmpp_2s_ancestral"]
+ADAPTERS = {
+    "sd15": ["ip-adapter_sd15", "ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"],
+    "sdxl": ["ip-adapter_sdxl_vit-h", "ip-adapter-plus_sdxl_vit-h"],
+}
+BLOCKS = {
+    "sd15": [("input", n) for n in (1, 2, 4, 5, 7, 8)] + [("middle", 0)],
+    "sdxl": [("input", n) for n in (4, 5, 7, 8)] + [("middle", 0)],
+}
+BLOCKS["sd15"] += [("output", n) for n in range(3, 12)]
+BLOCKS["sdxl"] += [("output", n) for n in range(6)]
+STYLE = {
+    "sd15": {("input", n) for n in (1, 2, 4, 5)} | {("output", n) for n in range(5, 12)},
+    "sdxl": {("output", 1)},
+}
+LAYOUT = {"sd15": {("input", 7): 0.25, ("input", 8): 1.0}, "sdxl": {("input", 8): 1.0}}
 
 
-@dataclass
-class Prompt:
-    """One Apply IPAdapter."""
+class Weights:
+    """A random weight map: what the node is asked for, and its weights by the formulas of its help page."""
 
-    tensors: dict
-    features: torch.Tensor
-    weight: float
-    start: float
-    end: float
-    mask: torch.Tensor | None
+    def __init__(self, source, kind):
+        self.kind, blocks = kind, BLOCKS[kind]
+        kinds = ["balanced", "style", "style and layout", "precise style", "ease in", "weak input"]
+        self.take, self.first = source.choice(kinds), source.choice([1.0, 0.6])
+        self.second, self.factors = source.choice([1.0, 0.4]), dict.fromkeys(blocks, 1.0)
+        layers = ""
+        if source.random() < 0.5:
+            some = source.sample(range(len(blocks)), 5)
+            self.factors = {block: float(n in some) / 2 for n, block in enumerate(blocks)}
+            layers = ", ".join(f"{n}: 0.5" for n in some)
+        self.keys = [(0.0, 1.0), (0.4, source.choice([1.0, 0.3])), (0.9, source.choice([1.0, 0.0]))]
+        self.holds = source.random() < 0.5
+        how = " hold" if self.holds else ""
+        curve = ", ".join(f"{time}:{value}{how}" for time, value in self.keys)
+        self.inputs = (self.take, self.first, self.second, layers, curve)
 
+    def __call__(self, block, moment):
+        factor = self.factors[block] * self.now(moment)
+        return tuple(factor * one for one in self.taken(block))
 
-def tokens(tensors, features):
-    """[N, F] -> [N * 4, D]"""
-    made = features @ tensors["image_proj.proj.weight"].T + tensors["image_proj.proj.bias"]
-    made = made.reshape(len(features) * 4, -1)
-    weight, bias = (tensors[f"image_proj.norm.{name}"] for name in ("weight", "bias"))
-    return layer_norm(made, weight.shape, weight, bias)
+    def now(self, moment):
+        for (start, one), (end, other) in pairwise(self.keys):
+            if start <= moment < end:
+                return one if self.holds else one + (other - one) * (moment - start) / (end - start)
+        return self.keys[-1][1]
 
-
-class Reference:
-    """The text's attention plus, for each prompt, weight * mask * softmax(q k / sqrt(d)) v."""
-
-    def __init__(self, model, prompts):
-        sampling = model.get_model_object("model_sampling")
-        self.windows = [
-            [sampling.percent_to_sigma(one) for one in (p.start, p.end)] for p in prompts
-        ]
-        self.prompts, self.areas, self.latent = prompts, {}, None
-        self.model = model.clone()
-        for number, place in enumerate(PLACES):
-            self.model.set_model_attn2_replace(self.at(number), *place)
-        from comfy.patcher_extension import WrappersMP
-
-        self.model.add_wrapper(WrappersMP.CALC_COND_BATCH, self.note)
-
-    def note(self, executor, model, conds, x, *args):
-        self.areas = {c["uuid"]: c.get("area") for listed in conds for c in listed or ()}
-        self.latent = x.shape[-2:]
-        return executor(model, conds, x, *args)
-
-    def at(self, number):
-        def replace(query, key, value, extra):
-            rows = extra["cond_or_uncond"]
-            count = len(query) // len(rows)
-            outs = []
-            for row in range(len(query)):
-                picture, chunk = row % count, row // count
-                one = slice(row, row + 1)
-                out = attend(query[one], key[one], value[one], extra["n_heads"])
-                for prompt, (start, end) in zip(self.prompts, self.windows, strict=True):
-                    if end <= float(extra["sigmas"][0]) <= start:
-                        positive, area = rows[chunk] == 0, self.areas[extra["uuids"][chunk]]
-                        image = self.image(prompt, number, positive, query[one], extra["n_heads"])
-                        grid = extra["activations_shape"][-2:]
-                        out = out + prompt.weight * self.mask(prompt, picture, area, grid) * image
-                outs.append(out)
-            return torch.cat(outs)
-
-        return replace
-
-    def image(self, prompt, number, positive, query, heads):
-        features = prompt.features if positive else torch.zeros_like(prompt.features[:1])
-        seen = tokens(prompt.tensors, features)
-        key, value = (
-            seen @ prompt.tensors[f"ip_adapter.{2 * number + 1}.to_{x}_ip.weight"].T for x in "kv"
-        )
-        return attend(query, key[None], value[None], heads)
-
-    def mask(self, prompt, picture, area, grid):
-        if prompt.mask is None:
-            return 1.0
-        one = prompt.mask[min(picture, len(prompt.mask) - 1)]
-        if area is not None:  # masks here are whole multiples of the latent
-            height, width, top, left = area
-            factor = one.shape[0] // self.latent[0]
-            one = one[
-                top * factor : (top + height) * factor, left * factor : (left + width) * factor
-            ]
-        return interpolate(one[None, None], size=tuple(grid), mode="bilinear").reshape(1, -1, 1)
+    def taken(self, block):
+        """For the picture, and against it."""
+        blocks, style = BLOCKS[self.kind], float(block in STYLE[self.kind])
+        layout = LAYOUT[self.kind].get(block, 0.0)
+        return {
+            "balanced": (self.first, 0.0),
+            "style": (self.first * style, 0.0),
+            "style and layout": (self.first * style + self.second * layout, 0.0),
+            "precise style": (self.first * style, self.second * layout),
+            "ease in": (self.first * (0.05 + 0.95 * (1 - blocks.index(block) / len(blocks))), 0.0),
+            "weak input": (self.first * (0.2 if block[0] == "input" else 1.0), 0.0),
+        }[self.take]
 
 
-def attend(query, key, value, heads):
-    """[1, N, C], [1, T, C] -> [1, N, C], one head after the other."""
-    parts = []
-    for q, k, v in zip(*(one.chunk(heads, -1) for one in (query, key, value)), strict=True):
-        parts.append((q @ k.transpose(1, 2) / q.shape[-1] ** 0.5).softmax(-1) @ v)
-    return torch.cat(parts, -1)
+def arranged(masks, feather, overlap):
+    """Masks [M, H, W] of one size as Apply IPAdapter Regions places them."""
+    count = max(map(len, masks))
+    masks = [torch.cat([one, *[one[-1:]] * (count - len(one))]) for one in masks]
+    if feather:
+        union = torch.stack(masks).amax(0)
+        inside = (2 * blurred(union, feather) - 1).clamp(0, 1) * union
+        masks = [blurred(one, feather) * inside for one in masks]
+    share = sum(masks).clamp(min=1) if overlap == "normalised" else 1
+    return [one / share for one in masks]
+
+
+def blurred(masks, radius):
+    made = masks.numpy().astype(numpy.float64)
+    for axis in (1, 2):
+        made = gaussian_filter1d(made, radius / 3, axis=axis, mode="nearest", radius=radius)
+    return torch.from_numpy(made).float()
 
 
 class Graph:
-    """A tree of models, each with one more prompt than the one it was made from."""
+    """A tree of models, each with more prompts than the one it was made from."""
 
-    def __init__(self, source, model, adapters, nodes_by_id, tiny):
-        self.random, self.adapters, self.tiny = source, adapters, tiny
-        self.apply = nodes_by_id["ApplyIPAdapter"].execute
+    def __init__(self, source, kind, model, adapters, nodes_by_id, tiny, references):
+        self.random, self.kind, self.adapters, self.tiny = source, kind, adapters, tiny
+        self.nodes, self.references, self.plain = nodes_by_id, references, model
         self.size = source.choice([8, 10, 13]), source.choice([8, 9, 12])
         self.batch = source.choice([1, 1, 2, 3])
         self.models = [(model, [])]
-        for _ in range(source.randrange(1, 5)):
+        for _ in range(source.randrange(1, 5 if kind == "sd15" else 3)):
             self.grow()
 
     def grow(self):
         model, prompts = self.random.choice(self.models)
-        adapter, raw = self.adapters("ip-adapter_sd15", self.random.randrange(2))
-        output = self.tiny.features(self.random.randrange(100), self.random.choice([1, 1, 2, 3]))
+        grown = self.regions if self.random.random() < 0.3 else self.one
+        made, added = grown(model)
+        self.models.append((made, [*prompts, *added]))
+
+    def one(self, model):
+        loaded, output, unseen, prompt = self.prompt()
+        weights, inputs = self.weights(model)
+        prompt.weights, prompt.mask = weights, self.mask()
+        prompt.keep = self.random.choice([0.0, 0.0, 0.5])
+        if unseen is not None:
+            inputs["clip_vision_output_negative"] = unseen
+        made = self.nodes["ApplyIPAdapter"].execute(
+            model,
+            loaded,
+            clip_vision_output=output,
+            weight=prompt.weight,
+            start_at=prompt.start,
+            end_at=prompt.end,
+            attn_mask=prompt.mask,
+            scaling=prompt.scaling,
+            keep_prompt=prompt.keep,
+            **inputs,
+        )
+        return made.args[0], [prompt]
+
+    def regions(self, model):
+        """Two or three regions, whose masks overlap somewhere."""
+        made, prompts, masks = {}, [], []
+        factor = self.random.choice([1, 2])
+        for number in range(self.random.choice([2, 3])):
+            loaded, output, unseen, prompt = self.prompt()
+            prompt.weights, inputs = self.weights(model)
+            if unseen is not None:
+                inputs["embeds_negative"] = self.references(loaded, unseen)
+            masks.append(self.mask(factor, always=True))
+            region = self.nodes["IPAdapterRegion"].execute(
+                loaded,
+                prompt.weight,
+                prompt.start,
+                prompt.end,
+                "crop",
+                mask=masks[-1],
+                embeds=self.references(loaded, output),
+                scaling=prompt.scaling,
+                **inputs,
+            )
+            made[f"region{number}"] = region.args[0]
+            prompts.append(prompt)
+        how = self.random.choice([0, 3]), self.random.choice(["normalised", "added"])
+        for prompt, mask in zip(prompts, arranged(masks, *how), strict=True):
+            prompt.mask = mask
+        return self.nodes["ApplyIPAdapterRegions"].execute(model, made, *how).args[0], prompts
+
+    def prompt(self):
+        """An adapter, what the encoder gives for both sides, and what the formula makes of them."""
+        name = self.random.choice(ADAPTERS[self.kind])
+        loaded, tensors = self.adapters(name, self.random.randrange(2) if name[10] == "_" else 0)
+        output = self.features(self.random.randrange(9), self.random.choice([1, 1, 2, 3]))
+        key = loaded.spec.feature
+        unseen = self.features(self.random.randrange(10, 13))
+        if key == "image_embeds" and self.random.random() < 0.7:  # zeros by themselves
+            unseen = None
+        none = torch.zeros_like(output[key][:1]) if unseen is None else unseen[key]
         start, end = sorted(self.random.choice([0.0, 0.3, 0.5, 0.75, 1.0]) for _ in range(2))
         if self.random.random() < 0.4:
             start, end = 0.0, 1.0
         weight = self.random.choice([0.0, 0.3, 0.7, 1.0, -0.5, 1.7])
-        prompt = Prompt(raw, output["image_embeds"], weight, start, end, self.mask())
-        settings = {"weight": weight, "start_at": start, "end_at": end, "attn_mask": prompt.mask}
-        made = self.apply(model, adapter, clip_vision_output=output, **settings).args[0]
-        self.models.append((made, [*prompts, prompt]))
+        scaling = self.random.choice([V_ONLY, V_ONLY, BOTH, PENALTY])
+        prompt = Prompt(tensors, output[key], none, weight, start, end, scaling=scaling)
+        return loaded, output, unseen, prompt
 
-    def mask(self):
-        if self.random.random() < 0.5:
+    def features(self, seed, count=1):
+        """What an encoder gives, of fewer patches: the formulas do not ask how many there are."""
+        output = self.tiny.features(seed, count)
+        output["penultimate_hidden_states"] = output["penultimate_hidden_states"][:, :21]
+        return output
+
+    def weights(self, model):
+        if self.random.random() < 0.6:
+            return everywhere, {}
+        made = Weights(self.random, self.kind)
+        node = self.nodes["IPAdapterWeightMap"].execute(model, *made.inputs)
+        return made, {"weight_map": node.args[0]}
+
+    def mask(self, factor=0, always=False):
+        if not always and self.random.random() < 0.5:
             return None
-        factor, count = self.random.choice([1, 2, 8]), self.random.choice([1, self.batch])
+        factor = factor or self.random.choice([1, 2, 8])
+        count = self.random.choice([1, self.batch])
         source = torch.Generator().manual_seed(self.random.randrange(100))
         return torch.rand(count, *(factor * side for side in self.size), generator=source)
 
     def conds(self):
-        prompt = self.tiny.text("sd15", self.random.randrange(9))
+        prompt = self.tiny.text(self.kind, self.random.randrange(9))
         positive, negative = prompt.conds()
         if self.random.random() < 0.4:
             height, width = (side // 2 for side in self.size)
-            part = {**positive[0][1], "area": (height, width, 3, 2), "strength": 0.8}
+            ((text, more),), _ = self.tiny.text(self.kind, 20).conds()
+            part = {**more, "area": (height, width, 3, 2), "strength": 0.8}
             part["set_area_to_bounds"] = False
-            positive = [*positive, [self.tiny.text("sd15", 20).positive, part]]
+            positive = [*positive, [text, part]]
         return positive, negative
 
     def sampling(self):
@@ -172,13 +229,29 @@ def denoise(model, conds, graph, steps, cfg, sampler):
         )
 
 
-@pytest.mark.parametrize("seed", range(CASES))
-def test_a_random_graph_equals_the_formula(seed, models, adapters, nodes_by_id, tiny):
-    source, plain = random.Random(seed), models("sd15")
-    graph = Graph(source, plain, adapters, nodes_by_id, tiny)
+@pytest.fixture
+def references(pack):
+    """(adapter, what the encoder gave) -> references as Encode IPAdapter Reference gives them."""
+
+    def made(loaded, output):
+        feature = loaded.spec.feature
+        return pack.nodes.sockets.References.of(output[feature], feature)
+
+    return made
+
+
+CASES = [("sd15", seed) for seed in range(24)] + [("sdxl", seed) for seed in range(6)]
+
+
+@pytest.mark.parametrize(("kind", "seed"), CASES)
+def test_a_random_graph_equals_the_formula(
+    kind, seed, models, adapters, nodes_by_id, tiny, references
+):
+    source, plain = random.Random(seed), models(kind)
+    graph = Graph(source, kind, plain, adapters, nodes_by_id, tiny, references)
     conds, settings = graph.conds(), graph.sampling()
     for model, prompts in source.sample(graph.models, min(2, len(graph.models))):
         found = denoise(model, conds, graph, **settings)
-        expected = denoise(Reference(plain, prompts).model, conds, graph, **settings)
+        expected = denoise(Reference(kind, plain, prompts).model, conds, graph, **settings)
         difference = (found - expected).abs().max() / (expected.max() - expected.min())
         assert difference <= TOLERANCE, (settings, graph.size, graph.batch, prompts)

@@ -24,7 +24,7 @@ def test_every_kind_of_adapter_changes_the_picture_and_weight_0_does_not(server,
     (followed,) = pictures(server, server.run(graph(adapter)))
     (plain,) = pictures(server, server.run(without_adapter(graph(adapter))))
     (unweighted,) = pictures(server, server.run(graph(adapter, weight=0.0)))
-    assert followed.shape == (192, 128, 3)
+    assert followed.shape == (96, 64, 3)
     assert (followed != plain).mean() > 0.5
     assert (unweighted == plain).all()
 

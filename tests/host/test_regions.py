@@ -124,6 +124,23 @@ def test_outside_of_every_region_the_first_layer_is_untouched(
     assert differs[:9, :4].all()
 
 
+def test_tiles_of_a_picture_are_encoded_once(nodes_by_id, adapters, tower, folders_of_its_own):
+    adapter, picture = adapters("ip-adapter_sd15")[0], torch.rand(1, 60, 150, 3)
+
+    def tiles(image, weight, short_side=1):
+        before = tower.runs
+        node = nodes_by_id["IPAdapterTiles"]
+        (one, two, *_), cut, _ = node.execute(
+            adapter, weight, 0.0, 1.0, "crop", tower, image, short_side
+        ).args
+        assert torch.equal(cut[0], image[0, :, :60])
+        assert (one.settings.weight, two.settings.weight) == (weight, weight)
+        return tower.runs - before
+
+    assert [tiles(picture, weight) for weight in (0.7, 0.3)] == [1, 0]
+    assert tiles(picture.clone(), 0.3) == 1
+
+
 @pytest.mark.parametrize("name", ["ip-adapter_sd15", "ip-adapter-plus_sd15"])
 def test_saved_and_loaded_embeds_give_the_same_bits_without_encoder(
     nodes_by_id, adapters, models, embeds, sample, folders_of_its_own, name

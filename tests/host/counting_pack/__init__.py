@@ -1,4 +1,4 @@
-"""A pack for tests alone: conditioning without a text encoder, and a count of the encoder's runs."""
+"""A pack for tests alone: conditioning without a text encoder, a count of the encoder's runs, and less of its depth."""
 
 import torch
 from aiohttp import web
@@ -18,9 +18,20 @@ def counted(run):
     return encode_image
 
 
-comfy.clip_vision.ClipVisionModel.encode_image = counted(
-    comfy.clip_vision.ClipVisionModel.encode_image
-)
+def shallow(load):
+    def load_sd(self, sd):
+        """The whole file is read; two of its 32 layers, all alike, then do for what is asked over HTTP."""
+        found = load(self, sd)
+        encoder = self.model.vision_model.encoder
+        encoder.layers = encoder.layers[:2]
+        return found
+
+    return load_sd
+
+
+ENCODER = comfy.clip_vision.ClipVisionModel
+ENCODER.encode_image = counted(ENCODER.encode_image)
+ENCODER.load_sd = shallow(ENCODER.load_sd)
 
 
 @PromptServer.instance.routes.get("/test/encoder_runs")
