@@ -42,15 +42,17 @@ async function open() {
   await fill(dialog)
 }
 
-/** @param {any} dialog */
-async function fill(dialog) {
+/** @param {any} dialog @param {string} message to show above the report */
+async function fill(dialog, message = '') {
   const body = make('div', { className: 'body' }, 'Looking at the files ...')
   dialog.replaceChildren(style(), head(dialog), body)
   try {
     const report = await (await api.fetchApi(`${ROUTES}/doctor`)).json()
-    const follow = followDownload({ read, cancel, finished: () => refresh(dialog) })
-    dialog.report = report
-    body.replaceChildren(follow.element, ...sections(report, (row) => get(row, follow)))
+    const follow = followDownload({ read, cancel, finished: (text) => refresh(dialog, text) })
+    dialog.choice ??= { base: BASES[0], purpose: PURPOSES[0][0] }
+    const parts = sections(report, dialog.choice, (row) => get(row, follow))
+    body.replaceChildren(follow.element, ...parts)
+    if (message) follow.say(message)
     const state = await read()
     if (isRunning(state)) follow.start(state)
   } catch (error) {
@@ -58,10 +60,10 @@ async function fill(dialog) {
   }
 }
 
-/** @param {any} dialog */
-async function refresh(dialog) {
+/** @param {any} dialog @param {string} message */
+async function refresh(dialog, message) {
   await app.refreshComboInNodes?.() // the new file appears in the lists of the nodes
-  if (dialog.open) await fill(dialog)
+  if (dialog.open) await fill(dialog, message)
 }
 
 async function read() {
@@ -113,12 +115,12 @@ async function copyReport(dialog, button) {
   button.textContent = 'Copied'
 }
 
-/** @param {any} report @param {(row: any) => void} get */
-function sections(report, get) {
+/** @param {any} report @param {any} choice @param {(row: any) => void} get */
+function sections(report, choice, get) {
   const problems = problemsOf(report)
   const installed = installedOf(report)
   return [
-    goal(report, get),
+    goal(report, choice, get),
     section(`Problems (${problems.length})`, list(problems)),
     section(
       `Installed (${installed.length})`,
@@ -129,15 +131,18 @@ function sections(report, get) {
   ]
 }
 
-/** @param {any} report @param {(row: any) => void} get */
-function goal(report, get) {
+/** @param {any} report @param {any} choice kept while the dialog is open @param {(row: any) => void} get */
+function goal(report, choice, get) {
   const base = make('select', { ariaLabel: 'Base model' })
   base.append(...BASES.map((one) => make('option', { value: one }, one)))
   const purpose = make('select', { ariaLabel: 'Purpose' })
   purpose.append(...PURPOSES.map(([value, text]) => make('option', { value }, text)))
+  base.value = choice.base
+  purpose.value = choice.purpose
   const answer = make('div', { className: 'answer', role: 'status' })
   const show = () => {
-    const plan = planOf(report, base.value, purpose.value)
+    Object.assign(choice, { base: base.value, purpose: purpose.value })
+    const plan = planOf(report, choice.base, choice.purpose)
     answer.className = plan.ready ? 'answer ready' : 'answer'
     answer.replaceChildren(
       make('b', {}, plan.ready ? 'Ready' : 'Missing'),

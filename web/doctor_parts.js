@@ -16,7 +16,7 @@ export function make(tag, properties, ...children) {
 
 /**
  * A bar with the state of the download; hidden while there is none.
- * @param {{ read: () => Promise<any>, cancel: () => Promise<any>, finished: () => void }} actions
+ * @param {{ read: () => Promise<any>, cancel: () => Promise<any>, finished: (text: string) => void }} actions
  */
 export function followDownload({ read, cancel, finished }) {
   const bar = make('progress', { max: 1, value: 0 })
@@ -35,6 +35,7 @@ export function followDownload({ read, cancel, finished }) {
   /** @param {any} state */
   function start(state) {
     stop.disabled = false
+    stop.textContent = 'Cancel'
     show(state)
     setTimeout(ask, EVERY)
   }
@@ -44,11 +45,12 @@ export function followDownload({ read, cancel, finished }) {
     const state = await read().catch(() => null) // the server may be busy: ask again
     if (state) show(state)
     if (!state || isRunning(state)) setTimeout(ask, EVERY)
-    else if (state.status === 'done') finished()
+    else if (state.status === 'done') finished(stateText(state))
   }
 
   stop.onclick = () => {
     stop.disabled = true
+    stop.textContent = 'Cancelling ...' // ends with the next block of the download
     void cancel()
   }
   return {

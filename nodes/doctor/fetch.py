@@ -134,6 +134,7 @@ def _download(row: ModelFile, part: Path, progress: Progress) -> None:
         _room(row, part, size - have)
         failed = failed + 1 if have == before else 0
         before = have
+        progress("downloading", have, size)
         try:
             with part.open("ab") as file:
                 watched: Any = _Watched(file, size, progress)

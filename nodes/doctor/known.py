@@ -7,7 +7,7 @@ nothing is read but headers. A name that is not installed here counts by itself:
 from collections.abc import Iterable
 from typing import Any
 
-from ...ipadapter_core.doctor import ADAPTER, Report
+from ...ipadapter_core.doctor import Report
 from ...ipadapter_core.table import ModelFile
 from .scan import project
 
@@ -15,14 +15,13 @@ from .scan import project
 def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
     """What the browser writes into saved graphs.
 
-    pack: id and version; nodes: ids of ours; files: name in a list -> entry; auto: adapter -> its encoder's name.
+    pack: id and version; nodes: ids of ours; files: name in a list -> entry, or None for one that is no published
+    file; auto: adapter -> its encoder's name.
     """
     usable = [one for one in report.entries if one.usable]
-    taken = {one.file.name for one in usable}
-    files = {one.file.name: entry(one.row) for one in usable if one.row is not None}
-    files |= {row.name: entry(row) for row in report.table if row.name not in taken}
-    adapters = {one.file.name for one in report.of(ADAPTER)}
-    auto = {name: fits[0] for name, fits in report.pairs if fits and name in adapters}
+    files = {row.name: entry(row) for row in report.table}
+    files |= {one.file.name: entry(one.row) if one.row else None for one in usable}
+    auto = {name: fits[0] for name, fits in report.pairs if fits}
     pack = {"cnr_id": project("name"), "ver": project("version")}
     return {"pack": pack, "nodes": sorted(nodes), "files": files, "auto": auto}
 
