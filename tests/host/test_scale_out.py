@@ -61,9 +61,10 @@ def upload(server, name, content):
 
 def test_a_worker_with_the_embeds_file_alone_draws_the_same(server, worker):
     shutil.copy(PORTRAIT, server.work / "input")
-    made = server.run(prompt(server, "05_save_embeds"))
+    graph = prompt(server, "05_save_embeds")
+    made = server.run(graph)
     assert made["status"]["status_str"] == "success", made["status"]["messages"][-1]
-    ((saved,),) = (one["text"] for one in made["outputs"].values() if "embeds" in str(one))
+    (saved,) = made["outputs"][of_type(graph, "SaveIPAdapterEmbeds")]["text"]
     folder, name = saved.replace("\\", "/").rsplit("/", 1)
     query = urllib.parse.urlencode({"filename": name, "subfolder": folder, "type": "output"})
     content = server.read(f"/view?{query}")
@@ -72,15 +73,18 @@ def test_a_worker_with_the_embeds_file_alone_draws_the_same(server, worker):
         file = upload(machine, "from_the_first.safetensors", content)
         assert file == "embeds/from_the_first.safetensors"
         graph = prompt(machine, "11_on_many_machines", LoadIPAdapterEmbeds={"file": file})
-        shown = next(key for key, one in graph.items() if one["class_type"] == "SaveImage")
-        drawn += pictures(machine, machine.run(graph), shown)
+        drawn += pictures(machine, machine.run(graph), of_type(graph, "SaveImage"))
     assert drawn[0].shape == (64, 64, 3)
     assert (drawn[0] == drawn[1]).all()
-    plain = prompt(server, "11_on_many_machines", LoadIPAdapterEmbeds={"file": file})
-    apply = next(one for one in plain.values() if one["class_type"] == "ApplyIPAdapter")
-    apply["inputs"]["weight"] = 0.0
-    (without,) = pictures(server, server.run(plain), shown)
+    graph = prompt(server, "11_on_many_machines", LoadIPAdapterEmbeds={"file": file})
+    graph[of_type(graph, "ApplyIPAdapter")]["inputs"]["weight"] = 0.0
+    (without,) = pictures(server, server.run(graph), of_type(graph, "SaveImage"))
     assert (without != drawn[0]).any()
+
+
+def of_type(graph, kind):
+    (key,) = (key for key, one in graph.items() if one["class_type"] == kind)
+    return key
 
 
 def test_the_worker_has_no_encoder_and_says_what_it_lacks(worker):
