@@ -13,6 +13,10 @@ import {
 } from './doctor_logic.js'
 
 const ROUTES = '/ipadapter-nodes'
+const FOR_THE_GRAPH = [
+  ...['keydown', 'keyup', 'copy', 'paste', 'wheel', 'contextmenu'],
+  ...['pointerdown', 'pointermove', 'pointerup', 'mousedown', 'mouseup', 'click', 'dblclick'],
+] // events in the dialog that the graph behind it must not see
 
 // What is installed and missing, with downloads on request: menu Extensions > IPAdapter Doctor.
 app.registerExtension({
@@ -34,10 +38,10 @@ async function open() {
   document.getElementById('ipadapter-doctor')?.remove()
   const dialog = make('dialog', { id: 'ipadapter-doctor', ariaLabel: 'IPAdapter Doctor' })
   dialog.addEventListener('close', () => dialog.remove())
-  for (const kind of ['keydown', 'paste', 'copy']) {
-    dialog.addEventListener(kind, (event) => event.stopPropagation()) // not for the graph behind it
+  for (const kind of FOR_THE_GRAPH) {
+    dialog.addEventListener(kind, (event) => event.stopPropagation())
   }
-  document.body.append(dialog)
+  app.canvas.canvas.parentElement.append(dialog) // shown above everything, wherever it hangs
   dialog.showModal()
   await fill(dialog)
 }
