@@ -92,6 +92,7 @@ def _library() -> Any:
     try:
         import huggingface_hub.constants
         import huggingface_hub.file_download
+        import huggingface_hub.utils
     except ImportError:
         raise ValueError(
             "Downloading needs the package huggingface_hub, which comes with ComfyUI's own requirements: install those, or download the file by its link."
@@ -235,5 +236,7 @@ def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     reason = f"it answered {status}" if status else type(error).__name__
     kept = part.stat().st_size if part is not None and part.exists() else 0
+    if part is not None and not kept:
+        part.unlink(missing_ok=True)
     again = f"; {size_text(kept)} are kept, and trying again goes on from there" if kept else ""
     return f"The server did not send '{row.name}' ({reason}){again}. Check the connection and HF_ENDPOINT, or download it by its link."
