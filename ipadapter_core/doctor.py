@@ -138,7 +138,9 @@ def _fault_advice(file: Found, table: tuple[ModelFile, ...]) -> str:
     row = next((row for row in table if row.has_name(finished_name(file.name))), None)
     whole = f" ('{row.name}' has {row.size_text})" if row else ""
     if is_unfinished(file.name):
-        return f"is an unfinished download of {size_text(file.size)}{whole}: finish it or delete it"
+        ours = file.name.rsplit("/", 1)[-1].startswith(".")
+        go_on = "download it again, which goes on from there" if ours else "finish it"
+        return f"is an unfinished download of {size_text(file.size)}{whole}: {go_on}, or delete it"
     return file.fault + whole
 
 

@@ -113,7 +113,7 @@ def test_a_damaged_file_is_said_with_the_size_it_should_have():
     part = Found("ipadapter", f".{name}.part", "models/ipadapter/x", 9_000_000, False, fault=fault)
     assert (
         advice(part)
-        == f"is an unfinished download of 9.0 MB ('{name}' has 98.2 MB): finish it or delete it"
+        == f"is an unfinished download of 9.0 MB ('{name}' has 98.2 MB): download it again, which goes on from there, or delete it"
     )
 
 

@@ -1,24 +1,20 @@
-"""The doctor in the host: what it finds in real folders, what it tells nobody, its routes and its command."""
+"""The doctor in the host: what it finds in real folders, what it tells nobody, and its routes."""
 
 import asyncio
 import json
 import os
-import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-import comfy_host
 import make_models
 import pytest
 import torch
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from hub import Hub
 from make_models import Base
 
+pytestmark = pytest.mark.host
+
 SMALL = Base(768, (8,) * 16)
-DOCTOR = comfy_host.PACK / "scripts" / "doctor"
 ADAPTER = "is an adapter in the wrong folder: move it to models/ipadapter"
 
 
@@ -71,7 +67,6 @@ def advice(pack, models):
     return run
 
 
-@pytest.mark.host
 def test_wrong_folders_are_found_wherever_they_are(adapter_file, models, advice):
     wrong = ["clip_vision/a.safetensors", "checkpoints/b.bin", "controlnet/c.safetensors"]
     wrong += ["loras/sub/d.safetensors", "IPAdapters/e.safetensors", "f.safetensors"]
@@ -90,7 +85,6 @@ def test_wrong_folders_are_found_wherever_they_are(adapter_file, models, advice)
     }
 
 
-@pytest.mark.host
 def test_near_misses_are_said_in_one_sentence_each(adapter_file, models, advice):
     good = Path(adapter_file("ipadapter/good.safetensors"))
     whole, folder = good.read_bytes(), models / "ipadapter"
@@ -109,7 +103,7 @@ def test_near_misses_are_said_in_one_sentence_each(adapter_file, models, advice)
         "a .safetensors": "stray space or copy mark in its name, so graphs of others do not find it: rename it to 'a.safetensors'",
         "b.safetensors.1": "is whole, but ComfyUI does not list it under this name: rename it to 'b.safetensors'",
         "cut.safetensors": "is damaged or cut off",
-        "c.safetensors.crdownload": "is an unfinished download of 5000 bytes: finish it or delete it",
+        "c.safetensors.crdownload": "is an unfinished download of 5000 bytes: finish it, or delete it",
         ".d.safetensors.part": "is an unfinished download",
         "page.bin": "is a web page, not a model",
         "lfs.safetensors": "is a Git LFS pointer",
@@ -125,7 +119,6 @@ def test_near_misses_are_said_in_one_sentence_each(adapter_file, models, advice)
         assert part in found[f"models/ipadapter/{name}"]
 
 
-@pytest.mark.host
 def test_a_changed_file_is_read_again_and_a_folder_that_links_to_itself_ends(
     adapter_file, models, advice
 ):
@@ -136,7 +129,6 @@ def test_a_changed_file_is_read_again_and_a_folder_that_links_to_itself_ends(
     assert "is a web page" in advice()["models/ipadapter/a.safetensors"]
 
 
-@pytest.mark.host
 def test_one_folder_for_adapters_and_encoders_is_no_wrong_folder(
     adapter_file, models, advice, host
 ):
@@ -150,7 +142,6 @@ def test_one_folder_for_adapters_and_encoders_is_no_wrong_folder(
     assert set(advice().values()) == {""}
 
 
-@pytest.mark.host
 def test_the_node_says_it_all_and_nothing_of_the_person(
     adapter_file, models, nodes_by_id, tmp_path, pack
 ):
@@ -222,7 +213,6 @@ def ask(pack, models):
 NAME = "ip-adapter_sd15.safetensors"
 
 
-@pytest.mark.host
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
@@ -251,7 +241,6 @@ def test_only_the_own_page_starts_a_download_and_only_of_the_table(ask, body, he
     assert started == ([NAME] if status == 200 else [])
 
 
-@pytest.mark.host
 def test_cancelling_from_another_site_is_refused(ask):
     (own, other), _ = ask(
         ("POST", "cancel", {}, {}), ("POST", "cancel", {}, {"Sec-Fetch-Site": "cross-site"})
@@ -259,7 +248,6 @@ def test_cancelling_from_another_site_is_refused(ask):
     assert (own[0], other[0]) == (200, 403)
 
 
-@pytest.mark.host
 def test_the_browser_gets_the_report_and_what_to_stamp(ask, adapter_file, models):
     adapter_file("ipadapter/mine.safetensors")
     encoder_file(models / "clip_vision" / "e.safetensors")
@@ -280,68 +268,7 @@ def test_the_browser_gets_the_report_and_what_to_stamp(ask, adapter_file, models
     }
 
 
-@pytest.mark.host
 def test_a_file_of_a_published_name_and_other_size_is_not_stamped(ask, adapter_file):
     adapter_file(f"ipadapter/{NAME}")
     ((_, stamps),), _ = ask(("GET", "stamps", None, {}))
     assert stamps["files"][NAME] is None
-
-
-@pytest.mark.http
-def test_the_server_has_the_routes_and_refuses_other_sites(server):
-    text = server.get("/ipadapter-nodes/doctor")["text"]
-    assert "sub folder/b.bin (outside the models folder): SD1.5 plus" in text
-    assert server.get("/api/ipadapter-nodes/stamps")["auto"]["d.bin"] == "some/model.safetensors"
-    assert "IPAdapterDoctor" in server.get("/ipadapter-nodes/stamps")["nodes"]
-    assert server.post("/ipadapter-nodes/download", {"name": "x"})[0] == 400
-    headers = {"Content-Type": "application/json", "Origin": "http://evil.example"}
-    request = urllib.request.Request(
-        f"{server.base}/ipadapter-nodes/download", b'{"name": "x"}', headers
-    )
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(request, timeout=20)
-
-
-@pytest.fixture
-def command(host_tree, model_folder, tmp_path):
-    """Runs scripts/doctor with the test models beside an empty models folder, and a hub to download from."""
-    for folder in ("models", "input", "output"):
-        (tmp_path / "base" / folder).mkdir(parents=True)
-    config = tmp_path / "paths.yaml"
-    paths = {"ipadapter": str(model_folder / "ipadapter")}
-    paths["clip_vision"] = str(model_folder / "clip_vision")
-    config.write_text(json.dumps({"tests": paths}))
-    flags = ["--base-directory", str(tmp_path / "base")]
-
-    def run(*arguments, **environment):
-        python = comfy_host.prepare().python
-        own = {"COMFYUI_PATH": str(host_tree), "HF_HOME": str(tmp_path / "home"), **environment}
-        config_flags = [] if "--get" in arguments else ["--extra-model-paths-config", str(config)]
-        line = [str(python), str(DOCTOR), *flags, *config_flags, *arguments]
-        return subprocess.run(line, env={**os.environ, **own}, capture_output=True, text=True)
-
-    return run
-
-
-@pytest.mark.http
-def test_the_command_reports_without_a_server(command):
-    done = command("--base", "SDXL", "--purpose", "look")
-    assert done.returncode == 0, done.stderr
-    assert "ipadapter/sub folder/b.bin (outside the models folder): SD1.5 plus" in done.stdout
-    assert (
-        "For SDXL, to follow the look of a picture: ready\n  d.bin with some/model" in done.stdout
-    )
-    assert done.stdout.count("\nFor ") == 1
-
-
-@pytest.mark.http
-def test_the_command_downloads_from_the_named_endpoint_and_checks(command, tmp_path):
-    name = "ip-adapter-full-face_sd15.safetensors"
-    with Hub(bytes(43592352)) as hub:
-        done = command("--get", name, HF_ENDPOINT=hub.base)
-    assert done.returncode == 1
-    assert f"downloading {name}" in done.stdout
-    assert f"What came as '{name}' is not the published file" in done.stderr
-    assert list((tmp_path / "base" / "models" / "ipadapter").iterdir()) == []
-    first = next(path for _, path, _ in hub.asked if "/resolve/" in path)
-    assert first.startswith("/h94/IP-Adapter/resolve/018e402774aeeddd60609b4ecdb7e298259dc729/")
