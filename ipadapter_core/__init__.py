@@ -22,6 +22,9 @@ yunet        a small network that sees faces
 look         several looks with it, at the whole and close
 faces        what they found becomes faces; one is chosen
 follow       the same face through a video
+table        the published model files
+doctor       what is installed, wrong and missing
+doctor_text  the same in words
 
 Nothing here knows the host: what it needs of it (layer classes, attention) arrives as an argument.
 """

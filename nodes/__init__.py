@@ -2,6 +2,8 @@
 
 from . import folders
 from .apply import ApplyIPAdapter
+from .doctor import routes
+from .doctor.node import IPAdapterDoctor
 from .embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, SaveIPAdapterEmbeds
 from .face import FaceCrop
 from .grid import LabelImageGrid
@@ -34,4 +36,7 @@ NODES = [
     ShowIPAdapterAttention,
     LabelImageGrid,
     IPAdapterOldGraphs,
+    IPAdapterDoctor,
 ]
+
+routes.register([node.__name__ for node in NODES])

@@ -132,3 +132,11 @@ def read_embeds(path: str) -> tuple[Any, dict[str, str] | None]:
     with _safe_open(path) as file:
         keys = file.keys()
         return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
+
+
+def read_metadata(path: str) -> dict[str, str]:
+    """What a safetensors file says of itself, from the header alone; of a torch file nothing."""
+    if _container(path) == "torch":
+        return {}
+    with _safe_open(path) as file:
+        return dict(file.metadata() or {})

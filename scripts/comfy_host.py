@@ -22,6 +22,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from own_host import own_python, venv_python
+
 PACK = Path(__file__).resolve().parent.parent
 CACHE = PACK / ".cache"
 DEFAULT_HOST = "0.30.0"
@@ -48,10 +50,6 @@ class Host:
 
 def log(message: str) -> None:
     print(f"[host] {message}", file=sys.stderr, flush=True)
-
-
-def venv_python(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def pip(python: Path, *arguments: str) -> None:
@@ -187,18 +185,6 @@ def site_packages(python: Path) -> Path:
             [str(python), "-c", code], check=True, capture_output=True, text=True
         ).stdout.strip()
     )
-
-
-def own_python(tree: Path) -> Path:
-    """The Python of a user's own installation."""
-    named = os.environ.get("COMFYUI_PYTHON")
-    if named:
-        return Path(named)
-    for candidate in (tree / "venv", tree / ".venv"):
-        if venv_python(candidate).exists():
-            return venv_python(candidate)
-    portable = tree.parent / "python_embeded" / "python.exe"
-    return portable if portable.exists() else Path(sys.executable)
 
 
 def link_pack(tree: Path) -> None:

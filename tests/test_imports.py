@@ -9,6 +9,8 @@ import pytest
 CORE = Path(__file__).parent.parent / "ipadapter_core"
 UPSTREAM = {
     "adapter": {"checkpoint", "projectors"},
+    "doctor": {"checkpoint", "encoders", "table"},
+    "doctor_text": {"doctor", "table"},
     "embedfile": {"checkpoint", "embeds"},
     "encoders": {"checkpoint"},
     "faces": {"frame", "look", "yunet"},
@@ -18,6 +20,7 @@ UPSTREAM = {
     "keys": {"adapter", "embeds"},
     "projectors": {"checkpoint", "resampler"},
     "resampler": {"checkpoint"},
+    "table": {"checkpoint", "encoders"},
     "takes": {"blocks"},
     "weights": {"blocks", "curves", "takes"},
 }

@@ -1,6 +1,6 @@
 import { app } from '../../scripts/app.js'
 
-import { noteOf, OURS } from './note_logic.js'
+import { heightsOf, noteOf, OURS } from './note_logic.js'
 
 // What a node says of its last run: which kind of adapter a file is, how much of a picture was cut off.
 app.registerExtension({
@@ -23,12 +23,16 @@ function show(node, text) {
     const element = document.createElement('div')
     element.style.cssText =
       'font: 11px sans-serif; white-space: pre-wrap; overflow: auto; color: var(--input-text, #ccc)'
+    const [least, greatest] = heightsOf(node.comfyClass)
     widget = node.addDOMWidget('ipadapter_note', 'ipadapter_note', element, {
       serialize: false,
-      getMinHeight: () => 32,
-      getMaxHeight: () => 60,
+      getMinHeight: () => least,
+      getMaxHeight: () => greatest,
     })
     widget.serialize = false // the note is no part of the workflow
+    element.style.maxHeight = `${greatest}px` // the Vue renderer has no other limit
+    const [width, height] = node.computeSize() // the classic renderer does not grow the node
+    node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)])
   }
   widget.element.textContent = text
   node.setDirtyCanvas?.(true, true)

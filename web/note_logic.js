@@ -1,6 +1,17 @@
 // Pure: what to say on a node. Does nothing when the page imports it by itself.
 
-export const OURS = new Set(['LoadIPAdapter', 'LoadCLIPVision', 'ApplyIPAdapter', 'FaceCrop'])
+export const OURS = new Set([
+  'LoadIPAdapter',
+  'LoadCLIPVision',
+  'ApplyIPAdapter',
+  'FaceCrop',
+  'IPAdapterDoctor',
+])
+
+/** The least and greatest height of a node's note. @param {string} kind of node @returns {[number, number]} */
+export function heightsOf(kind) {
+  return kind === 'IPAdapterDoctor' ? [240, 480] : [32, 60]
+}
 
 /**
  * The lines that a node sent with its last run.

@@ -1,0 +1,9 @@
+"""What is installed and missing, and downloads on request; also runs without the host's server (scripts/doctor).
+
+scan     the host's folders -> what each file holds
+fetch    one file of the model table -> the host's folder, checked
+jobs     downloads in the background, one at a time
+known    file names in graphs -> rows of the model table
+routes   all of it for the browser
+node     IPAdapter Doctor
+"""

@@ -1,0 +1,242 @@
+"""One file of the model table -> the host's folder: through huggingface_hub, resumed, checked, put in place at once.
+
+What is not finished lies as '.NAME.part' beside its place, where the host does not list it and the last step
+is one rename. The library has the address (HF_ENDPOINT), the cache (HF_HOME), the tokens and the offline switch
+(HF_HUB_OFFLINE). Every ValueError is a sentence for the user.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import folder_paths
+
+from ...ipadapter_core.table import ModelFile, size_text
+from .scan import display
+
+BLOCK = 4 << 20
+SPARE = 64 << 20  # bytes that stay free on the disk
+ATTEMPTS = 2  # without a byte in between; the library itself tries several times in each
+PAUSE = 1.0  # seconds between them
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+class Cancelled(Exception):
+    """The user wants no more of it."""
+
+
+Progress = Callable[[str, int, int], None]  # what is done, bytes, of how many; may raise Cancelled
+
+
+def fetch(row: ModelFile, progress: Progress) -> str:
+    """Put the file into the host's folder and return its path there.
+
+    Raises ValueError with what is wrong, Cancelled; after either there is no file under the name that was not
+    there before. Only what a broken connection left stays as '.NAME.part', for the next time.
+    """
+    target = Path(_folder(row.folder)) / row.name
+    if target.exists():
+        return _already(row, target, progress)
+    part = target.with_name(f".{row.name}.part")
+    try:
+        cached = _cached(row)
+        if cached:
+            _room(row, part, row.size)
+            _copy(cached, part, row, progress)
+        else:
+            _download(row, part, progress)
+        _check(row, part, progress)
+        os.replace(part, target)
+    except Cancelled:
+        part.unlink(missing_ok=True)
+        raise
+    except OSError as error:
+        raise ValueError(_trouble(row, part, error)) from None
+    return str(target)
+
+
+def forget(row: ModelFile) -> None:
+    """Delete what a download of it left unfinished."""
+    for folder in folder_paths.get_folder_paths(row.folder):
+        Path(folder, f".{row.name}.part").unlink(missing_ok=True)
+
+
+def _folder(kind: str) -> str:
+    """The first of the host's folders of that kind that can be written."""
+    for folder in folder_paths.get_folder_paths(kind):
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise ValueError(
+        f"No folder for '{kind}' can be written: allow it, or put the file there yourself."
+    )
+
+
+def _already(row: ModelFile, target: Path, progress: Progress) -> str:
+    if _digest(target, "checking", progress) == row.sha256:
+        return str(target)
+    raise ValueError(
+        f"'{display(str(target), row.folder, row.name)}' is there, but it is not the published file (its SHA-256 differs): rename or delete it, then try again."
+    )
+
+
+def _library() -> Any:
+    try:
+        import huggingface_hub.constants
+        import huggingface_hub.file_download
+        import huggingface_hub.utils
+    except ImportError:
+        raise ValueError(
+            "Downloading needs the package huggingface_hub, which comes with ComfyUI's own requirements: install those, or download the file by its link."
+        ) from None
+    return huggingface_hub
+
+
+def _cached(row: ModelFile) -> str | None:
+    """The file in Hugging Face's own cache, if another program had it."""
+    path = _library().try_to_load_from_cache(row.repository, row.path, revision=row.revision)
+    return path if isinstance(path, str) else None
+
+
+def _copy(source: str, part: Path, row: ModelFile, progress: Progress) -> None:
+    done = 0
+    with open(source, "rb") as file, part.open("wb") as copy:
+        while block := file.read(BLOCK):
+            progress("copying", done, row.size)
+            copy.write(block)
+            done += len(block)
+
+
+def _download(row: ModelFile, part: Path, progress: Progress) -> None:
+    library = _library()
+    if library.constants.HF_HUB_OFFLINE:
+        raise ValueError(
+            f"'{row.name}' is not in the cache, and HF_HUB_OFFLINE is set: unset it and start ComfyUI again, or copy the file to models/{row.folder}."
+        )
+    url = library.hf_hub_url(row.repository, row.path, revision=row.revision)
+    progress("connecting", 0, row.size)
+    size = _size(row, url)
+    failed, before = 0, -1
+    while True:
+        have = part.stat().st_size if part.exists() else 0
+        if have > size:
+            part.unlink()
+            have = 0
+        if have == size:
+            return
+        _room(row, part, size - have)
+        failed = failed + 1 if have == before else 0
+        before = have
+        progress("downloading", have, size)
+        try:
+            with part.open("ab") as file:
+                watched: Any = _Watched(file, size, progress)
+                library.file_download.http_get(
+                    url, watched, resume_size=have, headers=_headers(), expected_size=size
+                )
+        except (Cancelled, ValueError):
+            raise
+        except (
+            Exception
+        ) as error:  # the library's and its HTTP library's own, which differ by version
+            progress("connecting", part.stat().st_size, size)
+            if failed >= ATTEMPTS or _is_final(error):
+                raise ValueError(_trouble(row, part, error)) from None
+            time.sleep(PAUSE)
+
+
+def _headers() -> dict[str, str]:
+    """Without a compressed body the place in it to go on from is known."""
+    return {**_library().utils.build_hf_headers(), "Accept-Encoding": "identity"}
+
+
+def _size(row: ModelFile, url: str) -> int:
+    try:
+        size = _library().get_hf_file_metadata(url).size
+    except Exception as error:
+        raise ValueError(_trouble(row, None, error)) from None
+    if size is None or not row.has_size(size):
+        raise ValueError(
+            f"The server offers {size} bytes for '{row.name}', the published file has {row.size_text}: nothing was downloaded."
+        )
+    return size
+
+
+class _Watched:
+    """A file that tells how far it is with every block, and ends when the user wants it to."""
+
+    def __init__(self, file: BinaryIO, size: int, progress: Progress):
+        self.file, self.size, self.progress = file, size, progress
+
+    def write(self, block: bytes) -> int:
+        self.progress("downloading", self.file.tell(), self.size)
+        return self.file.write(block)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def _room(row: ModelFile, part: Path, wanted: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if free < wanted + SPARE:
+        raise ValueError(
+            f"'{row.name}' needs {size_text(wanted)} more, but the disk of models/{row.folder} has {size_text(free)} free: make room and try again."
+        )
+
+
+def _check(row: ModelFile, part: Path, progress: Progress) -> None:
+    found = _digest(part, "checking", progress)
+    if found != row.sha256:
+        part.unlink()
+        raise ValueError(
+            f"What came as '{row.name}' is not the published file (SHA-256 {found[:12]}..., expected {row.sha256[:12]}...): it was deleted; try again, or without a mirror."
+        )
+
+
+def _digest(path: Path, doing: str, progress: Progress) -> str:
+    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
+    for block in _blocks(path):
+        progress(doing, done, size)
+        digest.update(block)
+        done += len(block)
+    return digest.hexdigest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether trying again is of no use: the disk refuses, or the server does."""
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    return _of_the_disk(error) or 400 <= status < 500
+
+
+def _of_the_disk(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in DISK
+
+
+def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
+    """What went wrong, without addresses and paths of this machine."""
+    if _of_the_disk(error):
+        if part is not None:
+            part.unlink(missing_ok=True)
+        reason = os.strerror(getattr(error, "errno", 0))
+        return f"'{row.name}' could not be written to models/{row.folder}: {reason}."
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    reason = f"it answered {status}" if status else type(error).__name__
+    kept = part.stat().st_size if part is not None and part.exists() else 0
+    if part is not None and not kept:
+        part.unlink(missing_ok=True)
+    again = f"; {size_text(kept)} are kept, and trying again goes on from there" if kept else ""
+    return f"The server did not send '{row.name}' ({reason}){again}. Check the connection and HF_ENDPOINT, or download it by its link."

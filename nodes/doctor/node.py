@@ -1,0 +1,59 @@
+"""IPAdapter Doctor: the report on a node."""
+
+from comfy_api.latest import io
+
+from ...ipadapter_core.doctor_text import as_text
+from ...ipadapter_core.table import BASES, PURPOSES
+from ..sockets import KEEPS_SHOWING
+from . import scan
+
+EVERY = "every"
+
+
+class IPAdapterDoctor(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IPAdapterDoctor",
+            display_name="IPAdapter Doctor",
+            category="ipadapter/inspect",
+            **KEEPS_SHOWING,
+            search_aliases=["missing models", "model not found", "which encoder", "check install"],
+            description="Lists every adapter, encoder and embeds file that is installed, what fits what, what is wrong, and what is missing, with links. The same report with downloads: menu Extensions > IPAdapter Doctor.",
+            inputs=[
+                io.Combo.Input(
+                    "base_model",
+                    options=[EVERY, *BASES],
+                    default=EVERY,
+                    tooltip="The base model you want to use: only what is missing for it is listed.",
+                ),
+                io.Combo.Input(
+                    "purpose",
+                    options=[EVERY, *PURPOSES],
+                    default=EVERY,
+                    tooltip="What the picture should give: its look (content and style), a face, or the composition alone.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(
+                    "report",
+                    tooltip="The report as text, to copy into a bug report: no user names, only paths below the models folder.",
+                )
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, base_model, purpose):
+        return float("nan")  # equal to nothing: files may have come and gone
+
+    @classmethod
+    def execute(cls, base_model, purpose):
+        report = scan.report()
+        wanted = tuple(
+            need
+            for need in report.needs
+            if base_model in (EVERY, need.base) and purpose in (EVERY, need.purpose)
+        )
+        text = as_text(report, wanted)
+        return io.NodeOutput(text, ui={"text": (text,)})

@@ -1,0 +1,104 @@
+"""The doctor for the browser. Names of the model table come in, never an address or a path.
+
+GET  /ipadapter-nodes/doctor      the report
+GET  /ipadapter-nodes/stamps      what saved graphs should say of their files
+GET  /ipadapter-nodes/download    where the download is, or null
+POST /ipadapter-nodes/download    {"name": ...} begins one
+POST /ipadapter-nodes/cancel      ends it
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from ...ipadapter_core.doctor import Report
+from ...ipadapter_core.doctor_text import as_data
+from ...ipadapter_core.table import load
+from . import scan
+from .jobs import Downloads
+from .known import stamps
+
+PREFIX = "/ipadapter-nodes"
+LARGEST_REQUEST = 10_000  # bytes of JSON
+
+
+def register(nodes: Sequence[str]) -> None:
+    """Add the routes to the host's server, if there is one in this process."""
+    server: Any = getattr(sys.modules.get("server"), "PromptServer", None)
+    instance = getattr(server, "instance", None)
+    if instance is not None:
+        add(instance.routes, nodes, scan.report, Downloads(load()))
+
+
+def add(
+    routes: web.RouteTableDef,
+    nodes: Sequence[str],
+    examine: Callable[[], Report],
+    downloads: Downloads,
+) -> None:
+    """The handlers, with what they show and what they start."""
+
+    @routes.get(f"{PREFIX}/doctor")
+    async def doctor(request: web.Request) -> web.Response:
+        return web.json_response(as_data(await asyncio.to_thread(examine)))
+
+    @routes.get(f"{PREFIX}/stamps")
+    async def known(request: web.Request) -> web.Response:
+        return web.json_response(stamps(await asyncio.to_thread(examine), nodes))
+
+    @routes.get(f"{PREFIX}/download")
+    async def state(request: web.Request) -> web.Response:
+        return web.json_response(asdict(downloads.state) if downloads.state else None)
+
+    @routes.post(f"{PREFIX}/download")
+    async def start(request: web.Request) -> web.Response:
+        if not is_own(request):
+            return web.json_response({"error": "This comes from another site."}, status=403)
+        name = await _name(request)
+        if name not in downloads.rows:
+            text = "The model table has no file of that name."
+            return web.json_response({"error": text}, status=400)
+        try:
+            return web.json_response(asdict(downloads.start(name)))
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=409)
+
+    @routes.post(f"{PREFIX}/cancel")
+    async def cancel(request: web.Request) -> web.Response:
+        if not is_own(request):
+            return web.json_response({"error": "This comes from another site."}, status=403)
+        downloads.cancel()
+        return web.json_response({})
+
+
+async def _name(request: web.Request) -> str:
+    """The name asked for, or "" for anything else than a small JSON object with one."""
+    if (request.content_length or LARGEST_REQUEST + 1) > LARGEST_REQUEST:
+        return ""
+    try:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        return ""
+    name = body.get("name") if isinstance(body, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def is_own(request: web.Request) -> bool:
+    """Whether the host's own page asks, or a program: not a page of another site.
+
+    Stricter than the host, which looks at the origin only on loopback addresses. A page cannot send JSON to
+    another origin unasked, and cannot set the headers looked at here.
+    """
+    if request.content_type != "application/json":
+        return False
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc.lower() == request.headers["Host"].lower()

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import {
+  aboutRow,
+  bytes,
+  installedOf,
+  isRunning,
+  planOf,
+  problemsOf,
+  shareOf,
+  stateText,
+} from '../../web/doctor_logic.js'
+
+const row = { name: 'h', base: '', kind: 'encoder', purpose: '', size: '2.53 GB', licence: 'Apache-2.0', folder: 'clip_vision' }
+const report = {
+  files: [
+    { kind: 'encoder', path: 'models/e', text: 'ViT-H', size: '1 MB', usable: true, advice: '', works_with: [] },
+    { kind: 'adapter', path: 'models/a', text: 'SD1.5 plus', size: '9 MB', usable: true, advice: '', works_with: ['e'] },
+    { kind: 'adapter', path: 'models/b', text: 'SDXL base', size: '9 MB', usable: true, advice: '', works_with: [] },
+    { kind: 'adapter', path: 'loras/c', text: 'SDXL base', size: '9 MB', usable: false, advice: 'is in the wrong folder', works_with: [] },
+    { kind: 'embeds', path: 'output/x', text: 'embeds', size: '1 MB', usable: false, advice: '', works_with: [] },
+    { kind: 'other', path: 'models/o', text: 'is cut off', size: '1 MB', usable: false, advice: 'is cut off', works_with: [] },
+  ],
+  needs: [
+    { base: 'SD1.5', purpose: 'look', there: [{ adapter: 'a', encoders: ['e', 'f'] }], missing: [] },
+    { base: 'SDXL', purpose: 'face', there: [], missing: ['h', 'not in the table'] },
+  ],
+  table: [row],
+}
+
+test('what is there makes a plan ready, with the first encoder that fits', () => {
+  assert.deepEqual(planOf(report, 'SD1.5', 'look'), { ready: true, lines: ['a with e'], rows: [] })
+})
+
+test('what is missing is named by its row of the table', () => {
+  assert.deepEqual(planOf(report, 'SDXL', 'face'), { ready: false, lines: [], rows: [row] })
+  assert.deepEqual(planOf(report, 'SDXL', 'look'), { ready: false, lines: [], rows: [] })
+})
+
+test('files that can be used come first, adapters before encoders before embeds', () => {
+  assert.deepEqual(installedOf(report), [
+    { path: 'models/a', text: 'SD1.5 plus (9 MB); works with e' },
+    { path: 'models/b', text: 'SDXL base (9 MB); no encoder here fits' },
+    { path: 'models/e', text: 'ViT-H (1 MB)' },
+    { path: 'output/x', text: 'embeds (1 MB)' },
+  ])
+})
+
+test('every file with advice is a problem, in one sentence', () => {
+  assert.deepEqual(problemsOf(report), ['loras/c is in the wrong folder.', 'models/o is cut off.'])
+})
+
+test('a row says kind, size, licence and folder', () => {
+  assert.equal(aboutRow(row), 'encoder; 2.53 GB; Apache-2.0; into models/clip_vision')
+  const other = { ...row, base: 'SDXL', kind: 'plus', purpose: 'face', folder: 'ipadapter' }
+  assert.equal(aboutRow(other), 'SDXL plus for face; 2.53 GB; Apache-2.0; into models/ipadapter')
+})
+
+test('a download is told by what it does and how far it is', () => {
+  const state = { name: 'h', status: 'running', doing: 'downloading', done: 5e8, total: 2e9 }
+  assert.equal(shareOf(state), 0.25)
+  assert.equal(stateText(state), 'downloading h: 500.0 MB of 2.00 GB')
+  assert.ok(isRunning(state))
+  assert.equal(stateText({ ...state, status: 'failed', message: 'No room.' }), 'No room.')
+  assert.equal(stateText({ ...state, status: 'done' }), 'h is in its place.')
+  assert.equal(stateText({ ...state, status: 'cancelled' }), 'h: cancelled, nothing was left behind.')
+  assert.equal(stateText(null), '')
+  assert.deepEqual([shareOf(null), shareOf({ done: 5, total: 0 }), shareOf({ done: 3, total: 2 })], [0, 0, 1])
+  assert.ok(!isRunning(null) && !isRunning({ ...state, status: 'done' }))
+  assert.equal(bytes(1e9), '1.00 GB')
+})

@@ -1,0 +1,197 @@
+import { app } from '../../scripts/app.js'
+import { api } from '../../scripts/api.js'
+
+import { followDownload, make } from './doctor_parts.js'
+import {
+  aboutRow,
+  BASES,
+  installedOf,
+  isRunning,
+  planOf,
+  problemsOf,
+  PURPOSES,
+} from './doctor_logic.js'
+
+const ROUTES = '/ipadapter-nodes'
+const FOR_THE_GRAPH = [
+  ...['keydown', 'keyup', 'copy', 'paste', 'wheel', 'contextmenu'],
+  ...['pointerdown', 'pointermove', 'pointerup', 'mousedown', 'mouseup', 'click', 'dblclick'],
+] // events in the dialog that the graph behind it must not see
+
+// What is installed and missing, with downloads on request: menu Extensions > IPAdapter Doctor.
+app.registerExtension({
+  name: 'ipadapternodes.Doctor',
+  commands: [
+    {
+      id: 'ipadapternodes.Doctor.Open',
+      label: 'IPAdapter Doctor',
+      menubarLabel: 'IPAdapter Doctor',
+      tooltip: 'Which adapters and encoders are installed, what fits, and what is missing',
+      icon: 'pi pi-heart',
+      function: () => void open(),
+    },
+  ],
+  menuCommands: [{ path: ['Extensions'], commands: ['ipadapternodes.Doctor.Open'] }],
+})
+
+async function open() {
+  document.getElementById('ipadapter-doctor')?.remove()
+  const dialog = make('dialog', { id: 'ipadapter-doctor', ariaLabel: 'IPAdapter Doctor' })
+  dialog.addEventListener('close', () => dialog.remove())
+  for (const kind of FOR_THE_GRAPH) {
+    dialog.addEventListener(kind, (event) => event.stopPropagation())
+  }
+  app.canvas.canvas.parentElement.append(dialog) // shown above everything, wherever it hangs
+  dialog.showModal()
+  await fill(dialog)
+}
+
+/** @param {any} dialog @param {string} message to show above the report */
+async function fill(dialog, message = '') {
+  const body = make('div', { className: 'body' }, 'Looking at the files ...')
+  dialog.replaceChildren(style(), head(dialog), body)
+  try {
+    const report = await (await api.fetchApi(`${ROUTES}/doctor`)).json()
+    const follow = followDownload({ read, cancel, finished: (text) => refresh(dialog, text) })
+    dialog.choice ??= { base: BASES[0], purpose: PURPOSES[0][0] }
+    const parts = sections(report, dialog.choice, (row) => get(row, follow))
+    body.replaceChildren(follow.element, ...parts)
+    if (message) follow.say(message)
+    const state = await read()
+    if (isRunning(state)) follow.start(state)
+  } catch (error) {
+    body.textContent = `The doctor does not answer (${error}): see ComfyUI's log, and restart it.`
+  }
+}
+
+/** @param {any} dialog @param {string} message */
+async function refresh(dialog, message) {
+  await app.refreshComboInNodes?.() // the new file appears in the lists of the nodes
+  if (dialog.open) await fill(dialog, message)
+}
+
+async function read() {
+  return (await api.fetchApi(`${ROUTES}/download`)).json()
+}
+
+/** @param {string} path @param {any} body */
+async function post(path, body) {
+  const headers = { 'Content-Type': 'application/json' }
+  const options = { method: 'POST', headers, body: JSON.stringify(body) }
+  const reply = await api.fetchApi(`${ROUTES}/${path}`, options)
+  return reply.json().catch(() => ({ error: `The server answers ${reply.status}.` }))
+}
+
+function cancel() {
+  return post('cancel', {})
+}
+
+/** @param {any} row @param {any} follow */
+async function get(row, follow) {
+  const state = await post('download', { name: row.name })
+  if (state.error) follow.say(state.error)
+  else follow.start(state)
+}
+
+/** @param {any} dialog */
+function head(dialog) {
+  const copy = make('button', { type: 'button' }, 'Copy report')
+  copy.onclick = () => copyReport(dialog, copy)
+  const again = make('button', { type: 'button' }, 'Look again')
+  again.onclick = () => fill(dialog)
+  const close = make('button', { type: 'button', ariaLabel: 'Close' }, '\u00d7')
+  close.onclick = () => dialog.close()
+  return make('header', {}, make('h2', {}, 'IPAdapter Doctor'), copy, again, close)
+}
+
+/** @param {any} dialog @param {any} button */
+async function copyReport(dialog, button) {
+  const text = dialog.querySelector('textarea')
+  if (!text) return
+  try {
+    await navigator.clipboard.writeText(text.value)
+  } catch {
+    text.closest('details').open = true // no clipboard on plain http: the user copies it
+    text.select()
+    button.textContent = 'Press Ctrl+C'
+    return
+  }
+  button.textContent = 'Copied'
+}
+
+/** @param {any} report @param {any} choice @param {(row: any) => void} get */
+function sections(report, choice, get) {
+  const problems = problemsOf(report)
+  const installed = installedOf(report)
+  return [
+    goal(report, choice, get),
+    section(`Problems (${problems.length})`, list(problems)),
+    section(
+      `Installed (${installed.length})`,
+      list(installed.map((one) => [make('b', {}, one.path), make('div', {}, one.text)])),
+    ),
+    details('All files that can be downloaded', files(report.table, get)),
+    details('The report as text', make('textarea', { readOnly: true, value: report.text })),
+  ]
+}
+
+/** @param {any} report @param {any} choice kept while the dialog is open @param {(row: any) => void} get */
+function goal(report, choice, get) {
+  const base = make('select', { ariaLabel: 'Base model' })
+  base.append(...BASES.map((one) => make('option', { value: one }, one)))
+  const purpose = make('select', { ariaLabel: 'Purpose' })
+  purpose.append(...PURPOSES.map(([value, text]) => make('option', { value }, text)))
+  base.value = choice.base
+  purpose.value = choice.purpose
+  const answer = make('div', { className: 'answer', role: 'status' })
+  const show = () => {
+    Object.assign(choice, { base: base.value, purpose: purpose.value })
+    const plan = planOf(report, choice.base, choice.purpose)
+    answer.className = plan.ready ? 'answer ready' : 'answer'
+    answer.replaceChildren(
+      make('b', {}, plan.ready ? 'Ready' : 'Missing'),
+      list(plan.lines),
+      files(plan.rows, get),
+    )
+  }
+  base.onchange = purpose.onchange = show
+  show()
+  const words = make('p', {}, 'With ', base, ' I want to follow ', purpose)
+  return make('section', {}, words, answer)
+}
+
+/** @param {any[]} rows @param {(row: any) => void} get */
+function files(rows, get) {
+  return list(
+    rows.map((row) => {
+      const link = make('a', { href: row.link, target: '_blank', rel: 'noopener' }, row.name)
+      const button = make('button', { type: 'button', disabled: row.there }, 'Download')
+      if (row.there) button.textContent = 'Installed'
+      button.onclick = () => get(row)
+      button.ariaLabel = `${button.textContent} ${row.name}`
+      const sum = make('div', { className: 'sum' }, `SHA-256 ${row.sha256}`)
+      const about = make('div', {}, aboutRow(row))
+      return [make('div', { className: 'file' }, make('div', {}, link, about, sum), button)]
+    }),
+  )
+}
+
+/** @param {any[]} lines text, or lists of elements */
+function list(lines) {
+  return make('ul', {}, ...lines.map((line) => make('li', {}, ...[line].flat())))
+}
+
+/** @param {string} title @param {any} content */
+function section(title, content) {
+  return make('section', {}, make('h3', {}, title), content)
+}
+
+/** @param {string} title @param {any} content */
+function details(title, content) {
+  return make('details', {}, make('summary', {}, title), content)
+}
+
+function style() {
+  const sheet = new URL('./doctor.css', import.meta.url).href
+  return make('link', { rel: 'stylesheet', href: sheet })
+}
