@@ -17,6 +17,7 @@ from .curves import entries, numbers, parse, value_at
 from .takes import TAKES, Row
 
 STEPS = 100
+MOST_BLOCKS = 16  # of the UNets that adapters are made for
 T = TypeVar("T")
 Rows = tuple[Row, ...]  # STEPS + 1 of them
 
@@ -96,6 +97,15 @@ def make_map(
         )
 
     return WeightMap(blocks, rows(toward), rows(against))
+
+
+def check_texts(layers: str, curve: str) -> None:
+    """Raises `make_map`'s ValueError for texts that are wrong for every model."""
+    _named("curve", lambda: parse(curve, 1.0))
+    if ":" not in layers:
+        _named("layers", lambda: numbers(layers))
+    else:
+        _named("layers", lambda: layer_factors(layers, [("input", n) for n in range(MOST_BLOCKS)]))
 
 
 def layer_factors(text: str, blocks: Sequence[Block]) -> Row:

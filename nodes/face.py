@@ -10,6 +10,7 @@ from torch import Tensor
 from comfy_api.latest import io, ui
 
 from . import face_results as results, face_settings as words
+from .boxes import source
 from .face_search import Seen, search
 from .face_settings import BY_SIZE, ERROR, INSIDE, NODE, SKIP, WHOLE, Settings
 from .pictures import rgb
@@ -72,7 +73,8 @@ class FaceCrop(io.ComfyNode):
         landmarks = results.host_landmarks([one.chosen for one in seen], extent)
         numbers = [number for number, faces in enumerate(shots) for _ in faces]
         shown = ui.PreviewImage(crops if len(crops) else previews, cls=cls)
-        return io.NodeOutput(crops, masks, boxes, landmarks, previews, numbers, ui=shown)
+        said = {**shown.as_dict(), **source(pictures[0])}
+        return io.NodeOutput(crops, masks, boxes, landmarks, previews, numbers, ui=said)
 
 
 def _pictures(image: Any) -> Tensor:

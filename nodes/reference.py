@@ -11,7 +11,8 @@ from comfy_api.latest import io
 from ..ipadapter_core.checkpoint import EMBEDS
 from ..ipadapter_core.embeds import References, many_scales
 from ..ipadapter_core.noise import NOISES, noisy
-from .encode import CROP, FITS, PAD, encode, encoded, nothing, square
+from .boxes import box_input, what_is_wrong, within
+from .encode import CROP, FITS, PAD, encode, encoded, nothing, square, whole
 from .keys import needs_nothing, references
 from .pictures import rgb
 from .recall import recall
@@ -66,6 +67,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     optional=True,
                     tooltip="How much of the tiles: 0 is the whole picture alone, 1 the tiles alone.",
                 ),
+                box_input(),
             ],
             outputs=[
                 EmbedsSocket.Output("embeds", tooltip="The references, encoded."),
@@ -77,24 +79,32 @@ class EncodeIPAdapterReference(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, ipadapter, clip_vision, image, weight, fit, detail=1, detail_ratio=0.5):
+    def validate_inputs(cls, box=""):
+        return what_is_wrong(box, NODE) or True
+
+    @classmethod
+    def execute(
+        cls, ipadapter, clip_vision, image, weight, fit, detail=1, detail_ratio=0.5, box=""
+    ):
         adapter = adapter_of(ipadapter)
-        found = encoded(clip_vision, image, fit, "image", NODE)
+        found = encoded(clip_vision, image, fit, "image", NODE, box)
         if found is None:
             raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
         made = references(found.output, adapter, "image")
         if detail > 1:
             made = replace(
-                made, features=_detailed(clip_vision, image, fit, detail, detail_ratio, made)
+                made, features=_detailed(clip_vision, image, fit, detail, detail_ratio, made, box)
             )
         notes = {
             "fit": fit,
             "detail": f"{detail} x {detail} tiles, {detail_ratio}" if detail > 1 else "none",
             "picture": _digest(image),
+            "box": box.strip() or "none",
             "encoder_hash": _encoder_digest(clip_vision),
         }
         made = replace(made, weights=(weight,) * len(made.features), notes=notes)
-        return io.NodeOutput(made, _zeros(adapter, clip_vision), ui=found.shown)
+        shown = {**found.shown, **whole(clip_vision, image)}
+        return io.NodeOutput(made, _zeros(adapter, clip_vision), ui=shown)
 
 
 class IPAdapterNegativeReference(io.ComfyNode):
@@ -180,19 +190,19 @@ def _zeros(adapter, clip_vision) -> References:
     return References.of(torch.zeros(1, adapter.spec.projector.features), EMBEDS)
 
 
-def _detailed(clip_vision, image, fit, tiles, ratio, made: References):
+def _detailed(clip_vision, image, fit, tiles, ratio, made: References, box):
     """The features of each picture with those of its tiles, recalled."""
 
     def make() -> Tensor:
         rows = []
-        for number, picture in enumerate(rgb(image, NODE, "image").split(1)):
+        for number, picture in enumerate(within(rgb(image, NODE, "image"), box, NODE).split(1)):
             cut = _tiles(_squared(picture, fit), tiles)
             output = encode(clip_vision, cut, CROP)
             whole = made.features[number : number + 1]
             rows.append(many_scales(whole, getattr(output, made.feature), ratio))
         return torch.cat(rows)
 
-    settings = ("detail", fit, tiles, ratio, made.feature)
+    settings = ("detail", fit, tiles, ratio, made.feature, box)
     return recall(clip_vision.patcher, (image,), settings, make)
 
 
