@@ -171,12 +171,15 @@ class Editor {
     const { values } = logic.parseLayers(this.layers, this.count())
     if (!values.length || read(this.node, 'layers') === undefined) return null
     const range = logic.rangeOf(values)
+    let from = placeIn(event, this.bars)
     const move = (/** @type {PointerEvent} */ one) => {
-      const { x, y } = placeIn(one, this.bars)
-      const block = logic.hitBar(x, values.length)
-      write(this.node, 'layers', logic.withBar(this.layers, block, logic.valueOf(y, range), values.length))
+      const to = placeIn(one, this.bars)
+      const crossed = logic.stroke(from, to, values.length)
+      const drawn = (text, [block, y]) => logic.withBar(text, block, logic.valueOf(y, range), values.length)
+      write(this.node, 'layers', crossed.reduce(drawn, this.layers))
+      from = to
       this.refresh()
-      this.bars.children[block]?.focus()
+      this.bars.children[crossed.at(-1)[0]]?.focus()
     }
     move(event)
     return move

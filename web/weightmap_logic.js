@@ -172,6 +172,19 @@ export const valueOf = (y, { low, high }) =>
 export const hitBar = (x, count) => clamp(Math.floor(x * count), 0, count - 1)
 
 /**
+ * The bars that a stroke of the pointer crosses, each with the height it has there; a fast one leaves none out.
+ * @param {{ x: number, y: number }} from 0 to 1 @param {{ x: number, y: number }} to @param {number} count
+ * @returns {[number, number][]} block and height
+ */
+export function stroke(from, to, count) {
+  const [first, last] = [hitBar(from.x, count), hitBar(to.x, count)]
+  const step = Math.sign(last - first)
+  const crossed = Array.from({ length: Math.abs(last - first) }, (_, place) => first + step * (place + 1))
+  const share = (block) => (block - first) / (last - first)
+  return first === last ? [[last, to.y]] : crossed.map((block) => [block, from.y + (to.y - from.y) * share(block)])
+}
+
+/**
  * The key frame under a place, or -1; the later one of two at one place.
  * @param {Key[]} keys @param {{ x: number, y: number }} at 0 to 1 from the top left
  * @param {Range} range @param {{ x: number, y: number }} reach

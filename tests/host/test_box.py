@@ -1,11 +1,24 @@
 """The 'box' of a reference: that part alone reaches the encoder; what cannot be a box is said before anything runs."""
 
+import json
+import subprocess
+from pathlib import Path
+
 import pytest
 import torch
 
 pytestmark = pytest.mark.host
 
 HEIGHT, WIDTH = 40, 56
+BOXES = {
+    "1, 2, 3, 4": (1, 2, 3, 4),
+    "": None,
+    "-5;0\n10,\n20": (-5, 0, 10, 20),
+    "1, 2, 3": None,
+    "1, 2, 0, 4": None,
+    "1.5, 2, 3, 4": None,
+    "a, b, c, d": None,
+}
 
 
 class Encoder:
@@ -28,6 +41,13 @@ def encoder(host):
 
     cpu = torch.device("cpu")
     return Encoder(CoreModelPatcher(torch.nn.Linear(1, 1), cpu, cpu))
+
+
+@pytest.fixture(autouse=True)
+def temp(host, tmp_path, monkeypatch):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
 
 
 @pytest.fixture
@@ -84,9 +104,6 @@ def test_a_box_outside_of_the_picture_is_refused(pack, encoder, picture):
 def test_the_editors_picture_is_small_and_knows_its_true_size(pack, tmp_path, monkeypatch):
     from PIL import Image
 
-    import folder_paths
-
-    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
     wide = torch.linspace(0, 1, 2000)[None, :, None].expand(500, -1, 3)
     (shown,) = pack.nodes.boxes.source(wide)["source"]
     assert (shown["width"], shown["height"], shown["type"]) == (2000, 500, "temp")
@@ -119,3 +136,20 @@ def test_the_editors_picture_is_small_and_knows_its_true_size(pack, tmp_path, mo
 def test_typed_texts_are_checked_before_anything_runs(nodes_by_id, node, inputs, words):
     assert words in nodes_by_id[node].validate_inputs(**inputs)
     assert nodes_by_id[node].validate_inputs(**dict.fromkeys(inputs)) is True
+
+
+def test_the_editor_reads_boxes_as_the_node_does(pack):
+    import browser
+
+    script = Path(__file__).parent.parent / "web" / "answers.mjs"
+    asked = {"layers": [], "curves": [], "times": [], "boxes": [*BOXES]}
+    command = [str(browser.node()), str(script), json.dumps(asked)]
+    answers = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    found = [one and tuple(one.values()) for one in answers["boxes"]]
+    assert found == list(BOXES.values())
+    for text, expected in BOXES.items():
+        try:
+            box = pack.nodes.boxes.box_of(text)
+        except ValueError:
+            box = None
+        assert (box and tuple(box)) == expected
