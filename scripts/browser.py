@@ -68,7 +68,7 @@ def find() -> tuple[str, dict[str, str]]:
 def fetch(folder: Path) -> None:
     log(f"fetching Chromium {VERSION} from the npm registry (once, 70 MB)")
     CACHE.mkdir(exist_ok=True)
-    registry = os.environ.get("npm_config_registry", "https://registry.npmjs.org").rstrip("/")
+    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
     address = f"{registry}/@sparticuz/chromium/-/chromium-{VERSION}.tgz"
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         work = Path(temporary)

@@ -1,7 +1,7 @@
 """The editors in the host's own page, in its classic and in its Vue renderer: the typed values are what they read and write."""
 
 import pytest
-from page import Page, launch
+from page import Page, launch, set_up
 
 pytestmark = pytest.mark.http
 
@@ -155,3 +155,24 @@ def test_after_a_run_the_map_has_as_many_bars_as_the_model_has_blocks(page):
     bars = panel(page, "A factor for each block").get_by_role("slider")
     assert bars.count() == 11
     assert bars.nth(4).get_attribute("aria-label") == "block 4, middle"
+
+
+def test_the_page_speaks_chinese(chromium, server):
+    page = Page(chromium, server, Locale="zh", VueNodes_Enabled=False)
+    try:
+        page.add("FaceCrop", "IPAdapterWeightMap")
+        assert page.run("() => n0.title") == "\u88c1\u526a\u4eba\u8138"
+        assert page.run("() => n1.inputs.map(i => i.localized_name)")[:2] == [
+            "\u6a21\u578b",
+            "\u76f8\u4e58",
+        ]
+        assert page.run("() => n1.outputs.map(o => o.localized_name)") == [
+            "\u6743\u91cd\u56fe",
+            "\u56fe\u50cf",
+        ]
+        page.page.get_by_text("\u6309\u5c42").wait_for()
+        assert page.page.locator(".ipadapter-box button").nth(0).inner_text() == "\u753b\u6846"
+        assert (page.errors, page.refused) == ([], [])
+    finally:
+        page.page.close()
+        set_up(server, Locale="en")
