@@ -2,7 +2,7 @@ import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
 import * as logic from './box_logic.js'
-import { addEditor, announce, chain, label, loadWords, make, onDrag, onKey, read, say, write } from './editor.js'
+import { addEditor, announce, chain, label, loadWords, make, onDrag, onKey, read, say, widgetOf, write } from './editor.js'
 
 // The editor of boxes: Face Crop's four numbers, and the text 'box' of a reference. They stay what counts.
 const NAME = 'ipadapter_box'
@@ -41,10 +41,10 @@ app.registerExtension({
   name: 'ipadapternodes.Box',
   nodeCreated(node) {
     const holder = HOLDERS[node.comfyClass]
-    if (!holder) return
+    if (!holder?.widgets.every((name) => widgetOf(node, name))) return
     const editor = new BoxEditor(node, holder)
     chain(node, 'onExecuted', (output) => (editor.ran = output?.source?.[0] ?? editor.ran))
-    chain(node, 'onConfigure', () => editor.toggle(!!holder.read(node)?.box))
+    chain(node, 'onConfigure', () => editor.toggle(!!holder.read(node)?.box, 0))
     addEditor(node, NAME, editor.element, () => (editor.open ? OPEN : CLOSED), holder.widgets, () => editor.refresh())
     loadWords(() => editor.translate())
   },
@@ -68,12 +68,12 @@ class BoxEditor {
     this.element = make('div', { class: 'ipadapter-box' }, make('style', {}, STYLE))
     this.element.append(make('div', { class: 'row' }, this.switch, this.clear), this.area, this.status)
     this.listen()
-    this.toggle(false)
+    this.toggle(false, 0)
     this.translate()
   }
 
   listen() {
-    this.switch.addEventListener('click', () => this.toggle(!this.open))
+    this.switch.addEventListener('click', () => this.toggle(!this.open, this.open ? CLOSED - OPEN : OPEN - CLOSED))
     this.clear.addEventListener('click', () => this.set(null))
     for (const one of [this.switch, this.clear]) one.addEventListener('keydown', (event) => event.stopPropagation())
     this.picture.addEventListener('load', () => this.refresh())
@@ -98,15 +98,14 @@ class BoxEditor {
     this.refresh()
   }
 
-  /** @param {boolean} open */
-  toggle(open) {
-    const changed = open !== this.open
+  /** @param {boolean} open @param {number} growth of the node, at least as far as it needs */
+  toggle(open, growth) {
     this.open = open
     this.element.classList.toggle('open', open)
     this.switch.setAttribute('aria-expanded', String(open))
-    if (changed && this.node.graph && !window.LiteGraph?.vueNodesMode) {
+    if (this.node.graph && !window.LiteGraph?.vueNodesMode) {
       const [width, height] = this.node.size
-      this.node.setSize([width, Math.max(this.node.computeSize()[1], height + (open ? OPEN - CLOSED : CLOSED - OPEN))])
+      this.node.setSize([width, Math.max(this.node.computeSize()[1], height + growth)])
     }
     this.refresh()
   }

@@ -1,10 +1,16 @@
 """The editors in the host's own page, in its classic and in its Vue renderer: the typed values are what they read and write."""
 
+import json
+from pathlib import Path
+
 import pytest
 from page import Page, launch, set_up
+from workflow import to_prompt
 
 pytestmark = pytest.mark.http
 
+PACK = Path(__file__).parent.parent.parent
+EXAMPLES, BLUEPRINTS = PACK / "example_workflows", PACK / "subgraphs"
 LISTED = "1, 1, 1, 0.6, 0.2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1"
 
 
@@ -32,6 +38,11 @@ def opened(request, chromium, server):
 def page(opened):
     yield opened
     assert (opened.errors, opened.refused) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def info(server):
+    return server.get("/object_info")
 
 
 def panel(page, name):
@@ -105,6 +116,20 @@ def test_saved_graphs_keep_the_places_of_their_values(page):
     assert again == [graph["nodes"][0]["widgets_values"], *saved[1:]]
 
 
+def test_a_graph_with_a_box_shows_it_and_does_not_grow_each_time_it_is_opened(page):
+    page.add("ApplyIPAdapter", "FaceCrop")
+    page.run("() => { n0.widgets.find(w => w.name === 'box').value = '1, 2, 3, 4' }")
+    sizes = []
+    for _ in range(3):
+        graph = page.run("() => app.graph.serialize()")
+        page.run("graph => app.loadGraphData(graph, true, true, null, {})", graph)
+        page.page.locator(".ipadapter-box.open").wait_for()
+        page.settle()
+        sizes.append(page.run("() => app.graph._nodes.map(node => [...node.size])"))
+    assert sizes[0] == sizes[1] == sizes[2]
+    assert page.page.locator(".ipadapter-box.open").count() == 1
+
+
 @pytest.mark.parametrize(
     ("node", "names"), [("FaceCrop", ["x", "y", "width", "height"]), ("ApplyIPAdapter", ["box"])]
 )
@@ -176,3 +201,46 @@ def test_the_page_speaks_chinese(chromium, server):
     finally:
         page.page.close()
         set_up(server, Locale="en")
+
+
+@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same graph in both renderers
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
+def test_an_example_opens_whole_and_becomes_the_prompt_that_the_tests_run(page, info, path):
+    workflow = json.loads(path.read_text("utf-8"))
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    kinds = page.run("() => [Object.keys(LiteGraph.registered_node_types)].flat()")
+    assert {node["type"] for node in workflow["nodes"]} <= set(kinds)
+    found = page.run("async () => (await app.graphToPrompt()).output")
+    expected = to_prompt(workflow, info)
+    assert {key: one["class_type"] for key, one in found.items()} == {
+        key: one["class_type"] for key, one in expected.items()
+    }
+    for key, one in expected.items():
+        assert one["inputs"].items() <= found[key]["inputs"].items(), one["class_type"]
+        assert set(found[key]["inputs"]) <= names_of(info[one["class_type"]], one["inputs"])
+
+
+def names_of(info, given):
+    """The inputs of a node, with the numbered ones of a growing input that are in use."""
+    known = {name for group in info["input"].values() for name in group}
+    return known | {name for name in given if name.split(".")[0] in known}
+
+
+@pytest.mark.parametrize("path", sorted(BLUEPRINTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_blueprint_opens_as_one_node_with_its_widgets(page, info, path):
+    workflow = json.loads(path.read_text("utf-8"))
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    (root,) = page.run("() => app.graph._nodes.map(n => [n.title, n.widgets.map(w => w.name)])")
+    promoted = [name for _, name in workflow["nodes"][0]["properties"]["proxyWidgets"]]
+    assert root[0] == path.stem
+    assert [name.removesuffix("_1") for name in root[1]] == promoted
+    inner = page.run("async () => Object.values((await app.graphToPrompt()).output)")
+    assert len(inner) == len(workflow["definitions"]["subgraphs"][0]["nodes"])
+    for one in inner:
+        assert set(one["inputs"]) <= names_of(info[one["class_type"]], one["inputs"])
+
+
+def test_the_page_offers_the_blueprints_and_complains_of_none(page, server):
+    offered = {one["name"] for one in server.get("/global_subgraphs").values()}
+    assert {path.stem for path in BLUEPRINTS.glob("*.json")} <= offered
+    assert page.page.locator(".p-toast-message-error").count() == 0
