@@ -86,10 +86,13 @@ def square(pictures: Tensor, fit: str) -> Tensor:
     return pad(pictures - grey, (0, 0, left, side - width - left, top, side - height - top)) + grey
 
 
-def encode(clip_vision: Any, pictures: Tensor, fit: str) -> Any:
-    """The host's CLIP_VISION_OUTPUT of [B, H, W, 3]; long batches go through in chunks."""
+def encode(clip_vision: Any, pictures: Tensor, fit: str, progress: Any = None) -> Any:
+    """The host's CLIP_VISION_OUTPUT of [B, H, W, 3]; long batches go through in chunks.
+
+    progress: the host's ProgressBar of a longer work that this is a part of, one step for each picture.
+    """
     output = comfy.clip_vision.Output()
-    progress = comfy.utils.ProgressBar(len(pictures))
+    progress = progress or comfy.utils.ProgressBar(len(pictures))
     for number, chunk in enumerate(pictures.split(CHUNK)):
         comfy.model_management.throw_exception_if_processing_interrupted()
         part = clip_vision.encode_image(square(chunk, fit), crop=fit != STRETCH)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+import comfy.utils
 from comfy_api.latest import io
 
 from ..ipadapter_core.checkpoint import EMBEDS
@@ -194,10 +195,11 @@ def _detailed(clip_vision, image, fit, tiles, ratio, made: References, box):
     """The features of each picture with those of its tiles, recalled."""
 
     def make() -> Tensor:
-        rows = []
-        for number, picture in enumerate(within(rgb(image, NODE, "image"), box, NODE).split(1)):
+        rows, pictures = [], within(rgb(image, NODE, "image"), box, NODE)
+        progress = comfy.utils.ProgressBar(len(pictures) * tiles * tiles)
+        for number, picture in enumerate(pictures.split(1)):
             cut = _tiles(_squared(picture, fit), tiles)
-            output = encode(clip_vision, cut, CROP)
+            output = encode(clip_vision, cut, CROP, progress)
             whole = made.features[number : number + 1]
             rows.append(many_scales(whole, getattr(output, made.feature), ratio))
         return torch.cat(rows)
