@@ -84,6 +84,8 @@ BOUNDS = """(kinds) => {
   return [left, top, right - left, bottom - top]
 }"""
 SHOWN = {  # what a node alone is set to
+    "LoadIPAdapter": {"ipadapter_file": "ip-adapter-plus_sd15.safetensors"},
+    "LoadIPAdapterEmbeds": {"file": "embeds/reference_00001_.safetensors [output]"},
     "IPAdapterWeightMap": {
         "take": "style and layout",
         "layers": "1, 1, 0.8, 0.6, 0.4, 0.3, 0.5, 0.8, 1, 1.2, 1.4, 1.3, 1.1, 1, 0.9, 0.8",

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import urllib.parse
 from pathlib import Path
@@ -15,6 +16,12 @@ from workflow import to_prompt
 pytestmark = pytest.mark.http
 
 FOLDER = Path(__file__).parent.parent.parent / "example_workflows"
+README = FOLDER.parent / "README.md"
+DIRECTORIES = {
+    "CheckpointLoaderSimple": "checkpoints",
+    "ControlNetLoader": "controlnet",
+    "LoadIPAdapter": "ipadapter",
+}
 SMALL = {
     "CheckpointLoaderSimple": {"ckpt_name": "sd15.safetensors"},
     "LoadIPAdapter": {"ipadapter_file": "sub folder/b.bin"},
@@ -136,12 +143,35 @@ def test_examples_hold_every_node_of_the_pack(info):
     assert ours <= used
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path):
+    assert re.fullmatch(r"\d\d_[a-z_]+", path.stem)
+    for node in json.loads(path.read_text("utf-8"))["nodes"]:
+        if node["type"] == "MarkdownNote":
+            continue
+        ours = info[node["type"]]["category"].startswith("ipadapter")
+        assert node["properties"]["cnr_id"] == ("ip-adapter-nodes" if ours else "comfy-core")
+        models = {one["name"]: one for one in node["properties"].get("models", ())}
+        if node["type"] in DIRECTORIES:
+            (file,) = node["widgets_values"]
+            assert models[file]["url"].endswith(f"/{file}")
+            assert models[file]["directory"] == DIRECTORIES[node["type"]]
+            if ours:
+                assert f"`{models[file]['hash']}`" in README.read_text("utf-8")
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        assert picture.size == (400, 400)
+    assert path.with_suffix(".jpg").stat().st_size < 60_000
+
+
 def test_every_node_has_a_help_page_tooltips_and_aliases(info):
-    pages = {path.stem for path in (FOLDER.parent / "web" / "docs").glob("*.md")}
+    docs = FOLDER.parent / "web" / "docs"
+    pages = {path.stem for path in docs.glob("*.md")}
     for name, one in info.items():
         if not one["category"].startswith("ipadapter"):
             continue
         assert name in pages
+        assert f"]({name}.png)" in (docs / f"{name}.md").read_text("utf-8")
+        assert (docs / f"{name}.png").stat().st_size < 40_000
         assert all(one["output_tooltips"] or ())
         for group in ("required", "optional"):
             for entry, spec in one["input"].get(group, {}).items():
