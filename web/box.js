@@ -110,12 +110,13 @@ class BoxEditor {
     this.refresh()
   }
 
-  /** Where the picture is: the file that a connected Load Image holds, else what the last run saw. */
+  /** Where the picture is: the file that a connected node uploaded, else what the last run saw. */
   get source() {
     const input = this.node.inputs?.find((one) => one.name === 'image')
     const link = input?.link != null && this.node.graph?.links?.get?.(input.link)
     const origin = link && this.node.graph.getNodeById(link.origin_id)
-    const file = origin?.comfyClass === 'LoadImage' && read(origin, 'image')
+    const uploads = origin?.constructor?.nodeData?.input?.required?.image?.[1]?.image_upload
+    const file = uploads && read(origin, 'image')
     return file ? logic.viewed(String(file)) : this.ran
   }
 
