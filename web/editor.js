@@ -70,12 +70,12 @@ export function announce(element, name, value, range, said) {
 
 /** Follows the pointer from a press to its release. @param {HTMLElement} area @param {(event: PointerEvent) => (((event: PointerEvent) => void) | null | undefined)} start */
 export function onDrag(area, start) {
+  area.addEventListener('mousedown', (event) => event.preventDefault()) // focus stays where `start` puts it
   area.addEventListener('pointerdown', (event) => {
     if (event.button !== 0) return
     const move = start(event)
     event.stopPropagation()
     if (!move) return
-    event.preventDefault()
     area.setPointerCapture(event.pointerId)
     const follow = (/** @type {PointerEvent} */ one) => move(one)
     const end = () => {

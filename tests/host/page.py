@@ -8,7 +8,9 @@ import browser
 
 KNOWN = (  # the host's own, on every start of a fresh installation
     "ComfyApp graph accessed before initialization",
-    "huggingface.co",  # its first graph asks for models, and the page may not go out
+    "huggingface.co",  # graphs say where models come from, and the page may not go out
+    "Error fetching file size",
+    "net::ERR_FAILED",
     "the server responded with a status of 404",  # user.css and the like; ours are in `refused`
 )
 READY = """() => window.app?.vueAppReady && window.app.graph && window.app.extensionManager
@@ -42,6 +44,7 @@ class Page:
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("response", self._answered)
+        self.page.route(lambda url: not url.startswith(server.base), lambda route: route.abort())
         self.page.goto(server.base, wait_until="domcontentloaded")
         self.page.wait_for_function(READY, timeout=120_000)
 
