@@ -15,6 +15,7 @@ from .patch import hang
 from .prompt import Settings
 from .sides import Encoder, what_is_wrong
 from .sockets import (
+    ABSENT,
     KEEPS_SHOWING,
     EmbedsSocket,
     IPAdapterSocket,
@@ -23,7 +24,6 @@ from .sockets import (
 )
 
 NODE = "Apply IPAdapter"
-ABSENT = object()  # an input that is not connected; a connected one is None until the graph runs
 log = logging.getLogger("ipadapter")
 
 

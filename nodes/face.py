@@ -11,9 +11,10 @@ from comfy_api.latest import io, ui
 
 from . import face_results as results, face_settings as words
 from .boxes import source
-from .face_search import Seen, search
+from .face_search import Seen, contradiction, search
 from .face_settings import BY_SIZE, ERROR, INSIDE, NODE, SKIP, WHOLE, Settings
 from .pictures import rgb
+from .sockets import ABSENT, unknown_option
 
 log = logging.getLogger("ipadapter")
 
@@ -59,6 +60,11 @@ class FaceCrop(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, which=words.LARGEST, mask=ABSENT, follow=False):
+        wrong = unknown_option(which, words.WHICH, NODE, "which")
+        return wrong or contradiction(which, mask is not ABSENT, bool(follow)) or True
 
     @classmethod
     def execute(cls, image, mask=None, bboxes=None, face_landmarks=None, **widgets):

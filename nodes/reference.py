@@ -17,11 +17,15 @@ from .encode import CROP, FITS, PAD, encode, encoded, nothing, square, whole
 from .keys import needs_nothing, references
 from .pictures import rgb
 from .recall import recall
-from .sockets import EmbedsSocket, IPAdapterSocket, adapter_of
+from .sockets import ABSENT, EmbedsSocket, IPAdapterSocket, adapter_of, unknown_option
 
 NODE, NEGATIVE_NODE = "Encode IPAdapter Reference", "IPAdapter Negative Reference"
 NONE, ZEROS, BLACK, PICTURE = "none", "zeros", "black", "image"
+KINDS = [ZEROS, NONE, BLACK, PICTURE, *NOISES]
 SIDE = 224  # of a noise picture where none is connected
+
+
+NO_PICTURE = f"{NEGATIVE_NODE}'s kind 'image' needs a picture: connect 'image'."
 
 
 class EncodeIPAdapterReference(io.ComfyNode):
@@ -122,7 +126,7 @@ class IPAdapterNegativeReference(io.ComfyNode):
                 io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
                 io.Combo.Input(
                     "kind",
-                    options=[ZEROS, NONE, BLACK, PICTURE, *NOISES],
+                    options=KINDS,
                     default=ZEROS,
                     tooltip="zeros: nothing, as the adapters were trained; none: no image part at all on the negative side; black: a black picture, as IPAdapter_plus does; image: the picture itself; the others put noise into the picture, or into black.",
                 ),
@@ -168,6 +172,12 @@ class IPAdapterNegativeReference(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, kind=ZEROS, image=ABSENT):
+        if kind == PICTURE and image is ABSENT:
+            return NO_PICTURE
+        return unknown_option(kind, KINDS, NEGATIVE_NODE, "kind") or True
+
+    @classmethod
     def execute(cls, ipadapter, clip_vision, kind, strength, seed, blur, image=None, fit=CROP):
         adapter = adapter_of(ipadapter)
         black = torch.zeros(1, SIDE, SIDE, 3)
@@ -175,7 +185,7 @@ class IPAdapterNegativeReference(io.ComfyNode):
             made = _zeros(adapter, clip_vision)
             return io.NodeOutput(replace(made, silent=kind == NONE), black)
         if kind == PICTURE and image is None:
-            raise ValueError(f"{NEGATIVE_NODE}'s kind 'image' needs a picture: connect 'image'.")
+            raise ValueError(NO_PICTURE)
         picture = black if image is None or kind == BLACK else rgb(image, NEGATIVE_NODE, "image")
         if kind in NOISES:
             picture = noisy(picture, kind, strength, seed, blur)

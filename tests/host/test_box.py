@@ -153,3 +153,20 @@ def test_the_editor_reads_boxes_as_the_node_does(pack):
         except ValueError:
             box = None
         assert (box and tuple(box)) == expected
+
+
+@pytest.mark.parametrize(
+    ("node", "wrong", "words", "right"),
+    [
+        ("FaceCrop", {"which": "inside the mask"}, "nothing is connected to 'mask'", {"mask": None}),
+        ("FaceCrop", {"which": "all", "follow": True}, "keeps to one person", {"follow": False}),
+        ("FaceCrop", {"which": "nearest"}, "'which' is 'nearest': choose one", {"which": "largest"}),
+        ("IPAdapterNegativeReference", {"kind": "image"}, "needs a picture", {"image": None}),
+        ("IPAdapterNegativeReference", {"kind": "dust"}, "'kind' is 'dust'", {"kind": "none"}),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_anything_runs(
+    nodes_by_id, node, wrong, words, right
+):
+    assert words in nodes_by_id[node].validate_inputs(**wrong)
+    assert nodes_by_id[node].validate_inputs(**wrong | right) is True
