@@ -71,8 +71,8 @@ def numbers(text: str) -> list[float]:
 
 
 def entries(text: str) -> list[tuple[int, str]]:
-    """The entries between commas, semicolons and new lines, numbered from 1."""
-    parts = [part.strip() for part in re.split(r"[,;\n]", text)]
+    """The entries between commas, semicolons and new lines, numbered from 1; a comma may end a line."""
+    parts = [part.strip() for part in re.split(r"[,;][ \t\r]*\n|[,;\n]", text)]
     while parts and not parts[-1]:
         parts.pop()
     return list(enumerate(parts, 1))

@@ -79,7 +79,7 @@ def from_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Sid
     return positive, References.of(unseen, feature)
 
 
-NOTES = ("encoder_hash", "fit", "detail", "picture", "encoder_name")
+NOTES = ("encoder_hash", "fit", "detail", "picture", "box", "encoder_name")
 
 
 def from_ipadpt(content: Any) -> Sides:

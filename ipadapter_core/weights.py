@@ -18,6 +18,16 @@ from .takes import TAKES, Row
 
 STEPS = 100
 REST = "rest"  # in `layers`: every block that is not named
+SD15: list[Block] = [
+    *(("input", n) for n in (1, 2, 4, 5, 7, 8)),
+    ("middle", 0),
+    *(("output", n) for n in range(3, 12)),
+]
+SDXL: list[Block] = [
+    *(("input", n) for n in (4, 5, 7, 8)),
+    ("middle", 0),
+    *(("output", n) for n in range(6)),
+]
 T = TypeVar("T")
 Rows = tuple[Row, ...]  # STEPS + 1 of them
 
@@ -97,6 +107,18 @@ def make_map(
         )
 
     return WeightMap(blocks, rows(toward), rows(against))
+
+
+def check_texts(layers: str, curve: str) -> None:
+    """Raises `make_map`'s ValueError for texts that are wrong for every model."""
+    _named("curve", lambda: parse(curve, 1.0))
+    if ":" not in layers:
+        _named("layers", lambda: numbers(layers))
+        return
+    try:
+        layer_factors(layers, SDXL)
+    except ValueError:
+        _named("layers", lambda: layer_factors(layers, SD15))
 
 
 def layer_factors(text: str, blocks: Sequence[Block]) -> Row:

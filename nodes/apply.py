@@ -7,14 +7,15 @@ from comfy_api.latest import io
 
 from ..ipadapter_core.embeds import CONCAT, METHODS
 from ..ipadapter_core.keys import V_ONLY
-from . import inputs
+from . import boxes, inputs
 from .encode import CROP
-from .frames import TOGETHER, WAYS, framed_mask
+from .frames import TOGETHER, WAYS, frame_weights as weights_in, framed_mask
 from .keys import keys_for
 from .patch import hang
 from .prompt import Settings
 from .sides import Encoder, what_is_wrong
 from .sockets import (
+    ABSENT,
     KEEPS_SHOWING,
     EmbedsSocket,
     IPAdapterSocket,
@@ -23,7 +24,6 @@ from .sockets import (
 )
 
 NODE = "Apply IPAdapter"
-ABSENT = object()  # an input that is not connected; a connected one is None until the graph runs
 log = logging.getLogger("ipadapter")
 
 
@@ -100,6 +100,8 @@ class ApplyIPAdapter(io.ComfyNode):
         clip_vision_output_negative=ABSENT,
         embeds=ABSENT,
         embeds_negative=ABSENT,
+        frame_weights=ABSENT,
+        box=ABSENT,
     ):
         positive = {"image": image, "clip_vision_output": clip_vision_output, "embeds": embeds}
         negative = {
@@ -111,7 +113,8 @@ class ApplyIPAdapter(io.ComfyNode):
             [name for name, one in side.items() if one is not ABSENT]
             for side in (positive, negative)
         ]
-        return what_is_wrong(there[0], there[1], clip_vision is not ABSENT, NODE) or True
+        wrong = what_is_wrong(there[0], there[1], clip_vision is not ABSENT, NODE)
+        return wrong or _wrong_weights(frame_weights) or boxes.what_is_wrong(box, NODE) or True
 
     @classmethod
     def execute(
@@ -136,6 +139,7 @@ class ApplyIPAdapter(io.ComfyNode):
         keep_prompt=0.0,
         batch=TOGETHER,
         frame_weights="",
+        box="",
     ):
         positive = {"image": image, "clip_vision_output": clip_vision_output, "embeds": embeds}
         negative = {
@@ -146,7 +150,7 @@ class ApplyIPAdapter(io.ComfyNode):
         adapter = adapter_of(ipadapter)
         settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)
         mask = framed_mask(attn_mask, frame_weights)
-        encoder = Encoder(clip_vision, adapter, fit, NODE)
+        encoder = Encoder(clip_vision, adapter, fit, NODE, box)
         found = encoder.sides(positive, negative, combine)
         if found is None:
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
@@ -197,4 +201,13 @@ def _more() -> list[Any]:
             optional=True,
             tooltip="A weight for each picture of the batch, times 'weight': key frames by number like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
         ),
+        boxes.box_input(),
     ]
+
+
+def _wrong_weights(text: Any) -> str | None:
+    try:
+        weights_in(text if isinstance(text, str) else "")
+    except ValueError as error:
+        return str(error)
+    return None

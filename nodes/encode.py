@@ -14,6 +14,7 @@ import comfy.utils
 from comfy_api.latest import ui
 
 from ..ipadapter_core.checkpoint import EMBEDS, HIDDEN
+from .boxes import source, within
 from .pictures import rgb
 from .recall import recall
 
@@ -33,26 +34,39 @@ class Encoded(NamedTuple):
 
 
 def encoded(
-    clip_vision: Any, image: Tensor, fit: str, name: str, node: str = "Apply IPAdapter"
+    clip_vision: Any,
+    image: Tensor,
+    fit: str,
+    name: str,
+    node: str = "Apply IPAdapter",
+    box: str = "",
 ) -> Encoded | None:
     """What the encoder gives for pictures [B, H, W, C], recalled if it has seen them; None for no picture.
 
     name: what the input is called on the node, whose name is `node`.
+    box: the part of the pictures that is used, as text.
     """
 
     def make() -> Encoded | None:
         pictures = rgb(image, node, name)
         if not len(pictures):
             return None
+        pictures = within(pictures, box, node)
         note = cut_off(pictures, fit, name)
         if note:
             log.warning("%s, %s", node, note)
         preview = ui.PreviewImage(seen(clip_vision, pictures[:SHOWN], fit)).as_dict()
         return Encoded(
-            encode(clip_vision, pictures, fit), {**preview, "text": (note,) if note else ()}
+            encode(clip_vision, pictures, fit),
+            {**preview, "text": (note,) if note else ()},
         )
 
-    return recall(clip_vision.patcher, (image,), fit, make)
+    return recall(clip_vision.patcher, (image,), (fit, box.strip()), make)
+
+
+def whole(clip_vision: Any, image: Tensor) -> dict[str, Any]:
+    """For a node's `ui`: the first picture as it came in, for the editor of 'box', recalled."""
+    return recall(clip_vision.patcher, (image,), "whole", lambda: source(image[0]))
 
 
 def nothing(clip_vision: Any) -> Any:
@@ -72,10 +86,13 @@ def square(pictures: Tensor, fit: str) -> Tensor:
     return pad(pictures - grey, (0, 0, left, side - width - left, top, side - height - top)) + grey
 
 
-def encode(clip_vision: Any, pictures: Tensor, fit: str) -> Any:
-    """The host's CLIP_VISION_OUTPUT of [B, H, W, 3]; long batches go through in chunks."""
+def encode(clip_vision: Any, pictures: Tensor, fit: str, progress: Any = None) -> Any:
+    """The host's CLIP_VISION_OUTPUT of [B, H, W, 3]; long batches go through in chunks.
+
+    progress: the host's ProgressBar of a longer work that this is a part of, one step for each picture.
+    """
     output = comfy.clip_vision.Output()
-    progress = comfy.utils.ProgressBar(len(pictures))
+    progress = progress or comfy.utils.ProgressBar(len(pictures))
     for number, chunk in enumerate(pictures.split(CHUNK)):
         comfy.model_management.throw_exception_if_processing_interrupted()
         part = clip_vision.encode_image(square(chunk, fit), crop=fit != STRETCH)

@@ -10,9 +10,11 @@ from torch import Tensor
 from comfy_api.latest import io, ui
 
 from . import face_results as results, face_settings as words
-from .face_search import Seen, search
+from .boxes import source
+from .face_search import Seen, contradiction, search
 from .face_settings import BY_SIZE, ERROR, INSIDE, NODE, SKIP, WHOLE, Settings
 from .pictures import rgb
+from .sockets import ABSENT, unknown_option
 
 log = logging.getLogger("ipadapter")
 
@@ -60,6 +62,11 @@ class FaceCrop(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, which=words.LARGEST, mask=ABSENT, follow=False):
+        wrong = unknown_option(which, words.WHICH, NODE, "which")
+        return wrong or contradiction(which, mask is not ABSENT, bool(follow)) or True
+
+    @classmethod
     def execute(cls, image, mask=None, bboxes=None, face_landmarks=None, **widgets):
         settings = Settings(**widgets)
         pictures = _pictures(image)
@@ -72,7 +79,8 @@ class FaceCrop(io.ComfyNode):
         landmarks = results.host_landmarks([one.chosen for one in seen], extent)
         numbers = [number for number, faces in enumerate(shots) for _ in faces]
         shown = ui.PreviewImage(crops if len(crops) else previews, cls=cls)
-        return io.NodeOutput(crops, masks, boxes, landmarks, previews, numbers, ui=shown)
+        said = {**shown.as_dict(), **source(pictures[0])}
+        return io.NodeOutput(crops, masks, boxes, landmarks, previews, numbers, ui=said)
 
 
 def _pictures(image: Any) -> Tensor:

@@ -55,7 +55,8 @@ def search(
     pictures: Tensor, mask: Tensor | None, bboxes: Any, landmarks: Any, settings: Settings
 ) -> list[Seen]:
     """One picture after the other; only boxes and landmarks of it are kept."""
-    _check(mask, settings)
+    if wrong := contradiction(settings.which, mask is not None, settings.follow):
+        raise ValueError(wrong)
     count, extent = len(pictures), (pictures.shape[1], pictures.shape[2])
     masks = given.masks(mask, count)
     handed = _handed(bboxes, landmarks, count, extent)
@@ -76,15 +77,13 @@ def search(
     return _followed(seen, settings) if settings.follow else seen
 
 
-def _check(mask: Tensor | None, settings: Settings) -> None:
-    if settings.which == INSIDE and mask is None:
-        raise ValueError(
-            f"{NODE}'s 'which' is '{INSIDE}', but nothing is connected to 'mask': connect one, or choose another 'which'."
-        )
-    if settings.which == ALL and settings.follow:
-        raise ValueError(
-            f"{NODE}'s 'follow' keeps to one person, but 'which' is '{ALL}': choose another 'which', or switch 'follow' off."
-        )
+def contradiction(which: str | None, masked: bool, follow: bool) -> str | None:
+    """The sentence for settings that do not go together; known before anything runs."""
+    if which == INSIDE and not masked:
+        return f"{NODE}'s 'which' is '{INSIDE}', but nothing is connected to 'mask': connect one, or choose another 'which'."
+    if which == ALL and follow:
+        return f"{NODE}'s 'follow' keeps to one person, but 'which' is '{ALL}': choose another 'which', or switch 'follow' off."
+    return None
 
 
 def _handed(bboxes: Any, landmarks: Any, count: int, extent: given.Extent) -> list[list[Face]]:

@@ -6,20 +6,26 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+import comfy.utils
 from comfy_api.latest import io
 
 from ..ipadapter_core.checkpoint import EMBEDS
 from ..ipadapter_core.embeds import References, many_scales
 from ..ipadapter_core.noise import NOISES, noisy
-from .encode import CROP, FITS, PAD, encode, encoded, nothing, square
+from .boxes import box_input, what_is_wrong, within
+from .encode import CROP, FITS, PAD, encode, encoded, nothing, square, whole
 from .keys import needs_nothing, references
 from .pictures import rgb
 from .recall import recall
-from .sockets import EmbedsSocket, IPAdapterSocket, adapter_of
+from .sockets import ABSENT, EmbedsSocket, IPAdapterSocket, adapter_of, unknown_option
 
 NODE, NEGATIVE_NODE = "Encode IPAdapter Reference", "IPAdapter Negative Reference"
 NONE, ZEROS, BLACK, PICTURE = "none", "zeros", "black", "image"
+KINDS = [ZEROS, NONE, BLACK, PICTURE, *NOISES]
 SIDE = 224  # of a noise picture where none is connected
+
+
+NO_PICTURE = f"{NEGATIVE_NODE}'s kind 'image' needs a picture: connect 'image'."
 
 
 class EncodeIPAdapterReference(io.ComfyNode):
@@ -66,6 +72,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     optional=True,
                     tooltip="How much of the tiles: 0 is the whole picture alone, 1 the tiles alone.",
                 ),
+                box_input(),
             ],
             outputs=[
                 EmbedsSocket.Output("embeds", tooltip="The references, encoded."),
@@ -77,24 +84,32 @@ class EncodeIPAdapterReference(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, ipadapter, clip_vision, image, weight, fit, detail=1, detail_ratio=0.5):
+    def validate_inputs(cls, box=""):
+        return what_is_wrong(box, NODE) or True
+
+    @classmethod
+    def execute(
+        cls, ipadapter, clip_vision, image, weight, fit, detail=1, detail_ratio=0.5, box=""
+    ):
         adapter = adapter_of(ipadapter)
-        found = encoded(clip_vision, image, fit, "image", NODE)
+        found = encoded(clip_vision, image, fit, "image", NODE, box)
         if found is None:
             raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
         made = references(found.output, adapter, "image")
         if detail > 1:
             made = replace(
-                made, features=_detailed(clip_vision, image, fit, detail, detail_ratio, made)
+                made, features=_detailed(clip_vision, image, fit, detail, detail_ratio, made, box)
             )
         notes = {
             "fit": fit,
             "detail": f"{detail} x {detail} tiles, {detail_ratio}" if detail > 1 else "none",
             "picture": _digest(image),
+            "box": box.strip() or "none",
             "encoder_hash": _encoder_digest(clip_vision),
         }
         made = replace(made, weights=(weight,) * len(made.features), notes=notes)
-        return io.NodeOutput(made, _zeros(adapter, clip_vision), ui=found.shown)
+        shown = {**found.shown, **whole(clip_vision, image)}
+        return io.NodeOutput(made, _zeros(adapter, clip_vision), ui=shown)
 
 
 class IPAdapterNegativeReference(io.ComfyNode):
@@ -111,7 +126,7 @@ class IPAdapterNegativeReference(io.ComfyNode):
                 io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
                 io.Combo.Input(
                     "kind",
-                    options=[ZEROS, NONE, BLACK, PICTURE, *NOISES],
+                    options=KINDS,
                     default=ZEROS,
                     tooltip="zeros: nothing, as the adapters were trained; none: no image part at all on the negative side; black: a black picture, as IPAdapter_plus does; image: the picture itself; the others put noise into the picture, or into black.",
                 ),
@@ -157,6 +172,12 @@ class IPAdapterNegativeReference(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, kind=ZEROS, image=ABSENT):
+        if kind == PICTURE and image is ABSENT:
+            return NO_PICTURE
+        return unknown_option(kind, KINDS, NEGATIVE_NODE, "kind") or True
+
+    @classmethod
     def execute(cls, ipadapter, clip_vision, kind, strength, seed, blur, image=None, fit=CROP):
         adapter = adapter_of(ipadapter)
         black = torch.zeros(1, SIDE, SIDE, 3)
@@ -164,7 +185,7 @@ class IPAdapterNegativeReference(io.ComfyNode):
             made = _zeros(adapter, clip_vision)
             return io.NodeOutput(replace(made, silent=kind == NONE), black)
         if kind == PICTURE and image is None:
-            raise ValueError(f"{NEGATIVE_NODE}'s kind 'image' needs a picture: connect 'image'.")
+            raise ValueError(NO_PICTURE)
         picture = black if image is None or kind == BLACK else rgb(image, NEGATIVE_NODE, "image")
         if kind in NOISES:
             picture = noisy(picture, kind, strength, seed, blur)
@@ -180,19 +201,20 @@ def _zeros(adapter, clip_vision) -> References:
     return References.of(torch.zeros(1, adapter.spec.projector.features), EMBEDS)
 
 
-def _detailed(clip_vision, image, fit, tiles, ratio, made: References):
+def _detailed(clip_vision, image, fit, tiles, ratio, made: References, box):
     """The features of each picture with those of its tiles, recalled."""
 
     def make() -> Tensor:
-        rows = []
-        for number, picture in enumerate(rgb(image, NODE, "image").split(1)):
+        rows, pictures = [], within(rgb(image, NODE, "image"), box, NODE)
+        progress = comfy.utils.ProgressBar(len(pictures) * tiles * tiles)
+        for number, picture in enumerate(pictures.split(1)):
             cut = _tiles(_squared(picture, fit), tiles)
-            output = encode(clip_vision, cut, CROP)
+            output = encode(clip_vision, cut, CROP, progress)
             whole = made.features[number : number + 1]
             rows.append(many_scales(whole, getattr(output, made.feature), ratio))
         return torch.cat(rows)
 
-    settings = ("detail", fit, tiles, ratio, made.feature)
+    settings = ("detail", fit, tiles, ratio, made.feature, box)
     return recall(clip_vision.patcher, (image,), settings, make)
 
 

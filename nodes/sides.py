@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from ..ipadapter_core.embeds import CONCAT, References
-from .encode import encoded, nothing
+from .encode import encoded, nothing, whole
 from .keys import needs_nothing, references
 from .load import AUTO, LoadCLIPVision
 from .sockets import LoadedAdapter, embeds_of
@@ -14,8 +14,16 @@ from .sockets import LoadedAdapter, embeds_of
 class Encoder:
     """The encoder of one run of the node, and what the node shows of its work."""
 
-    def __init__(self, clip_vision: Any, adapter: LoadedAdapter, fit: str, node: str):
+    def __init__(
+        self,
+        clip_vision: Any,
+        adapter: LoadedAdapter,
+        fit: str,
+        node: str,
+        box: str | None = None,
+    ):
         self._given, self._adapter, self._fit, self._node = clip_vision, adapter, fit, node
+        self._box = box  # of 'image'; None on nodes without that input
         self.shown: dict[str, Any] = {}
 
     @cached_property
@@ -57,9 +65,12 @@ class Encoder:
         return None
 
     def _encoded(self, image: Any, name: str) -> Any:
-        found = encoded(self.clip_vision, image, self._fit, name, self._node)
+        box = self._box if name == "image" else None
+        found = encoded(self.clip_vision, image, self._fit, name, self._node, box or "")
         if found is None:
             return None
+        if box is not None:
+            self.shown |= whole(self.clip_vision, image)
         for key, values in found.shown.items():
             self.shown[key] = (*self.shown.get(key, ()), *values)
         return found.output

@@ -1,7 +1,7 @@
 """What travels between the nodes: one structure for each socket."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ EmbedsSocket = io.Custom("IPADAPTER_EMBEDS")  # References
 WeightMapSocket = io.Custom("IPADAPTER_WEIGHTS")  # WeightMap
 RegionSocket = io.Custom("IPADAPTER_REGION")
 WatchSocket = io.Custom("IPADAPTER_WATCH")
+ABSENT = (
+    object()
+)  # for `validate_inputs`: not connected; a connected one is None until the graph runs
 
 # For a schema: what the node shows stays when the page is loaded again or its result comes from the cache.
 KEEPS_SHOWING: dict[str, Any] = (
@@ -60,6 +63,13 @@ def embeds_of(value: Any, name: str) -> References:
 def weights_of(value: Any, name: str = "weight_map") -> WeightMap | None:
     """The map on a link, or None where there is none."""
     return None if value is None else own(value, WeightMap, name, "IPAdapter Weight Map")
+
+
+def unknown_option(value: Any, options: Sequence[str], node: str, name: str) -> str | None:
+    """The sentence for a list's value that is none of it: the host leaves that to a node that looks at it."""
+    if value is None or value in options:
+        return None
+    return f"{node}'s '{name}' is '{value}': choose one of {', '.join(options)}."
 
 
 def own(value: Any, kind: type, name: str, node: str) -> Any:

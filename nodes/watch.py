@@ -128,12 +128,17 @@ class WatchIPAdapterAttention(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, layers=""):
+        try:
+            _numbers_in(layers if isinstance(layers, str) else "")
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
     def execute(cls, model, number, start_at, end_at, layers):
         blocks = blocks_of(layers_of(model.get_model_object("diffusion_model")))
-        try:
-            chosen = [int(one) for one in numbers(layers)] or list(range(len(blocks)))
-        except ValueError as error:
-            raise ValueError(f"{NODE}'s 'layers' {error}.") from None
+        chosen = _numbers_in(layers) or list(range(len(blocks)))
         for one in chosen:
             if not 0 <= one < len(blocks):
                 raise ValueError(
@@ -146,6 +151,13 @@ class WatchIPAdapterAttention(io.ComfyNode):
         wrap(model)
         model.model_options["transformer_options"][WATCH] = watch
         return io.NodeOutput(model, watch)
+
+
+def _numbers_in(layers: str) -> list[int]:
+    try:
+        return [int(one) for one in numbers(layers)]
+    except ValueError as error:
+        raise ValueError(f"{NODE}'s 'layers' {error}.") from None
 
 
 class ShowIPAdapterAttention(io.ComfyNode):

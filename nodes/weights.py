@@ -1,13 +1,13 @@
 """IPAdapter Weight Map: what to take from a picture, by layer and moment."""
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..ipadapter_core.blocks import blocks_of
 from ..ipadapter_core.takes import BALANCED, TAKES
-from ..ipadapter_core.weights import block_name, make_map
+from ..ipadapter_core.weights import block_name, check_texts, make_map
 from .drawing import heat_map
 from .keys import layers_of
-from .sockets import WeightMapSocket, weights_of
+from .sockets import KEEPS_SHOWING, WeightMapSocket, weights_of
 
 NODE = "IPAdapter Weight Map"
 
@@ -19,6 +19,7 @@ class IPAdapterWeightMap(io.ComfyNode):
             node_id="IPAdapterWeightMap",
             display_name=NODE,
             category="ipadapter",
+            **KEEPS_SHOWING,
             search_aliases=[
                 "weight type",
                 "style transfer",
@@ -89,6 +90,16 @@ class IPAdapterWeightMap(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, layers="", curve=""):
+        """What is wrong with the texts whatever the model; a linked text is not known yet."""
+        texts = [text if isinstance(text, str) else "" for text in (layers, curve)]
+        try:
+            check_texts(*texts)
+        except ValueError as error:
+            return f"{NODE}'s {error}."
+        return True
+
+    @classmethod
     def execute(
         cls,
         model,
@@ -115,7 +126,10 @@ class IPAdapterWeightMap(io.ComfyNode):
             made = made.times(factor)
         if summand := weights_of(add, "add"):
             made = made.plus(summand)
-        return io.NodeOutput(made, picture_of(made))
+        picture = picture_of(made)
+        names = [block_name(block) for block in blocks]
+        shown = {**ui.PreviewImage(picture, cls=cls).as_dict(), "blocks": names}
+        return io.NodeOutput(made, picture, ui=shown)
 
 
 def picture_of(made):

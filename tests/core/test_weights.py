@@ -3,9 +3,9 @@
 import pytest
 
 from ipadapter_core.blocks import blocks_of
-from ipadapter_core.curves import parse, value_at
+from ipadapter_core.curves import Key, parse, value_at
 from ipadapter_core.takes import TAKES
-from ipadapter_core.weights import make_map
+from ipadapter_core.weights import check_texts, make_map
 
 SD15 = blocks_of(
     [("input", n, 0) for n in (1, 2, 4, 5, 7, 8)]
@@ -157,6 +157,32 @@ def test_maps_multiply_and_add_on_both_sides():
     total = style.plus(half)
     assert total.toward[0] == tuple(row({**dict.fromkeys(range(11), 0.5), 6: 1.5}, 11))
     assert total.against == style.against
+
+
+@pytest.mark.parametrize(
+    ("layers", "curve", "words"),
+    [
+        ("1, x", "", "'layers' has no number at entry 2, 'x'"),
+        ("16:1", "", "'layers' has no block '16' at entry 1"),
+        ("", "0:1, 1", "'curve' has no key frame at entry 2, '1'"),
+    ],
+)
+def test_texts_that_are_wrong_for_every_model_are_known_without_one(layers, curve, words):
+    with pytest.raises(ValueError) as error:
+        check_texts(layers, curve)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("layers", ["", "1, 0.5", "11:1, 15:0.5"])
+def test_texts_that_may_be_right_for_some_model_pass_without_one(layers):
+    check_texts(layers, "0:1,\n0.4:0.6 ease;\n1:0\n")
+
+
+def test_a_comma_may_end_a_line():
+    expected = (Key(0.0, 1.0, "linear"), Key(0.5, 0.25, "ease"), Key(1.0, 0.0, "linear"))
+    assert parse("0:1,\n 0.5:0.25 ease ; \r\n1:0\n") == expected
+    with pytest.raises(ValueError, match="entry 2, ''"):
+        parse("0:1,\n\n1:0")
 
 
 def test_jitter_is_seeded_and_bounded():

@@ -1,22 +1,49 @@
 """The examples run in the real host, on small models; every node of the pack is in one of them or in another test over HTTP."""
 
+import io
 import json
+import re
 import shutil
+import urllib.parse
 from pathlib import Path
 
+import numpy
 import pytest
 from graphs import PORTRAIT, pictures
+from PIL import Image
 from workflow import to_prompt
 
 pytestmark = pytest.mark.http
 
 FOLDER = Path(__file__).parent.parent.parent / "example_workflows"
+README = FOLDER.parent / "README.md"
+DIRECTORIES = {
+    "CheckpointLoaderSimple": "checkpoints",
+    "ControlNetLoader": "controlnet",
+    "LoadIPAdapter": "ipadapter",
+}
 SMALL = {
     "CheckpointLoaderSimple": {"ckpt_name": "sd15.safetensors"},
     "LoadIPAdapter": {"ipadapter_file": "sub folder/b.bin"},
     "LoadImage": {"image": "portrait.jpg"},
     "EmptyLatentImage": {"width": 128, "height": 64},
     "KSampler": {"steps": 2},
+}
+SMALL_SDXL = {
+    "CheckpointLoaderSimple": {"ckpt_name": "sdxl.safetensors"},
+    "LoadIPAdapter": {"ipadapter_file": "e.safetensors"},
+}
+SMALLER = {
+    ("16_animation_frames", "KSampler"): lambda _: {"steps": 1},
+    ("18_inpaint", "ImageScale"): lambda _: {"width": 128, "height": 128},
+    ("18_inpaint", "SolidMask"): lambda was: {key: was[key] // 4 for key in ("width", "height")},
+    ("18_inpaint", "MaskComposite"): lambda was: {key: was[key] // 4 for key in ("x", "y")},
+    ("18_inpaint", "ApplyIPAdapter"): lambda _: {"box": "60, 60, 100, 100"},
+    ("19_sdxl", "KSampler"): lambda _: {"steps": 1},
+}
+WITHOUT_FILES = {
+    ("17_controlnet", "ControlNetLoader"): ("RandomControlNet", {}),
+    ("19_sdxl", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 2048}),
 }
 
 
@@ -32,6 +59,12 @@ def run(server, info):
         prompt = to_prompt(json.loads((FOLDER / f"{name}.json").read_text()), info)
         for one in prompt.values():
             one["inputs"] |= SMALL.get(one["class_type"], {})
+            if name.endswith("sdxl"):
+                one["inputs"] |= SMALL_SDXL.get(one["class_type"], {})
+            one["inputs"] |= SMALLER.get((name, one["class_type"]), lambda _: {})(one["inputs"])
+            replaced = WITHOUT_FILES.get((name, one["class_type"]))
+            if replaced:
+                one |= {"class_type": replaced[0], "inputs": replaced[1]}
         entry = server.run(prompt)
         assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
         kinds = {key: one["class_type"] for key, one in prompt.items()}
@@ -49,6 +82,13 @@ def run(server, info):
         ("08_attention_maps", (64, 128), 1),
         ("09_tiles_of_a_large_reference", (64, 128), 1),
         ("10_sequence_of_references", (64, 128), 4),
+        ("11_style", (64, 128), 1),
+        ("12_layout", (64, 128), 1),
+        ("13_face", (64, 128), 1),
+        ("14_several_references", (64, 128), 1),
+        ("15_negative_reference", (64, 128), 1),
+        ("17_controlnet", (64, 128), 1),
+        ("19_sdxl", (64, 128), 1),
     ],
 )
 def test_example_runs(server, run, name, size, count):
@@ -60,6 +100,24 @@ def test_example_runs(server, run, name, size, count):
     if name == "04_regions":
         assert "2 masks" not in entry["outputs"][shown["InspectIPAdapter"]]["text"][0]
         assert "2. sub folder" in entry["outputs"][shown["InspectIPAdapter"]]["text"][0]
+
+
+def test_the_animation_has_a_frame_for_each_picture(server, run):
+    entry, shown = run("16_animation_frames")
+    (film,) = entry["outputs"][shown["SaveAnimatedWEBP"]]["images"]
+    opened = Image.open(io.BytesIO(server.read(f"/view?{urllib.parse.urlencode(film)}")))
+    assert (opened.n_frames, opened.size) == (8, (128, 64))
+
+
+def test_only_the_masked_part_is_painted_anew(server, run):
+    entry, shown = run("18_inpaint")
+    (made,) = pictures(server, entry, shown["SaveImage"])
+    portrait = Image.open(PORTRAIT).convert("RGB")  # 256 x 320: its middle square, at 128
+    square = portrait.crop((0, 32, 256, 288)).resize((128, 128), Image.LANCZOS)
+    difference = numpy.abs(made.astype(int) - numpy.asarray(square).astype(int))
+    assert made.shape == (128, 128, 3)
+    assert difference[60:, 50:].mean() < 2
+    assert difference[18:52, 8:42].mean() > 20
 
 
 def test_a_graph_runs_from_the_embeds_file_alone(server, run):
@@ -85,12 +143,35 @@ def test_examples_hold_every_node_of_the_pack(info):
     assert ours <= used
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path):
+    assert re.fullmatch(r"\d\d_[a-z_]+", path.stem)
+    for node in json.loads(path.read_text("utf-8"))["nodes"]:
+        if node["type"] == "MarkdownNote":
+            continue
+        ours = info[node["type"]]["category"].startswith("ipadapter")
+        assert node["properties"]["cnr_id"] == ("ip-adapter-nodes" if ours else "comfy-core")
+        models = {one["name"]: one for one in node["properties"].get("models", ())}
+        if node["type"] in DIRECTORIES:
+            (file,) = node["widgets_values"]
+            assert models[file]["url"].endswith(f"/{file}")
+            assert models[file]["directory"] == DIRECTORIES[node["type"]]
+            if ours:
+                assert f"`{models[file]['hash']}`" in README.read_text("utf-8")
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        assert picture.size == (400, 400)
+    assert path.with_suffix(".jpg").stat().st_size < 60_000
+
+
 def test_every_node_has_a_help_page_tooltips_and_aliases(info):
-    pages = {path.stem for path in (FOLDER.parent / "web" / "docs").glob("*.md")}
+    docs = FOLDER.parent / "web" / "docs"
+    pages = {path.stem for path in docs.glob("*.md")}
     for name, one in info.items():
         if not one["category"].startswith("ipadapter"):
             continue
         assert name in pages
+        assert f"]({name}.png)" in (docs / f"{name}.md").read_text("utf-8")
+        assert (docs / f"{name}.png").stat().st_size < 40_000
         assert all(one["output_tooltips"] or ())
         for group in ("required", "optional"):
             for entry, spec in one["input"].get(group, {}).items():

@@ -201,7 +201,7 @@ def test_one_pixel_picture_works(crop):
 
 def test_node_shows_its_crops(nodes_by_id, portrait):
     output = nodes_by_id["FaceCrop"].execute(portrait.expand(2, -1, -1, -1), **(FIRST | FACE))
-    assert len(output.ui.as_dict()["images"]) == 2
+    assert len(output.ui["images"]) == 2
 
 
 def holed(value):

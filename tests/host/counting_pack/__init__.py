@@ -1,10 +1,12 @@
-"""A pack for tests alone: conditioning without a text encoder, a count of the encoder's runs, and less of its depth."""
+"""A pack for tests alone: conditioning and a ControlNet without files, a count of the encoder's runs, and less of its depth."""
 
 import torch
 from aiohttp import web
 from server import PromptServer
 
+import comfy.cldm.cldm
 import comfy.clip_vision
+import comfy.controlnet
 
 RUNS = {"encode_image": 0, "pictures": 0}
 
@@ -54,4 +56,40 @@ class RandomConditioning:
         return ([[tokens, {"pooled_output": torch.randn(1, 1280, generator=source)}]],)
 
 
-NODE_CLASS_MAPPINGS = {"RandomConditioning": RandomConditioning}
+SMALL_SD15 = {  # of scripts/make_models.py
+    "image_size": 32,
+    "in_channels": 4,
+    "model_channels": 320,
+    "hint_channels": 3,
+    "num_res_blocks": [2, 2, 2, 2],
+    "channel_mult": [1, 1, 1, 1],
+    "num_heads": 8,
+    "use_spatial_transformer": True,
+    "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+    "transformer_depth_middle": 1,
+    "context_dim": 768,
+    "legacy": False,
+}
+
+
+class RandomControlNet:
+    RETURN_TYPES = ("CONTROL_NET",)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def run(self):
+        net = comfy.cldm.cldm.ControlNet(**SMALL_SD15, dtype=torch.float32, device="cpu")
+        source = torch.Generator().manual_seed(0)
+        for weight in net.state_dict().values():
+            weight.copy_(0.02 * torch.randn(weight.shape, generator=source))
+        return (comfy.controlnet.ControlNet(net, load_device=torch.device("cpu")),)
+
+
+NODE_CLASS_MAPPINGS = {
+    "RandomConditioning": RandomConditioning,
+    "RandomControlNet": RandomControlNet,
+}

@@ -1,0 +1,97 @@
+"""A headless Chromium for the tests of what the pack does in the page: one that is there, else one out of the npm registry.
+
+CHROMIUM in the environment wins. The fetched one is @sparticuz/chromium, a headless build for Linux on x86-64 that brings
+the libraries it needs; it lands in `.cache/` like everything else, once. Drawn by the processor; no network while testing.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.request
+from pathlib import Path
+
+from comfy_host import CACHE, log
+
+VERSION = "153.0.0"
+SHA256 = "20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0"
+NAMES = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "msedge",
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+    "--no-first-run",
+]
+UNPACK = """
+const [zlib, fs] = [require('node:zlib'), require('node:fs')]
+const [from, to] = process.argv.slice(1)
+fs.writeFileSync(to, zlib.brotliDecompressSync(fs.readFileSync(from)), { mode: 0o755 })
+"""
+
+
+def node() -> Path:
+    """The Node.js that playwright brings along."""
+    import playwright
+
+    name = "node.exe" if os.name == "nt" else "node"
+    return Path(playwright.__file__).parent / "driver" / name
+
+
+def find() -> tuple[str, dict[str, str]]:
+    """A Chromium and the environment it runs in. Raises RuntimeError with what to do where there is none."""
+    there = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if there:
+        return there, {}
+    folder = CACHE / f"chromium-{VERSION}"
+    if not (folder / "chromium").exists():
+        if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            raise RuntimeError("there is no Chromium on this machine: install one, or set CHROMIUM")
+        fetch(folder)
+    return str(folder / "chromium"), {"LD_LIBRARY_PATH": str(folder / "libraries" / "lib")}
+
+
+def fetch(folder: Path) -> None:
+    log(f"fetching Chromium {VERSION} from the npm registry (once, 70 MB)")
+    CACHE.mkdir(exist_ok=True)
+    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
+    address = f"{registry}/@sparticuz/chromium/-/chromium-{VERSION}.tgz"
+    with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
+        work = Path(temporary)
+        try:
+            urllib.request.urlretrieve(address, work / "package.tgz")
+        except OSError as error:
+            raise RuntimeError(
+                f"there is no Chromium on this machine, and {address} cannot be had ({error}): install one, or set CHROMIUM"
+            ) from None
+        if hashlib.sha256((work / "package.tgz").read_bytes()).hexdigest() != SHA256:
+            raise RuntimeError(f"{address} is not the file that this pack knows: set CHROMIUM")
+        made = work / "made"
+        (made / "libraries").mkdir(parents=True)
+        with tarfile.open(work / "package.tgz") as archive:
+            for name in ("chromium.br", "al2023.tar.br", "swiftshader.tar.br"):
+                (work / name).write_bytes(archive.extractfile(f"package/bin/{name}").read())
+        unpack(work / "chromium.br", made / "chromium")
+        for name, place in (("al2023", made / "libraries"), ("swiftshader", made)):
+            unpack(work / f"{name}.tar.br", work / f"{name}.tar")
+            with tarfile.open(work / f"{name}.tar") as archive:
+                archive.extractall(place)
+        made.rename(folder)
+
+
+def unpack(packed: Path, to: Path) -> None:
+    subprocess.run([str(node()), "-e", UNPACK, str(packed), str(to)], check=True)

@@ -1,0 +1,261 @@
+"""The editors in the host's own page, in its classic and in its Vue renderer: the typed values are what they read and write."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from page import Page, launch, set_up
+from workflow import to_prompt
+
+pytestmark = pytest.mark.http
+
+PACK = Path(__file__).parent.parent.parent
+EXAMPLES, BLUEPRINTS = PACK / "example_workflows", PACK / "subgraphs"
+LISTED = "1, 1, 1, 0.6, 0.2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        try:
+            started = launch(playwright)
+        except RuntimeError as reason:
+            pytest.skip(str(reason))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module", params=["classic", "vue"])
+def opened(request, chromium, server):
+    page = Page(chromium, server, VueNodes_Enabled=request.param == "vue")
+    yield page
+    page.page.close()
+
+
+@pytest.fixture
+def page(opened):
+    yield opened
+    assert (opened.errors, opened.refused) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def info(server):
+    return server.get("/object_info")
+
+
+def panel(page, name):
+    return page.page.locator(f".ipadapter-weight-map [role=group][aria-label^='{name}']")
+
+
+def test_dragged_bars_are_typed_numbers(page):
+    page.add("IPAdapterWeightMap")
+    bars = panel(page, "A factor for each block")
+    page.drag(bars, (2.5 / 16, 0.5), (4.5 / 16, 0.9))
+    assert page.value("layers") == LISTED
+    page.press("ArrowUp", "Tab", "Shift+ArrowUp", "Tab", "Delete")
+    assert page.value("layers") == LISTED.replace("0.2, 1, 1", "0.25, 1.25, 0")
+    assert page.run("() => document.activeElement.ariaLabel") == "block 6, middle"
+    assert page.run("() => [app.graph._nodes.length, ...n0.pos]") == [1, 120, 90]
+
+
+def test_a_drag_is_undone_and_done_again_like_any_change(page):
+    page.add("IPAdapterWeightMap")
+    page.run("() => app.canvas.canvas.dispatchEvent(new MouseEvent('mouseup', { bubbles: true }))")
+    page.drag(panel(page, "A factor for each block"), (2.5 / 16, 0.5), (4.5 / 16, 0.9))
+    assert page.value("layers") == LISTED
+    for key, text in (("Control+z", ""), ("Control+y", LISTED)):
+        page.press(key)
+        page.page.wait_for_function(
+            "text => app.graph._nodes[0].widgets.find(w => w.name === 'layers').value === text",
+            arg=text,
+        )
+
+
+def test_typed_numbers_are_bars_and_what_is_wrong_is_said(page):
+    page.add("IPAdapterWeightMap")
+    layers = page.page.locator("textarea").nth(0)
+    layers.fill("1, 0.5, 0")
+    bars = panel(page, "A factor for each block").get_by_role("slider")
+    assert [bars.nth(n).get_attribute("aria-valuenow") for n in range(3)] == ["1", "0.5", "0"]
+    assert bars.count() == 3
+    layers.fill("1, x")
+    assert bars.count() == 0
+    assert "entry 2" in page.page.locator(".ipadapter-weight-map .status").inner_text()
+
+
+def test_key_frames_are_made_moved_eased_and_removed(page):
+    page.add("IPAdapterWeightMap")
+    curve = panel(page, "A factor over time")
+    page.drag(curve, (0.4, 0.7))
+    assert page.value("curve") == "0:1, 0.4:0.6, 1:1"
+    page.press("ArrowRight", "ArrowUp", "Space")
+    assert page.value("curve") == "0:1, 0.41:0.65 ease, 1:1"
+    page.drag(curve, (0.41, 1 - 0.65 / 2), (0.6, 0.9))
+    assert page.value("curve") == "0:1, 0.6:0.2 ease, 1:1"
+    page.press("Enter", "Delete", "Delete")
+    assert page.value("curve") == "0:1, 1:1"
+    page.page.locator("textarea").nth(1).fill("0:1, 0.5:0 hold")
+    assert curve.get_by_role("slider").count() == 2
+
+
+def test_presets_and_the_family_are_written_as_text(page):
+    page.add("IPAdapterWeightMap")
+    family, ready, easing, curves = (
+        page.page.locator(".ipadapter-weight-map select").nth(n) for n in range(4)
+    )
+    family.select_option("SDXL")
+    assert page.value("layers") == ", ".join(["1"] * 11)
+    ready.select_option("middle block")
+    assert page.value("layers") == "0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0"
+    curves.select_option("first half")
+    assert page.value("curve") == "0:1, 0.5:0 hold"
+    easing.select_option("ease in")
+    assert page.value("curve") == "0:1 ease in, 0.5:0 hold"
+
+
+def test_saved_graphs_keep_the_places_of_their_values(page):
+    page.add("IPAdapterWeightMap", "ApplyIPAdapter", "FaceCrop")
+    saved = page.run("() => app.graph.serialize().nodes.map(node => node.widgets_values)")
+    seed = [0, "randomize"]
+    assert saved[0] == ["balanced", 1, 1, "", "", 0, *seed]
+    assert saved[1] == [1, 0, 1, "crop", "V only", "concat", 0, "together", "", ""]
+    assert len(saved[2]) == 17 and None not in saved[2]
+    graph = page.run("() => app.graph.serialize()")
+    graph["nodes"][0]["widgets_values"] = ["style", 0.5, 1, "3:1", "0:1, 1:0", 0.25, 7, "fixed"]
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", graph)
+    again = page.run("() => app.graph.serialize().nodes.map(node => node.widgets_values)")
+    assert again == [graph["nodes"][0]["widgets_values"], *saved[1:]]
+
+
+def test_a_graph_with_a_box_shows_it_and_does_not_grow_each_time_it_is_opened(page):
+    page.add("ApplyIPAdapter", "FaceCrop")
+    page.run("() => { n0.widgets.find(w => w.name === 'box').value = '1, 2, 3, 4' }")
+    sizes = []
+    for _ in range(3):
+        graph = page.run("() => app.graph.serialize()")
+        page.run("graph => app.loadGraphData(graph, true, true, null, {})", graph)
+        page.page.locator(".ipadapter-box.open").wait_for()
+        page.settle()
+        sizes.append(page.run("() => app.graph._nodes.map(node => [...node.size])"))
+    assert sizes[0] == sizes[1] == sizes[2]
+    assert page.page.locator(".ipadapter-box.open").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("node", "names"), [("FaceCrop", ["x", "y", "width", "height"]), ("ApplyIPAdapter", ["box"])]
+)
+def test_a_box_is_drawn_in_the_connected_picture(page, node, names):
+    def typed():
+        found = page.values(*names, number=1)
+        return found if len(found) == 4 else [int(one) for one in found[0].split(",")]
+
+    page.add("LoadImage", node)
+    page.run("() => { n0.widgets.find(w => w.name === 'image').value = 'portrait.jpg' }")
+    page.connect(0, 0, 1, "image")
+    page.page.get_by_role("button", name="Shows the picture").click()
+    picture = page.page.locator(".ipadapter-box img")
+    page.page.wait_for_function("() => document.querySelector('.ipadapter-box img').naturalWidth")
+    page.drag(picture, (0.5, 0.25), (0.6, 0.75))
+    x, y, width, height = typed()  # of a portrait of 256 x 320
+    assert abs(y - 80) <= 2 and abs(height - 160) <= 3
+    assert 100 <= x <= 140 and x + width <= 256
+    page.press("ArrowRight", "Shift+ArrowDown")
+    assert typed() == [x + 1, y + 10, width, height]
+    page.press("Tab", "Shift+ArrowUp")
+    assert typed() == [x + 1, y, width, height + 10]
+    page.page.get_by_role("button", name="Removes the box").click()
+    assert page.values(*names, number=1) in ([0, 0, 0, 0], [""])
+
+
+def test_after_a_run_the_editors_know_the_picture_and_the_model(page):
+    page.add("EmptyImage", "FaceCrop", "PreviewImage")
+    page.run("() => { n0.widgets[0].value = 300; n0.widgets[1].value = 100 }")
+    page.connect(0, 0, 1, "image")
+    page.connect(1, 0, 2, "images")
+    assert page.queue() == ["execution_success", None]
+    page.page.get_by_role("button", name="Shows the picture").click()
+    page.page.wait_for_function("() => document.querySelector('.ipadapter-box img').naturalWidth")
+    assert page.run("() => document.querySelector('.ipadapter-box img').naturalWidth") == 300
+    page.page.locator(".ipadapter-box .area").focus()
+    page.press("Enter")
+    assert page.values("x", "y", "width", "height", number=1) == [75, 25, 150, 50]
+
+
+def test_after_a_run_the_map_has_as_many_bars_as_the_model_has_blocks(page):
+    page.add("CheckpointLoaderSimple", "IPAdapterWeightMap", "PreviewImage")
+    page.run("() => { n0.widgets[0].value = 'sdxl.safetensors' }")
+    page.connect(0, 0, 1, "model")
+    page.connect(1, 1, 2, "images")
+    assert page.queue() == ["execution_success", None]
+    page.settle()
+    bars = panel(page, "A factor for each block").get_by_role("slider")
+    assert bars.count() == 11
+    assert bars.nth(4).get_attribute("aria-label") == "block 4, middle"
+    assert page.run("() => app.nodeOutputs[n1.id].images.length") == 1  # the map, on the node
+
+
+def test_the_page_speaks_chinese(chromium, server):
+    page = Page(chromium, server, Locale="zh", VueNodes_Enabled=False)
+    try:
+        page.add("FaceCrop", "IPAdapterWeightMap")
+        assert page.run("() => n0.title") == "\u88c1\u526a\u4eba\u8138"
+        assert page.run("() => n1.inputs.map(i => i.localized_name)")[:2] == [
+            "\u6a21\u578b",
+            "\u76f8\u4e58",
+        ]
+        assert page.run("() => n1.outputs.map(o => o.localized_name)") == [
+            "\u6743\u91cd\u56fe",
+            "\u56fe\u50cf",
+        ]
+        page.page.get_by_text("\u6309\u5c42").wait_for()
+        assert page.page.locator(".ipadapter-box button").nth(0).inner_text() == "\u753b\u6846"
+        assert (page.errors, page.refused) == ([], [])
+    finally:
+        page.page.close()
+        set_up(server, Locale="en")
+
+
+@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same graph in both renderers
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
+def test_an_example_opens_whole_and_becomes_the_prompt_that_the_tests_run(page, info, path):
+    workflow = json.loads(path.read_text("utf-8"))
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    kinds = page.run("() => [Object.keys(LiteGraph.registered_node_types)].flat()")
+    assert {node["type"] for node in workflow["nodes"]} <= set(kinds)
+    found = page.run("async () => (await app.graphToPrompt()).output")
+    expected = to_prompt(workflow, info)
+    assert {key: one["class_type"] for key, one in found.items()} == {
+        key: one["class_type"] for key, one in expected.items()
+    }
+    for key, one in expected.items():
+        assert one["inputs"].items() <= found[key]["inputs"].items(), one["class_type"]
+        assert set(found[key]["inputs"]) <= names_of(info[one["class_type"]], one["inputs"])
+
+
+def names_of(info, given):
+    """The inputs of a node, with the numbered ones of a growing input that are in use."""
+    known = {name for group in info["input"].values() for name in group}
+    return known | {name for name in given if name.split(".")[0] in known}
+
+
+@pytest.mark.parametrize("path", sorted(BLUEPRINTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_blueprint_opens_as_one_node_with_its_widgets(page, info, path):
+    workflow = json.loads(path.read_text("utf-8"))
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    (root,) = page.run("() => app.graph._nodes.map(n => [n.title, n.widgets.map(w => w.name)])")
+    promoted = [name for _, name in workflow["nodes"][0]["properties"]["proxyWidgets"]]
+    assert root[0] == path.stem
+    assert [re.sub(r"^\d+: |_\d+$", "", name) for name in root[1]] == promoted
+    inner = page.run("async () => Object.values((await app.graphToPrompt()).output)")
+    assert len(inner) == len(workflow["definitions"]["subgraphs"][0]["nodes"])
+    for one in inner:
+        assert set(one["inputs"]) <= names_of(info[one["class_type"]], one["inputs"])
+
+
+def test_the_page_offers_the_blueprints_and_complains_of_none(page, server):
+    offered = {one["name"] for one in server.get("/global_subgraphs").values()}
+    assert {path.stem for path in BLUEPRINTS.glob("*.json")} <= offered
+    assert page.page.locator(".p-toast-message-error").count() == 0

@@ -1,0 +1,235 @@
+import { api } from '../../scripts/api.js'
+import { app } from '../../scripts/app.js'
+
+import * as logic from './box_logic.js'
+import { addEditor, announce, chain, label, loadWords, make, onDrag, onKey, read, say, widgetOf, write } from './editor.js'
+
+// The editor of boxes: Face Crop's four numbers, and the text 'box' of a reference. They stay what counts.
+const NAME = 'ipadapter_box'
+const [CLOSED, OPEN] = [34, 276]
+const REACH = 6 // pixels of the screen around an edge
+const NUMBERS = ['x', 'y', 'width', 'height']
+
+/** How a node holds its box. */
+const FOUR_NUMBERS = {
+  widgets: NUMBERS,
+  /** @param {any} node */
+  read(node) {
+    const [x, y, width, height] = NUMBERS.map((name) => read(node, name))
+    if ([x, y, width, height].includes(undefined)) return { error: 'linked' }
+    return width > 0 && height > 0 ? { box: { x, y, width, height } } : null
+  },
+  /** @param {any} node @param {logic.Box | null} box */
+  write(node, box) {
+    const { x, y, width, height } = box ?? { x: 0, y: 0, width: 0, height: 0 }
+    for (const [name, value] of Object.entries({ x, y, width, height })) write(node, name, value)
+  },
+}
+const TEXT = {
+  widgets: ['box'],
+  /** @param {any} node */
+  read(node) {
+    const text = read(node, 'box')
+    return text === undefined ? { error: 'linked' } : logic.parseBox(String(text))
+  },
+  /** @param {any} node @param {logic.Box | null} box */
+  write: (node, box) => write(node, 'box', logic.boxText(box)),
+}
+const HOLDERS = { FaceCrop: FOUR_NUMBERS, ApplyIPAdapter: TEXT, EncodeIPAdapterReference: TEXT }
+
+app.registerExtension({
+  name: 'ipadapternodes.Box',
+  nodeCreated(node) {
+    const holder = HOLDERS[node.comfyClass]
+    if (!holder?.widgets.every((name) => widgetOf(node, name))) return
+    const editor = new BoxEditor(node, holder)
+    chain(node, 'onExecuted', (output) => (editor.ran = output?.source?.[0] ?? editor.ran))
+    chain(node, 'onConfigure', () => editor.toggle(!!holder.read(node)?.box, 0))
+    addEditor(node, NAME, editor.element, () => (editor.open ? OPEN : CLOSED), holder.widgets, () => editor.refresh())
+    loadWords(() => editor.translate())
+  },
+})
+
+class BoxEditor {
+  /** @param {any} node @param {typeof TEXT} holder */
+  constructor(node, holder) {
+    this.node = node
+    this.holder = holder
+    this.open = false
+    this.ran = undefined // the picture of the last run: a file of the host, and its true size
+    this.switch = make('button', { type: 'button' })
+    this.clear = make('button', { type: 'button' })
+    this.picture = make('img', { alt: '', draggable: 'false' })
+    this.shape = make('div', { class: 'shape', role: 'slider', tabindex: '0' })
+    this.corners = ['nw', 'se'].map((part) => make('div', { class: `corner ${part}`, role: 'slider', tabindex: '0' }))
+    this.shape.append(...this.corners)
+    this.area = make('div', { class: 'area', role: 'group', tabindex: '0' }, this.picture, this.shape)
+    this.status = make('div', { class: 'status', role: 'status' })
+    this.element = make('div', { class: 'ipadapter-box' }, make('style', {}, STYLE))
+    this.element.append(make('div', { class: 'row' }, this.switch, this.clear), this.area, this.status)
+    this.listen()
+    this.toggle(false, 0)
+    this.translate()
+  }
+
+  listen() {
+    this.switch.addEventListener('click', () => this.toggle(!this.open, this.open ? CLOSED - OPEN : OPEN - CLOSED))
+    this.clear.addEventListener('click', () => this.set(null))
+    for (const one of [this.switch, this.clear]) one.addEventListener('keydown', (event) => event.stopPropagation())
+    this.picture.addEventListener('load', () => this.refresh())
+    new ResizeObserver(() => this.refresh()).observe(this.area)
+    onDrag(this.area, (event) => this.drag(event))
+    onKey(this.shape, (event) => event.target === this.shape && this.press(event, 'move'))
+    for (const [place, part] of ['nw', 'se'].entries()) onKey(this.corners[place], (event) => this.press(event, part))
+    onKey(this.area, (event) => {
+      if (event.target !== this.area || event.key !== 'Enter' || !this.size) return false
+      if (!this.holder.read(this.node)?.box) this.set(logic.middle(this.size))
+      this.shape.focus()
+      return true
+    })
+  }
+
+  translate() {
+    this.switch.textContent = say('draw the box')
+    this.clear.textContent = say('no box')
+    label(this.switch, say('Shows the picture, to draw the box in it'))
+    label(this.clear, say('Removes the box'))
+    this.area.setAttribute('aria-label', say('The picture; Enter goes to the box'))
+    this.refresh()
+  }
+
+  /** @param {boolean} open @param {number} growth of the node, at least as far as it needs */
+  toggle(open, growth) {
+    this.open = open
+    this.element.classList.toggle('open', open)
+    this.switch.setAttribute('aria-expanded', String(open))
+    if (this.node.graph && !window.LiteGraph?.vueNodesMode) {
+      const [width, height] = this.node.size
+      this.node.setSize([width, Math.max(this.node.computeSize()[1], height + growth)])
+    }
+    this.refresh()
+  }
+
+  /** Where the picture is: the file that a connected node uploaded, else what the last run saw. */
+  get source() {
+    const input = this.node.inputs?.find((one) => one.name === 'image')
+    const link = input?.link != null && this.node.graph?.links?.get?.(input.link)
+    const origin = link && this.node.graph.getNodeById(link.origin_id)
+    const uploads = origin?.constructor?.nodeData?.input?.required?.image?.[1]?.image_upload
+    const file = uploads && read(origin, 'image')
+    return file ? logic.viewed(String(file)) : this.ran
+  }
+
+  /** The picture's true size, once it is here. @returns {logic.Size | null} */
+  get size() {
+    const { width, height } = this.source?.width ? this.source : { width: this.picture.naturalWidth, height: this.picture.naturalHeight }
+    return this.picture.naturalWidth && width && height ? { width, height } : null
+  }
+
+  refresh() {
+    const found = this.holder.read(this.node)
+    this.clear.disabled = !found?.box
+    if (!this.open) return
+    this.show()
+    const size = this.size
+    const box = found?.box
+    this.shape.hidden = !box || !size
+    this.status.textContent = this.sentence(found, size)
+    if (!box || !size) return
+    const { left, top, scale } = this.place(size)
+    const style = { left: left + box.x * scale, top: top + box.y * scale, width: box.width * scale, height: box.height * scale }
+    for (const [name, value] of Object.entries(style)) this.shape.style[name] = `${value}px`
+    const said = say('x <x>, y <y>, <width> wide, <height> high', box)
+    const range = { low: 0, high: size.width }
+    announce(this.shape, say('box'), box.x, range, said)
+    announce(this.corners[0], say('top left corner'), box.x, range, said)
+    announce(this.corners[1], say('bottom right corner'), box.x + box.width, range, said)
+  }
+
+  /** Loads the picture if it is another one than before. */
+  show() {
+    const source = this.source
+    const query = source && new URLSearchParams({ filename: source.filename, subfolder: source.subfolder, type: source.type })
+    const address = query ? api.apiURL(`/view?${query}`) : ''
+    if (address === this.address) return
+    this.address = address
+    if (address) this.picture.src = address
+    else this.picture.removeAttribute('src')
+  }
+
+  /** @param {{ box?: logic.Box, error?: string } | null} found @param {logic.Size | null} size */
+  sentence(found, size) {
+    if (found?.error === 'linked') return say('The box comes over a link.')
+    if (!size) return say('Connect Load Image, or run once, to see the picture here.')
+    if (found?.error) return found.error
+    if (!found) return say('Drag a box in the picture, or press Enter in it.')
+    return say('x <x>, y <y>, <width> wide, <height> high', found.box) + '. ' + say('Keys: arrows, with Shift ten pixels; Delete.')
+  }
+
+  /** @param {logic.Size} size */
+  place(size) {
+    return logic.layout(size, { width: this.area.clientWidth || 1, height: this.area.clientHeight || 1 })
+  }
+
+  /** @param {PointerEvent} event @param {logic.Size} size @returns {logic.Point} in the picture, at any zoom of the graph */
+  at(event, size) {
+    const { left, top, width } = this.area.getBoundingClientRect()
+    const zoom = width / (this.area.offsetWidth || 1) || 1
+    const border = this.area.clientLeft
+    return logic.toPicture({ x: (event.clientX - left) / zoom - border, y: (event.clientY - top) / zoom - border }, this.place(size))
+  }
+
+  /** @param {logic.Box | null} box */
+  set(box) {
+    this.holder.write(this.node, box)
+    this.refresh()
+  }
+
+  /** @param {PointerEvent} event */
+  drag(event) {
+    const found = this.holder.read(this.node)
+    const size = this.size
+    if (!size || found?.error === 'linked') return null
+    const before = found?.box ?? null
+    const from = this.at(event, size)
+    const part = logic.partAt(before, from, REACH / this.place(size).scale)
+    if (part !== 'new') this.shape.focus()
+    return (/** @type {PointerEvent} */ one) => {
+      this.set(logic.dragged(part, before, from, this.at(one, size), size))
+      this.shape.focus()
+    }
+  }
+
+  /** @param {KeyboardEvent} event @param {string} part */
+  press(event, part) {
+    const box = this.holder.read(this.node)?.box
+    const made = box && this.size ? logic.keyed(event, part, box, this.size) : undefined
+    if (made === undefined) return false
+    this.set(made)
+    if (!made) this.area.focus()
+    return true
+  }
+}
+
+const STYLE = `
+.ipadapter-box { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; overflow: hidden; min-height: 24px;
+  font: 11px sans-serif; color: var(--input-text, #ddd); user-select: none }
+.ipadapter-box.open { min-height: 260px }
+.ipadapter-box .row { display: flex; gap: 4px; flex: none }
+.ipadapter-box button { font: inherit; color: inherit; background: var(--comfy-input-bg, #222); cursor: pointer;
+  border: 1px solid var(--border-color, #444); border-radius: 4px; padding: 2px 6px }
+.ipadapter-box button:first-child { flex: 1 }
+.ipadapter-box button:disabled { opacity: 0.5; cursor: default }
+.ipadapter-box .area { position: relative; flex: 1 1 200px; min-height: 0; background: var(--comfy-input-bg, #222);
+  border: 1px solid var(--border-color, #444); border-radius: 4px; overflow: hidden; touch-action: none; cursor: crosshair }
+.ipadapter-box:not(.open) .area, .ipadapter-box:not(.open) .status { display: none }
+.ipadapter-box img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; pointer-events: none }
+.ipadapter-box img:not([src]) { display: none }
+.ipadapter-box .shape { position: absolute; box-sizing: border-box; border: 2px solid #f0a030; box-shadow: 0 0 0 2000px #0008; cursor: move }
+.ipadapter-box .shape[hidden] { display: none }
+.ipadapter-box .corner { position: absolute; width: 9px; height: 9px; background: #f0a030 }
+.ipadapter-box .nw { left: -5px; top: -5px; cursor: nwse-resize }
+.ipadapter-box .se { right: -5px; bottom: -5px; cursor: nwse-resize }
+.ipadapter-box :focus-visible { outline: 2px solid #4aa3ff; outline-offset: 0 }
+.ipadapter-box .status { flex: none; min-height: 26px; opacity: 0.8 }
+`

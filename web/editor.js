@@ -1,0 +1,117 @@
+import { api } from '../../scripts/api.js'
+import { app } from '../../scripts/app.js'
+
+// What the editors on nodes share: the node's own widgets, which alone hold values, and small elements.
+
+/** @param {any} node @param {string} name */
+export const widgetOf = (node, name) => node.widgets?.find((one) => one.name === name)
+
+/** The value of a widget, or undefined where a link brings it. @param {any} node @param {string} name */
+export function read(node, name) {
+  const linked = node.inputs?.some((input) => input.widget?.name === name && input.link != null)
+  return linked ? undefined : widgetOf(node, name)?.value
+}
+
+/** @param {any} node @param {string} name @param {any} value */
+export function write(node, name, value) {
+  const widget = widgetOf(node, name)
+  if (!widget || widget.value === value) return
+  widget.value = value
+  widget.callback?.(value, app.canvas, node)
+  node.setDirtyCanvas?.(true, true)
+}
+
+/**
+ * Puts an editor below the node's widgets. It is no part of the saved graph.
+ * @param {any} node @param {string} name @param {HTMLElement} element
+ * @param {() => number} height @param {string[]} watched widgets @param {() => void} refresh
+ */
+export function addEditor(node, name, element, height, watched, refresh) {
+  const options = { serialize: false, getMinHeight: height, getMaxHeight: height, onDraw: () => refresh() }
+  const widget = node.addDOMWidget(name, name, element, options)
+  widget.serialize = false
+  for (const one of watched) chain(widgetOf(node, one), 'callback', () => refresh())
+  for (const hook of ['onConfigure', 'onConnectionsChange', 'onExecuted']) chain(node, hook, () => refresh())
+  for (const kind of ['pointerenter', 'focusin']) element.addEventListener(kind, () => refresh())
+  refresh()
+}
+
+/** What was there stays and runs first. @param {any} holder @param {string} name @param {(first: any) => void} after */
+export function chain(holder, name, after) {
+  if (!holder) return
+  const before = holder[name]
+  holder[name] = function (first) {
+    const result = before?.apply(this, arguments)
+    after(first)
+    return result
+  }
+}
+
+/** @param {string} kind @param {Record<string, string>} [attributes] @param {...(Node | string)} children */
+export function make(kind, attributes = {}, ...children) {
+  const element = document.createElement(kind)
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
+  element.append(...children)
+  return element
+}
+
+/** @param {HTMLElement} element @param {string} text */
+export function label(element, text) {
+  element.setAttribute('aria-label', text)
+  element.title = text
+}
+
+/** What a slider is and says. @param {HTMLElement} element @param {string} name @param {number} value @param {{ low: number, high: number }} range @param {string} said */
+export function announce(element, name, value, range, said) {
+  const values = { label: name, valuemin: range.low, valuemax: range.high, valuenow: value, valuetext: said }
+  for (const [key, one] of Object.entries(values)) element.setAttribute(`aria-${key}`, String(one))
+  element.title = `${name}: ${said}`
+}
+
+/** Follows the pointer from a press to its release. @param {HTMLElement} area @param {(event: PointerEvent) => (((event: PointerEvent) => void) | null | undefined)} start */
+export function onDrag(area, start) {
+  area.addEventListener('mousedown', (event) => event.preventDefault()) // focus stays where `start` puts it
+  area.addEventListener('pointerdown', (event) => {
+    if (event.button !== 0) return
+    const move = start(event)
+    event.stopPropagation()
+    if (!move) return
+    area.setPointerCapture(event.pointerId)
+    const follow = (/** @type {PointerEvent} */ one) => move(one)
+    const end = () => {
+      area.removeEventListener('pointermove', follow)
+      for (const kind of ['pointerup', 'pointercancel']) area.removeEventListener(kind, end)
+    }
+    area.addEventListener('pointermove', follow)
+    for (const kind of ['pointerup', 'pointercancel']) area.addEventListener(kind, end)
+  })
+}
+
+/** Where a pointer is in an element, 0 to 1, at any zoom. @param {PointerEvent} event @param {HTMLElement} area */
+export function placeIn(event, area) {
+  const { left, top, width, height } = area.getBoundingClientRect()
+  return { x: (event.clientX - left) / (width || 1), y: (event.clientY - top) / (height || 1) }
+}
+
+/** Keys that the element acts on stay with it; Delete would otherwise delete the node. @param {HTMLElement} element @param {(event: KeyboardEvent) => boolean} act */
+export function onKey(element, act) {
+  element.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !act(event)) return
+    event.preventDefault()
+    event.stopPropagation()
+  })
+}
+
+let said
+/** The pack's words in the page's language; English ones until they are here. @param {() => void} after */
+export async function loadWords(after) {
+  said ??= api.fetchApi('/i18n').then((reply) => reply.json()).catch(() => ({}))
+  const all = await said
+  words = all[app.extensionManager?.setting?.get('Comfy.Locale') ?? 'en']?.ipadapter ?? {}
+  after()
+}
+
+let words = {}
+/** @param {string} text English, which is also its name among the translations @param {Record<string, any>} [values] */
+export const say = (text, values = {}) =>
+  Object.entries(values).reduce((made, [name, value]) => made.replaceAll(`<${name}>`, value), words[text] ?? text)

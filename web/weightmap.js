@@ -1,0 +1,269 @@
+import { app } from '../../scripts/app.js'
+
+import { addEditor, announce, chain, label, loadWords, make, onDrag, onKey, placeIn, read, say, write } from './editor.js'
+import * as logic from './weightmap_logic.js'
+
+// The editor of IPAdapter Weight Map: bars for 'layers', key frames for 'curve'. Both texts stay what counts.
+const NAME = 'ipadapter_weight_map'
+const SAMPLES = 120
+
+app.registerExtension({
+  name: 'ipadapternodes.WeightMap',
+  nodeCreated(node) {
+    if (node.comfyClass !== 'IPAdapterWeightMap') return
+    const editor = new Editor(node)
+    chain(node, 'onExecuted', (output) => (editor.blocks = output?.blocks?.length ?? editor.blocks))
+    addEditor(node, NAME, editor.element, () => 272, ['layers', 'curve'], () => editor.refresh())
+    loadWords(() => editor.translate())
+  },
+})
+
+class Editor {
+  /** @param {any} node */
+  constructor(node) {
+    this.node = node
+    this.blocks = undefined // of the model of the last run
+    this.chosen = 0 // the key frame whose easing is shown
+    this.bars = make('div', { role: 'group', class: 'panel' })
+    this.points = make('div', { role: 'group', class: 'panel' })
+    this.line = document.createElementNS('http://www.w3.org/2000/svg', 'svg')
+    this.line.setAttribute('viewBox', '0 0 100 100')
+    this.line.setAttribute('preserveAspectRatio', 'none')
+    this.line.append(document.createElementNS('http://www.w3.org/2000/svg', 'path'))
+    this.points.append(this.line)
+    this.status = make('div', { class: 'status', role: 'status' })
+    this.controls()
+    const heads = [
+      make('div', { class: 'row' }, this.layersName, this.family, this.layersPreset),
+      make('div', { class: 'row' }, this.curveName, this.easing, this.curvePreset),
+    ]
+    this.element = make('div', { class: 'ipadapter-weight-map' }, make('style', {}, STYLE))
+    this.element.append(heads[0], this.bars, heads[1], this.points, this.status)
+    onDrag(this.bars, (event) => this.dragBar(event))
+    onDrag(this.points, (event) => this.dragPoint(event))
+    this.translate()
+  }
+
+  controls() {
+    this.layersName = make('span')
+    this.curveName = make('span')
+    this.family = make('select')
+    this.layersPreset = make('select')
+    this.curvePreset = make('select')
+    this.easing = make('select')
+    const layers = (/** @type {(count: number) => string} */ text) => write(this.node, 'layers', text(this.count()))
+    this.family.addEventListener('change', () => {
+      const count = logic.FAMILIES[this.family.value]
+      write(this.node, 'layers', Array(count).fill(1).join(', '))
+    })
+    this.layersPreset.addEventListener('change', () => layers(logic.LAYER_PRESETS[this.layersPreset.value]))
+    this.curvePreset.addEventListener('change', () => {
+      write(this.node, 'curve', logic.CURVE_PRESETS[this.curvePreset.value])
+    })
+    this.easing.addEventListener('change', () => {
+      write(this.node, 'curve', logic.withKey(this.curve, this.chosen, { easing: this.easing.value }))
+    })
+    const all = [this.family, this.layersPreset, this.curvePreset, this.easing]
+    for (const one of all) one.addEventListener('change', () => this.refresh(true))
+    for (const one of all) one.addEventListener('keydown', (event) => event.stopPropagation())
+  }
+
+  translate() {
+    this.layersName.textContent = say('by layer')
+    this.curveName.textContent = say('over time')
+    label(this.bars, say('A factor for each block of layers'))
+    label(this.points, say('A factor over time, by key frames'))
+    fill(this.family, Object.keys(logic.FAMILIES), say('Number of blocks: that of the base model'))
+    fill(this.layersPreset, Object.keys(logic.LAYER_PRESETS), say('A ready list for the layers'), say('preset'))
+    fill(this.curvePreset, Object.keys(logic.CURVE_PRESETS), say('A ready curve'), say('preset'))
+    fill(this.easing, logic.EASINGS, say('How the chosen key frame is reached'))
+    this.refresh(true)
+  }
+
+  get layers() {
+    return String(read(this.node, 'layers') ?? '')
+  }
+
+  get curve() {
+    return String(read(this.node, 'curve') ?? '')
+  }
+
+  /** How many blocks the text is for; where it does not say, what the last run found. */
+  count() {
+    return logic.parseLayers(this.layers, this.blocks).values.length || 16
+  }
+
+  /** Draws what the texts say, if they say something else than before. @param {boolean} [always] */
+  refresh(always = false) {
+    const linked = ['layers', 'curve'].filter((name) => read(this.node, name) === undefined)
+    const state = [this.layers, this.curve, this.blocks, linked].join('|')
+    if (state === this.drawn && !always) return
+    this.drawn = state
+    for (const one of [this.layersPreset, this.curvePreset]) one.value = ''
+    const bars = logic.parseLayers(this.layers, this.blocks)
+    const curve = logic.parseCurve(this.curve)
+    this.drawBars(linked.includes('layers') ? [] : bars.values)
+    this.drawCurve(linked.includes('curve') ? null : curve)
+    this.family.value = bars.values.length === 11 ? 'SDXL' : bars.values.length === 16 ? 'SD1.5' : ''
+    const said = linked.map((name) => say("'<name>' comes over a link", { name }))
+    this.status.textContent = [...said, bars.error, curve.error].filter(Boolean).join('; ') || this.hint
+  }
+
+  get hint() {
+    return say('Drag bars and points; click adds a point. Keys: arrows, Enter adds, Delete removes, Space changes the easing.')
+  }
+
+  /** @param {number[]} values */
+  drawBars(values) {
+    const range = logic.rangeOf(values)
+    const bars = sized(this.bars, values.length, () => {
+      const bar = make('div', { role: 'slider', tabindex: '0', class: 'bar', 'aria-orientation': 'vertical' })
+      onKey(bar, (event) => this.keyOnBar(event, [...this.bars.children].indexOf(bar)))
+      return bar
+    })
+    values.forEach((value, place) => {
+      const name = say('block <place>, <name>', { place, name: logic.blockName(values.length, place) })
+      announce(bars[place], name, value, range, String(value))
+      bars[place].style.setProperty('--from', String(logic.heightOf(Math.min(0, value), range)))
+      bars[place].style.setProperty('--to', String(logic.heightOf(Math.max(0, value), range)))
+    })
+  }
+
+  /** @param {{ keys: logic.Key[], error?: string } | null} curve null: nothing to draw */
+  drawCurve(curve) {
+    const keys = curve?.keys ?? []
+    const range = logic.rangeOf(keys.map((key) => key.value))
+    const path = Array.from({ length: SAMPLES + 1 }, (_, step) => {
+      const height = logic.heightOf(logic.valueAt(keys, step / SAMPLES), range)
+      return `${(100 * step) / SAMPLES} ${100 * (1 - height)}`
+    })
+    this.line.firstChild.setAttribute('d', curve && !curve.error ? `M ${path.join(' L ')}` : '')
+    const points = sized(this.points, keys.length, () => {
+      const point = make('div', { role: 'slider', tabindex: '0', class: 'point' })
+      onKey(point, (event) => this.keyOnPoint(event, this.pointElements().indexOf(point)))
+      point.addEventListener('focus', () => this.choose(this.pointElements().indexOf(point)))
+      return point
+    }, 'point')
+    keys.forEach((key, place) => {
+      const said = say('time <time>, factor <value>, <easing>', { ...key, easing: say(key.easing) })
+      announce(points[place], say('key frame <place>', { place: place + 1 }), key.value, range, said)
+      points[place].style.left = `${100 * key.time}%`
+      points[place].style.bottom = `${100 * logic.heightOf(key.value, range)}%`
+    })
+    this.choose(Math.min(this.chosen, Math.max(0, keys.length - 1)))
+  }
+
+  pointElements() {
+    return [...this.points.querySelectorAll('.point')]
+  }
+
+  /** @param {number} place */
+  choose(place) {
+    this.chosen = place
+    const { keys } = logic.parseCurve(this.curve)
+    this.easing.disabled = !keys[place]
+    this.easing.value = keys[place]?.easing ?? 'linear'
+    this.pointElements().forEach((point, one) => point.classList.toggle('chosen', one === place))
+  }
+
+  /** @param {PointerEvent} event */
+  dragBar(event) {
+    const { values } = logic.parseLayers(this.layers, this.count())
+    if (!values.length || read(this.node, 'layers') === undefined) return null
+    const range = logic.rangeOf(values)
+    let from = placeIn(event, this.bars)
+    const move = (/** @type {PointerEvent} */ one) => {
+      const to = placeIn(one, this.bars)
+      const crossed = logic.stroke(from, to, values.length)
+      const drawn = (text, [block, y]) => logic.withBar(text, block, logic.valueOf(y, range), values.length)
+      write(this.node, 'layers', crossed.reduce(drawn, this.layers))
+      from = to
+      this.refresh()
+      this.bars.children[crossed.at(-1)[0]]?.focus()
+    }
+    move(event)
+    return move
+  }
+
+  /** @param {PointerEvent} event */
+  dragPoint(event) {
+    const { keys, error } = logic.parseCurve(this.curve)
+    if (error || read(this.node, 'curve') === undefined) return null
+    const range = logic.rangeOf(keys.map((key) => key.value))
+    const area = this.points.getBoundingClientRect()
+    const at = placeIn(event, this.points)
+    let place = logic.hitKey(keys, at, range, { x: 10 / (area.width || 1), y: 10 / (area.height || 1) })
+    if (place < 0) {
+      const made = logic.withNewKey(this.curve, logic.round(at.x), logic.valueOf(at.y, range))
+      place = made.place
+      write(this.node, 'curve', made.text)
+      this.refresh()
+    }
+    this.pointElements()[place]?.focus()
+    return (/** @type {PointerEvent} */ one) => {
+      const { x, y } = placeIn(one, this.points)
+      const change = { time: logic.round(x), value: logic.valueOf(y, range) }
+      write(this.node, 'curve', logic.withKey(this.curve, place, change))
+      this.refresh()
+    }
+  }
+
+  /** @param {KeyboardEvent} event @param {number} block */
+  keyOnBar(event, block) {
+    const { values } = logic.parseLayers(this.layers, this.count())
+    const value = logic.barKey(event, values[block], logic.rangeOf(values))
+    if (value === null) return false
+    write(this.node, 'layers', logic.withBar(this.layers, block, value, values.length))
+    this.refresh()
+    return true
+  }
+
+  /** @param {KeyboardEvent} event @param {number} place */
+  keyOnPoint(event, place) {
+    const range = logic.rangeOf(logic.parseCurve(this.curve).keys.map((key) => key.value))
+    const made = logic.pointKey(event, this.curve, place, range)
+    if (!made) return false
+    write(this.node, 'curve', made.text)
+    this.refresh()
+    this.pointElements()[made.place]?.focus()
+    return true
+  }
+}
+
+/** @param {HTMLSelectElement} select @param {string[]} values @param {string} name @param {string} [empty] */
+function fill(select, values, name, empty) {
+  label(select, name)
+  const options = values.map((value) => make('option', { value }, say(value)))
+  const first = empty ? [make('option', { value: '', disabled: '', selected: '', hidden: '' }, empty)] : []
+  select.replaceChildren(...first, ...options)
+}
+
+/** The children of that class, as many as asked for. @param {HTMLElement} holder @param {number} count @param {() => HTMLElement} create */
+function sized(holder, count, create, kind = 'bar') {
+  const there = [...holder.querySelectorAll(`.${kind}`)]
+  for (const one of there.slice(count)) one.remove()
+  for (let place = there.length; place < count; place++) holder.append(create())
+  return [...holder.querySelectorAll(`.${kind}`)]
+}
+
+const STYLE = `
+.ipadapter-weight-map { display: flex; flex-direction: column; gap: 4px; min-height: 252px; box-sizing: border-box;
+  font: 11px sans-serif; color: var(--input-text, #ddd); user-select: none; overflow: hidden }
+.ipadapter-weight-map .row { display: flex; gap: 4px; align-items: center; flex: none }
+.ipadapter-weight-map .row > span { flex: 1 }
+.ipadapter-weight-map select { font: inherit; color: inherit; background: var(--comfy-input-bg, #222); max-width: 40%;
+  border: 1px solid var(--border-color, #444); border-radius: 4px; padding: 1px 2px }
+.ipadapter-weight-map .panel { position: relative; flex: 1 1 70px; min-height: 70px; margin: 0 5px; display: flex; gap: 1px;
+  background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #444); border-radius: 4px;
+  touch-action: none; cursor: crosshair }
+.ipadapter-weight-map .bar { position: relative; flex: 1 }
+.ipadapter-weight-map .bar::before { content: ''; position: absolute; left: 0; right: 0; min-height: 1px; background: #f0a030;
+  bottom: calc(100% * var(--from)); height: calc(100% * (var(--to) - var(--from))) }
+.ipadapter-weight-map svg { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none }
+.ipadapter-weight-map path { fill: none; stroke: #f0a030; stroke-width: 2; vector-effect: non-scaling-stroke }
+.ipadapter-weight-map .point { position: absolute; width: 10px; height: 10px; margin: 0 0 -5px -5px; border-radius: 50%;
+  background: #f0a030; cursor: grab }
+.ipadapter-weight-map .chosen { background: #fff }
+.ipadapter-weight-map :focus-visible { outline: 2px solid #4aa3ff; outline-offset: 0 }
+.ipadapter-weight-map .status { flex: none; min-height: 26px; opacity: 0.8 }
+`

@@ -1,0 +1,289 @@
+// Pure: the texts of IPAdapter Weight Map as bars and key frames, and back. Does nothing when the page imports it by itself.
+// The grammar is that of ipadapter_core/curves.py and weights.py; tests/web holds the two equal.
+
+export const EASINGS = ['linear', 'ease', 'ease in', 'ease out', 'ease in-out', 'hold']
+const SHAPES = {
+  linear: (x) => x,
+  hold: (x) => (x >= 1 ? 1 : 0),
+  ease: (x) => (1 - Math.cos(Math.PI * x)) / 2,
+  'ease in': (x) => 1 - Math.cos((Math.PI * x) / 2),
+  'ease out': (x) => Math.cos((Math.PI * (1 - x)) / 2),
+  'ease in-out': (x) => (1 - Math.cos(Math.PI * x)) / 2,
+}
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
+const KEY = /^([^:\s]+)\s*:\s*(\S+)(?:\s+([\s\S]+))?$/
+const named = (kind, numbers) => numbers.map((number) => `${kind} ${number}`)
+/** How many blocks -> their names, in the order of a forward pass. */
+const BLOCKS = {
+  16: [...named('input', [1, 2, 4, 5, 7, 8]), 'middle', ...named('output', [3, 4, 5, 6, 7, 8, 9, 10, 11])],
+  11: [...named('input', [4, 5, 7, 8]), 'middle', ...named('output', [0, 1, 2, 3, 4, 5])],
+}
+const REST = 'rest' // in 'layers': every block that is not named
+export const FAMILIES = { 'SD1.5': 16, SDXL: 11 }
+export const STEP = { value: 0.05, more: 0.25, time: 0.01, moreTime: 0.1 }
+
+/** @param {number} count @param {number} number */
+export const blockName = (count, number) => BLOCKS[count]?.[number] ?? `block ${number}`
+
+/** @param {number} value two decimals, without trailing zeros */
+export const round = (value) => Math.round((value + Number.EPSILON) * 100) / 100 || 0
+
+/** @param {number} value @param {number} low @param {number} high */
+export const clamp = (value, low, high) => Math.min(high, Math.max(low, value))
+
+/** The entries of a text; what stands between them is kept when one is replaced. @param {string} text */
+function split(text) {
+  const pieces = text.split(/([,;][ \t\r]*\n|[,;\n])/)
+  const entries = pieces.filter((_, place) => place % 2 === 0).map((piece) => piece.trim())
+  while (entries.length && !entries.at(-1)) entries.pop()
+  return { pieces, entries }
+}
+
+const number = (text) => (NUMBER.test(text) ? Number(text) : NaN)
+
+/**
+ * What 'layers' says. none: empty, 1 for all; list: a number for each block; some: by number or name, the others as
+ * 'rest' says, or 0.
+ * @param {string} text @param {number} [count] of the model's blocks, where it is known
+ * @returns {{ kind: string, values: number[], error?: string }}
+ */
+export function parseLayers(text, count = 16) {
+  const { entries } = split(text)
+  const failed = (error) => ({ kind: 'error', values: [], error })
+  if (!text.trim()) return { kind: 'none', values: Array(count).fill(1) }
+  if (!entries.length) return failed('layers: no number at entry 1')
+  if (!text.includes(':')) {
+    const values = entries.map(number)
+    const wrong = values.findIndex((value) => !Number.isFinite(value))
+    if (wrong >= 0) return failed(`layers: no number at entry ${wrong + 1}`)
+    return { kind: 'list', values }
+  }
+  const pairs = entries.map((entry) => pairOf(entry, count))
+  const wrong = pairs.findIndex(([place, value]) => place === null || !Number.isFinite(value))
+  if (wrong >= 0) return failed(`layers: no block and number at entry ${wrong + 1}`)
+  const highest = Math.max(0, ...pairs.map(([place]) => place).filter((place) => place !== REST))
+  if (highest > 99) return failed(`layers: no block ${highest}`)
+  const rest = pairs.findLast(([place]) => place === REST)?.[1] ?? 0
+  const values = Array(Math.max(count, highest + 1)).fill(rest)
+  for (const [place, value] of pairs) if (place !== REST) values[place] = value
+  return { kind: 'some', values }
+}
+
+/**
+ * An entry as block and factor: the block by number or by name, REST, or null for what is none.
+ * @param {string} entry @param {number} count
+ * @returns {[number | string | null, number]}
+ */
+function pairOf(entry, count) {
+  const [written, value] = entry.split(/:(.*)/s).map((part) => part.trim())
+  const place = written.toLowerCase().split(/\s+/).join(' ')
+  if (place === REST) return [REST, number(value ?? '')]
+  if (/^\d+$/.test(place)) return [Number(place), number(value ?? '')]
+  const named = (BLOCKS[count] ?? []).indexOf(place)
+  return [named < 0 ? null : named, number(value ?? '')]
+}
+
+/**
+ * The text with another factor for one block; everything else stays as it was typed.
+ * @param {string} text @param {number} block @param {number} value @param {number} [count]
+ */
+export function withBar(text, block, value, count = 16) {
+  const { kind, values } = parseLayers(text, count)
+  const written = String(round(value))
+  if (kind === 'list') return replaced(text, block, written)
+  if (kind === 'none') return values.map((one, place) => (place === block ? written : one)).join(', ')
+  const { entries } = split(text)
+  const place = entries.findLastIndex((entry) => pairOf(entry, count)[0] === block)
+  if (place >= 0) return replaced(text, place, `${entries[place].split(':')[0]}:${written}`)
+  return [...entries, `${block}:${written}`].join(', ')
+}
+
+/** @param {string} text @param {number} place @param {string} written */
+function replaced(text, place, written) {
+  const { pieces } = split(text)
+  pieces[2 * place] = pieces[2 * place].replace(/\S(?:[\s\S]*\S)?/, () => written)
+  return pieces.join('')
+}
+
+/** @typedef {{ time: number, value: number, easing: string }} Key */
+
+/**
+ * The key frames of 'curve'; none of them is 1 throughout.
+ * @param {string} text
+ * @returns {{ keys: Key[], error?: string }}
+ */
+export function parseCurve(text) {
+  const keys = []
+  for (const [place, entry] of split(text).entries.entries()) {
+    const match = KEY.exec(entry)
+    const key = match && {
+      time: number(match[1]),
+      value: number(match[2]),
+      easing: (match[3] ?? 'linear').trim().split(/\s+/).join(' '),
+    }
+    const known = key && Number.isFinite(key.value) && key.time >= 0 && key.time <= 1 && EASINGS.includes(key.easing)
+    if (!known || (keys.length && key.time < keys.at(-1).time)) {
+      return { keys: [], error: `curve: entry ${place + 1}, '${entry}', is no key frame after the one before it` }
+    }
+    keys.push(key)
+  }
+  return { keys }
+}
+
+/** @param {Key[]} keys @param {number} time */
+export function valueAt(keys, time) {
+  if (!keys.length) return 1
+  if (time < keys[0].time) return keys[0].value
+  for (let place = 1; place < keys.length; place++) {
+    const [start, end] = [keys[place - 1], keys[place]]
+    if (start.time <= time && time < end.time) {
+      const share = SHAPES[end.easing]((time - start.time) / (end.time - start.time))
+      return start.value + (end.value - start.value) * share
+    }
+  }
+  return keys.at(-1).value
+}
+
+/** @param {Key} key */
+export const keyText = (key) =>
+  `${round(key.time)}:${round(key.value)}${key.easing === 'linear' ? '' : ` ${key.easing}`}`
+
+/** The text with one key frame changed; it stays between its neighbours. @param {string} text @param {number} place @param {Partial<Key>} change */
+export function withKey(text, place, change) {
+  const { keys } = parseCurve(text)
+  const key = { ...keys[place], ...change }
+  key.time = clamp(key.time, keys[place - 1]?.time ?? 0, keys[place + 1]?.time ?? 1)
+  return replaced(text, place, keyText(key))
+}
+
+/** The text with one key frame more, and its place. @param {string} text @param {number} time @param {number} value */
+export function withNewKey(text, time, value) {
+  const { keys } = parseCurve(text)
+  const entries = keys.length ? split(text).entries : ['0:1', '1:1']
+  const times = keys.length ? keys.map((key) => key.time) : [0, 1]
+  const found = times.findIndex((one) => one > time)
+  const place = found < 0 ? times.length : found
+  entries.splice(place, 0, keyText({ time: clamp(time, 0, 1), value, easing: 'linear' }))
+  return { text: entries.join(', '), place }
+}
+
+/** @param {string} text @param {number} place */
+export const withoutKey = (text, place) => split(text).entries.filter((_, one) => one !== place).join(', ')
+
+/** What the panel shows from bottom to top: at least 0 to 2. @param {number[]} values */
+export const rangeOf = (values) => ({
+  low: Math.min(0, Math.floor(Math.min(0, ...values))),
+  high: Math.max(2, Math.ceil(Math.max(0, ...values))),
+})
+
+/** @typedef {{ low: number, high: number }} Range */
+
+/** @param {number} value @param {Range} range @returns {number} 0 at the bottom, 1 at the top */
+export const heightOf = (value, { low, high }) => clamp((value - low) / (high - low), 0, 1)
+
+/** The value at a place in the panel, in steps. @param {number} y 0 at the top, 1 at the bottom @param {Range} range */
+export const valueOf = (y, { low, high }) =>
+  round(Math.round((low + clamp(1 - y, 0, 1) * (high - low)) / STEP.value) * STEP.value)
+
+/** The bar under a place. @param {number} x 0 to 1 @param {number} count */
+export const hitBar = (x, count) => clamp(Math.floor(x * count), 0, count - 1)
+
+/**
+ * The bars that a stroke of the pointer crosses, each with the height it has there; a fast one leaves none out.
+ * @param {{ x: number, y: number }} from 0 to 1 @param {{ x: number, y: number }} to @param {number} count
+ * @returns {[number, number][]} block and height
+ */
+export function stroke(from, to, count) {
+  const [first, last] = [hitBar(from.x, count), hitBar(to.x, count)]
+  const step = Math.sign(last - first)
+  const crossed = Array.from({ length: Math.abs(last - first) }, (_, place) => first + step * (place + 1))
+  const share = (block) => (block - first) / (last - first)
+  return first === last ? [[last, to.y]] : crossed.map((block) => [block, from.y + (to.y - from.y) * share(block)])
+}
+
+/**
+ * The key frame under a place, or -1; the later one of two at one place.
+ * @param {Key[]} keys @param {{ x: number, y: number }} at 0 to 1 from the top left
+ * @param {Range} range @param {{ x: number, y: number }} reach
+ */
+export function hitKey(keys, at, range, reach) {
+  const distance = (key) =>
+    Math.hypot((key.time - at.x) / reach.x, (1 - heightOf(key.value, range) - at.y) / reach.y)
+  let [best, least] = [-1, 1]
+  keys.forEach((key, place) => {
+    if (distance(key) <= least) [best, least] = [place, distance(key)]
+  })
+  return best
+}
+
+/** The value that a key press gives a bar, or null. @param {{ key: string, shiftKey?: boolean }} event @param {number} value @param {Range} range */
+export function barKey(event, value, { low, high }) {
+  const step = event.shiftKey ? STEP.more : STEP.value
+  const made = {
+    ArrowUp: value + step,
+    ArrowRight: value + step,
+    ArrowDown: value - step,
+    ArrowLeft: value - step,
+    PageUp: value + STEP.more,
+    PageDown: value - STEP.more,
+    Home: low,
+    End: high,
+    Delete: 0,
+    Backspace: 0,
+  }[event.key]
+  return made === undefined ? null : round(clamp(made, low, high))
+}
+
+/**
+ * The text that a key press on a key frame gives, and which one is then in hand; or null.
+ * @param {{ key: string, shiftKey?: boolean }} event @param {string} text @param {number} place @param {Range} range
+ * @returns {{ text: string, place: number } | null}
+ */
+export function pointKey(event, text, place, { low, high }) {
+  const { keys } = parseCurve(text)
+  const { time, value, easing } = keys[place]
+  const [up, right] = event.shiftKey ? [STEP.more, STEP.moreTime] : [STEP.value, STEP.time]
+  const moved = (change) => ({ text: withKey(text, place, change), place })
+  switch (event.key) {
+    case 'ArrowUp': return moved({ value: clamp(value + up, low, high) })
+    case 'ArrowDown': return moved({ value: clamp(value - up, low, high) })
+    case 'ArrowRight': return moved({ time: time + right })
+    case 'ArrowLeft': return moved({ time: time - right })
+    case 'Home': return moved({ value: low })
+    case 'End': return moved({ value: high })
+    case ' ': return moved({ easing: EASINGS[(EASINGS.indexOf(easing) + 1) % EASINGS.length] })
+    case 'Enter': case 'Insert': {
+      const until = keys[place + 1]?.time ?? 1
+      const middle = round((time + until) / 2)
+      return withNewKey(text, middle, valueAt(keys, middle))
+    }
+    case 'Delete': case 'Backspace':
+      return { text: withoutKey(text, place), place: Math.max(0, place - 1) }
+    default: return null
+  }
+}
+
+const ramp = (from, to) => (count) =>
+  Array.from({ length: count }, (_, place) => round(from + ((to - from) * place) / (count - 1))).join(', ')
+const part = (kind) => (count) =>
+  Array.from({ length: count }, (_, place) => (blockName(count, place).startsWith(kind) ? 1 : 0)).join(', ')
+
+/** Name -> the text of 'layers' for so many blocks. */
+export const LAYER_PRESETS = {
+  'all alike': () => '',
+  'input blocks': part('input'),
+  'middle block': part('middle'),
+  'output blocks': part('output'),
+  'falling with depth': ramp(1, 0),
+  'rising with depth': ramp(0, 1),
+}
+/** Name -> the text of 'curve'. */
+export const CURVE_PRESETS = {
+  throughout: '',
+  'fading out': '0:1, 1:0 ease',
+  'fading in': '0:0, 1:1 ease',
+  'first half': '0:1, 0.5:0 hold',
+  'second half': '0:0, 0.5:1 hold',
+  'strong first, weak later': '0:1, 0.3:1, 0.6:0.3 ease',
+  'in the middle': '0:0, 0.5:1 ease, 1:0 ease',
+}
