@@ -28,6 +28,7 @@ PUBLISHED = {
     "requirements.txt",
     "scripts/doctor",
     "scripts/own_host.py",
+    "scripts/upgrade",
     "subgraphs",
     "web",
 }

@@ -1,8 +1,40 @@
-"""The Python of a ComfyUI that somebody installed."""
+"""The ComfyUI in which somebody installed the pack, and its Python."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
+
+AGAIN = "IPADAPTER_HOSTS_PYTHON"  # set where a script goes on in the host's Python
+
+
+def find_tree(script: str) -> Path:
+    """The ComfyUI that COMFYUI_PATH names, or in which the script lies; a link to the pack counts by where it is."""
+    named = os.environ.get("COMFYUI_PATH")
+    called = Path(os.path.abspath(script))
+    places = [*called.parents, *called.resolve().parents]
+    for tree in [Path(named).expanduser()] if named else places:
+        if (tree / "folder_paths.py").is_file():
+            return tree.resolve()
+    sys.exit(
+        f"There is no ComfyUI at {named}." if named else "Set COMFYUI_PATH to your ComfyUI folder."
+    )
+
+
+def with_the_hosts_python(tree: Path, script: str) -> None:
+    """Go on in ComfyUI's own Python if this one lacks what ComfyUI needs."""
+    try:
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError:
+        python = own_python(tree)
+        if python == Path(sys.executable) or AGAIN in os.environ:
+            sys.exit(
+                "This Python has no torch: use the Python that runs ComfyUI, or set COMFYUI_PYTHON."
+            )
+        environment = {**os.environ, "COMFYUI_PATH": str(tree), AGAIN: "1"}
+        command = [str(python), os.path.abspath(script), *sys.argv[1:]]
+        sys.exit(subprocess.run(command, env=environment).returncode)
 
 
 def venv_python(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import prompts
@@ -51,6 +51,7 @@ class _Canvas:
         self.links: dict[int, list[Any]] = {
             link[0]: link for link in map(_as_list, graph.get("links") or [])
         }
+        self.final: set[int] = set()  # links to new nodes
         ids = [int(node["id"]) for node in graph.get("nodes", [])]
         self.node_ids = itertools.count(max([*ids, _last(graph, "node")], default=0) + 1)
         self.link_ids = itertools.count(max([*self.links, _last(graph, "link")], default=0) + 1)
@@ -60,22 +61,21 @@ class _Canvas:
         prompt = {key: self._read(node) for key, node in by_id.items()}
         prompt = prompts.understood(prompt, self.old, self.old)
         plans, report = plans_for(prompt, self.old, only)
-        moved: dict[tuple[int, int], tuple[int, int] | None] = {}
+        moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
         for key, plan in plans.items():
             moved |= self._replace(by_id[key], prompt[key]["inputs"], plan)
-        for link in self.links.values():
-            source: Any = (link[1], link[2])
-            while source in moved and moved[source] != source:
-                source = moved[source]
+        for number, link in self.links.items():
+            source, final = (link[1], link[2]), number in self.final
+            while not final and source in moved:
+                source, final = moved[source]
             link[1], link[2] = source
         self._write()
         return report
 
     def _read(self, node: dict[str, Any]) -> dict[str, Any]:
         """As a prompt has it: typed values by name, links as [id, slot]."""
-        kind = node.get("type", "")
-        if kind not in self.old:
-            kind = prompts.apart(kind, [one["name"] for one in node.get("inputs") or []])
+        sockets = [one["name"] for one in node.get("inputs") or []]
+        kind = prompts.apart(node.get("type", ""), sockets)
         given = dict(_typed(node, self.old[kind].INPUT_TYPES())) if kind in self.old else {}
         if kind not in self.old and isinstance(node.get("widgets_values"), list):
             names = {"CheckpointLoaderSimple": "ckpt_name", "UNETLoader": "unet_name"}
@@ -89,7 +89,8 @@ class _Canvas:
 
     def _replace(
         self, node: dict[str, Any], inputs: Mapping[str, Any], plan: Plan
-    ) -> dict[tuple[int, int], tuple[int, int] | None]:
+    ) -> dict[tuple[int, int], tuple[tuple[int, int], bool]]:
+        """Draws the new nodes; old output -> what gives it now, and whether that is a new node."""
         *others, last = plan.nodes
         ids = {one: next(self.node_ids) for one in others} | {last: node["id"]}
         x, y = (node.get("pos") or [0, 0])[:2] if isinstance(node.get("pos"), list) else (0, 0)
@@ -99,20 +100,19 @@ class _Canvas:
                 {"id": ids[one], "pos": place, "order": 0, "mode": node.get("mode", 0)}
             )
         by_id = {one["id"]: one for one in self.graph["nodes"]}
+        names = {one: str(id) for one, id in ids.items()}
         before = [one["link"] for one in node.get("inputs") or [] if one.get("link") in self.links]
         for one, (kind, given) in plan.nodes.items():
-            values = {
-                name: value_of(value, inputs, {k: str(v) for k, v in ids.items()})
-                for name, value in given.items()
-            }
+            values = {name: value_of(value, inputs, names) for name, value in given.items()}
             self._make(by_id[ids[one]], kind, values)
         for link in before:
             self.links.pop(link, None)
-        moved: dict[tuple[int, int], Any] = {}
+        moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
         for slot, source in plan.outputs.items():
-            found = value_of(source, inputs, {k: str(v) for k, v in ids.items()})
-            moved[node["id"], slot] = None if found is None else (int(found[0]), found[1])
-        return {old: new for old, new in moved.items() if new is not None}
+            found = value_of(source, inputs, names)
+            if found is not None:
+                moved[node["id"], slot] = (int(found[0]), found[1]), isinstance(found, tuple)
+        return moved
 
     def _make(self, node: dict[str, Any], kind: str, values: dict[str, Any]) -> None:
         """Turns a node into one of a kind with these inputs, typed or linked."""
@@ -120,7 +120,7 @@ class _Canvas:
         typed: list[Any] = []
         for name, spec in _all_inputs(self.inputs_of(kind)):
             value = values.get(name)
-            linked = isinstance(value, list)
+            linked = isinstance(value, (list, tuple))
             if not _is_widget(spec):
                 link = self._link(value, node["id"], len(sockets), spec[0]) if linked else None
                 sockets.append({"name": name, "type": spec[0], "link": link})
@@ -137,8 +137,10 @@ class _Canvas:
         node.setdefault("size", [WIDE, 160])
         node["properties"] = {"Node name for S&R": kind}
 
-    def _link(self, source: list[Any], target: int, slot: int, type_: str) -> int:
+    def _link(self, source: Sequence[Any], target: int, slot: int, type_: str) -> int:
         number = next(self.link_ids)
+        if isinstance(source, tuple):
+            self.final.add(number)
         self.links[number] = [number, int(source[0]), source[1], target, slot, type_]
         return number
 

@@ -69,19 +69,17 @@ def _fresh_names(prompt: Prompt) -> Callable[[str], str]:
 
 
 def value_of(value: Any, inputs: Mapping[str, Any], names: Mapping[str, str]) -> Any:
+    """A tuple for a link to a new node, a list for one of the old graph, which may lead elsewhere by now."""
     if isinstance(value, Here):
-        return [names[value.key], value.slot]
+        return names[value.key], value.slot
     return inputs.get(value.name) if isinstance(value, Same) else value
 
 
 def _followed(value: Any, moved: Mapping[tuple[str, int], Any]) -> Any:
-    """Where a link of the old graph leads now; an output can lead through another old node."""
+    """Where a link leads now; an output can lead through another old node."""
     while isinstance(value, list) and len(value) == 2 and (str(value[0]), value[1]) in moved:
-        found = moved[str(value[0]), value[1]]
-        if found == value:
-            break
-        value = found
-    return value
+        value = moved[str(value[0]), value[1]]
+    return list(value) if isinstance(value, tuple) else value
 
 
 def plans_for(

@@ -189,6 +189,35 @@ def test_what_has_no_counterpart_stays_and_says_why(models, clip, upgraded):
         assert any(reason in change.describe() for change in report)
 
 
+def test_a_unified_loader_becomes_a_file_and_passes_the_model_on(legacy, upgraded, monkeypatch):
+    monkeypatch.setattr(
+        importlib.import_module(f"{legacy.__name__}.resolve"),
+        "installed",
+        lambda want: ["my plus file.bin"],
+    )
+    old = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "v1-5.safetensors"}},
+        "2": {
+            "class_type": "IPAdapterUnifiedLoader",
+            "inputs": {"model": ["1", 0], "preset": "PLUS (high strength)"},
+        },
+        "3": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "9": {
+            "class_type": "IPAdapter",
+            "inputs": {"model": ["2", 0], "ipadapter": ["2", 1], "image": ["3", 0]},
+        },
+    }
+    new, report = upgraded(old)
+    kinds = {node["class_type"]: key for key, node in new.items()}
+    apply = new["9"]["inputs"]
+    assert new[kinds["LoadIPAdapter"]]["inputs"] == {"ipadapter_file": "my plus file.bin"}
+    assert apply["ipadapter"] == [kinds["LoadIPAdapter"], 0]
+    assert apply["model"] == new[kinds["IPAdapterWeightMap"]]["inputs"]["model"] == ["1", 0]
+    assert apply["clip_vision"] == [kinds["LoadCLIPVision"], 0]
+    assert apply["image_negative"] == [kinds["EmptyImage"], 0]
+    assert len(report) == 2
+
+
 def saved(*nodes, links):
     return {
         "version": 0.4,
@@ -293,3 +322,47 @@ def test_a_saved_workflow_is_redrawn(legacy, nodes_by_id):
         made, legacy.BY_ID, lambda kind: nodes_by_id[kind].INPUT_TYPES()
     )
     assert again["nodes"] == made["nodes"] and not nothing
+
+
+def test_a_saved_unified_loader_is_redrawn(legacy, nodes_by_id, monkeypatch):
+    canvas, resolve = (
+        importlib.import_module(f"{legacy.__name__}.{part}") for part in ("canvas", "resolve")
+    )
+    monkeypatch.setattr(resolve, "installed", lambda want: ["base.bin"])
+    graph = saved(
+        node(1, "UNETLoader", outputs=[("MODEL", [1])], widgets=["v1-5.safetensors", "default"]),
+        node(
+            2,
+            "IPAdapterUnifiedLoader",
+            [("model", "MODEL", 1)],
+            [("model", [2]), ("ipadapter", [3])],
+            ["STANDARD (medium strength)"],
+        ),
+        node(
+            4,
+            "IPAdapter",
+            [("model", "MODEL", 2), ("ipadapter", "IPADAPTER", 3), ("image", "IMAGE", None)],
+            [("MODEL", [4])],
+            [0.8, 0.0, 1.0],
+        ),
+        node(5, "KSampler", [("model", "MODEL", 4)]),
+        links=[
+            [1, 1, 0, 2, 0, "MODEL"],
+            [2, 2, 0, 4, 0, "MODEL"],
+            [3, 2, 1, 4, 1, "IPADAPTER"],
+            [4, 4, 0, 5, 0, "MODEL"],
+        ],
+    )
+    made, _ = canvas.upgraded_workflow(
+        graph, legacy.BY_ID, lambda kind: nodes_by_id[kind].INPUT_TYPES()
+    )
+    links = {link[0]: link for link in made["links"]}
+    by_type = {one["type"]: one for one in made["nodes"]}
+    assert by_type["LoadIPAdapter"]["id"] == 2
+    assert by_type["LoadIPAdapter"]["widgets_values"] == ["base.bin"]
+    sources = {
+        socket["name"]: tuple(links[socket["link"]][1:3])
+        for socket in by_type["ApplyIPAdapter"]["inputs"]
+        if socket["link"]
+    }
+    assert sources["ipadapter"] == (2, 0) and sources["model"] == (1, 0)
