@@ -158,9 +158,19 @@ def test_the_editor_reads_boxes_as_the_node_does(pack):
 @pytest.mark.parametrize(
     ("node", "wrong", "words", "right"),
     [
-        ("FaceCrop", {"which": "inside the mask"}, "nothing is connected to 'mask'", {"mask": None}),
+        (
+            "FaceCrop",
+            {"which": "inside the mask"},
+            "nothing is connected to 'mask'",
+            {"mask": None},
+        ),
         ("FaceCrop", {"which": "all", "follow": True}, "keeps to one person", {"follow": False}),
-        ("FaceCrop", {"which": "nearest"}, "'which' is 'nearest': choose one", {"which": "largest"}),
+        (
+            "FaceCrop",
+            {"which": "nearest"},
+            "'which' is 'nearest': choose one",
+            {"which": "largest"},
+        ),
         ("IPAdapterNegativeReference", {"kind": "image"}, "needs a picture", {"image": None}),
         ("IPAdapterNegativeReference", {"kind": "dust"}, "'kind' is 'dust'", {"kind": "none"}),
     ],
