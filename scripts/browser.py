@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests of what the pack does in the page: one that is there, else one out of the npm registry.
+"""A headless Chromium for the tests of what the pack does in the page: one that is there, else one fetched with npm.
 
 CHROMIUM in the environment wins. The fetched one is @sparticuz/chromium, a headless build for Linux on x86-64 that brings
 the libraries it needs; it lands in `.cache/` like everything else, once. Drawn by the processor; no network while testing.
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import urllib.request
 from pathlib import Path
 
 from comfy_host import CACHE, log
@@ -66,23 +65,24 @@ def find() -> tuple[str, dict[str, str]]:
 
 
 def fetch(folder: Path) -> None:
-    log(f"fetching Chromium {VERSION} from the npm registry (once, 70 MB)")
+    package, npm = f"@sparticuz/chromium@{VERSION}", shutil.which("npm")
+    if npm is None:
+        raise RuntimeError("there is neither a Chromium nor npm here: install one, or set CHROMIUM")
+    log(f"fetching {package} with npm (once, 70 MB)")
     CACHE.mkdir(exist_ok=True)
-    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
-    address = f"{registry}/@sparticuz/chromium/-/chromium-{VERSION}.tgz"
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         work = Path(temporary)
-        try:
-            urllib.request.urlretrieve(address, work / "package.tgz")
-        except OSError as error:
+        done = subprocess.run([npm, "pack", package], cwd=work, capture_output=True, text=True)
+        if done.returncode:
             raise RuntimeError(
-                f"there is no Chromium on this machine, and {address} cannot be had ({error}): install one, or set CHROMIUM"
-            ) from None
-        if hashlib.sha256((work / "package.tgz").read_bytes()).hexdigest() != SHA256:
-            raise RuntimeError(f"{address} is not the file that this pack knows: set CHROMIUM")
+                f"there is no Chromium here, and npm cannot fetch {package}: install one, or set CHROMIUM"
+            )
+        (archive_path,) = work.glob("*.tgz")
+        if hashlib.sha256(archive_path.read_bytes()).hexdigest() != SHA256:
+            raise RuntimeError(f"{package} is not the file that this pack knows: set CHROMIUM")
         made = work / "made"
         (made / "libraries").mkdir(parents=True)
-        with tarfile.open(work / "package.tgz") as archive:
+        with tarfile.open(archive_path) as archive:
             for name in ("chromium.br", "al2023.tar.br", "swiftshader.tar.br"):
                 (work / name).write_bytes(archive.extractfile(f"package/bin/{name}").read())
         unpack(work / "chromium.br", made / "chromium")

@@ -6,6 +6,12 @@ export const OURS = new Set([
   'ApplyIPAdapter',
   'FaceCrop',
   'IPAdapterDoctor',
+  'EncodeIPAdapterReference',
+  'IPAdapterRegion',
+  'IPAdapterTiles',
+  'SaveIPAdapterEmbeds',
+  'LoadIPAdapterEmbeds',
+  'InspectIPAdapter',
 ])
 
 /** The least and greatest height of a node's note. @param {string} kind of node @returns {[number, number]} */

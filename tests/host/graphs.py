@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy
 from make_models import SMALL_SD15, SMALL_SDXL
 from PIL import Image
+from workflow import widget_values
 
 PORTRAIT = Path(__file__).parent.parent / "data" / "portrait.jpg"
 ADAPTERS = {  # name below models/ipadapter, which says nothing -> published name, and widths of the small models
@@ -72,6 +73,19 @@ def graph(adapter, **settings):
 
 def node(kind, **inputs):
     return {"class_type": kind, "inputs": {k: v for k, v in inputs.items() if v is not None}}
+
+
+def prompt_of(nodes, links, info):
+    """An API prompt of saved nodes; the links' sources are (node, slot), or a blueprint's input by its name."""
+    prompt = {}
+    for one in nodes:
+        inputs = widget_values(one, info[one["type"]])
+        for entry in one["inputs"]:
+            if entry["link"] is not None:
+                source, slot = links[entry["link"]]
+                inputs[entry["name"]] = [str(source), slot]
+        prompt[str(one["id"])] = {"class_type": one["type"], "inputs": inputs}
+    return prompt
 
 
 def without_adapter(prompt):

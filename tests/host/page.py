@@ -63,12 +63,12 @@ class Page:
         """Two frames: the page has drawn what was done."""
         self.run("() => new Promise(ok => requestAnimationFrame(() => requestAnimationFrame(ok)))")
 
-    def add(self, *kinds, clear=True):
+    def add(self, *kinds):
         """Nodes side by side on an empty graph, each as `window.n0`, `window.n1` and so on."""
         self.run(
-            """([kinds, clear]) => {
+            """(kinds) => {
               const last = app.graph.last_node_id
-              if (clear) app.graph.clear()
+              app.graph.clear()
               app.graph.last_node_id = last // the page keeps widget values by node id
               app.canvas.ds.scale = 1
               app.canvas.ds.offset = [0, 0]
@@ -80,7 +80,7 @@ class Page:
               })
               app.canvas.setDirty(true, true)
             }""",
-            [list(kinds), clear],
+            list(kinds),
         )
         self.settle()
 

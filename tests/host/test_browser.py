@@ -197,6 +197,17 @@ def test_after_a_run_the_map_has_as_many_bars_as_the_model_has_blocks(page):
     assert page.run("() => app.nodeOutputs[n1.id].images.length") == 1  # the map, on the node
 
 
+def test_what_a_run_found_is_said_on_the_node(page):
+    page.add("CheckpointLoaderSimple", "InspectIPAdapter")
+    page.run("() => { n0.widgets[0].value = 'sd15.safetensors' }")
+    page.connect(0, 0, 1, "model")
+    assert page.queue() == ["execution_success", None]
+    page.settle()
+    note = page.run("() => n1.widgets.find(w => w.name === 'ipadapter_note').element.textContent")
+    assert note == "No adapter of this pack is on the model."
+    assert page.run("() => n1.serialize().widgets_values") == [""]
+
+
 def test_the_page_speaks_chinese(chromium, server):
     page = Page(chromium, server, Locale="zh", VueNodes_Enabled=False)
     try:

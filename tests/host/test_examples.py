@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from graphs import PORTRAIT, pictures
+from graphs import PORTRAIT, node, pictures, prompt_of
 from PIL import Image
 from workflow import to_prompt
 
@@ -143,19 +143,67 @@ def test_examples_hold_every_node_of_the_pack(info):
     assert ours <= used
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Image Prompt with IP-Adapter",
+        "Style of a Picture",
+        "Face of a Picture",
+        "Left and Right by Pictures",
+    ],
+)
+def test_a_blueprint_runs_on_a_model_and_pictures(server, info, name):
+    whole = json.loads((FOLDER.parent / "subgraphs" / f"{name}.json").read_text("utf-8"))
+    (graph,) = whole["definitions"]["subgraphs"]
+    given = [one["name"] for one in graph["inputs"]]
+    links = {
+        link["id"]: (given[link["origin_slot"]], 0)
+        if link["origin_id"] == -10
+        else (link["origin_id"], link["origin_slot"])
+        for link in graph["links"]
+    }
+    prompt = prompt_of(graph["nodes"], links, info)
+    prompt |= {one: node("LoadImage", image="portrait.jpg") for one in given if one != "model"}
+    model = links[graph["outputs"][0]["linkIds"][0]]
+    prompt |= {
+        "model": node("CheckpointLoaderSimple", ckpt_name=""),
+        "positive": node("CLIPTextEncode", clip=["model", 1], text=""),
+        "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
+        "sample": node(
+            "KSampler",
+            model=[str(model[0]), model[1]],
+            positive=["positive", 0],
+            negative=["positive", 0],
+            latent_image=["latent", 0],
+            seed=1,
+            steps=1,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+        ),
+        "decode": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
+        "show": node("PreviewImage", images=["decode", 0]),
+    }
+    for one in prompt.values():
+        one["inputs"] |= SMALL.get(one["class_type"], {})
+    (made,) = pictures(server, server.run(prompt))
+    assert made.shape == (64, 128, 3)
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path):
     assert re.fullmatch(r"\d\d_[a-z_]+", path.stem)
-    for node in json.loads(path.read_text("utf-8"))["nodes"]:
-        if node["type"] == "MarkdownNote":
+    for saved in json.loads(path.read_text("utf-8"))["nodes"]:
+        if saved["type"] == "MarkdownNote":
             continue
-        ours = info[node["type"]]["category"].startswith("ipadapter")
-        assert node["properties"]["cnr_id"] == ("ip-adapter-nodes" if ours else "comfy-core")
-        models = {one["name"]: one for one in node["properties"].get("models", ())}
-        if node["type"] in DIRECTORIES:
-            (file,) = node["widgets_values"]
+        ours = info[saved["type"]]["category"].startswith("ipadapter")
+        assert saved["properties"]["cnr_id"] == ("ip-adapter-nodes" if ours else "comfy-core")
+        models = {one["name"]: one for one in saved["properties"].get("models", ())}
+        if saved["type"] in DIRECTORIES:
+            (file,) = saved["widgets_values"]
             assert models[file]["url"].endswith(f"/{file}")
-            assert models[file]["directory"] == DIRECTORIES[node["type"]]
+            assert models[file]["directory"] == DIRECTORIES[saved["type"]]
             if ours:
                 assert f"`{models[file]['hash']}`" in README.read_text("utf-8")
     with Image.open(path.with_suffix(".jpg")) as picture:

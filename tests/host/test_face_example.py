@@ -5,8 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from graphs import node, pictures
-from workflow import widget_values
+from graphs import node, pictures, prompt_of
 
 pytestmark = pytest.mark.http
 
@@ -20,19 +19,6 @@ PEOPLE = "three_people.jpg"
 def host_with_people(server):
     shutil.copy(PACK / "tests" / "data" / "faces" / PEOPLE, server.work / "input")
     return server
-
-
-def prompt_of(nodes, links, info):
-    """An API prompt of saved nodes; the links' sources are (node, slot), -10 the blueprint's own inputs."""
-    prompt = {}
-    for one in nodes:
-        inputs = widget_values(one, info[one["type"]])
-        for entry in one["inputs"]:
-            if entry["link"] is not None:
-                source, slot = links[entry["link"]]
-                inputs[entry["name"]] = [str(source), slot]
-        prompt[str(one["id"])] = {"class_type": one["type"], "inputs": inputs}
-    return prompt
 
 
 def small(prompt):
