@@ -59,7 +59,7 @@ class _Canvas:
     def change(self, only: set[str] | None) -> list[Change]:
         by_id = {str(node["id"]): node for node in self.graph.get("nodes", [])}
         prompt = {key: self._read(node) for key, node in by_id.items()}
-        prompt = prompts.understood(prompt, self.old, self.old)
+        prompt = prompts.understood(prompt, self.old, self.old, {})
         plans, report = plans_for(prompt, self.old, only)
         moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
         for key, plan in plans.items():

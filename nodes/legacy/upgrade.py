@@ -37,7 +37,7 @@ class Change:
 def upgraded(prompt: Prompt, nodes: Mapping[str, type[OldNode]]) -> tuple[Prompt, list[Change]]:
     """A prompt with new nodes, and what was changed. nodes: old nodes by id."""
     copied = {key: {**node, "inputs": dict(node["inputs"])} for key, node in prompt.items()}
-    prompt = prompts.understood(copied, nodes, nodes)
+    prompt = prompts.understood(copied, nodes, nodes, {})
     plans, report = plans_for(prompt, nodes, None)
     made: Prompt = {}
     moved: dict[tuple[str, int], Any] = {}
