@@ -50,10 +50,9 @@ def _texts(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def said() -> set[str]:
-    """What the web extension says, as far as it is written out there."""
-    found = SAID.findall(
-        "\n".join(path.read_text("utf-8") for path in (comfy_host.PACK / "web").glob("*.js"))
-    )
+    """What the editors say, as far as it is written out there."""
+    files = (path.read_text("utf-8") for path in (comfy_host.PACK / "web").glob("*.js"))
+    found = SAID.findall("\n".join(text for text in files if "'./editor.js'" in text))
     return {one or other for one, other in found}
 
 
