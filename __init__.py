@@ -6,6 +6,7 @@ import nodes as host
 from comfy_api.latest import ComfyExtension, io
 
 from .nodes import NODES
+from .nodes.doctor import routes
 from .nodes.legacy import free, listen
 
 WEB_DIRECTORY = "./web"
@@ -15,6 +16,7 @@ class IPAdapterExtension(ComfyExtension):
     async def on_load(self) -> None:
         if server := getattr(PromptServer, "instance", None):  # none where nodes are only called
             listen(server, host.NODE_CLASS_MAPPINGS)
+            routes.register(server, host.NODE_CLASS_MAPPINGS)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # those of old graphs are the host's first kind of class, which it takes from a list as well

@@ -2,7 +2,6 @@
 
 from . import folders
 from .apply import ApplyIPAdapter
-from .doctor import routes
 from .doctor.node import IPAdapterDoctor
 from .embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, SaveIPAdapterEmbeds
 from .face import FaceCrop
@@ -38,5 +37,3 @@ NODES = [
     IPAdapterOldGraphs,
     IPAdapterDoctor,
 ]
-
-routes.register([node.__name__ for node in NODES])

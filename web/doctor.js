@@ -12,7 +12,7 @@ import {
   PURPOSES,
 } from './doctor_logic.js'
 
-const ROUTES = '/ipadapter-nodes'
+const ROUTES = '/ipadapternodes'
 const FOR_THE_GRAPH = [
   ...['keydown', 'keyup', 'copy', 'paste', 'wheel', 'contextmenu'],
   ...['pointerdown', 'pointermove', 'pointerup', 'mousedown', 'mouseup', 'click', 'dblclick'],

@@ -66,13 +66,13 @@ async function convert(only) {
     body: JSON.stringify({ workflow: app.graph.serialize(), only }),
   })
   const { workflow, report, error } = await answer.json()
-  if (error) return say('error', [error])
+  if (error) return toast('error', [error])
   await app.loadGraphData(workflow, true, false, app.extensionManager.workflow?.activeWorkflow)
-  say('info', report)
+  toast('info', report)
 }
 
 /** @param {'info' | 'error'} severity @param {string[]} lines */
-function say(severity, lines) {
+function toast(severity, lines) {
   app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: lines.join('\n') })
 }
 

@@ -26,7 +26,7 @@ app.registerExtension({
 
 async function ask() {
   try {
-    stamps = await (await api.fetchApi('/ipadapter-nodes/stamps')).json()
+    stamps = await (await api.fetchApi('/ipadapternodes/stamps')).json()
   } catch (error) {
     console.warn('IPAdapter: saved graphs carry no links to model files.', error)
   }

@@ -1,16 +1,15 @@
 """The doctor for the browser. Names of the model table come in, never an address or a path.
 
-GET  /ipadapter-nodes/doctor      the report
-GET  /ipadapter-nodes/stamps      what saved graphs should say of their files
-GET  /ipadapter-nodes/download    where the download is, or null
-POST /ipadapter-nodes/download    {"name": ...} begins one
-POST /ipadapter-nodes/cancel      ends it
+GET  /ipadapternodes/doctor      the report
+GET  /ipadapternodes/stamps      what saved graphs should say of their files
+GET  /ipadapternodes/download    where the download is, or null
+POST /ipadapternodes/download    {"name": ...} begins one
+POST /ipadapternodes/cancel      ends it
 """
 
 import asyncio
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,21 +23,23 @@ from . import scan
 from .jobs import Downloads
 from .known import stamps
 
-PREFIX = "/ipadapter-nodes"
+PREFIX = "/ipadapternodes"
 LARGEST_REQUEST = 10_000  # bytes of JSON
 
 
-def register(nodes: Sequence[str]) -> None:
-    """Add the routes to the host's server, if there is one in this process."""
-    server: Any = getattr(sys.modules.get("server"), "PromptServer", None)
-    instance = getattr(server, "instance", None)
-    if instance is not None:
-        add(instance.routes, nodes, scan.report, Downloads(load()))
+def register(server: Any, registered: Mapping[str, Any]) -> None:
+    """Add the routes to the host's server. registered: the host's nodes; those of other packs are not ours to stamp."""
+    root = __name__.rsplit(".nodes.", 1)[0] + "."
+
+    def ours() -> list[str]:
+        return [name for name, kind in registered.items() if kind.__module__.startswith(root)]
+
+    add(server.routes, ours, scan.report, Downloads(load()))
 
 
 def add(
     routes: web.RouteTableDef,
-    nodes: Sequence[str],
+    nodes: Callable[[], list[str]],
     examine: Callable[[], Report],
     downloads: Downloads,
 ) -> None:
@@ -50,7 +51,7 @@ def add(
 
     @routes.get(f"{PREFIX}/stamps")
     async def known(request: web.Request) -> web.Response:
-        return web.json_response(stamps(await asyncio.to_thread(examine), nodes))
+        return web.json_response(stamps(await asyncio.to_thread(examine), nodes()))
 
     @routes.get(f"{PREFIX}/download")
     async def state(request: web.Request) -> web.Response:

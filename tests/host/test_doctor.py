@@ -189,7 +189,7 @@ def ask(pack, models):
         async def go():
             routes = web.RouteTableDef()
             downloads = parts.jobs.Downloads(parts.routes.load(), fetch)
-            parts.routes.add(routes, ["LoadIPAdapter"], parts.scan.report, downloads)
+            parts.routes.add(routes, lambda: ["LoadIPAdapter"], parts.scan.report, downloads)
             app = web.Application()
             app.add_routes(routes)
             async with TestClient(TestServer(app)) as client:
@@ -198,7 +198,7 @@ def ask(pack, models):
                     data = body if isinstance(body, str) else json.dumps(body)
                     reply = await client.request(
                         method,
-                        "/ipadapter-nodes/" + path,
+                        "/ipadapternodes/" + path,
                         data=None if method == "GET" else data,
                         headers={"Content-Type": "application/json", **headers},
                     )

@@ -16,14 +16,16 @@ DOCTOR = comfy_host.PACK / "scripts" / "doctor"
 
 
 def test_the_server_has_the_routes_and_refuses_other_sites(server):
-    text = server.get("/ipadapter-nodes/doctor")["text"]
+    text = server.get("/ipadapternodes/doctor")["text"]
     assert "sub folder/b.bin (outside the models folder): SD1.5 plus" in text
-    assert server.get("/api/ipadapter-nodes/stamps")["auto"]["d.bin"] == "some/model.safetensors"
-    assert "IPAdapterDoctor" in server.get("/ipadapter-nodes/stamps")["nodes"]
-    assert server.post("/ipadapter-nodes/download", {"name": "x"})[0] == 400
+    assert server.get("/api/ipadapternodes/stamps")["auto"]["d.bin"] == "some/model.safetensors"
+    ours = server.get("/ipadapternodes/stamps")["nodes"]
+    assert {"IPAdapterDoctor", "IPAdapterModelLoader"} <= set(ours)
+    assert "KSampler" not in ours
+    assert server.post("/ipadapternodes/download", {"name": "x"})[0] == 400
     headers = {"Content-Type": "application/json", "Origin": "http://evil.example"}
     request = urllib.request.Request(
-        f"{server.base}/ipadapter-nodes/download", b'{"name": "x"}', headers
+        f"{server.base}/ipadapternodes/download", b'{"name": "x"}', headers
     )
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(request, timeout=20)

@@ -93,7 +93,7 @@ def test_the_worker_has_no_encoder_and_says_what_it_lacks(worker):
     assert ".safetensors" not in str(
         choices["clip_name"][1].get("options", choices["clip_name"][0])
     )
-    report = worker.get("/ipadapter-nodes/doctor")
+    report = worker.get("/ipadapternodes/doctor")
     assert not [one for one in report["files"] if one["kind"] == "encoder"]
     look = next(
         one for one in report["needs"] if (one["base"], one["purpose"]) == ("SD1.5", "look")
