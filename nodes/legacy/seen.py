@@ -53,7 +53,9 @@ def features_of(
         return whole * view.ratio + tiles * (1 - view.ratio)
 
     settings = ("old features", adapter.spec.feature, view.tiles, view.ratio)
-    return recall(clip_vision.patcher, (image,), settings, make)
+    features = recall(clip_vision.patcher, (image,), settings, make)
+    # what is recalled may have been made for another adapter
+    return references(References.of(features, adapter.spec.feature), adapter, name).features
 
 
 def nothing_of(clip_vision: Any, adapter: LoadedAdapter, paper: bool) -> Tensor | None:
