@@ -3,10 +3,23 @@ import { api } from '../../scripts/api.js'
 
 // Graphs with old nodes: read as they were meant, and turned into new nodes on request.
 
-// Two old node ids mean another node today; the sockets of a saved graph tell.
+// Some old node ids mean another node today; the sockets and widgets of a saved graph tell.
 const APART = [
-  { type: 'IPAdapterEncoder', only: 'image_1', here: 'IPAdapterEncodeImages' },
-  { type: 'IPAdapter', only: 'clip_vision', here: 'IPAdapterLaksjdjf' },
+  { type: 'IPAdapterEncoder', when: has('image_1'), here: 'IPAdapterEncodeImages' },
+  {
+    type: 'IPAdapterEncoder',
+    when: (node) => has('clip_vision')(node) && !has('ipadapter')(node),
+    here: 'IPAdapterEncodeImages',
+    names: { image: 'image_1' },
+  },
+  { type: 'IPAdapter', when: has('clip_vision'), here: 'IPAdapterLaksjdjf' },
+  { type: 'IPAdapter', when: has('clip_vision_output'), here: 'IPAdapterLaksjdjfSeen' },
+  { type: 'IPAdapterApply', when: has('clip_vision_output'), here: 'IPAdapterApplySeen' },
+  {
+    type: 'PrepImageForClipVision',
+    when: (node) => typeof node.widgets_values?.[3] === 'boolean', // add_weight
+    here: 'PrepImageWithWeight',
+  },
 ]
 const OLD = 'ipadapter/old graphs'
 
@@ -26,12 +39,17 @@ app.registerExtension({
   },
 })
 
+/** @param {string} name */
+function has(name) {
+  return (/** @type {any} */ node) => (node.inputs ?? []).some((input) => input.name === name)
+}
+
 /** @param {any} node as it was saved */
 function tellApart(node) {
-  const names = (node.inputs ?? []).map((input) => input.name)
-  const other = APART.find((one) => one.type === node.type && names.includes(one.only))
-  if (!other) return
+  const other = APART.find((one) => one.type === node.type && one.when(node))
+  if (!other || other.when(asRegistered(node))) return
   node.type = other.here
+  for (const input of node.inputs ?? []) input.name = other.names?.[input.name] ?? input.name
   if (node.properties?.['Node name for S&R']) node.properties['Node name for S&R'] = other.here
 }
 
@@ -56,4 +74,10 @@ async function convert(only) {
 /** @param {'info' | 'error'} severity @param {string[]} lines */
 function say(severity, lines) {
   app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: lines.join('\n') })
+}
+
+/** @param {any} node -> the sockets of the node that has this id here: another pack's may be the one that was meant */
+function asRegistered(node) {
+  const { required, optional } = LiteGraph.registered_node_types[node.type]?.nodeData?.input ?? {}
+  return { inputs: Object.keys({ ...required, ...optional }).map((name) => ({ name })) }
 }

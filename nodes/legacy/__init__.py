@@ -10,6 +10,7 @@ from . import (
     apply,
     canvas,
     encoded,
+    first,
     images,
     laksjdjf,
     load,
@@ -25,11 +26,8 @@ from .option import IPAdapterOldGraphs
 __all__ = ["IPAdapterOldGraphs", "free", "listen", "taken"]
 
 log = logging.getLogger("ipadapter")
-NODES: list[type[OldNode]] = [
-    node
-    for module in (apply, variants, encoded, images, load, regional, schedule, v1, laksjdjf)
-    for node in module.NODES
-]
+MODULES = (apply, variants, encoded, images, load, regional, schedule, v1, laksjdjf, first)
+NODES: list[type[OldNode]] = [node for module in MODULES for node in module.NODES]
 BY_ID = {node.NODE_ID: node for node in NODES}
 
 
@@ -53,8 +51,11 @@ def listen(server: Any, registered: Mapping[str, Any]) -> None:
     """Prompts are read as old graphs mean them, and saved graphs upgraded on request; the log says which ids others have."""
 
     def understand(data: dict[str, Any]) -> dict[str, Any]:
-        ours = {**BY_ID, **{id: kind for id, kind in registered.items() if _is_ours(kind)}}
-        return {**data, "prompt": prompts.understood(data.get("prompt"), BY_ID, ours)}
+        owned = taken(registered)
+        mine = {id: kind for id, kind in BY_ID.items() if id not in owned}
+        ours = {**mine, **{id: kind for id, kind in registered.items() if _is_ours(kind)}}
+        others = {id: registered[id] for id in owned}
+        return {**data, "prompt": prompts.understood(data.get("prompt"), mine, ours, others)}
 
     async def say(_: object) -> None:
         if owned := taken(registered):

@@ -75,7 +75,7 @@ def prepared(image, interpolation, crop_position, side, sharpening, node, border
         raise ValueError(
             f"{node} has the unknown option '{interpolation}' or '{crop_position}': choose one of {', '.join(FILTERS)}, and of {', '.join(CROPS)}."
         )
-    channels = _squared(rgb(image, node, "image").movedim(-1, 1), crop_position)
+    channels = squared(rgb(image, node, "image").movedim(-1, 1), crop_position)
     channels = resized(channels, (side, side), interpolation)
     if sharpening:
         channels = sharpened(channels, sharpening)
@@ -172,7 +172,8 @@ def _cut(pictures: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     return tiles, masks
 
 
-def _squared(channels: Tensor, position: str) -> Tensor:
+def squared(channels: Tensor, position: str) -> Tensor:
+    """[B, 3, H, W] cut to a square, or padded with black to one."""
     height, width = channels.shape[-2:]
     if position == "pad":
         across, down = max(0, height - width) // 2, max(0, width - height) // 2

@@ -1,6 +1,6 @@
 """Prompts as old graphs and other programs send them, before the host checks them.
 
-Two old ids mean another node today, and are told apart by their inputs; what was added to a node later gets its
+Some old ids mean another node today, and are told apart by their inputs; what was added to a node later gets its
 default; an encoder file that is not here is replaced by one of the same kind. Everything else stays as it is.
 """
 
@@ -13,23 +13,39 @@ from .. import folders
 from . import resolve
 from .base import OldNode
 
-ENCODER_LOADER = "CLIPVisionLoader"  # the host's own
-APART = (  # id, an input that only the other node has, the id that it has here
-    ("IPAdapterEncoder", "image_1", "IPAdapterEncodeImages"),
-    ("IPAdapter", "model_name", "IPAdapterLaksjdjf"),
+ENCODER_LOADER, ENCODER_NODE = "CLIPVisionLoader", "CLIPVisionEncode"  # the host's own
+APART: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    # id, an input that only the other node has, the id that it has here, inputs that are called otherwise here
+    ("IPAdapterEncoder", "image_1", "IPAdapterEncodeImages", {}),
+    (
+        "IPAdapterEncoder",
+        "plus",
+        "IPAdapterEncodeImages",
+        {"image": "image_1", "plus": "ipadapter_plus"},
+    ),
+    ("IPAdapter", "clip_vision_output", "IPAdapterLaksjdjfSeen", {}),
+    ("IPAdapter", "model_name", "IPAdapterLaksjdjf", {}),
+    ("IPAdapterApply", "clip_vision_output", "IPAdapterApplySeen", {}),
+    ("PrepImageForClipVision", "add_weight", "PrepImageWithWeight", {}),
 )
 log = logging.getLogger("ipadapter")
 Prompt = dict[str, dict[str, Any]]
 
 
-def understood(prompt: Any, nodes: Mapping[str, type[OldNode]], ours: Mapping[str, Any]) -> Any:
+def understood(
+    prompt: Any,
+    nodes: Mapping[str, type[OldNode]],
+    ours: Mapping[str, Any],
+    others: Mapping[str, Any] | None = None,
+) -> Any:
     """The prompt, with old nodes as they are understood here.
 
-    nodes: old nodes by id; ours: all nodes of this pack. What is no prompt is handed back, for the host to refuse.
+    nodes: this pack's old nodes by id; ours: all its nodes; others: another pack's, whose ids are old nodes'. What
+    is no prompt is handed back, for the host to refuse.
     """
     if not isinstance(prompt, dict):
         return prompt
-    made = {key: _told_apart(node) for key, node in prompt.items()}
+    made = {key: _told_apart(node, others or {}) for key, node in prompt.items()}
     made = {key: _completed(node, nodes) for key, node in made.items()}
     for key in [k for k, node in made.items() if _class(node) == ENCODER_LOADER]:
         made[key] = _with_encoder(key, made, ours)
@@ -38,13 +54,18 @@ def understood(prompt: Any, nodes: Mapping[str, type[OldNode]], ours: Mapping[st
 
 def apart(kind: str, inputs: Collection[str]) -> str:
     """The id here of a node with these inputs."""
-    found = (other for known, only, other in APART if kind == known and only in inputs)
+    found = (other for known, only, other, _ in APART if kind == known and only in inputs)
     return next(found, kind)
 
 
-def _told_apart(node: Any) -> Any:
-    kind = apart(_class(node), _inputs(node))
-    return node if kind == _class(node) else {**node, "class_type": kind}
+def _told_apart(node: Any, others: Mapping[str, Any]) -> Any:
+    for known, only, other, names in APART:
+        if _class(node) == known and only in _inputs(node):
+            if known in others and only in _names(others[known]):
+                return node  # that pack's own, as it was meant
+            inputs = {names.get(name, name): value for name, value in _inputs(node).items()}
+            return {**node, "class_type": other, "inputs": inputs}
+    return node
 
 
 def _completed(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
@@ -55,6 +76,11 @@ def _completed(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
     absent = {name: _default(spec) for name, spec in required.items() if name not in _inputs(node)}
     defaults = {name: value for name, value in absent.items() if value is not None}
     return {**node, "inputs": {**_inputs(node), **defaults}} if defaults else node
+
+
+def _names(kind: Any) -> set[str]:
+    groups = kind.INPUT_TYPES()
+    return {*groups.get("required", {}), *groups.get("optional", {})}
 
 
 def _default(spec: Any) -> Any:
@@ -69,7 +95,7 @@ def _with_encoder(key: str, prompt: Prompt, ours: Mapping[str, Any]) -> Any:
     """The host's loader, with a file that is here where it feeds this pack and names one that is not."""
     node = prompt[key]
     name = _inputs(node).get("clip_name")
-    fed = [one for one in prompt.values() if _class(one) in ours and [key, 0] in _links(one)]
+    fed = _fed(key, prompt, ours)
     if not fed or not isinstance(name, str) or name in folders.names(folders.ENCODERS):
         return node
     needed = next((need for one in fed for need in _needs(one, prompt)), None)
@@ -78,6 +104,14 @@ def _with_encoder(key: str, prompt: Prompt, ours: Mapping[str, Any]) -> Any:
         log.warning("%s", resolve.lacking_encoder(needed or resolve.H, f"'{name}'"))
         return node
     return {**node, "inputs": {**_inputs(node), "clip_name": found}}
+
+
+def _fed(key: str, prompt: Prompt, ours: Mapping[str, Any]) -> list[Any]:
+    """This pack's nodes that an encoder goes to, or what the host's own node saw with it."""
+    taking = {other: node for other, node in prompt.items() if [key, 0] in _links(node)}
+    seen = [[other, 0] for other, node in taking.items() if _class(node) == ENCODER_NODE]
+    through = [node for node in prompt.values() if any(link in seen for link in _links(node))]
+    return [node for node in [*taking.values(), *through] if _class(node) in ours]
 
 
 def _needs(node: Any, prompt: Prompt) -> Iterator[str]:

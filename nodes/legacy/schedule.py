@@ -17,6 +17,7 @@ EASES = {  # share of the way at a share of the time; the names are the reverse 
     "ease_in_out": lambda x: (1 - cos(x * pi)) / 2,
     "ease_in": lambda x: sin(x * pi / 2),
     "ease_out": lambda x: 1 - cos(x * pi / 2),
+    "reverse_in_out": lambda x: 1 - sin((1 - x) * pi / 2),  # offered in April 2024 alone
 }
 FRAME_INPUTS = "Apply IPAdapter's 'frame_weights', and a batch of references"
 
@@ -153,6 +154,10 @@ def curve(strategy: dict[str, Any], node: str) -> list[float]:
     timing = strategy["timing"]
     if timing == "custom":
         return given or [0.0]
+    if timing not in EASES and timing != "random":
+        raise ValueError(
+            f"{node} has the unknown timing '{timing}': choose one of {', '.join(TIMINGS)}."
+        )
     frames = max(strategy["frames"], 2)
     first, last = (given[0], given[-1]) if given else (0.0, 1.0)
     end = min(strategy["end_frame"], frames)

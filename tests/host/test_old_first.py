@@ -1,0 +1,101 @@
+"""Nodes that lived for weeks in 2023, and how they are told from today's nodes of the same id."""
+
+import math
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.host
+
+BLOCKS = {"sd15": 16, "sdxl": 11}
+
+
+@pytest.fixture
+def call(nodes_by_id):
+    def run(node_id, **inputs):
+        node = nodes_by_id[node_id]()
+        return getattr(node, node.FUNCTION)(**inputs)
+
+    return run
+
+
+@pytest.fixture
+def understood(pack):
+    legacy = pack.nodes.legacy
+
+    def run(kind, **inputs):
+        prompt = {"1": {"class_type": kind, "inputs": inputs}}
+        found = legacy.prompts.understood(prompt, legacy.BY_ID, legacy.BY_ID, {})["1"]
+        return found["class_type"], found["inputs"]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "meant"),
+    [
+        ("IPAdapterEncoder", {"image_1": ["a", 0]}, "IPAdapterEncodeImages"),
+        ("IPAdapterEncoder", {"image": ["a", 0], "plus": True}, "IPAdapterEncodeImages"),
+        ("IPAdapterEncoder", {"image": ["a", 0], "ipadapter": ["b", 0]}, "IPAdapterEncoder"),
+        ("IPAdapter", {"model_name": "a", "clip_vision": ["a", 0]}, "IPAdapterLaksjdjf"),
+        ("IPAdapter", {"model_name": "a", "clip_vision_output": 1}, "IPAdapterLaksjdjfSeen"),
+        ("IPAdapter", {"ipadapter": ["a", 0]}, "IPAdapter"),
+        ("IPAdapterApply", {"clip_vision_output": ["a", 0]}, "IPAdapterApplySeen"),
+        ("IPAdapterApply", {"clip_vision": ["a", 0]}, "IPAdapterApply"),
+        ("PrepImageForClipVision", {"add_weight": False}, "PrepImageWithWeight"),
+        ("PrepImageForClipVision", {"sharpening": 0.1}, "PrepImageForClipVision"),
+    ],
+)
+def test_inputs_tell_which_node_was_meant(understood, kind, inputs, meant):
+    assert understood(kind, **inputs)[0] == meant
+
+
+def test_the_first_encoder_gets_todays_names(understood):
+    _, inputs = understood("IPAdapterEncoder", clip_vision=["a", 0], image=["b", 0], plus=True)
+    assert inputs["image_1"] == ["b", 0]
+    assert inputs["ipadapter_plus"] is True
+    assert not {"image", "plus"} & inputs.keys()
+
+
+def test_the_timing_of_april_2024(call):
+    found = call("IPAdapterWeights", weights="0, 1", timing="reverse_in_out", frames=3)
+    assert found[0] == pytest.approx([0, 1 - math.sin(math.pi / 4), 1])
+    with pytest.raises(ValueError, match="unknown timing 'slow'"):
+        call("IPAdapterWeights", weights="0, 1", timing="slow", frames=3)
+
+
+@pytest.mark.parametrize("kind", ["sd15", "sdxl"])
+def test_the_first_apply_node_reaches_the_middle_of_sd15_alone(
+    call, models, adapters, nodes_by_id, sample, tiny, kind
+):
+    model, seen = models(kind), tiny.features(2)
+    adapter, _ = adapters("ip-adapter_sd15" if kind == "sd15" else "ip-adapter_sdxl_vit-h")
+    first = call(
+        "IPAdapterApplySeen", model=model, ipadapter=adapter, clip_vision_output=seen, weight=0.7
+    )
+    factors = ["0" if kind == "sdxl" and t == 4 else "1" for t in range(BLOCKS[kind])]
+    settings = {"second_amount": 1.0, "layers": ",".join(factors)}
+    made = nodes_by_id["IPAdapterWeightMap"].execute(model, "balanced", 1.0, **settings)
+    paper = nodes_by_id["ApplyIPAdapter"].execute(
+        model,
+        adapter,
+        clip_vision_output=seen,
+        weight=0.7,
+        start_at=0.0,
+        end_at=1.0,
+        weight_map=made.args[0],
+    )
+    found, expected = sample(first[0], kind, steps=1), sample(paper.args[0], kind, steps=1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert (found - sample(model, kind, steps=1)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("way", ["lanczos", "nearest", "bilinear", "bicubic", "area"])
+def test_the_first_prepared_picture_is_cut_and_counts_twice(call, way):
+    picture = torch.zeros(1, 448, 672, 3)
+    picture[:, :, :448] = 1
+    for place, mean in (("left", 1.0), ("right", 0.5)):
+        settings = {"interpolation": way, "crop_position": place, "add_weight": place == "left"}
+        (found,) = call("PrepImageWithWeight", image=picture, **settings)
+        assert found.shape == (1 + (place == "left"), 224, 224, 3)
+        assert found.mean().item() == pytest.approx(mean, abs=0.01)
