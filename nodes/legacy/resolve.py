@@ -42,6 +42,11 @@ class Want:
         found = (spec.base_model, spec.kind, spec.encoder)
         return found == (self.base_model, self.kind, self.encoder)
 
+    @property
+    def has_twins(self) -> bool:
+        """Whether adapters for another purpose have the same shapes."""
+        return self.kind in ("base", "plus")
+
     def describe(self) -> str:
         twin = f", {self.twin}" if self.twin else ""
         return f"{self.base_model} {self.kind}{twin} for {self.encoder}"
@@ -138,7 +143,7 @@ def installed(want: Want) -> list[str]:
             continue
         twin = next((one for one in TWINS if one in name.lower()), "")
         plain = named(name) is not None and not twin  # a published name of the plain one
-        rank = 0 if twin == want.twin else 1 if not twin and not plain else 2
+        rank = 0 if twin == want.twin or not want.has_twins else 1 if not twin and not plain else 2
         if rank < 2:
             ranked.append((rank, "v11" not in name.lower(), name.lower(), name))
     return [name for *_, name in sorted(ranked)]
