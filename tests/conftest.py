@@ -14,7 +14,9 @@ import pytest
 PACK = Path(__file__).parent.parent
 sys.path[:] = [p for p in sys.path if Path(p or os.curdir).resolve() != PACK]
 sys.path.append(str(PACK))
-sys.path += [str(PACK / folder) for folder in ("scripts", "benchmarks", "tests/host")]
+sys.path += [
+    str(PACK / folder) for folder in ("scripts", "benchmarks", "tests/host", "tests/workflows")
+]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,0 +1,135 @@
+"""The corpus of old graphs: opened in the host's frontend in a browser, and run in the host from the prompts it made.
+
+IPADAPTER_PLAYWRIGHT names the folder whose node_modules has playwright-core. With IPADAPTER_WRITE_PROMPTS=1 the
+browser's prompts are written to tests/workflows/prompts instead of being compared with them.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import comfy_host
+import corpus
+import make_workflows
+import pytest
+from graphs import failure
+
+pytestmark = pytest.mark.http
+
+GRAPHS = make_workflows.graphs()
+PLAYWRIGHT = Path(os.environ.get("IPADAPTER_PLAYWRIGHT", comfy_host.PACK))
+
+
+@pytest.fixture(scope="module")
+def old_server(model_folder, tmp_path_factory):
+    folder, work = tmp_path_factory.mktemp("corpus"), tmp_path_factory.mktemp("work")
+    corpus.prepare(folder, model_folder)
+    paths = [str(comfy_host.PACK / name) for name in ("scripts", "benchmarks", "tests/host")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        server = comfy_host.Server(comfy_host.prepare(), work, *corpus.flags(folder, work))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def opened(old_server):
+    """What the browser says: first of the nodes, then of each graph."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
+    if not chromium or not shutil.which("node"):
+        pytest.skip("needs chromium and node")
+    if not (PLAYWRIGHT / "node_modules" / "playwright-core").exists():
+        pytest.skip("needs playwright-core: set IPADAPTER_PLAYWRIGHT to a folder where npm put it")
+    command = ["node", "convert.mjs", old_server.base, str(PLAYWRIGHT), "saved"]
+    done = subprocess.run(
+        command,
+        cwd=make_workflows.FOLDER,
+        env={**os.environ, "CHROMIUM": chromium},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_saved_graphs_are_those_that_the_script_writes():
+    found = {path.stem: path.read_text() for path in make_workflows.SAVED.glob("*.json")}
+    assert found == {name: make_workflows.text(one.saved()) for name, one in GRAPHS.items()}
+
+
+def test_every_graph_opens_in_the_browser_and_becomes_the_prompt_on_record(opened):
+    made = {one["name"]: one for one in opened[1:]}
+    assert made.keys() == GRAPHS.keys()
+    assert {name: one["missing"] for name, one in made.items() if one["missing"]} == {}
+    assert {name: one["errors"] for name, one in made.items() if one["errors"]} == {}
+    if os.environ.get("IPADAPTER_WRITE_PROMPTS"):
+        make_workflows.write_prompts({name: one["prompt"] for name, one in made.items()})
+    for name, one in made.items():
+        assert one["prompt"] == make_workflows.prompt(name), name
+
+
+def test_every_graph_runs_and_changes_what_is_sampled(old_server):
+    runs = {name: make_workflows.prompt(name) for name, one in GRAPHS.items() if not one.fails}
+    merged, names, pairs = {}, {}, {}
+    for graph, prompt in runs.items():
+        made = one_by_one(prompt, merged, names, graph)
+        for key, node in prompt.items():
+            if node["class_type"] == "KSampler":
+                twin = {**merged[made[key]]["inputs"], "model": [made[checkpoint(prompt)], 0]}
+                plain = shared({"class_type": "KSampler", "inputs": twin}, merged, names, graph)
+                both = {"one": [made[key], 0], "other": [plain, 0]}
+                pairs[f"{graph} {key}"] = shared(node_of("Difference", both), merged, names, graph)
+    entry = old_server.run(merged, seconds=1200)
+    assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
+    apart = {name: float(entry["outputs"][key]["text"][0]) for name, key in pairs.items()}
+    assert {name: one for name, one in apart.items() if not one > 1e-3} == {}
+
+
+@pytest.mark.parametrize("name", [name for name, one in GRAPHS.items() if one.fails])
+def test_what_cannot_run_says_so_in_one_sentence(old_server, name):
+    kind, words = GRAPHS[name].fails
+    found, message = failure(old_server.run(make_workflows.prompt(name)))
+    assert found == kind
+    assert words in message
+    assert "\n" not in message
+
+
+def one_by_one(prompt, merged, names, graph):
+    """Puts a graph's nodes among the others; those that are the same are one. -> its ids there."""
+    made = {}
+
+    def put(key):
+        if key not in made:
+            node = prompt[key]
+            linked = {
+                name: [put(value[0]), value[1]] if isinstance(value, list) else value
+                for name, value in node["inputs"].items()
+            }
+            made[key] = shared(node_of(node["class_type"], linked), merged, names, f"{graph} {key}")
+        return made[key]
+
+    for key in prompt:
+        put(key)
+    return made
+
+
+def shared(node, merged, names, id):
+    text = json.dumps(node, sort_keys=True)
+    if text not in names:
+        while id in merged:
+            id += "'"
+        names[text] = id
+        merged[id] = node
+    return names[text]
+
+
+def node_of(kind, inputs):
+    return {"class_type": kind, "inputs": inputs}
+
+
+def checkpoint(prompt):
+    (found,) = (k for k, node in prompt.items() if node["class_type"] == "CheckpointLoaderSimple")
+    return found

@@ -1,0 +1,58 @@
+"""Writes the corpus: graphs as browsers saved them, below `saved/`.
+
+python tests/workflows/make_workflows.py
+"""
+
+import json
+from pathlib import Path
+
+import graphs_nested
+import graphs_v1
+import graphs_v2
+from litegraph import Graph
+
+FOLDER = Path(__file__).parent
+SAVED, PROMPTS = FOLDER / "saved", FOLDER / "prompts"
+GRAPHS = {**graphs_v2.GRAPHS, **graphs_v1.GRAPHS, **graphs_nested.GRAPHS}
+
+
+def graphs() -> dict[str, Graph]:
+    return {name: make() for name, make in GRAPHS.items()}
+
+
+def text(graph: dict) -> str:
+    """JSON with one node or link a line."""
+    parts = []
+    for key, value in graph.items():
+        if key in ("nodes", "links") and value:
+            rows = ",\n".join(json.dumps(one) for one in value)
+            parts.append(f"{json.dumps(key)}: [\n{rows}\n]")
+        else:
+            parts.append(f"{json.dumps(key)}: {json.dumps(value)}")
+    return "{" + ",\n".join(parts) + "}\n"
+
+
+def prompt(name: str) -> dict[str, dict]:
+    """What the browser made of a graph."""
+    return json.loads((PROMPTS / f"{name}.json").read_text())
+
+
+def write_prompts(prompts: dict[str, dict[str, dict]]) -> None:
+    PROMPTS.mkdir(exist_ok=True)
+    for path in PROMPTS.glob("*.json"):
+        path.unlink()
+    for name, nodes in prompts.items():
+        rows = (f"{json.dumps(key)}: {json.dumps(node)}" for key, node in nodes.items())
+        (PROMPTS / f"{name}.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
+
+
+def main() -> None:
+    SAVED.mkdir(exist_ok=True)
+    for path in SAVED.glob("*.json"):
+        path.unlink()
+    for name, graph in graphs().items():
+        (SAVED / f"{name}.json").write_text(text(graph.saved()))
+
+
+if __name__ == "__main__":
+    main()
