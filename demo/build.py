@@ -1,0 +1,89 @@
+"""Write the demo's model files below a models folder, from what is shipped and from seeds.
+
+    python demo/build.py --host COMFYUI --work FOLDER
+
+    checkpoints/demo-sd15.safetensors     UNet and autoencoder as trained, a text encoder that says nothing
+    clip_vision/demo-vit-h.safetensors    made from a seed, see encoder.py
+    ipadapter/demo-base-sd15.safetensors  the adapter as trained
+
+Files that are there already, of these weights, are left alone.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import autoencoder
+import common
+import encoder
+import model
+import torch
+from torch import Tensor
+
+WEIGHTS = common.FOLDER / "weights.safetensors"
+CHECKPOINT = "checkpoints/demo-sd15.safetensors"
+ENCODER = "clip_vision/demo-vit-h.safetensors"
+ADAPTER = "ipadapter/demo-base-sd15.safetensors"
+SD15_SCALE = 0.18215  # the host divides SD1.5's latents by it before it decodes them
+
+
+def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors below `name.`, in float32."""
+    start = name + "."
+    return {k.removeprefix(start): v.float() for k, v in tensors.items() if k.startswith(start)}
+
+
+def checkpoint(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    unet = model.widened(part(tensors, "unet"))
+    made = {f"model.diffusion_model.{key}": value.half() for key, value in unet.items()}
+    coder = autoencoder.padded(part(tensors, "autoencoder"))
+    coder |= {"vae_scale": torch.tensor(SD15_SCALE), "vae_shift": torch.tensor(0.0)}
+    made |= {f"first_stage_model.{key}": value for key, value in coder.items()}
+    return made | {f"cond_stage_model.transformer.{k}": v for k, v in text_encoder().items()}
+
+
+def text_encoder() -> dict[str, Tensor]:
+    """CLIP-L of zeros whose last norm says one constant: every prompt means the same."""
+    import comfy.clip_model
+    import comfy.ops
+    import comfy.sd1_clip
+
+    path = Path(comfy.sd1_clip.__file__).with_name("sd1_clip_config.json")
+    config = json.loads(path.read_text())
+    operations = comfy.ops.disable_weight_init
+    made = comfy.clip_model.CLIPTextModel(config, torch.float16, "meta", operations).state_dict()
+    zeros = {key: torch.zeros(value.shape, dtype=torch.float16) for key, value in made.items()}
+    del zeros["text_projection.weight"]
+    zeros["text_model.final_layer_norm.bias"] = model.context()[0, 0].half()
+    return zeros
+
+
+def adapter(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.half() for k, v in model.widened(part(tensors, "adapter")).items()}
+
+
+def build(folder: Path) -> None:
+    """Everything, or what is missing of it."""
+    digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    stamp = folder / "made-from.txt"
+    fresh = stamp.exists() and stamp.read_text() == digest
+    shipped = common.load(WEIGHTS)
+    for name, make in {
+        CHECKPOINT: lambda: checkpoint(shipped),
+        ADAPTER: lambda: adapter(shipped),
+        ENCODER: lambda: encoder.tensors(encoder.Tower()),
+    }.items():
+        if not (fresh and (folder / name).exists()):
+            print(f"[models] {name}", flush=True)
+            common.save(folder / name, make(), about="for the demo only, see demo/README.md")
+    stamp.write_text(digest)
+
+
+def main() -> None:
+    arguments = common.parser(__doc__).parse_args()
+    common.use_host(arguments.host)
+    build(arguments.work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What the scripts of the demo share: their command line, the host, files, a progress bar."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def parser(about: str | None) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
+    made.add_argument("--work", type=Path, required=True, help="where unfinished work is kept")
+    return made
+
+
+def use_host(tree: Path) -> None:
+    """Make `comfy` importable, on the CPU."""
+    sys.path.insert(0, str(tree))
+    import comfy.options  # noqa: F401 - without it the host would parse this command line
+    from comfy.cli_args import args
+
+    args.cpu = True
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], **about: object) -> None:
+    """Write a .safetensors, whole or not at all."""
+    import safetensors.torch
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    single = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
+    safetensors.torch.save_file(single, part, {key: str(value) for key, value in about.items()})
+    os.replace(part, path)
+
+
+def load(path: Path) -> dict[str, Tensor]:
+    import safetensors.torch
+
+    return safetensors.torch.load_file(path)
+
+
+def progress(name: str, done: float, text: str) -> None:
+    bar = "#" * int(30 * done)
+    end = "\r" if sys.stdout.isatty() else "\n"
+    print(f"{name} [{bar:<30}] {100 * done:5.1f} %  {text}", end=end, flush=True)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

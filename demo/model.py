@@ -1,0 +1,148 @@
+"""The demo's UNet and base adapter, as they are trained: the host's own UNet class, and attention beside attention.
+
+The UNet is the smallest that the host takes for Stable Diffusion 1.5: one level, one block, width 320. It has four
+cross-attention layers. Files number them by block: input 1, output 0, output 1, middle.
+
+The text is one constant token, since the demo's text encoder says the same to every prompt. The adapter has no
+biases before its keys and values, so features of zero give no image part at all: what the negative side sees, and
+what no adapter is, are one and the same to the model, and need learning only once.
+"""
+
+import torch
+from torch import Tensor, nn
+
+UNET = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 160,
+    "num_res_blocks": [1],
+    "channel_mult": [1],
+    "transformer_depth": [1],
+    "transformer_depth_output": [1, 1],
+    "transformer_depth_middle": 1,
+    "use_spatial_transformer": True,
+    "use_checkpoint": False,
+    "legacy": False,
+    "num_heads": 4,
+    "context_dim": 768,
+    "use_linear_in_transformer": False,
+    "use_temporal_resblock": False,
+    "use_temporal_attention": False,
+}
+BLOCKS = (("input", 1), ("output", 0), ("output", 1), ("middle", 0))  # in the order of files
+LAYOUT_BLOCKS = {("input", 1), ("middle", 0)}  # the others learn the style
+TEXT, TOKENS, FEATURES = 768, 4, 1024
+WIDTH, HEADS = 160, 4  # as trained
+
+
+def unet(seed: int) -> nn.Module:
+    import comfy.ops
+    from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+
+    model = UNetModel(
+        **UNET, dtype=torch.float32, device="cpu", operations=comfy.ops.disable_weight_init
+    )
+    source = torch.Generator().manual_seed(seed)
+    silent = ("out_layers.3.weight", "1.proj_out.weight", "out.2.weight")
+    for key, value in model.named_parameters():
+        if value.ndim > 1:
+            gain = 0.0 if key.endswith(silent) else value[0].numel() ** -0.5
+            value.data.normal_(0, 1, generator=source).mul_(gain)
+        else:
+            value.data.fill_(1.0 if key.endswith("weight") else 0.0)
+    return model
+
+
+class Adapter(nn.Module):
+    """A base IP-Adapter, its parameters named as in the files."""
+
+    def __init__(self, whiten: Tensor, seed: int):
+        super().__init__()
+        source = torch.Generator().manual_seed(seed)
+        self.image_proj = nn.ModuleDict(
+            {"proj": nn.Linear(FEATURES, TOKENS * TEXT), "norm": nn.LayerNorm(TEXT)}
+        )
+        proj, norm = self.image_proj["proj"], self.image_proj["norm"]
+        mix = torch.randn(TOKENS * TEXT, FEATURES, generator=source) * FEATURES**-0.5
+        proj.weight.data.copy_(mix @ whiten)
+        for bias in (proj.bias, norm.bias):
+            bias.data.zero_()
+            bias.requires_grad_(False)
+        self.ip_adapter = nn.ModuleDict()
+        for n in range(len(BLOCKS)):
+            layer = {f"to_{x}_ip": nn.Linear(TEXT, WIDTH, bias=False) for x in "kv"}
+            self.ip_adapter[str(2 * n + 1)] = nn.ModuleDict(layer)
+        for layer in self.ip_adapter.values():
+            for one in layer.values():
+                one.weight.data.normal_(0, TEXT**-0.5, generator=source)
+
+    def tokens(self, features: Tensor) -> Tensor:
+        """[B, 1024] -> [B, 4, 768]."""
+        found = self.image_proj["proj"](features).unflatten(-1, (TOKENS, TEXT))
+        return self.image_proj["norm"](found)
+
+    def patches(self, layout: Tensor, style: Tensor) -> dict:
+        """What the host's UNet is given so that the layers attend to the tokens of these features."""
+        tokens = {True: self.tokens(layout), False: self.tokens(style)}
+        replace = {}
+        for layer, block in zip(self.ip_adapter.values(), BLOCKS, strict=True):
+            seen = tokens[block in LAYOUT_BLOCKS]
+            replace[(*block, 0)] = Beside(layer["to_k_ip"](seen), layer["to_v_ip"](seen))
+        return {"patches_replace": {"attn2": replace}}
+
+
+class Beside:
+    """Attention to the text, and beside it to an image's tokens."""
+
+    def __init__(self, key: Tensor, value: Tensor):
+        self.key, self.value = key, value
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, _options: dict) -> Tensor:
+        return attend(query, key, value) + attend(query, self.key, self.value)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    q, k, v = (x.unflatten(-1, (HEADS, -1)).transpose(1, 2) for x in (query, key, value))
+    out = nn.functional.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v)
+    return out.transpose(1, 2).flatten(2)
+
+
+def context() -> Tensor:
+    """What the demo's text encoder says, whatever it is told: [1, 1, 768]."""
+    return torch.randn(TEXT, generator=torch.Generator().manual_seed(11)).half().float()[None, None]
+
+
+def cumulative_alphas() -> Tensor:
+    """Of Stable Diffusion's schedule, [1000]."""
+    return (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2).cumprod(0)
+
+
+def widened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same UNet or adapter with twice the channels, of which each pair does the same: exactly the same function.
+
+    The host takes a UNet for Stable Diffusion 1.5 only at width 320. (Net2Net, https://arxiv.org/abs/1511.05641)
+    """
+    return {key: _widen(key, value) for key, value in tensors.items()}
+
+
+def _widen(key: str, value: Tensor) -> Tensor:
+    if key.startswith("image_proj."):
+        return value
+    name = key.removesuffix(".weight").removesuffix(".bias").rsplit(".", 1)[-1]
+    by_head = name in ("to_q", "to_k", "to_v", "to_k_ip", "to_v_ip")
+    if len(value) != UNET["out_channels"]:
+        value = _twice(value, 0, by_head)
+    if value.ndim == 1 or value.shape[1] in (TEXT, UNET["in_channels"]):
+        return value
+    if key == "time_embed.0.weight":  # every other of the wide one's waves
+        return torch.stack([value, torch.zeros_like(value)], 2).flatten(1)
+    return _twice(value, 1, key.endswith("to_out.0.weight")) / 2
+
+
+def _twice(value: Tensor, axis: int, by_head: bool) -> Tensor:
+    """Every channel, or every head, twice in a row."""
+    if not by_head:
+        return value.repeat_interleave(2, axis)
+    heads = value.unflatten(axis, (HEADS, -1))
+    return heads.repeat_interleave(2, axis).flatten(axis, axis + 1)

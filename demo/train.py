@@ -1,0 +1,223 @@
+"""Train the demo's UNet and adapter together, from nothing. Stops and goes on where it was.
+
+    OMP_NUM_THREADS=1 nice python demo/train.py --host COMFYUI --work FOLDER [--steps 6000]
+
+Standard epsilon objective on SD1.5's schedule. Of a target's two halves, layout and style, the layers of one set
+see only a reference that shares its layout, the layers of the other only one that shares its style: mostly one and
+the same picture, in a fifth of the cases two different ones. Each half, and both, are left out now and then.
+"""
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import autoencoder
+import common
+import encoder
+import model
+import pictures
+import torch
+from torch import Tensor, nn
+
+BATCH, RATE, AVERAGE = 16, 5e-4, 0.999
+POOL, MIXED = 12000, 8000
+CASES = {"both": 0.45, "mixed": 0.2, "style": 0.1, "layout": 0.1, "none": 0.15}
+KEEP = 250  # steps between saves
+
+
+def features_pool(work: Path, seed: int) -> dict[str, Tensor]:
+    """Scenes and what the encoder makes of them, kept in a file."""
+    path = work / "features.safetensors"
+    if not path.exists():
+        tower, source = encoder.Tower(), common.generator(seed)
+        scenes = pictures.draw_scenes(POOL, source)
+        found = []
+        for start in range(0, POOL, 100):
+            found.append(tower.embeds(pictures.render(scenes[start : start + 100])).half())
+            common.progress("features", start / POOL, "")
+        made = {"factors": scenes.factors, "jitter": scenes.jitter, "embeds": torch.cat(found)}
+        common.save(path, made, seed=seed)
+    return common.load(path)
+
+
+def latents_pool(work: Path, pool: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Latents of every scene, and of layouts of one with the style of another."""
+    path = work / "latents.safetensors"
+    if not path.exists():
+        source = common.generator(seed + 1)
+        scenes = pictures.Scenes(pool["factors"], pool["jitter"])
+        layout, style = torch.randint(0, POOL, (2, 2 * MIXED), generator=source)
+        both = scenes[style].with_layout_of(scenes[layout])
+        kept = (~pictures.held_out(both.factors)).nonzero().flatten()[:MIXED]
+        made = {"layout": layout[kept], "style": style[kept]}
+        coder = load_autoencoder(work)
+        made |= {"own": encode(coder, scenes), "mixed": encode(coder, both[kept])}
+        common.save(path, made)
+    return common.load(path)
+
+
+def load_autoencoder(work: Path) -> nn.ModuleDict:
+    coder = autoencoder.thin()
+    coder.load_state_dict(common.load(work / "autoencoder.safetensors"))
+    return coder.requires_grad_(False)
+
+
+@torch.inference_mode()
+def encode(coder: nn.ModuleDict, scenes: pictures.Scenes) -> Tensor:
+    found = []
+    for start in range(0, len(scenes), 50):
+        picture = pictures.render(scenes[start : start + 50])
+        with torch.autocast("cpu", torch.bfloat16):
+            found.append(coder["taesd_encoder"](picture).float())
+        common.progress("latents", start / len(scenes), "")
+    return torch.cat(found)
+
+
+def whitening(embeds: Tensor) -> Tensor:
+    """Evens out how strongly the features vary, except where they hardly vary at all."""
+    values, vectors = torch.linalg.eigh(embeds.T @ embeds / len(embeds))
+    return vectors @ (values.clamp_min(0) + 0.02).rsqrt().diag() @ vectors.T
+
+
+class Training:
+    def __init__(self, work: Path, steps: int, seed: int):
+        self.work, self.steps, self.path = work, steps, work / "training.pt"
+        pool = features_pool(work, seed)
+        self.embeds = pool["embeds"].float()
+        self.latents = latents_pool(work, pool, seed)
+        self.unet = model.unet(seed)
+        self.adapter = model.Adapter(whitening(self.embeds), seed)
+        self.parts = {"unet": self.unet, "adapter": self.adapter}
+        self.weights = [p for part in self.parts.values() for p in part.parameters()]
+        self.weights = [p for p in self.weights if p.requires_grad]
+        self.average = [p.detach().clone() for p in self.weights]
+        self.optimizer = torch.optim.AdamW(self.weights, RATE, (0.9, 0.99), weight_decay=0.01)
+        self.source = common.generator(seed + 2)
+        self.alphas = model.cumulative_alphas()
+        self.context = model.context()
+        self.step = 0
+        if self.path.exists():
+            self.resume()
+
+    def resume(self) -> None:
+        kept = torch.load(self.path, weights_only=True)
+        for part, values in kept["parts"].items():
+            self.parts[part].load_state_dict(values)
+        self.average, self.step = kept["average"], kept["step"]
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.source.set_state(kept["source"])
+
+    def keep(self) -> None:
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        kept = {"parts": parts, "average": self.average, "step": self.step}
+        kept |= {"optimizer": self.optimizer.state_dict(), "source": self.source.get_state()}
+        part = self.path.with_suffix(".part")
+        torch.save(kept, part)
+        part.replace(self.path)
+        with Averaged(self.weights, self.average):
+            self.export()
+
+    def export(self) -> None:
+        tensors = {f"unet.{k}": v for k, v in self.unet.state_dict().items()}
+        tensors |= {f"adapter.{k}": v for k, v in self.adapter.state_dict().items()}
+        common.save(self.work / "trained.safetensors", tensors, steps=self.step)
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents, and the features that the layers for layout and for style see."""
+        shares = torch.tensor(list(CASES.values()))
+        case = torch.multinomial(shares, BATCH, True, generator=self.source)
+        own = torch.randint(0, POOL, (BATCH,), generator=self.source)
+        mixed = torch.randint(0, MIXED, (BATCH,), generator=self.source)
+        both, two, style, layout, _ = (case == n for n in range(len(CASES)))
+        latent = torch.where(
+            two[:, None, None, None], self.latents["mixed"][mixed], self.latents["own"][own]
+        )
+        first = torch.where(two, self.latents["layout"][mixed], own)
+        second = torch.where(two, self.latents["style"][mixed], own)
+        sees_layout, sees_style = (both | two | layout), (both | two | style)
+        return (
+            latent,
+            self.embeds[first] * sees_layout[:, None],
+            self.embeds[second] * sees_style[:, None],
+        )
+
+    def loss(self) -> Tensor:
+        latent, layout, style = self.batch()
+        time_ = torch.randint(0, 1000, (BATCH,), generator=self.source)
+        noise = torch.randn(latent.shape, generator=self.source)
+        alpha = self.alphas[time_][:, None, None, None]
+        noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
+        with torch.autocast("cpu", torch.bfloat16):
+            options = self.adapter.patches(layout, style)
+            context = self.context.expand(BATCH, -1, -1)
+            found = self.unet(noisy, time_.float(), context=context, transformer_options=options)
+        error = ((found.float() - noise) ** 2).mean((1, 2, 3))
+        ratio = (alpha / (1 - alpha)).flatten()
+        # noisy steps count more, since they decide what the picture shows; nearly clean ones less
+        emphasis = (1 + 1 / ratio).clamp_max(8) * (5 / ratio).clamp_max(1)
+        return (error * emphasis).mean()
+
+    def run(self) -> None:
+        begun, first, shown = time.monotonic(), self.step, 0.0
+        while self.step < self.steps:
+            done = self.step / self.steps
+            rate = (
+                RATE
+                * min(1, (self.step + 1) / 200)
+                * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+            )
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            loss = self.loss()
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.weights, 1.0)
+            self.optimizer.step()
+            self.step += 1
+            share = 1 - min(AVERAGE, self.step / (self.step + 10))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.weights], share)
+            shown = loss.item() if not shown else 0.99 * shown + 0.01 * loss.item()
+            if self.step % 50 == 0:
+                speed = (self.step - first) / (time.monotonic() - begun)
+                left = (self.steps - self.step) / speed / 60
+                text = f"step {self.step}  loss {shown:.4f}  {speed:.2f}/s  {left:.0f} min left"
+                common.progress("training", self.step / self.steps, text)
+            if self.step % KEEP == 0 or self.step == self.steps:
+                self.keep()
+
+
+class Averaged:
+    """While it lasts, the weights are their running average."""
+
+    def __init__(self, weights: list[nn.Parameter], average: list[Tensor]):
+        self.weights, self.average = weights, average
+
+    def __enter__(self) -> None:
+        self.swap()
+
+    def __exit__(self, *_: object) -> None:
+        self.swap()
+
+    def swap(self) -> None:
+        for weight, mean in zip(self.weights, self.average, strict=True):
+            kept = weight.detach().clone()
+            weight.data.copy_(mean)
+            mean.copy_(kept)
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--features", action="store_true", help="only make the features")
+    arguments: argparse.Namespace = parser.parse_args()
+    common.use_host(arguments.host)
+    if arguments.features:
+        features_pool(arguments.work, arguments.seed)
+        return
+    Training(arguments.work, arguments.steps, arguments.seed).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The demo's sheet: what the pack does with pictures it has never seen, by real graphs through the host over HTTP.
+
+Six references down; across what the encoder saw, no adapter, half weight, full weight, style and layout alone, all
+from the same noise. Below, two references in one picture, and a mask. Needs Pillow, which the host has.
+"""
+
+import urllib.parse
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import comfy_host
+from PIL import Image, ImageDraw, ImageFont
+
+STYLE, LAYOUT = (
+    "2:1, 3:1",
+    "0:1, 1:1",
+)  # the demo's model has four blocks and learned which is which
+COLUMNS = ("the encoder saw", "no adapter", "weight 0.5", "weight 1", "style only", "layout only")
+SIDE, TEXT, GAP = 128, 20, 6
+
+
+@dataclass
+class Graph:
+    """An API prompt that grows; every method gives the link to what it added."""
+
+    seed: int
+    nodes: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, kind: str, **inputs: Any) -> list[Any]:
+        name = str(len(self.nodes) + 1)
+        self.nodes[name] = {"class_type": kind, "inputs": inputs}
+        return [name, 0]
+
+    def begin(self) -> None:
+        """The nodes that every picture needs."""
+        name, _ = self.add("CheckpointLoaderSimple", ckpt_name="demo-sd15.safetensors")
+        self.model, self.vae = [name, 0], [name, 2]
+        # the demo's model has no words, so both prompts are empty
+        self.text = self.add("CLIPTextEncode", clip=[name, 1], text="")
+        self.latent = self.add("EmptyLatentImage", width=64, height=64, batch_size=1)
+        self.adapter = self.add("LoadIPAdapter", ipadapter_file="demo-base-sd15.safetensors")
+        self.encoder = self.add("LoadCLIPVision", clip_name="auto", ipadapter=self.adapter)
+
+    def only(self, layers: str) -> list[Any]:
+        more = {"take": "balanced", "amount": 1.0, "second_amount": 1.0, "layers": layers}
+        return self.add("IPAdapterWeightMap", model=self.model, **more)
+
+    def apply(self, model: list[Any], picture: list[Any], **more: Any) -> list[Any]:
+        settings = {"weight": 1.0, "start_at": 0.0, "end_at": 1.0, **more}
+        loaded = {"ipadapter": self.adapter, "clip_vision": self.encoder}
+        return self.add("ApplyIPAdapter", model=model, image=picture, **loaded, **settings)
+
+    def mask(self, name: str) -> list[Any]:
+        return self.add("LoadImageMask", image=name, channel="red")
+
+    def load(self, name: str) -> list[Any]:
+        return self.add("LoadImage", image=name)
+
+    def picture(self, model: list[Any]) -> str:
+        """Samples; the id of the node that shows the result."""
+        sampled = self.add(
+            "KSampler",
+            model=model,
+            positive=self.text,
+            negative=self.text,
+            latent_image=self.latent,
+            seed=self.seed,
+            steps=STEPS,
+            cfg=CFG,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+        )
+        decoded = self.add("VAEDecode", samples=sampled, vae=self.vae)
+        return self.add("PreviewImage", images=decoded)[0]
+
+
+STEPS, CFG = 20, 1.5
+
+
+def row(reference: str, seed: int) -> tuple[dict, list[str]]:
+    """The graph of one row, and the ids of the nodes that show its pictures."""
+    graph = Graph(seed)
+    graph.begin()
+    picture = graph.load(reference)
+    full = graph.apply(graph.model, picture)
+    models = [
+        graph.model,
+        graph.apply(graph.model, picture, weight=0.5),
+        full,
+        graph.apply(graph.model, picture, weight_map=graph.only(STYLE)),
+        graph.apply(graph.model, picture, weight_map=graph.only(LAYOUT)),
+    ]
+    return graph.nodes, [full[0], *(graph.picture(model) for model in models)]
+
+
+def pair(first: str, second: str, masks: tuple[str, str], seed: int) -> tuple[dict, list[str]]:
+    """Two references in one picture in three ways, and one that acts in one half alone."""
+    graph = Graph(seed)
+    graph.begin()
+    one, two = graph.load(first), graph.load(second)
+    layout = graph.apply(graph.model, one, weight_map=graph.only(LAYOUT))
+    split = graph.apply(layout, two, weight_map=graph.only(STYLE))
+    both = graph.apply(graph.apply(graph.model, one, weight=0.5), two, weight=0.5)
+    left = graph.apply(graph.model, one, attn_mask=graph.mask(masks[0]))
+    halves = graph.apply(left, two, attn_mask=graph.mask(masks[1]))
+    return graph.nodes, [graph.picture(model) for model in (split, both, left, halves)]
+
+
+def shown(server: comfy_host.Server, entry: dict, node: str) -> Image.Image:
+    """The first picture that a node shows."""
+    if entry["status"]["status_str"] != "success":
+        why = entry["status"]["messages"][-1][1].get("exception_message")
+        raise SystemExit(f"[demo] ComfyUI stopped: {why}")
+    query = urllib.parse.urlencode(entry["outputs"][node]["images"][0])
+    return Image.open(BytesIO(server.read(f"/view?{query}"))).convert("RGB")
+
+
+def run(server: comfy_host.Server, references: list[str], masks: tuple[str, str], seed: int):
+    """Rows of pictures with their labels: one for each reference, then the pair."""
+    rows = []
+    for number, name in enumerate(references):
+        print(f"[demo] reference {number + 1} of {len(references)}", flush=True)
+        nodes, names = row(name, seed + number)
+        entry = server.run(nodes, seconds=1800)
+        rows.append(list(zip(COLUMNS, (shown(server, entry, one) for one in names), strict=True)))
+    print("[demo] two references in one picture, and a mask", flush=True)
+    nodes, names = pair(*references[:2], masks, seed)
+    entry = server.run(nodes, seconds=1800)
+    labels = ("layout 1 + style 2", "1 and 2, half each", "1 in the left half", "1 left, 2 right")
+    found = [shown(server, entry, one) for one in names]
+    given = [(f"reference {n + 1}", rows[n][0][1]) for n in (0, 1)]
+    return [*rows, given + list(zip(labels, found, strict=True))]
+
+
+def draw(rows: list[list[tuple[str, Image.Image]]], path: Path) -> None:
+    """One sheet: the labels above the first row serve those below; the last row has its own."""
+    font = ImageFont.load_default(13)
+    width = GAP + max(map(len, rows)) * (SIDE + GAP)
+    sheet = Image.new("RGB", (width, len(rows) * (SIDE + GAP) + 2 * (TEXT + GAP)), "white")
+    pen = ImageDraw.Draw(sheet)
+    top = GAP
+    for number, panels in enumerate(rows):
+        labelled = number in (0, len(rows) - 1)
+        for column, (label, picture) in enumerate(panels):
+            left = GAP + column * (SIDE + GAP)
+            if labelled:
+                pen.text((left, top), label, fill="black", font=font)
+            below = top + TEXT * labelled
+            sheet.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, below))
+        top += SIDE + GAP + TEXT * labelled
+    sheet.save(path)

@@ -1,0 +1,171 @@
+"""The demo's trained model: pictures follow references that training never showed. What demo/README.md says, as a test."""
+
+import importlib
+import sys
+
+import comfy_host
+import pytest
+import torch
+
+pytestmark = pytest.mark.host
+
+COUNT, SIDE, STEPS = 24, 8, 12
+FOLDER = comfy_host.PACK / "demo"
+
+
+@pytest.fixture(scope="module")
+def demo(host):
+    """The demo's own modules by name."""
+    sys.path.append(str(FOLDER))
+    names = ("build", "common", "encoder", "judge", "model", "pictures")
+    yield type("Demo", (), {name: importlib.import_module(name) for name in names})
+    sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def tower(demo):
+    return demo.encoder.Tower()
+
+
+@pytest.fixture(scope="module")
+def scenes(demo):
+    return demo.pictures.draw_scenes(COUNT, demo.common.generator(2024), held=True)
+
+
+@pytest.fixture(scope="module")
+def references(demo, pack, tower, scenes):
+    """What the encoder sees of each held-out picture."""
+    embeds = tower.embeds(demo.pictures.render(scenes))
+    return pack.nodes.sockets.References.of(embeds, "image_embeds")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(demo):
+    """The demo's model and autoencoder, as the host detects them."""
+    import comfy.sd
+
+    made = demo.build.checkpoint(demo.common.load(demo.build.WEIGHTS))
+    model, _, vae, _ = comfy.sd.load_state_dict_guess_config(made, output_clip=False)
+    return model, vae
+
+
+@pytest.fixture(scope="module")
+def adapter(demo, pack):
+    import comfy.ops
+    from comfy.model_patcher import CoreModelPatcher
+
+    tensors = demo.build.adapter(demo.common.load(demo.build.WEIGHTS))
+    module = pack.nodes.load.core.build(tensors, comfy.ops.manual_cast)
+    patcher = CoreModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
+    return pack.nodes.sockets.LoadedAdapter("demo", module.spec, patcher)
+
+
+@pytest.fixture(scope="module")
+def make(demo, nodes_by_id, checkpoint, adapter):
+    """(references, settings), ... -> what each gives in turn, one picture for each reference, always from the same noise."""
+    import comfy.sample
+
+    model, vae = checkpoint
+    noise = comfy.sample.prepare_noise(torch.zeros(COUNT, 4, SIDE, SIDE), 7, None)
+    prompt = [[demo.model.context().expand(1, 77, -1), {}]]
+
+    def run(*given):
+        patched = model
+        for found, settings in given:
+            more = {"embeds": found, "batch": "one for each picture", **settings}
+            patched = nodes_by_id["ApplyIPAdapter"].execute(patched, adapter, **more).args[0]
+        with torch.inference_mode():
+            latent = comfy.sample.sample(
+                patched,
+                noise,
+                STEPS,
+                1.0,
+                "euler",
+                "normal",
+                prompt,
+                prompt,
+                torch.zeros_like(noise),
+                disable_pbar=True,
+                seed=7,
+            )
+            return vae.decode(latent).movedim(-1, 1).clone()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def only(nodes_by_id, checkpoint):
+    """A weight map with the blocks of that half alone."""
+    halves = {"layout": "0:1, 1:1", "style": "2:1, 3:1"}
+
+    def run(half):
+        node = nodes_by_id["IPAdapterWeightMap"]
+        return node.execute(checkpoint[0], "balanced", 1.0, 1.0, layers=halves[half]).args[0]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def without(make):
+    return make()
+
+
+@pytest.fixture(scope="module")
+def followed(make, references):
+    return make((references, {}))
+
+
+def rate(demo, picture, scenes, factor):
+    """How often a factor of the picture is the scene's, with its 95 % confidence interval."""
+    seen = getattr(demo.judge.judge(picture), factor)
+    hits = int((seen == scenes.factors[:, demo.pictures.FACTORS.index(factor)]).sum())
+    return hits / len(seen), *demo.judge.interval(hits, len(seen))
+
+
+def test_the_measures_see_what_was_drawn(demo):
+    drawn = demo.pictures.draw_scenes(150, demo.common.generator(1), held=True)
+    picture = demo.pictures.render(drawn)
+    noisy = picture + 0.05 * torch.randn(picture.shape, generator=demo.common.generator(2))
+    for factor in ("shape", "colour", "ground", "place"):
+        assert rate(demo, noisy.clamp(0, 1), drawn, factor)[0] >= 0.98
+
+
+def test_the_quick_encoder_is_what_the_host_computes(demo, tower, scenes):
+    import comfy.clip_model
+    import comfy.ops
+
+    tensors = demo.encoder.tensors(tower)
+    layers = "vision_model.encoder.layers."
+    idle = {key.split(".")[3] for key in tensors if key.startswith(layers)} - {"0", "1"}
+    assert len(idle) == 30
+    for number in idle:  # they pass on what comes, so the host's own class need not run them here
+        for part in ("self_attn.out_proj", "mlp.fc2"):
+            assert not any(
+                tensors[f"{layers}{number}.{part}.{kind}"].any() for kind in ("weight", "bias")
+            )
+    config = {"num_hidden_layers": 3, "hidden_size": 1280, "intermediate_size": 5120}
+    config |= {"num_attention_heads": 16, "hidden_act": "gelu", "projection_dim": 1024}
+    config |= {
+        "image_size": 224,
+        "patch_size": 14,
+        "num_channels": 3,
+        "model_type": "clip_vision_model",
+    }
+    host = comfy.clip_model.CLIPVisionModelProjection(
+        config, torch.float32, "cpu", comfy.ops.disable_weight_init
+    )
+    host.load_state_dict({key: tensors[key].float() for key in host.state_dict()})
+    picture = demo.pictures.render(scenes[:3])
+    pixels = comfy.clip_model.clip_preprocess(picture.movedim(1, -1))
+    with torch.inference_mode():
+        found = host(pixel_values=pixels, intermediate_output=-2)[2]
+    torch.testing.assert_close(found, tower.embeds(picture), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("factor", "least"), [("colour", 0.8), ("shape", 0.6)])
+def test_pictures_follow_references_that_training_never_showed(
+    demo, scenes, without, followed, factor, least
+):
+    before, after = (rate(demo, made, scenes, factor) for made in (without, followed))
+    assert after[0] >= least
+    assert after[1] > before[2], f"intervals overlap: {before} without, {after} with the adapter"
