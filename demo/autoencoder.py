@@ -1,6 +1,6 @@
 """Train the demo's autoencoder on its own pictures: TAESD, with half of its channels.
 
-    OMP_NUM_THREADS=2 python demo/autoencoder.py --host COMFYUI --work FOLDER [--steps 3000]
+    OMP_NUM_THREADS=2 python demo/autoencoder.py --host COMFYUI --work FOLDER
 
 `padded` gives it the true width: the other channels are zero and stay so, since nothing in it mixes channels but its
 convolutions. Latents are held near unit size and the decoder sees them with a little noise, so that it forgives a sampler's errors.
@@ -8,6 +8,7 @@ convolutions. Latents are held near unit size and the decoder sees them with a l
 
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import common
@@ -16,9 +17,20 @@ import torch
 from torch import Tensor, nn
 
 BATCH = 8
-RATE = 1e-3
 THIN, FULL = 32, 64
-NOISE = 0.1  # on the latents, whose size is about 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """noise: on the latents, whose size is about 1; outline: how much more the shape's edge counts."""
+
+    steps: int
+    rate: float
+    noise: float
+    outline: float
+
+
+STAGES = Stage(3000, 1e-3, 0.1, 0.0), Stage(2000, 8e-4, 0.06, 6.0)
 
 
 def thin(channels: int = THIN) -> nn.ModuleDict:
@@ -75,55 +87,67 @@ def _pad(value: Tensor) -> Tensor:
     return wide
 
 
-def loss_of(model: nn.Module, picture: Tensor, source: torch.Generator) -> Tensor:
+def loss_of(
+    model: nn.ModuleDict, scenes: pictures.Scenes, stage: Stage, source: torch.Generator
+) -> Tensor:
+    picture = pictures.render(scenes).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         latent = model["taesd_encoder"](picture).float()
         noise = torch.randn(latent.shape, generator=source)
-        back = model["taesd_decoder"](latent + NOISE * noise).float()
+        back = model["taesd_decoder"](latent + stage.noise * noise).float()
     mean, spread = latent.mean((0, 2, 3)), latent.var((0, 2, 3))
     size = (mean**2).mean() + (spread.clamp_min(1e-3).log() ** 2).mean()
+    weight = 1 + stage.outline * outline(scenes)
     error = back - picture
-    return error.abs().mean() + (error**2).mean() + 0.01 * size
+    return ((error.abs() + error**2) * weight / weight.mean()).mean() + 0.01 * size
 
 
-def train(work: Path, steps: int, seed: int = 0) -> None:
-    model = start(seed).to(memory_format=torch.channels_last)
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, RATE, betas=(0.9, 0.99), weight_decay=0.0)
-    source = torch.Generator().manual_seed(seed)
+def outline(scenes: pictures.Scenes) -> Tensor:
+    """1 near the edge of the shape, [B, 1, 64, 64]."""
+    cover = pictures.shape_cover(scenes)
+    inside, outside = (nn.functional.max_pool2d(x, 5, 1, 2) for x in (cover, 1 - cover))
+    return torch.minimum(inside, outside)
+
+
+def train(work: Path, number: int, seed: int = 0) -> None:
+    """One stage, from where the one before has ended."""
+    stage, model = STAGES[number], start(seed)
+    if number:
+        model.load_state_dict(common.load(work / f"autoencoder-{number - 1}.safetensors"))
+    model = model.to(memory_format=torch.channels_last)
+    weights = list(model.parameters())
+    optimizer = torch.optim.AdamW(weights, stage.rate, betas=(0.9, 0.99), weight_decay=0.0)
+    source = common.generator(seed + number)
     average = [p.detach().clone() for p in weights]
     begun, shown = time.monotonic(), 0.0
-    for step in range(1, steps + 1):
-        done = step / steps
-        rate = RATE * min(1, step / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+    for step in range(1, stage.steps + 1):
+        done = step / stage.steps
+        slow = 0.02 + 0.49 * (1 + math.cos(math.pi * done))
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        picture = pictures.render(pictures.draw_scenes(BATCH, source))
-        loss = loss_of(model, picture.to(memory_format=torch.channels_last), source)
+            group["lr"] = stage.rate * min(1, step / 100) * slow
+        loss = loss_of(model, pictures.draw_scenes(BATCH, source), stage, source)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
-        torch._foreach_lerp_(
-            average, [p.detach() for p in weights], 1 - min(0.995, step / (step + 10))
-        )
+        share = 1 - min(0.995, step / (step + 10))
+        torch._foreach_lerp_(average, [p.detach() for p in weights], share)
         shown = loss.item() if not shown else 0.98 * shown + 0.02 * loss.item()
         if step % 50 == 0:
             minutes = (time.monotonic() - begun) / 60
-            common.progress(
-                "autoencoder", done, f"{minutes:.1f} min  step {step}  loss {shown:.4f}"
-            )
+            text = f"stage {number}  step {step}  loss {shown:.4f}  {minutes:.1f} min"
+            common.progress("autoencoder", done, text)
     for parameter, value in zip(weights, average, strict=True):
         parameter.data.copy_(value)
-    common.save(work / "autoencoder.safetensors", model.state_dict(), steps=steps, seed=seed)
+    common.save(work / f"autoencoder-{number}.safetensors", model.state_dict())
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("--steps", type=int, default=3000)
-    arguments = parser.parse_args()
+    arguments = common.parser(__doc__).parse_args()
     common.use_host(arguments.host)
-    train(arguments.work, arguments.steps)
+    for number in range(len(STAGES)):
+        if not (arguments.work / f"autoencoder-{number}.safetensors").exists():
+            train(arguments.work, number)
 
 
 if __name__ == "__main__":

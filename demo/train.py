@@ -59,7 +59,9 @@ def latents_pool(work: Path, pool: dict[str, Tensor], seed: int) -> dict[str, Te
 
 def load_autoencoder(work: Path) -> nn.ModuleDict:
     coder = autoencoder.thin()
-    coder.load_state_dict(common.load(work / "autoencoder.safetensors"))
+    coder.load_state_dict(
+        common.load(work / f"autoencoder-{len(autoencoder.STAGES) - 1}.safetensors")
+    )
     return coder.requires_grad_(False)
 
 

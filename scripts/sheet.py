@@ -4,6 +4,7 @@ Six references down; across what the encoder saw, no adapter, half weight, full 
 from the same noise. Below, two references in one picture, and a mask. Needs Pillow, which the host has.
 """
 
+import sys
 import urllib.parse
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -11,14 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import comfy_host
-from PIL import Image, ImageDraw, ImageFont
+import torch
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+sys.path.append(str(comfy_host.PACK / "demo"))
+import pictures
 
 STYLE, LAYOUT = (
     "2:1, 3:1",
     "0:1, 1:1",
 )  # the demo's model has four blocks and learned which is which
 COLUMNS = ("the encoder saw", "no adapter", "weight 0.5", "weight 1", "style only", "layout only")
-SIDE, TEXT, GAP = 128, 20, 6
+PAIRS = ("layout 1, style 2", "1 and 2, half each", "1 in the left half", "1 left, 2 right")
+TEXT, GAP = 20, 6
+STEPS, CFG = 20, 1.5
+SCENES, SEED = 430, 100  # of the references, of the noise
+Row = list[tuple[str, Image.Image]]
 
 
 @dataclass
@@ -77,9 +86,6 @@ class Graph:
         return self.add("PreviewImage", images=decoded)[0]
 
 
-STEPS, CFG = 20, 1.5
-
-
 def row(reference: str, seed: int) -> tuple[dict, list[str]]:
     """The graph of one row, and the ids of the nodes that show its pictures."""
     graph = Graph(seed)
@@ -118,37 +124,63 @@ def shown(server: comfy_host.Server, entry: dict, node: str) -> Image.Image:
     return Image.open(BytesIO(server.read(f"/view?{query}"))).convert("RGB")
 
 
-def run(server: comfy_host.Server, references: list[str], masks: tuple[str, str], seed: int):
-    """Rows of pictures with their labels: one for each reference, then the pair."""
-    rows = []
-    for number, name in enumerate(references):
-        print(f"[demo] reference {number + 1} of {len(references)}", flush=True)
-        nodes, names = row(name, seed + number)
+def references(folder: Path) -> list[str]:
+    """Six pictures that training never showed, drawn into a folder, each of another colour."""
+    source = torch.Generator().manual_seed(SCENES)
+    scenes, kept = pictures.draw_scenes(60, source, held=True), []
+    for number, (shape, colour, *_) in enumerate(scenes.factors.tolist()):
+        shapes, colours = scenes.factors[kept].T[:2].tolist()
+        if len(kept) < 6 and colour not in colours and shapes.count(shape) < 2:
+            kept.append(number)
+    drawn = (pictures.render(scenes[kept]) * 255).round().byte().movedim(1, -1)
+    names = [f"reference-{number + 1}.png" for number in range(len(kept))]
+    for name, one in zip(names, drawn, strict=True):
+        Image.fromarray(one.numpy()).save(folder / name)
+    return names
+
+
+def half_masks(folder: Path) -> tuple[str, str]:
+    """The left and the right half, drawn into a folder."""
+    for name, box in (("left.png", (0, 0, 31, 63)), ("right.png", (32, 0, 63, 63))):
+        mask = Image.new("L", (64, 64))
+        ImageDraw.Draw(mask).rectangle(box, fill=255)
+        mask.convert("RGB").save(folder / name)
+    return "left.png", "right.png"
+
+
+def run(server: comfy_host.Server, folder: Path, given: list[str]) -> list[Row]:
+    """One row for each reference, then one with pairs; `given` are references in place of the first ones."""
+    names = references(folder)
+    names[: len(given)] = given
+    rows: list[Row] = []
+    for number, name in enumerate(names):
+        print(f"[demo] reference {number + 1} of {len(names)}", flush=True)
+        nodes, shows = row(name, SEED + number)
         entry = server.run(nodes, seconds=1800)
-        rows.append(list(zip(COLUMNS, (shown(server, entry, one) for one in names), strict=True)))
-    print("[demo] two references in one picture, and a mask", flush=True)
-    nodes, names = pair(*references[:2], masks, seed)
+        rows.append(list(zip(COLUMNS, (shown(server, entry, one) for one in shows), strict=True)))
+    print("[demo] two references in one picture, and masks", flush=True)
+    nodes, shows = pair(names[0], names[1], half_masks(folder), SEED)
     entry = server.run(nodes, seconds=1800)
-    labels = ("layout 1 + style 2", "1 and 2, half each", "1 in the left half", "1 left, 2 right")
-    found = [shown(server, entry, one) for one in names]
-    given = [(f"reference {n + 1}", rows[n][0][1]) for n in (0, 1)]
-    return [*rows, given + list(zip(labels, found, strict=True))]
+    found = [shown(server, entry, one) for one in shows]
+    first = [(f"reference {n + 1}", rows[n][0][1]) for n in (0, 1)]
+    return [*rows, first + list(zip(PAIRS, found, strict=True))]
 
 
-def draw(rows: list[list[tuple[str, Image.Image]]], path: Path) -> None:
+def draw(rows: list[Row], path: Path, side: int = 128) -> None:
     """One sheet: the labels above the first row serve those below; the last row has its own."""
     font = ImageFont.load_default(13)
-    width = GAP + max(map(len, rows)) * (SIDE + GAP)
-    sheet = Image.new("RGB", (width, len(rows) * (SIDE + GAP) + 2 * (TEXT + GAP)), "white")
-    pen = ImageDraw.Draw(sheet)
-    top = GAP
+    width = GAP + max(map(len, rows)) * (side + GAP)
+    labelled = {0, len(rows) - 1}
+    height = GAP + len(rows) * (side + GAP) + len(labelled) * TEXT
+    sheet = Image.new("RGB", (width, height), "white")
+    pen, top = ImageDraw.Draw(sheet), GAP
     for number, panels in enumerate(rows):
-        labelled = number in (0, len(rows) - 1)
+        below = top + TEXT * (number in labelled)
         for column, (label, picture) in enumerate(panels):
-            left = GAP + column * (SIDE + GAP)
-            if labelled:
+            left = GAP + column * (side + GAP)
+            if number in labelled:
                 pen.text((left, top), label, fill="black", font=font)
-            below = top + TEXT * labelled
-            sheet.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, below))
-        top += SIDE + GAP + TEXT * labelled
+            small = ImageOps.contain(picture, (side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (left, below))
+        top = below + side + GAP
     sheet.save(path)

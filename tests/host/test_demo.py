@@ -169,3 +169,32 @@ def test_pictures_follow_references_that_training_never_showed(
     before, after = (rate(demo, made, scenes, factor) for made in (without, followed))
     assert after[0] >= least
     assert after[1] > before[2], f"intervals overlap: {before} without, {after} with the adapter"
+
+
+def test_the_effect_grows_with_the_weight(demo, scenes, make, references, without, followed):
+    half = make((references, {"weight": 0.5}))
+    drawn = demo.pictures.render(scenes)
+    apart = [(made - drawn).square().mean().sqrt().item() for made in (without, half, followed)]
+    assert apart[0] > 1.2 * apart[1] > 1.2 * apart[2]
+    rates = [rate(demo, made, scenes, "colour")[0] for made in (without, half, followed)]
+    assert rates == sorted(rates)
+
+
+def test_a_mask_confines_the_reference_to_its_half(demo, make, references, without):
+    mask = torch.zeros(1, 64, 64)
+    mask[..., :32] = 1
+    made = make((references, {"attn_mask": mask}))
+    change = (made - without).abs().mean((0, 1, 2))
+    assert change[:32].mean() > 3 * change[32:].mean()
+
+
+def test_two_adapters_give_the_layout_of_one_and_the_style_of_another(
+    demo, pack, scenes, make, only, references
+):
+    turned = torch.roll(torch.arange(COUNT), 1)
+    second = pack.nodes.sockets.References.of(references.features[turned], "image_embeds")
+    blended = make(
+        (references, {"weight_map": only("layout")}), (second, {"weight_map": only("style")})
+    )
+    assert rate(demo, blended, scenes, "place")[0] >= 0.8
+    assert rate(demo, blended, scenes[turned], "colour")[0] >= 0.8
