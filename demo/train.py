@@ -1,6 +1,6 @@
 """Train the demo's UNet and adapter together, from nothing. Stops and goes on where it was.
 
-    OMP_NUM_THREADS=1 nice python demo/train.py --host COMFYUI --work FOLDER [--steps 6000]
+    OMP_NUM_THREADS=1 nice python demo/train.py --host COMFYUI --work FOLDER [--steps 3000]
 
 Standard epsilon objective on SD1.5's schedule. Of a target's two halves, layout and style, the layers of one set
 see only a reference that shares its layout, the layers of the other only one that shares its style: mostly one and
@@ -20,9 +20,14 @@ import pictures
 import torch
 from torch import Tensor, nn
 
-BATCH, RATE, AVERAGE = 16, 5e-4, 0.999
-POOL, MIXED = 12000, 8000
+BATCH, RATE, AVERAGE = 16, 7e-4, 0.999
+POOL, MIXED = 12000, 6000
 CASES = {"both": 0.45, "mixed": 0.2, "style": 0.1, "layout": 0.1, "none": 0.15}
+EARLY, LATE, TURN = (
+    8,
+    50,
+    1000,
+)  # limits to how much a noisy step counts, and the step that parts them
 KEEP = 250  # steps between saves
 
 
@@ -62,7 +67,7 @@ def load_autoencoder(work: Path) -> nn.ModuleDict:
     coder.load_state_dict(
         common.load(work / f"autoencoder-{len(autoencoder.STAGES) - 1}.safetensors")
     )
-    return coder.requires_grad_(False)
+    return coder.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
@@ -70,6 +75,7 @@ def encode(coder: nn.ModuleDict, scenes: pictures.Scenes) -> Tensor:
     found = []
     for start in range(0, len(scenes), 50):
         picture = pictures.render(scenes[start : start + 50])
+        picture = picture.to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             found.append(coder["taesd_encoder"](picture).float())
         common.progress("latents", start / len(scenes), "")
@@ -94,7 +100,9 @@ class Training:
         self.weights = [p for part in self.parts.values() for p in part.parameters()]
         self.weights = [p for p in self.weights if p.requires_grad]
         self.average = [p.detach().clone() for p in self.weights]
-        self.optimizer = torch.optim.AdamW(self.weights, RATE, (0.9, 0.99), weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(
+            self.weights, RATE, (0.9, 0.99), fused=True, weight_decay=0.01
+        )
         self.source = common.generator(seed + 2)
         self.alphas = model.cumulative_alphas()
         self.context = model.context()
@@ -157,7 +165,8 @@ class Training:
         error = ((found.float() - noise) ** 2).mean((1, 2, 3))
         ratio = (alpha / (1 - alpha)).flatten()
         # noisy steps count more, since they decide what the picture shows; nearly clean ones less
-        emphasis = (1 + 1 / ratio).clamp_max(8) * (5 / ratio).clamp_max(1)
+        limit = EARLY if self.step < TURN else LATE
+        emphasis = (1 + 1 / ratio).clamp_max(limit) * (5 / ratio).clamp_max(1)
         return (error * emphasis).mean()
 
     def run(self) -> None:
@@ -210,7 +219,7 @@ class Averaged:
 
 def main() -> None:
     parser = common.parser(__doc__)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--features", action="store_true", help="only make the features")
     arguments: argparse.Namespace = parser.parse_args()

@@ -17,7 +17,7 @@ FOLDER = comfy_host.PACK / "demo"
 def demo(host):
     """The demo's own modules by name."""
     sys.path.append(str(FOLDER))
-    names = ("build", "common", "encoder", "judge", "model", "pictures")
+    names = ("assemble", "common", "encoder", "judge", "model", "pictures")
     yield type("Demo", (), {name: importlib.import_module(name) for name in names})
     sys.path.remove(str(FOLDER))
 
@@ -44,7 +44,7 @@ def checkpoint(demo):
     """The demo's model and autoencoder, as the host detects them."""
     import comfy.sd
 
-    made = demo.build.checkpoint(demo.common.load(demo.build.WEIGHTS))
+    made = demo.assemble.checkpoint(demo.common.load(demo.assemble.WEIGHTS))
     model, _, vae, _ = comfy.sd.load_state_dict_guess_config(made, output_clip=False)
     return model, vae
 
@@ -54,7 +54,7 @@ def adapter(demo, pack):
     import comfy.ops
     from comfy.model_patcher import CoreModelPatcher
 
-    tensors = demo.build.adapter(demo.common.load(demo.build.WEIGHTS))
+    tensors = demo.assemble.adapter(demo.common.load(demo.assemble.WEIGHTS))
     module = pack.nodes.load.core.build(tensors, comfy.ops.manual_cast)
     patcher = CoreModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
     return pack.nodes.sockets.LoadedAdapter("demo", module.spec, patcher)

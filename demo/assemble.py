@@ -1,6 +1,6 @@
 """Write the demo's model files below a models folder, from what is shipped and from seeds.
 
-    python demo/build.py --host COMFYUI --work FOLDER
+    python demo/assemble.py --host COMFYUI --work FOLDER
 
     checkpoints/demo-sd15.safetensors     UNet and autoencoder as trained, a text encoder that says nothing
     clip_vision/demo-vit-h.safetensors    made from a seed, see encoder.py
