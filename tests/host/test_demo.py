@@ -9,7 +9,7 @@ import torch
 
 pytestmark = pytest.mark.host
 
-COUNT, SIDE, STEPS = 24, 8, 12
+COUNT, SIDE, STEPS, CFG = 24, 8, 10, 2.5
 FOLDER = comfy_host.PACK / "demo"
 
 
@@ -79,7 +79,7 @@ def make(demo, nodes_by_id, checkpoint, adapter):
                 patched,
                 noise,
                 STEPS,
-                1.0,
+                CFG,
                 "euler",
                 "normal",
                 prompt,
