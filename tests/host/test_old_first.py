@@ -2,6 +2,7 @@
 
 import math
 
+import make_workflows
 import pytest
 import torch
 
@@ -99,3 +100,20 @@ def test_the_first_prepared_picture_is_cut_and_counts_twice(call, way):
         (found,) = call("PrepImageWithWeight", image=picture, **settings)
         assert found.shape == (1 + (place == "left"), 224, 224, 3)
         assert found.mean().item() == pytest.approx(mean, abs=0.01)
+
+
+def test_the_corpus_of_old_graphs_has_every_node_and_every_option(pack):
+    old = pack.nodes.legacy.BY_ID
+    nodes = [one for name in make_workflows.GRAPHS for one in make_workflows.prompt(name).values()]
+    assert old.keys() <= {one["class_type"] for one in nodes}
+    chosen: dict[str, set] = {}
+    for one in nodes:
+        for name, value in one["inputs"].items():
+            if isinstance(value, str | bool):
+                chosen.setdefault(name, set()).add(value)
+    apart = {"ipadapter_file", "model_name", "embeds", "provider"}  # files, and what has no effect
+    for kind in old.values():
+        for name, (options, _) in kind.INPUT_TYPES()["required"].items():
+            wanted = [False, True] if options == "BOOLEAN" else options
+            if isinstance(wanted, list) and name not in apart:
+                assert set(wanted) <= chosen[name], (kind.NODE_ID, name)

@@ -1,14 +1,10 @@
-"""The corpus of old graphs: opened in the host's frontend in a browser, and run in the host from the prompts it made.
+"""The corpus of old graphs: opened in the host's page in a browser, and run in the host from the prompts it made.
 
-IPADAPTER_PLAYWRIGHT names the folder whose node_modules has playwright-core. With IPADAPTER_WRITE_PROMPTS=1 the
-browser's prompts are written to tests/workflows/prompts instead of being compared with them.
+With IPADAPTER_WRITE_PROMPTS=1 the page's prompts are written to tests/workflows/prompts instead of being compared.
 """
 
 import json
 import os
-import shutil
-import subprocess
-from pathlib import Path
 
 import comfy_host
 import corpus
@@ -19,7 +15,16 @@ from graphs import failure
 pytestmark = pytest.mark.http
 
 GRAPHS = make_workflows.graphs()
-PLAYWRIGHT = Path(os.environ.get("IPADAPTER_PLAYWRIGHT", comfy_host.PACK))
+OPEN = """async (graph) => {
+  await app.loadGraphData(graph, true, true, null, {})
+  const all = (graph) => graph.nodes.flatMap((one) => [one, ...(one.subgraph ? all(one.subgraph) : [])])
+  const known = (one) => LiteGraph.registered_node_types[one.type] || one.subgraph || one.isVirtualNode
+  const { output } = await app.graphToPrompt()
+  return { missing: all(app.graph).filter((one) => !known(one)).map((one) => one.type), prompt: output }
+}"""
+REGISTERED = """() => Object.values(LiteGraph.registered_node_types).map((one) => one.nodeData)
+  .filter((one) => one?.category === 'ipadapter/old graphs' && one.name !== 'IPAdapterOldGraphs')
+  .map(({ name, deprecated, description }) => ({ name, deprecated, description }))"""
 
 
 @pytest.fixture(scope="module")
@@ -35,24 +40,17 @@ def old_server(model_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opened(old_server):
-    """What the browser says: first of the nodes, then of each graph."""
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
-    if not chromium or not shutil.which("node"):
-        pytest.skip("needs chromium and node")
-    if not (PLAYWRIGHT / "node_modules" / "playwright-core").exists():
-        pytest.skip("needs playwright-core: set IPADAPTER_PLAYWRIGHT to a folder where npm put it")
-    command = ["node", "convert.mjs", old_server.base, str(PLAYWRIGHT), "saved"]
-    done = subprocess.run(
-        command,
-        cwd=make_workflows.FOLDER,
-        env={**os.environ, "CHROMIUM": chromium},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def page(old_server):
+    from page import Page, launch
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        try:
+            chromium = launch(playwright)
+        except RuntimeError as reason:
+            pytest.skip(str(reason))
+        yield Page(chromium, old_server)
+        chromium.close()
 
 
 def test_the_saved_graphs_are_those_that_the_script_writes():
@@ -60,15 +58,21 @@ def test_the_saved_graphs_are_those_that_the_script_writes():
     assert found == {name: make_workflows.text(one.saved()) for name, one in GRAPHS.items()}
 
 
-def test_every_graph_opens_in_the_browser_and_becomes_the_prompt_on_record(opened):
-    made = {one["name"]: one for one in opened[1:]}
-    assert made.keys() == GRAPHS.keys()
+def test_every_graph_opens_in_the_page_and_becomes_the_prompt_on_record(page):
+    made = {name: page.run(OPEN, one.saved()) for name, one in GRAPHS.items()}
     assert {name: one["missing"] for name, one in made.items() if one["missing"]} == {}
-    assert {name: one["errors"] for name, one in made.items() if one["errors"]} == {}
+    assert (page.errors, page.refused) == ([], [])
     if os.environ.get("IPADAPTER_WRITE_PROMPTS"):
         make_workflows.write_prompts({name: one["prompt"] for name, one in made.items()})
     for name, one in made.items():
         assert one["prompt"] == make_workflows.prompt(name), name
+
+
+def test_old_nodes_are_deprecated_and_say_what_to_use_instead(page):
+    found = page.run(REGISTERED)
+    assert len(found) > 45
+    assert all(one["deprecated"] for one in found)
+    assert all("In new ones: " in one["description"] for one in found)
 
 
 def test_every_graph_runs_and_changes_what_is_sampled(old_server):

@@ -6,6 +6,7 @@ python tests/workflows/make_workflows.py
 import json
 from pathlib import Path
 
+import graphs_more
 import graphs_nested
 import graphs_v1
 import graphs_v2
@@ -13,7 +14,7 @@ from litegraph import Graph
 
 FOLDER = Path(__file__).parent
 SAVED, PROMPTS = FOLDER / "saved", FOLDER / "prompts"
-GRAPHS = {**graphs_v2.GRAPHS, **graphs_v1.GRAPHS, **graphs_nested.GRAPHS}
+GRAPHS = {**graphs_v2.GRAPHS, **graphs_more.GRAPHS, **graphs_v1.GRAPHS, **graphs_nested.GRAPHS}
 
 
 def graphs() -> dict[str, Graph]:
