@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Take the pictures of the help pages and of the templates out of the host's own page, in a headless Chromium.
 
-    scripts/pictures.py                    every node, to web/docs, and every template, to example_workflows
-    scripts/pictures.py --models DIR       templates run first, with the models in DIR (as in ComfyUI); where a file is
+    scripts/shots.py                    every node, to web/docs, and every template, to example_workflows
+    scripts/shots.py --models DIR       templates run first, with the models in DIR (as in ComfyUI); where a file is
                                            missing, with the small random ones of the tests, and then without the result
-    scripts/pictures.py 11_style FaceCrop  these alone
+    scripts/shots.py 11_style FaceCrop  these alone
 
 Run it with the Python of the tests: it needs playwright.
 """
