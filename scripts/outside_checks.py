@@ -14,6 +14,7 @@ from pathlib import Path
 
 import comfy_host
 
+PICTURES, LARGEST = (".png", ".jpg"), 2_000_000  # bytes that a release may hold besides pictures
 PUBLISHED = {
     "CHANGELOG.md",
     "LICENSE",
@@ -76,10 +77,14 @@ def packed(work: Path) -> Path:
     run(source, home, "comfy", *quiet, "node", "pack")
     with zipfile.ZipFile(source / "node.zip") as archive:
         found = sorted(archive.namelist())
+        sizes = {one.filename: one.file_size for one in archive.infolist()}
         archive.extractall(result)
     wanted = [name for name in tracked() if {name, name.split("/")[0]} & PUBLISHED]
     if found != wanted:
         sys.exit(f"The archive differs from what we publish: {sorted({*found} ^ {*wanted})}")
+    size = sum(size for name, size in sizes.items() if not name.endswith(PICTURES))
+    if size > LARGEST:
+        sys.exit(f"The archive holds {size} bytes without pictures, more than {LARGEST}.")
     return result
 
 
