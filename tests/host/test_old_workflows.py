@@ -22,6 +22,16 @@ OPEN = """async (graph) => {
   const { output } = await app.graphToPrompt()
   return { missing: all(app.graph).filter((one) => !known(one)).map((one) => one.type), prompt: output }
 }"""
+CONVERT = """async (graph) => {
+  await app.loadGraphData(graph, true, true, null, {})
+  const extension = app.extensions.find((one) => one.name === 'ipadapternodes.OldGraphs')
+  const [item] = extension.getCanvasMenuItems(app.canvas)
+  await item.callback()
+  const { output } = await app.graphToPrompt()
+  const kinds = app.graph.nodes.map((one) => one.type)
+  const old = app.graph.nodes.filter((one) => extension.getNodeMenuItems(one).length).map((one) => one.type)
+  return { kinds, old, prompt: output, said: document.body.innerText }
+}"""
 REGISTERED = """() => Object.values(LiteGraph.registered_node_types).map((one) => one.nodeData)
   .filter((one) => one?.category === 'ipadapter/old graphs' && one.name !== 'IPAdapterOldGraphs')
   .map(({ name, deprecated, description }) => ({ name, deprecated, description }))"""
@@ -66,6 +76,23 @@ def test_every_graph_opens_in_the_page_and_becomes_the_prompt_on_record(page):
         make_workflows.write_prompts({name: one["prompt"] for name, one in made.items()})
     for name, one in made.items():
         assert one["prompt"] == make_workflows.prompt(name), name
+
+
+def test_the_menu_turns_an_old_graph_into_new_nodes(page, old_server):
+    made = page.run(CONVERT, GRAPHS["v2_weight_types"].saved())
+    assert "ApplyIPAdapter" in made["kinds"] and "IPAdapterWeightMap" in made["kinds"]
+    assert made["old"] == [] and (page.errors, page.refused) == ([], [])
+    assert "becomes" in made["said"]
+    before = make_workflows.prompt("v2_weight_types")
+    samplers = [
+        sum(one["class_type"] == "KSampler" for one in p.values()) for p in (before, made["prompt"])
+    ]
+    assert samplers[0] == samplers[1] > 0
+    for node in made["prompt"].values():
+        if node["class_type"] == "ApplyIPAdapter":
+            assert {"model", "ipadapter", "clip_vision", "image", "weight_map"} <= set(
+                node["inputs"]
+            )
 
 
 def test_old_nodes_are_deprecated_and_say_what_to_use_instead(page):
