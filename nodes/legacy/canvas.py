@@ -10,7 +10,7 @@ from .base import OldNode
 from .plans import Plan
 from .upgrade import Change, plans_for, value_of
 
-WIDE = 320  # of a new node on the canvas
+WIDE, FOLDED = 320, 40  # width of a new node on the canvas, height of one that is folded up
 OUTPUTS = {
     "LoadIPAdapter": [("ipadapter", "IPADAPTER")],
     "LoadCLIPVision": [("clip_vision", "CLIP_VISION")],
@@ -94,10 +94,17 @@ class _Canvas:
         *others, last = plan.nodes
         ids = {one: next(self.node_ids) for one in others} | {last: node["id"]}
         x, y = (node.get("pos") or [0, 0])[:2] if isinstance(node.get("pos"), list) else (0, 0)
-        for number, one in enumerate(others):
-            place = [x - WIDE - 40, y + 180 * number]
+        for number, one in enumerate(
+            others, 1
+        ):  # folded up, one above the other: nothing is covered
             self.graph["nodes"].append(
-                {"id": ids[one], "pos": place, "order": 0, "mode": node.get("mode", 0)}
+                {
+                    "id": ids[one],
+                    "pos": [x, y - FOLDED * (number + 1)],
+                    "flags": {"collapsed": True},
+                    "order": 0,
+                    "mode": node.get("mode", 0),
+                }
             )
         by_id = {one["id"]: one for one in self.graph["nodes"]}
         names = {one: str(id) for one, id in ids.items()}
