@@ -40,7 +40,7 @@ class Page:
         set_up(server, **settings)
         self.base, self.errors, self.refused = server.base, [], []
         self.page = chromium.new_page(viewport={"width": 1600, "height": 1000})
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(30_000)  # of a busy machine
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("response", self._answered)

@@ -64,8 +64,12 @@ def test_dragged_bars_are_typed_numbers(page):
 def test_a_drag_is_undone_and_done_again_like_any_change(page):
     page.add("IPAdapterWeightMap")
     page.run("() => app.canvas.canvas.dispatchEvent(new MouseEvent('mouseup', { bubbles: true }))")
+    tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
+    written = f"() => JSON.stringify({tracker}.activeState).includes({{}})"
+    page.page.wait_for_function(written.format("'IPAdapterWeightMap'"))
     page.drag(panel(page, "A factor for each block"), (2.5 / 16, 0.5), (4.5 / 16, 0.9))
     assert page.value("layers") == LISTED
+    page.page.wait_for_function(written.format(repr(LISTED)))  # a busy page notes changes late
     for key, text in (("Control+z", ""), ("Control+y", LISTED)):
         page.press(key)
         page.page.wait_for_function(
