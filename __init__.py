@@ -1,6 +1,6 @@
 """ip-adapter-nodes: a picture as a prompt, for Stable Diffusion 1.5 and SDXL in ComfyUI."""
 
-from server import PromptServer
+import sys
 
 import nodes as host
 from comfy_api.latest import ComfyExtension, io
@@ -14,7 +14,9 @@ WEB_DIRECTORY = "./web"
 
 class IPAdapterExtension(ComfyExtension):
     async def on_load(self) -> None:
-        if server := getattr(PromptServer, "instance", None):  # none where nodes are only called
+        # not imported: where nodes are only called there is no server, and there shall be none
+        module = sys.modules.get("server")
+        if server := getattr(getattr(module, "PromptServer", None), "instance", None):
             listen(server, host.NODE_CLASS_MAPPINGS)
             routes.register(server, host.NODE_CLASS_MAPPINGS)
 
