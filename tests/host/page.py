@@ -11,6 +11,7 @@ KNOWN = (  # the host's own, on every start of a fresh installation
     "huggingface.co",  # graphs say where models come from, and the page may not go out
     "Error fetching file size",
     "net::ERR_FAILED",
+    "[Jobs API] Error fetching jobs",  # 0.16.3's page wants a picture of every run in the history
     "the server responded with a status of 404",  # user.css and the like; ours are in `refused`
 )
 READY = """() => window.app?.vueAppReady && window.app.graph && window.app.extensionManager
