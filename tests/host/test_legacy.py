@@ -348,7 +348,7 @@ def photo(seed, height=50, width=40):
 
 
 @pytest.fixture(scope="module")
-def clip_small(host):
+def clip_small(host, tmp_path_factory):
     """The host's own encoder class at the widths of ViT-H, two layers deep."""
     import make_models
 
@@ -367,7 +367,9 @@ def clip_small(host):
         "projection_dim": 1024,
         "model_type": "clip_vision_model",
     }
-    made = comfy.clip_vision.ClipVisionModel(config)
+    path = tmp_path_factory.mktemp("encoder") / "config.json"  # older hosts want a file
+    path.write_text(json.dumps(config))
+    made = comfy.clip_vision.ClipVisionModel(str(path))
     make_models.fill(made.model, make_models.generator("old encoder", 1))
     made.model.float()
     return made

@@ -1,6 +1,7 @@
 """Old graphs become new ones that give the same picture, as prompts and as saved workflows."""
 
 import importlib
+import json
 
 import pytest
 import torch
@@ -63,7 +64,7 @@ def run(nodes_by_id, adapters, models):
 
 
 @pytest.fixture(scope="module")
-def clip(host):
+def clip(host, tmp_path_factory):
     import make_models
 
     import comfy.clip_vision
@@ -81,7 +82,9 @@ def clip(host):
         "projection_dim": 1024,
         "model_type": "clip_vision_model",
     }
-    made = comfy.clip_vision.ClipVisionModel(config)
+    path = tmp_path_factory.mktemp("encoder") / "config.json"  # older hosts want a file
+    path.write_text(json.dumps(config))
+    made = comfy.clip_vision.ClipVisionModel(str(path))
     make_models.fill(made.model, make_models.generator("old encoder", 1))
     made.model.float()
     return made
