@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -124,3 +125,54 @@ def server(model_folder, tmp_path_factory):
     flags = serve_from(model_folder, work)
     with comfy_host.Server(comfy_host.prepare(), work, *flags) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shallow(host, tmp_path_factory):
+    """The host's own encoder class at the widths of ViT-H, two layers deep, with random weights."""
+    import comfy.clip_vision
+
+    config = {
+        "hidden_act": "gelu",
+        "hidden_size": 1280,
+        "image_size": 224,
+        "intermediate_size": 64,
+        "layer_norm_eps": 1e-5,
+        "num_attention_heads": 16,
+        "num_channels": 3,
+        "num_hidden_layers": 2,
+        "patch_size": 14,
+        "projection_dim": 1024,
+        "model_type": "clip_vision_model",
+    }
+    path = tmp_path_factory.mktemp("encoder") / "config.json"  # older hosts want a file
+    path.write_text(json.dumps(config))
+    made = comfy.clip_vision.ClipVisionModel(str(path))
+    make_models.fill(made.model, make_models.generator("old encoder", 1))
+    made.model.float()
+    return made
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless browser for the tests of one file."""
+    from page import launch
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        try:
+            started = launch(playwright)
+        except RuntimeError as reason:
+            pytest.skip(str(reason))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module", params=["classic", "vue"])
+def opened(request, chromium, server):
+    """The host's page in each of its renderers."""
+    from page import Page
+
+    page = Page(chromium, server, VueNodes_Enabled=request.param == "vue")
+    yield page
+    page.page.close()

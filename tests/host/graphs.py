@@ -75,6 +75,40 @@ def node(kind, **inputs):
     return {"class_type": kind, "inputs": {k: v for k, v in inputs.items() if v is not None}}
 
 
+def links_within(graph):
+    """Link id -> what gives it in a saved subgraph, whose own inputs go by their names."""
+    names = [one["name"] for one in graph["inputs"]]
+    return {
+        link["id"]: (names[link["origin_slot"]], 0)
+        if link["origin_id"] == -10
+        else (link["origin_id"], link["origin_slot"])
+        for link in graph["links"]
+    }
+
+
+def one_step(model):
+    """Nodes that sample one step of a model, a saved link, and show it; text and VAE are those of the node `model`."""
+    return {
+        "positive": node("CLIPTextEncode", clip=["model", 1], text=""),
+        "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
+        "sample": node(
+            "KSampler",
+            model=[str(model[0]), model[1]],
+            positive=["positive", 0],
+            negative=["positive", 0],
+            latent_image=["latent", 0],
+            seed=1,
+            steps=1,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+        ),
+        "decode": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
+        "show": node("PreviewImage", images=["decode", 0]),
+    }
+
+
 def prompt_of(nodes, links, info):
     """An API prompt of saved nodes; the links' sources are (node, slot), or a blueprint's input by its name."""
     prompt = {}

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from page import Page, launch, set_up
+from page import Page, set_up
 from workflow import to_prompt
 
 pytestmark = pytest.mark.http
@@ -13,26 +13,6 @@ pytestmark = pytest.mark.http
 PACK = Path(__file__).parent.parent.parent
 EXAMPLES, BLUEPRINTS = PACK / "example_workflows", PACK / "subgraphs"
 LISTED = "1, 1, 1, 0.6, 0.2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        try:
-            started = launch(playwright)
-        except RuntimeError as reason:
-            pytest.skip(str(reason))
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module", params=["classic", "vue"])
-def opened(request, chromium, server):
-    page = Page(chromium, server, VueNodes_Enabled=request.param == "vue")
-    yield page
-    page.page.close()
 
 
 @pytest.fixture

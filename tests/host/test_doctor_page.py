@@ -5,11 +5,6 @@ import json
 
 import pytest
 
-pytest.importorskip("playwright", reason="playwright is not installed")
-pytest.importorskip("browser", reason="scripts/browser.py is not there")
-
-from page import Page, launch
-
 pytestmark = pytest.mark.http
 
 PLUS = "ip-adapter-plus_sd15.safetensors"
@@ -24,26 +19,6 @@ DROP = """([name, text]) => {
     canvas.dispatchEvent(new DragEvent(kind, { dataTransfer: data, ...at }))
   }
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        try:
-            started = launch(playwright)
-        except RuntimeError as reason:
-            pytest.skip(str(reason))
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module", params=["classic", "vue"])
-def opened(request, chromium, server):
-    page = Page(chromium, server, VueNodes_Enabled=request.param == "vue")
-    yield page
-    page.page.close()
 
 
 @pytest.fixture

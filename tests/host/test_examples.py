@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from graphs import PORTRAIT, node, pictures, prompt_of
+from graphs import PORTRAIT, links_within, node, one_step, pictures, prompt_of
 from PIL import Image
 from workflow import to_prompt
 
@@ -164,34 +164,13 @@ def test_a_blueprint_runs_on_a_model_and_pictures(server, info, name):
     whole = json.loads((FOLDER.parent / "subgraphs" / f"{name}.json").read_text("utf-8"))
     (graph,) = whole["definitions"]["subgraphs"]
     given = [one["name"] for one in graph["inputs"]]
-    links = {
-        link["id"]: (given[link["origin_slot"]], 0)
-        if link["origin_id"] == -10
-        else (link["origin_id"], link["origin_slot"])
-        for link in graph["links"]
-    }
+    links = links_within(graph)
     prompt = prompt_of(graph["nodes"], links, info)
     prompt |= {one: node("LoadImage", image="portrait.jpg") for one in given if one != "model"}
     model = links[graph["outputs"][0]["linkIds"][0]]
     prompt |= {
         "model": node("CheckpointLoaderSimple", ckpt_name=""),
-        "positive": node("CLIPTextEncode", clip=["model", 1], text=""),
-        "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
-        "sample": node(
-            "KSampler",
-            model=[str(model[0]), model[1]],
-            positive=["positive", 0],
-            negative=["positive", 0],
-            latent_image=["latent", 0],
-            seed=1,
-            steps=1,
-            cfg=1.0,
-            sampler_name="euler",
-            scheduler="normal",
-            denoise=1.0,
-        ),
-        "decode": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
-        "show": node("PreviewImage", images=["decode", 0]),
+        **one_step(model),
     }
     for one in prompt.values():
         one["inputs"] |= SMALL.get(one["class_type"], {})

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from graphs import node, pictures, prompt_of
+from graphs import links_within, node, one_step, pictures, prompt_of
 
 pytestmark = pytest.mark.http
 
@@ -85,34 +85,10 @@ def test_blueprint_is_one_subgraph_and_runs(host_with_people):
         "image": node("LoadImage", image=""),
     }
     outer |= {name: outer["image"] for name in ("left_reference", "right_reference")}
-    names = [one["name"] for one in graph["inputs"]]
-    links = {
-        link["id"]: (names[link["origin_slot"]], 0)
-        if link["origin_id"] == -10
-        else (link["origin_id"], link["origin_slot"])
-        for link in graph["links"]
-    }
+    links = links_within(graph)
     inner = prompt_of(graph["nodes"], links, host_with_people.get("/object_info"))
     model, *previews = (links[output["linkIds"][0]] for output in graph["outputs"])
-    shown = {
-        "positive": node("CLIPTextEncode", clip=["model", 1], text=""),
-        "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
-        "sample": node(
-            "KSampler",
-            model=[str(model[0]), model[1]],
-            positive=["positive", 0],
-            negative=["positive", 0],
-            latent_image=["latent", 0],
-            seed=1,
-            steps=1,
-            cfg=1.0,
-            sampler_name="euler",
-            scheduler="normal",
-            denoise=1.0,
-        ),
-        "decode": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
-        "show": node("PreviewImage", images=["decode", 0]),
-    }
+    shown = one_step(model)
     for number, (source, slot) in enumerate(previews):
         # a name of its own: what an earlier prompt showed, older hosts do not list again
         save = {"filename_prefix": f"blueprint {number}"}

@@ -318,17 +318,17 @@ def test_the_first_nodes_reach_the_middle_block(
 
 
 def test_layer_weights_take_the_place_of_the_type_except_what_is_precise(
-    models, adapters, old, sample, by_formula, nodes_by_id, clip_small
+    models, adapters, old, sample, by_formula, nodes_by_id, shallow
 ):
     model, (adapter, _) = models("sd15"), adapters(BASE["sd15"])
     picture = photo(1)
     given = {
         "image": picture,
-        "clip_vision": clip_small,
+        "clip_vision": shallow,
         "weight": 2.0,
         "layer_weights": "3:0.5, 5:0.25,\n9:1",
     }
-    seen_by = clip_small.encode_image(picture).image_embeds
+    seen_by = shallow.encode_image(picture).image_embeds
     for name in ("ease in", "style transfer precise"):
         found = old("IPAdapterMS", model=model, ipadapter=adapter, weight_type=name, **given)[0]
         table = [(0.0, False)] * 16
@@ -347,36 +347,8 @@ def photo(seed, height=50, width=40):
     return interpolate(coarse, (height, width), mode="bilinear").movedim(1, -1)
 
 
-@pytest.fixture(scope="module")
-def clip_small(host, tmp_path_factory):
-    """The host's own encoder class at the widths of ViT-H, two layers deep."""
-    import make_models
-
-    import comfy.clip_vision
-
-    config = {
-        "hidden_act": "gelu",
-        "hidden_size": 1280,
-        "image_size": 224,
-        "intermediate_size": 64,
-        "layer_norm_eps": 1e-5,
-        "num_attention_heads": 16,
-        "num_channels": 3,
-        "num_hidden_layers": 2,
-        "patch_size": 14,
-        "projection_dim": 1024,
-        "model_type": "clip_vision_model",
-    }
-    path = tmp_path_factory.mktemp("encoder") / "config.json"  # older hosts want a file
-    path.write_text(json.dumps(config))
-    made = comfy.clip_vision.ClipVisionModel(str(path))
-    make_models.fill(made.model, make_models.generator("old encoder", 1))
-    made.model.float()
-    return made
-
-
 def test_plus_adapters_see_a_black_picture_on_the_negative_side(
-    models, adapters, old, sample, by_formula, clip_small
+    models, adapters, old, sample, by_formula, shallow
 ):
     model, (adapter, _) = models("sd15"), adapters(NAMES["sd15"])
     picture = torch.cat((photo(1), photo(2)))
@@ -385,31 +357,31 @@ def test_plus_adapters_see_a_black_picture_on_the_negative_side(
         model=model,
         ipadapter=adapter,
         image=picture,
-        clip_vision=clip_small,
+        clip_vision=shallow,
         weight=0.7,
         combine_embeds="add",
     )
-    both = clip_small.encode_image(picture).penultimate_hidden_states.sum(0, keepdim=True)
-    black = clip_small.encode_image(torch.zeros(1, 224, 224, 3)).penultimate_hidden_states
+    both = shallow.encode_image(picture).penultimate_hidden_states.sum(0, keepdim=True)
+    black = shallow.encode_image(torch.zeros(1, 224, 224, 3)).penultimate_hidden_states
     expected = by_formula(model, "sd15", both, black, weights=weights("sd15", "linear", 0.7))
     assert found[1] is None
     assert difference(sample(found[0]), sample(expected)) < 1e-5
 
 
 def test_style_and_composition_is_two_pictures_for_sdxl_alone(
-    models, adapters, old, sample, by_formula, clip_small
+    models, adapters, old, sample, by_formula, shallow
 ):
     model, (adapter, _) = models("sdxl"), adapters(BASE["sdxl"])
     pictures = {"image_style": photo(1), "image_composition": photo(2)}
     given = {
         "ipadapter": adapter,
-        "clip_vision": clip_small,
+        "clip_vision": shallow,
         "weight_style": 0.8,
         "weight_composition": 0.5,
         **pictures,
     }
     found = old("IPAdapterStyleComposition", model=model, expand_style=False, **given)[0]
-    style, layout = (clip_small.encode_image(one).image_embeds for one in pictures.values())
+    style, layout = (shallow.encode_image(one).image_embeds for one in pictures.values())
     none = torch.zeros_like(style)
     table = [(0.8 * (t == 6), False) for t in range(11)]
     expected = by_formula(model, "sdxl", style, none, weights=table)

@@ -11,6 +11,7 @@ import corpus
 import make_workflows
 import pytest
 from graphs import failure
+from page import Page
 
 pytestmark = pytest.mark.http
 
@@ -50,17 +51,8 @@ def old_server(model_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(old_server):
-    from page import Page, launch
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        try:
-            chromium = launch(playwright)
-        except RuntimeError as reason:
-            pytest.skip(str(reason))
-        yield Page(chromium, old_server)
-        chromium.close()
+def page(old_server, chromium):
+    return Page(chromium, old_server)
 
 
 def test_the_saved_graphs_are_those_that_the_script_writes():

@@ -1,7 +1,6 @@
 """Old graphs become new ones that give the same picture, as prompts and as saved workflows."""
 
 import importlib
-import json
 
 import pytest
 import torch
@@ -26,9 +25,9 @@ def upgraded(legacy):
 
 @pytest.fixture
 def run(nodes_by_id, adapters, models):
-    """The last node's first output of a prompt, called node by node; @model, @clip and files are the test's own."""
+    """The last node's first output of a prompt, called node by node; what stands at @ and files are the test's own."""
 
-    def run(prompt, clip):
+    def run(prompt, shallow):
         done = {}
 
         def value(given):
@@ -48,7 +47,7 @@ def run(nodes_by_id, adapters, models):
             elif kind in ("IPAdapterModelLoader", "LoadIPAdapter"):
                 done[key] = (adapters(inputs["ipadapter_file"].split(".")[0])[0],)
             elif kind == "LoadCLIPVision":
-                done[key] = (clip,)
+                done[key] = (shallow,)
             else:
                 made = nodes_by_id[kind]
                 called = (
@@ -63,42 +62,15 @@ def run(nodes_by_id, adapters, models):
     return run
 
 
-@pytest.fixture(scope="module")
-def clip(host, tmp_path_factory):
-    import make_models
-
-    import comfy.clip_vision
-
-    config = {
-        "hidden_act": "gelu",
-        "hidden_size": 1280,
-        "image_size": 224,
-        "intermediate_size": 64,
-        "layer_norm_eps": 1e-5,
-        "num_attention_heads": 16,
-        "num_channels": 3,
-        "num_hidden_layers": 2,
-        "patch_size": 14,
-        "projection_dim": 1024,
-        "model_type": "clip_vision_model",
-    }
-    path = tmp_path_factory.mktemp("encoder") / "config.json"  # older hosts want a file
-    path.write_text(json.dumps(config))
-    made = comfy.clip_vision.ClipVisionModel(str(path))
-    make_models.fill(made.model, make_models.generator("old encoder", 1))
-    made.model.float()
-    return made
-
-
 def picture(seed, count=1):
     return torch.rand(count, 40, 50, 3, generator=torch.Generator().manual_seed(seed))
 
 
-def prompt(kind, model, clip, file, **inputs):
+def prompt(kind, model, shallow, file, **inputs):
     made = {
         "1": {"class_type": "@", "inputs": {"what": model}},
         "2": {"class_type": "IPAdapterModelLoader", "inputs": {"ipadapter_file": f"{file}.bin"}},
-        "3": {"class_type": "@", "inputs": {"what": clip}},
+        "3": {"class_type": "@", "inputs": {"what": shallow}},
         "4": {"class_type": "@", "inputs": {"what": picture(1, 2)}},
         "5": {"class_type": "@", "inputs": {"what": picture(2)}},
     }
@@ -168,25 +140,25 @@ CASES = [
     ("node", "kind", "file", "inputs"), CASES, ids=lambda one: one if isinstance(one, str) else ""
 )
 def test_the_new_nodes_give_the_same_picture(
-    models, clip, run, upgraded, sample, node, kind, file, inputs
+    models, shallow, run, upgraded, sample, node, kind, file, inputs
 ):
-    old = prompt(node, models(kind), clip, file, **inputs)
+    old = prompt(node, models(kind), shallow, file, **inputs)
     new, report = upgraded(old)
     assert node not in {one["class_type"] for one in new.values()}
     assert all(change.new for change in report), [change.describe() for change in report]
-    before, after = (run(one, clip) for one in (old, new))
+    before, after = (run(one, shallow) for one in (old, new))
     settings = {"steps": 2, "batch": 2, "size": (24, 16)}
     assert difference(sample(after, kind, **settings), sample(before, kind, **settings)) < 1e-5
 
 
-def test_what_has_no_counterpart_stays_and_says_why(models, clip, upgraded):
+def test_what_has_no_counterpart_stays_and_says_why(models, shallow, upgraded):
     for node, inputs, reason in (
         ("IPAdapterClipVisionEnhancer", {"enhance_tiles": 2}, "its tiles are mixed in another way"),
         ("IPAdapterBatch", {"weight": ["5", 0]}, "may be a list"),
         ("IPAdapterApply", {"noise": 0.3}, "its noise has no counterpart"),
         ("IPAdapterTiled", {}, "works as before"),
     ):
-        old = prompt(node, None, clip, PLUS, **inputs)
+        old = prompt(node, None, shallow, PLUS, **inputs)
         new, report = upgraded(old)
         assert new["9"]["class_type"] == node
         assert any(reason in change.describe() for change in report)
