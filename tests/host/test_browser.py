@@ -42,20 +42,25 @@ def test_dragged_bars_are_typed_numbers(page):
 
 
 def test_a_drag_is_undone_and_done_again_like_any_change(page):
+    tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
+
+    def noted(layers):  # the page notes changes, and ends an undo, when it comes to it
+        saved = f"{tracker}.activeState.nodes.map((one) => one.widgets_values?.[3])"
+        page.page.wait_for_function(f"text => {saved}[0] === text", arg=layers)
+
     page.add("IPAdapterWeightMap")
     page.run("() => app.canvas.canvas.dispatchEvent(new MouseEvent('mouseup', { bubbles: true }))")
-    tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
-    written = f"() => JSON.stringify({tracker}.activeState).includes({{}})"
-    page.page.wait_for_function(written.format("'IPAdapterWeightMap'"))
+    noted("")
     page.drag(panel(page, "A factor for each block"), (2.5 / 16, 0.5), (4.5 / 16, 0.9))
     assert page.value("layers") == LISTED
-    page.page.wait_for_function(written.format(repr(LISTED)))  # a busy page notes changes late
+    noted(LISTED)
     for key, text in (("Control+z", ""), ("Control+y", LISTED)):
         page.press(key)
         page.page.wait_for_function(
             "text => app.graph._nodes[0].widgets.find(w => w.name === 'layers').value === text",
             arg=text,
         )
+        noted(text)
 
 
 def test_typed_numbers_are_bars_and_what_is_wrong_is_said(page):
