@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -15,6 +14,7 @@ from ..ipadapter_core.embedfile import from_file, from_ipadpt, to_file
 from ..ipadapter_core.embeds import CONCAT, METHODS, combine
 from .files import read_embeds
 from .pictures import rgb
+from .project import project
 from .sockets import EmbedsSocket, embeds_of
 
 BEFORE, AFTER = "before", "after"
@@ -122,7 +122,7 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
         seen = embeds_of(embeds, "embeds")
         unseen = None if embeds_negative is None else embeds_of(embeds_negative, "embeds_negative")
         small = None if image is None else _thumbnail(image)
-        tensors, metadata = to_file(seen, unseen, _version(), small)
+        tensors, metadata = to_file(seen, unseen, project("version"), small)
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
@@ -234,9 +234,3 @@ def _shown(content, metadata):
     if small is None or small.ndim != 3 or small.shape[-1] != 3 or small.dtype != torch.uint8:
         return text
     return {**ui.PreviewImage(small[None].float() / 255).as_dict(), **text}
-
-
-def _version() -> str:
-    project = Path(__file__).parent.parent / "pyproject.toml"
-    lines = project.read_text(encoding="utf-8").splitlines()
-    return next(line.split('"')[1] for line in lines if line.startswith("version"))

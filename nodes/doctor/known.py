@@ -9,7 +9,7 @@ from typing import Any
 
 from ...ipadapter_core.doctor import Report
 from ...ipadapter_core.table import ModelFile
-from .scan import project
+from ..project import project
 
 
 def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:

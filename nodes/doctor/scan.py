@@ -6,7 +6,6 @@ import platform
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +19,8 @@ from ...ipadapter_core.encoders import EncoderSpec, read_encoder
 from ...ipadapter_core.table import load
 from ..files import read_embeds, read_metadata, read_shapes
 from ..folders import ADAPTERS, ENCODERS
+from ..project import project
 
-PROJECT = Path(__file__).parent.parent.parent / "pyproject.toml"
 NO_MODELS = ("custom_nodes", "configs", "datasets", "diffusers")
 MARKS = (b"image_proj", b"ip_adapter", b"adapter_modules", b"vision_model.", b"visual.")
 LARGEST_START = 20_000_000  # of a header or pickle that is searched for these
@@ -44,12 +43,6 @@ def facts() -> list[str]:
         f"{project('name')} {project('version')}, ComfyUI {host}",
         f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()}",
     ]
-
-
-def project(field: str) -> str:
-    """A field of the pack's own pyproject.toml."""
-    lines = PROJECT.read_text(encoding="utf-8").splitlines()
-    return next(line.split('"')[1] for line in lines if line.startswith(f"{field} ="))
 
 
 def models() -> list[Found]:
