@@ -1,6 +1,8 @@
 """Load IPAdapter and Load CLIP Vision: files become objects, recognised by what they hold."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import comfy.clip_vision
 import comfy.model_management
@@ -54,16 +56,10 @@ class LoadIPAdapter(io.ComfyNode):
     def execute(cls, ipadapter_file):
         path = folders.path_of(folders.ADAPTERS, ipadapter_file)
         try:
-            module = core.build(read_weights(path), comfy.ops.manual_cast)
+            loaded = loaded_adapter(ipadapter_file, read_weights(path))
         except ValueError as error:
             raise ValueError(f"The adapter file '{ipadapter_file}' {error}.") from None
-        patcher = comfy.model_patcher.CoreModelPatcher(
-            module,
-            load_device=comfy.model_management.text_encoder_device(),
-            offload_device=comfy.model_management.text_encoder_offload_device(),
-        )
-        loaded = LoadedAdapter(ipadapter_file, module.spec, patcher)
-        return io.NodeOutput(loaded, ui={"text": (module.spec.describe(),)})
+        return io.NodeOutput(loaded, ui={"text": (loaded.spec.describe(),)})
 
 
 class LoadCLIPVision(io.ComfyNode):
@@ -124,6 +120,17 @@ class LoadCLIPVision(io.ComfyNode):
             _check_pair(clip_name, spec, adapter)
         encoder = _load_encoder(clip_name, path)
         return io.NodeOutput(encoder, ui={"text": (f"{clip_name}: {encoder_name(encoder)}",)})
+
+
+def loaded_adapter(name: str, weights: Mapping[str, Any]) -> LoadedAdapter:
+    """An adapter of its weights, known to the host's memory management. Raises ValueError with a predicate."""
+    module = core.build(weights, comfy.ops.manual_cast)
+    patcher = comfy.model_patcher.CoreModelPatcher(
+        module,
+        load_device=comfy.model_management.text_encoder_device(),
+        offload_device=comfy.model_management.text_encoder_offload_device(),
+    )
+    return LoadedAdapter(name, module.spec, patcher)
 
 
 def installed_encoders(adapter: AdapterSpec) -> list[str]:

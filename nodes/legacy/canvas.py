@@ -11,6 +11,8 @@ from .plans import Plan
 from .upgrade import Change, plans_for, value_of
 
 WIDE, FOLDED = 320, 40  # width of a new node on the canvas, height of one that is folded up
+LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+LOADERS = {"CheckpointLoaderSimple": "ckpt_name", "UNETLoader": "unet_name"}  # first widget
 OUTPUTS = {
     "LoadIPAdapter": [("ipadapter", "IPADAPTER")],
     "LoadCLIPVision": [("clip_vision", "CLIP_VISION")],
@@ -77,10 +79,9 @@ class _Canvas:
         sockets = [one["name"] for one in node.get("inputs") or []]
         kind = prompts.apart(node.get("type", ""), sockets)
         given = dict(_typed(node, self.old[kind].INPUT_TYPES())) if kind in self.old else {}
-        if kind not in self.old and isinstance(node.get("widgets_values"), list):
-            names = {"CheckpointLoaderSimple": "ckpt_name", "UNETLoader": "unet_name"}
-            if kind in names and node["widgets_values"]:
-                given[names[kind]] = node["widgets_values"][0]
+        values = node.get("widgets_values")
+        if kind in LOADERS and isinstance(values, list) and values:
+            given[LOADERS[kind]] = values[0]
         for one in node.get("inputs") or []:
             if one.get("link") in self.links:
                 link = self.links[one["link"]]
@@ -94,9 +95,8 @@ class _Canvas:
         *others, last = plan.nodes
         ids = {one: next(self.node_ids) for one in others} | {last: node["id"]}
         x, y = (node.get("pos") or [0, 0])[:2] if isinstance(node.get("pos"), list) else (0, 0)
-        for number, one in enumerate(
-            others, 1
-        ):  # folded up, one above the other: nothing is covered
+        # folded up, one above the other: nothing is covered
+        for number, one in enumerate(others, 1):
             self.graph["nodes"].append(
                 {
                     "id": ids[one],
@@ -204,14 +204,12 @@ def _default(spec: Any) -> Any:
 
 def _as_list(link: Any) -> list[Any]:
     if isinstance(link, dict):
-        keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
-        return [link.get(key) for key in keys]
+        return [link.get(key) for key in LINK]
     return list(link)
 
 
 def _as_object(link: list[Any]) -> dict[str, Any]:
-    keys = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
-    return dict(zip(keys, link, strict=True))
+    return dict(zip(LINK, link, strict=True))
 
 
 def _last(graph: Mapping[str, Any], kind: str) -> int:

@@ -14,13 +14,13 @@ from ...ipadapter_core.embedfile import from_ipadpt
 from ...ipadapter_core.embeds import METHODS, PLUS_NORM_AVERAGE, References, combine
 from ..embeds import path_of
 from ..files import read_embeds
-from ..keys import needs_nothing, references
+from ..keys import references
 from ..pictures import rgb
 from . import kinds, widgets as w
 from .applied import Old, Sides, apply, is_paper
 from .base import OldNode
-from .pipe import opened
-from .seen import SIDE, features_of, from_embeds, is_stack, nothing_of, paired
+from .pipe import both_of, opened
+from .seen import SIDE, features_of, is_stack, nothing_of, paired
 
 REDUCE = ["concat", "add", "subtract", "average", "norm average", "max", "min"]
 FILE = ".ipadpt"
@@ -126,16 +126,9 @@ class IPAdapterEmbeds(OldNode):
         clip_vision=None,
         embeds_scaling=kinds.V_ONLY,
     ):
-        loaded = opened(ipadapter, self.NAME)
-        adapter, paper = loaded.adapter, is_paper(model)
-        if neg_embed is None and is_stack(pos_embed):
-            neg_embed = pos_embed[1]
-        positive = from_embeds(pos_embed, adapter, "pos_embed", self.NAME)
-        negative = None
-        if neg_embed is not None:
-            negative = from_embeds(neg_embed, adapter, "neg_embed", self.NAME)
-        elif needs_nothing(adapter):
-            negative = nothing_of(loaded.clip_vision(clip_vision), adapter, paper)
+        loaded, paper = opened(ipadapter, self.NAME), is_paper(model)
+        given = {"pos_embed": pos_embed, "neg_embed": neg_embed}
+        seen, unseen = both_of(loaded, given, clip_vision, self.NAME, paper)
         old = Old(
             self.NAME,
             weight,
@@ -145,8 +138,8 @@ class IPAdapterEmbeds(OldNode):
             scaling=embeds_scaling,
             by_frame=self.BY_FRAME,
         )
-        sides = Sides(*paired(adapter, positive, negative, "concat", self.BY_FRAME, paper))
-        return apply(model, adapter, sides, old, attn_mask), None
+        sides = Sides(*paired(loaded.adapter, seen, unseen, "concat", self.BY_FRAME, paper))
+        return apply(model, loaded.adapter, sides, old, attn_mask), None
 
 
 class IPAdapterEmbedsBatch(IPAdapterEmbeds):

@@ -13,12 +13,11 @@ import comfy.utils
 
 from ..encode import CROP, encode
 from ..keys import needs_nothing, references
-from ..load import LoadIPAdapter
 from ..pictures import rgb
-from . import resolve, widgets as w
+from . import widgets as w
 from .applied import Old, Sides, apply
 from .base import OldNode
-from .images import sharpened, squared
+from .images import check_options, sharpened, squared
 from .pipe import Loaded, opened
 from .seen import SIDE, nothing_of, paired
 
@@ -61,39 +60,7 @@ class IPAdapterApplySeen(OldNode):
     def apply_ipadapter(self, model, ipadapter, clip_vision_output, weight=1.0, mask=None):
         loaded = opened(ipadapter, self.NAME)
         middle = loaded.adapter.spec.base_model == "SD1.5"  # in SDXL a typing error left it out
-        return (_hung(self.NAME, model, loaded, clip_vision_output, weight, mask, middle),)
-
-
-class IPAdapterLaksjdjfSeen(OldNode):
-    """`IPAdapter` of laksjdjf's pack until 2023-08-27."""
-
-    NODE_ID, NAME = "IPAdapterLaksjdjfSeen", "Load IPAdapter (laksjdjf, August 2023)"
-    INSTEAD = f"Load IPAdapter and {APPLY}"
-    FUNCTION = "adapter"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        names = resolve.folders.names(resolve.folders.ADAPTERS)
-        return w.inputs(
-            {
-                "model": w.MODEL,
-                "clip_vision_output": ENCODED,
-                "weight": w.weight(3),
-                "model_name": w.choice(names, "A file in models/ipadapter."),
-                "dtype": w.choice(["fp16", "fp32"], "Has no effect any more."),
-            }
-        )
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, model_name, dtype):
-        try:
-            return model_name is None or bool(resolve.adapter_path(model_name))
-        except ValueError as error:
-            return str(error)
-
-    def adapter(self, model, clip_vision_output, weight, model_name, dtype="fp16"):
-        loaded = Loaded(LoadIPAdapter.execute(resolve.adapter_path(model_name)[0]).args[0])
-        return (_hung(self.NAME, model, loaded, clip_vision_output, weight, None, True),)
+        return (hung_seen(self.NAME, model, loaded, clip_vision_output, weight, mask, middle),)
 
 
 class PrepImageWithWeight(OldNode):
@@ -123,10 +90,7 @@ class PrepImageWithWeight(OldNode):
         sharpening=0.0,
         add_weight=False,
     ):
-        if interpolation not in FILTERS or crop_position not in CROPS:
-            raise ValueError(
-                f"{self.NAME} has the unknown option '{interpolation}' or '{crop_position}': choose one of {', '.join(FILTERS)}, and of {', '.join(CROPS)}."
-            )
+        check_options(self.NAME, interpolation, FILTERS, crop_position, CROPS)
         channels = squared(rgb(image, self.NAME, "image").movedim(-1, 1), crop_position)
         if interpolation == "lanczos":
             channels = comfy.utils.lanczos(channels, SIDE, SIDE)
@@ -138,9 +102,19 @@ class PrepImageWithWeight(OldNode):
         return (torch.cat((made, made)) if add_weight else made,)
 
 
-def _hung(node: str, model: Any, loaded: Loaded, seen: Any, weight, mask, middle: bool):
+def hung_seen(
+    node: str,
+    model: Any,
+    loaded: Loaded,
+    seen: Any,
+    weight: Any,
+    mask: Any,
+    middle: bool,
+    name: str = "clip_vision_output",
+) -> Any:
+    """The model with what an encoder gave, as the nodes of 2023 took it; name: the input that it came from."""
     adapter = loaded.adapter
-    positive = references(seen, adapter, "clip_vision_output").features
+    positive = references(seen, adapter, name).features
     negative = None
     if needs_nothing(adapter):
         negative = nothing_of(loaded.clip_vision(None), adapter, paper=True)
@@ -152,6 +126,5 @@ def _hung(node: str, model: Any, loaded: Loaded, seen: Any, weight, mask, middle
 NODES = [
     IPAdapterCLIPVisionEncode,
     IPAdapterApplySeen,
-    IPAdapterLaksjdjfSeen,
     PrepImageWithWeight,
 ]

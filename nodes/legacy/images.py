@@ -71,15 +71,22 @@ class IPAdapterNoise(OldNode):
 
 def prepared(image, interpolation, crop_position, side, sharpening, node, border=0) -> Tensor:
     """Pictures cut or padded to a square and resized as 8-bit pictures, with a white border. Raises ValueError."""
-    if interpolation not in FILTERS or crop_position not in CROPS:
-        raise ValueError(
-            f"{node} has the unknown option '{interpolation}' or '{crop_position}': choose one of {', '.join(FILTERS)}, and of {', '.join(CROPS)}."
-        )
+    check_options(node, interpolation, FILTERS, crop_position, CROPS)
     channels = squared(rgb(image, node, "image").movedim(-1, 1), crop_position)
     channels = resized(channels, (side, side), interpolation)
     if sharpening:
         channels = sharpened(channels, sharpening)
     return pad(channels, (border,) * 4, value=1.0).movedim(1, -1)
+
+
+def check_options(
+    node: str, interpolation: str, filters: list[str], position: str, positions: list[str]
+) -> None:
+    """Raises ValueError for options that no release had."""
+    if interpolation not in filters or position not in positions:
+        raise ValueError(
+            f"{node} has the unknown option '{interpolation}' or '{position}': choose one of {', '.join(filters)}, and of {', '.join(positions)}."
+        )
 
 
 def small_square(pictures: Tensor) -> Tensor:

@@ -43,10 +43,7 @@ class IPAdapterModelLoader(OldNode):
 
     @classmethod
     def VALIDATE_INPUTS(cls, ipadapter_file):
-        try:
-            return ipadapter_file is None or bool(r.adapter_path(ipadapter_file))
-        except ValueError as error:
-            return str(error)
+        return r.validated(ipadapter_file)
 
     @classmethod
     def IS_CHANGED(cls, ipadapter_file):
@@ -79,9 +76,9 @@ class IPAdapterUnifiedLoader(OldNode):
         asked = f"{self.NAME}'s preset '{preset}'"
         if not found:
             raise ValueError(r.lacking(want, asked))
-        fits = r.encoders(want.encoder)
+        fits = r.encoders(want.row.encoder)
         if not fits:
-            raise ValueError(r.lacking_encoder(want.encoder, asked))
+            raise ValueError(r.lacking_encoder(want.row.encoder, asked))
         chained = ipadapter if isinstance(ipadapter, dict) and "ipadapter" in ipadapter else {}
         before = {key: chained.get(key) or {} for key in ("ipadapter", "clipvision")}
         self.adapter = _kept(

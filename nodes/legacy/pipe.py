@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import comfy.model_management
-import comfy.model_patcher
-import comfy.ops
+from torch import Tensor
 
-from ...ipadapter_core import adapter as core
-from ..load import AUTO, LoadCLIPVision
+from ..keys import needs_nothing
+from ..load import AUTO, LoadCLIPVision, loaded_adapter
 from ..sockets import LoadedAdapter
+from .seen import from_embeds, is_stack, nothing_of
 
 
 class Loaded(NamedTuple):
@@ -44,6 +43,26 @@ def opened(value: Any, node: str) -> Loaded:
     )
 
 
+def both_of(
+    loaded: Loaded, given: Mapping[str, Any], clip_vision: Any, node: str, paper: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Both sides from EMBEDS links, input name -> tensor: the positive one, and the negative one where there is one.
+
+    Without a negative one: what is stacked behind the positive one, else nothing.
+    """
+    (name, embeds), *others = given.items()
+    adapter = loaded.adapter
+    seen = from_embeds(embeds, adapter, name, node)
+    for other, unseen in others:
+        if unseen is not None:
+            return seen, from_embeds(unseen, adapter, other, node)
+    if is_stack(embeds):
+        return seen, from_embeds(embeds[1], adapter, name, node)
+    if not needs_nothing(adapter):
+        return seen, None
+    return seen, nothing_of(loaded.clip_vision(clip_vision), adapter, paper)
+
+
 def pipe(adapter: Any, adapter_file: str, encoder: Any, encoder_file: str) -> dict[str, Any]:
     """What the unified loaders put on a link, in the form that other packs read and make themselves."""
     return {
@@ -57,12 +76,6 @@ def _of_another_pack(weights: Mapping[str, Any]) -> LoadedAdapter:
     """The raw weights that IPAdapter_plus's own loader gives."""
     name = "the adapter from another pack"
     try:
-        module = core.build(weights, comfy.ops.manual_cast)
+        return loaded_adapter(name, weights)
     except ValueError as error:
         raise ValueError(f"{name} {error}.") from None
-    patcher = comfy.model_patcher.CoreModelPatcher(
-        module,
-        load_device=comfy.model_management.text_encoder_device(),
-        offload_device=comfy.model_management.text_encoder_offload_device(),
-    )
-    return LoadedAdapter(name, module.spec, patcher)

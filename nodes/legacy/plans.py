@@ -271,7 +271,7 @@ PLANS: dict[str, Callable[[str, Inputs, Known], Plan]] = {
     ),
 }
 PRESET_KINDS = {  # preset -> kind of adapter, the same for both base models
-    preset: next(one.kind for one in pair if one)
+    preset: next(one.row.kind for one in pair if one)
     for preset, pair in (PRESETS | COMMUNITY).items()
     if any(pair)
 }

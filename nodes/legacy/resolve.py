@@ -10,76 +10,53 @@ from typing import Any
 
 import folder_paths
 
-from ...ipadapter_core.checkpoint import EMBEDS, ENCODERS, AdapterSpec, read_spec
+from ...ipadapter_core.checkpoint import EMBEDS, ENCODERS, read_spec
 from ...ipadapter_core.encoders import EncoderSpec, read_encoder
+from ...ipadapter_core.table import ModelFile, load
 from .. import folders
 from ..files import read_shapes
 
 log = logging.getLogger("ipadapter")
 H, BIG_G, L = ENCODERS[EMBEDS, 1024], ENCODERS[EMBEDS, 1280], ENCODERS[EMBEDS, 768]
 WIDTHS = {H: (1280, 1024), BIG_G: (1664, 1280), L: (1024, 768)}  # hidden, projection
-HUB = "https://huggingface.co"
-H94 = f"{HUB}/h94/IP-Adapter/resolve/main"
-OSTRIS = f"{HUB}/ostris/ip-composition-adapter/resolve/main"
+TABLE = load()
 TWINS = ("light", "face", "composition")  # of the same shapes: only a name can tell them apart
 
 
 @dataclass(frozen=True)
 class Want:
-    """A kind of adapter, as its shapes tell it, and what a name says besides."""
+    """A kind of adapter by the published file, and what a name says besides."""
 
-    base_model: str
-    kind: str
-    encoder: str
+    row: ModelFile
     twin: str  # "", or one of TWINS
-    link: str
-
-    @property
-    def file(self) -> str:
-        return self.link.rsplit("/", 1)[1]
-
-    def fits(self, spec: AdapterSpec) -> bool:
-        found = (spec.base_model, spec.kind, spec.encoder)
-        return found == (self.base_model, self.kind, self.encoder)
 
     @property
     def has_twins(self) -> bool:
         """Whether adapters for another purpose have the same shapes."""
-        return self.kind in ("base", "plus")
+        return self.row.kind in ("base", "plus")
 
     def describe(self) -> str:
         twin = f", {self.twin}" if self.twin else ""
-        return f"{self.base_model} {self.kind}{twin} for {self.encoder}"
+        return f"{self.row.base} {self.row.kind}{twin} for {self.row.encoder}"
 
 
-def _want(
-    base: str, kind: str, link: str, encoder: str = H, twin: str = "", root: str = H94
-) -> Want:
-    return Want(base, kind, encoder, twin, f"{root}/{link}")
+def _want(name: str, twin: str = "") -> Want:
+    return Want(next(row for row in TABLE if row.name == name), twin)
 
 
-LIGHT = _want("SD1.5", "base", "models/ip-adapter_sd15_light_v11.bin", twin="light")
-SD15 = _want("SD1.5", "base", "models/ip-adapter_sd15.safetensors")
-SD15_G = _want("SD1.5", "base", "models/ip-adapter_sd15_vit-G.safetensors", BIG_G)
-PLUS = _want("SD1.5", "plus", "models/ip-adapter-plus_sd15.safetensors")
-FACE = _want("SD1.5", "plus", "models/ip-adapter-plus-face_sd15.safetensors", twin="face")
-FULL = _want("SD1.5", "full-face", "models/ip-adapter-full-face_sd15.safetensors")
-COMPOSITION = _want(
-    "SD1.5", "plus", "ip_plus_composition_sd15.safetensors", twin="composition", root=OSTRIS
-)
-XL = _want("SDXL", "base", "sdxl_models/ip-adapter_sdxl_vit-h.safetensors")
-XL_G = _want("SDXL", "base", "sdxl_models/ip-adapter_sdxl.safetensors", BIG_G)
-XL_PLUS = _want("SDXL", "plus", "sdxl_models/ip-adapter-plus_sdxl_vit-h.safetensors")
-XL_FACE = _want(
-    "SDXL", "plus", "sdxl_models/ip-adapter-plus-face_sdxl_vit-h.safetensors", twin="face"
-)
-XL_COMPOSITION = _want(
-    "SDXL", "plus", "ip_plus_composition_sdxl.safetensors", twin="composition", root=OSTRIS
-)
-ENCODER_LINKS = {
-    H: f"{H94}/models/image_encoder/model.safetensors",
-    BIG_G: f"{H94}/sdxl_models/image_encoder/model.safetensors",
-}
+LIGHT = _want("ip-adapter_sd15_light_v11.bin", "light")
+SD15 = _want("ip-adapter_sd15.safetensors")
+SD15_G = _want("ip-adapter_sd15_vit-G.safetensors")
+PLUS = _want("ip-adapter-plus_sd15.safetensors")
+FACE = _want("ip-adapter-plus-face_sd15.safetensors", "face")
+FULL = _want("ip-adapter-full-face_sd15.safetensors")
+COMPOSITION = _want("ip_plus_composition_sd15.safetensors", "composition")
+XL = _want("ip-adapter_sdxl_vit-h.safetensors")
+XL_G = _want("ip-adapter_sdxl.safetensors")
+XL_PLUS = _want("ip-adapter-plus_sdxl_vit-h.safetensors")
+XL_FACE = _want("ip-adapter-plus-face_sdxl_vit-h.safetensors", "face")
+XL_COMPOSITION = _want("ip_plus_composition_sdxl.safetensors", "composition")
+ENCODER_LINKS = {row.encoder: row.link for row in TABLE if row.kind == "encoder"}
 ENCODER_NAMES = (  # what a name says, the first that matches
     (r"bigg|vit.?g|sdxl", BIG_G),
     (r"vit.?l|large.?patch14|clip.?l\b|336", L),
@@ -93,11 +70,19 @@ def adapter_path(name: str) -> tuple[str, str]:
     if found is None:
         want = named(name)
         fits = [] if want is None else installed(want)
-        found = _taken(name, fits) if fits else None
-    if found is None:
-        link = f"; get it from {want.link}" if (want := named(name)) else ""
-        raise ValueError(folders.missing(folders.ADAPTERS, name).rstrip(".") + link + ".")
+        if not fits:
+            link = "" if want is None else f"; get it from {want.row.link}"
+            raise ValueError(folders.missing(folders.ADAPTERS, name).rstrip(".") + link + ".")
+        found = _taken(name, fits)
     return found, folders.path_of(folders.ADAPTERS, found)
+
+
+def validated(name: str | None) -> bool | str:
+    """What the host asks of a loader before it runs: True, or the sentence for a file that nothing here stands for."""
+    try:
+        return name is None or bool(adapter_path(name))
+    except ValueError as error:
+        return str(error)
 
 
 def encoder_name(name: str, needed: str | None = None) -> str | None:
@@ -138,8 +123,7 @@ def installed(want: Want) -> list[str]:
     """Adapters of a kind; the right twin by name first, then those whose name says nothing of twins."""
     ranked: list[tuple[int, bool, str, str]] = []
     for name in folders.names(folders.ADAPTERS):
-        spec = _spec(folders.ADAPTERS, name, read_spec)
-        if not isinstance(spec, AdapterSpec) or not want.fits(spec):
+        if not want.row.holds(_spec(folders.ADAPTERS, name, read_spec)):
             continue
         twin = next((one for one in TWINS if one in name.lower()), "")
         plain = named(name) is not None and not twin  # a published name of the plain one
@@ -170,7 +154,7 @@ def lacking(want: Want, asked: str) -> str:
     """The sentence for a kind of adapter that is not here."""
     searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folders.ADAPTERS))
     there = ", ".join(f"'{name}'" for name in folders.names(folders.ADAPTERS)[:12]) or "no file"
-    return f"{asked} needs an adapter of the kind {want.describe()}, but in {searched} there is {there}: put '{want.file}' there, from {want.link}."
+    return f"{asked} needs an adapter of the kind {want.describe()}, but in {searched} there is {there}: put '{want.row.name}' there, from {want.row.link}."
 
 
 def lacking_encoder(kind: str, asked: str) -> str:

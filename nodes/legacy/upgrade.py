@@ -125,7 +125,7 @@ def _adapter(key: str, prompt: Prompt) -> tuple[str | None, str | None]:
     if preset in PRESET_KINDS:
         want = (PRESETS | COMMUNITY)[preset][_is_sdxl(inputs.get("model"), prompt)]
         found = resolve.installed(want) if want else []
-        return (found[0] if found else want and want.file), PRESET_KINDS[preset]
+        return (found[0] if found else want and want.row.name), PRESET_KINDS[preset]
     link = inputs.get("ipadapter")
     if isinstance(link, list) and str(link[0]) in prompt:
         return _adapter(str(link[0]), prompt)
@@ -139,7 +139,7 @@ def _file(name: str) -> tuple[str, str | None]:
         return found, spec.kind if isinstance(spec, AdapterSpec) else None
     except ValueError:
         want = resolve.named(name)
-        return name, want.kind if want else None
+        return name, want.row.kind if want else None
 
 
 def _is_sdxl(link: Any, prompt: Prompt) -> bool:

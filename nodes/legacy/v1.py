@@ -11,15 +11,14 @@ import comfy.utils
 
 from ...ipadapter_core.checkpoint import EMBEDS
 from ..encode import CROP, encode
-from ..keys import needs_nothing
 from ..pictures import rgb
 from . import kinds, widgets as w
 from .applied import Old, Sides, apply
 from .base import OldNode
 from .images import prepared
 from .load import PROVIDERS
-from .pipe import Loaded, opened
-from .seen import features_of, from_embeds, is_stack, nothing_of, paired
+from .pipe import Loaded, both_of, opened
+from .seen import features_of, is_stack, nothing_of, paired
 from .v1_pictures import TILE, masked_tiles, shuffled
 
 APPLY = "Apply IPAdapter"
@@ -99,15 +98,9 @@ class IPAdapterApplyEncoded(OldNode):
         unfold_batch=False,
     ):
         loaded = opened(ipadapter, self.NAME)
-        adapter = loaded.adapter
-        positive = from_embeds(embeds, adapter, "embeds", self.NAME)
-        negative = None
-        if is_stack(embeds):
-            negative = from_embeds(embeds[1], adapter, "embeds", self.NAME)
-        elif needs_nothing(adapter):
-            negative = nothing_of(loaded.clip_vision(None), adapter, paper=False)
+        both = both_of(loaded, {"embeds": embeds}, None, self.NAME, paper=False)
         old = first(self.NAME, weight, weight_type, start_at, end_at, unfold_batch)
-        return (hung(model, adapter, positive, negative, old, attn_mask),)
+        return (hung(model, loaded.adapter, *both, old, attn_mask),)
 
 
 class IPAdapterApplyFaceID(IPAdapterApply):
