@@ -19,6 +19,7 @@ from aiohttp import web
 from ...ipadapter_core.doctor import Report
 from ...ipadapter_core.doctor_text import as_data
 from ...ipadapter_core.table import load
+from ..project import is_ours
 from . import scan
 from .jobs import Downloads
 from .known import stamps
@@ -29,10 +30,9 @@ LARGEST_REQUEST = 10_000  # bytes of JSON
 
 def register(server: Any, registered: Mapping[str, Any]) -> None:
     """Add the routes to the host's server. registered: the host's nodes; those of other packs are not ours to stamp."""
-    root = __name__.rsplit(".nodes.", 1)[0] + "."
 
     def ours() -> list[str]:
-        return [name for name, kind in registered.items() if kind.__module__.startswith(root)]
+        return [name for name, kind in registered.items() if is_ours(kind)]
 
     add(server.routes, ours, scan.report, Downloads(load()))
 

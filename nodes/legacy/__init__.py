@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ..project import is_ours
 from . import (
     apply,
     canvas,
@@ -33,12 +34,7 @@ BY_ID = {node.NODE_ID: node for node in NODES}
 
 def taken(registered: Mapping[str, Any]) -> list[str]:
     """The ids that another pack has."""
-    root = __name__.rsplit(".", 2)[0]
-    return [
-        id
-        for id in BY_ID
-        if id in registered and not registered[id].__module__.startswith(root + ".")
-    ]
+    return [id for id in BY_ID if id in registered and not is_ours(registered[id])]
 
 
 def free(registered: Mapping[str, Any]) -> list[type[OldNode]]:
@@ -53,7 +49,7 @@ def listen(server: Any, registered: Mapping[str, Any]) -> None:
     def understand(data: dict[str, Any]) -> dict[str, Any]:
         owned = taken(registered)
         mine = {id: kind for id, kind in BY_ID.items() if id not in owned}
-        ours = {**mine, **{id: kind for id, kind in registered.items() if _is_ours(kind)}}
+        ours = {**mine, **{id: kind for id, kind in registered.items() if is_ours(kind)}}
         others = {id: registered[id] for id in owned}
         return {**data, "prompt": prompts.understood(data.get("prompt"), mine, ours, others)}
 
@@ -82,7 +78,3 @@ def listen(server: Any, registered: Mapping[str, Any]) -> None:
     server.routes.post("/ipadapternodes/upgrade")(upgrade)
     server.add_on_prompt_handler(understand)
     server.app.on_startup.append(say)
-
-
-def _is_ours(kind: Any) -> bool:
-    return kind.__module__.startswith(__name__.rsplit(".", 2)[0] + ".")
