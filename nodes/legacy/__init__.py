@@ -62,9 +62,9 @@ def listen(server: Any, registered: Mapping[str, Any]) -> None:
 
     async def upgrade(request: web.Request) -> web.Response:
         """{workflow, only}: -> the workflow with new nodes, and a line for each change."""
-        given = await request.json()
-        only = None if given.get("only") is None else set(map(str, given["only"]))
         try:
+            given = await request.json()
+            only = None if given.get("only") is None else set(map(str, given["only"]))
             made, report = canvas.upgraded_workflow(given["workflow"], BY_ID, inputs_of, only)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("A graph could not be read: %s", error)

@@ -127,3 +127,9 @@ def test_without_the_hosts_cache_the_picture_is_the_same(server, model_folder, t
         for _ in range(2):
             (found,) = pictures(other, other.run(graph(adapter)))
             assert (found == expected).all()
+
+
+@pytest.mark.parametrize("body", [[], {}, {"workflow": []}, {"workflow": {"nodes": [{}]}}])
+def test_what_is_no_graph_cannot_be_upgraded_and_says_so(server, body):
+    answer = server.post("/ipadapternodes/upgrade", body)
+    assert answer == (400, {"error": "This graph cannot be read."})
