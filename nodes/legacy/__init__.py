@@ -15,6 +15,7 @@ from . import (
     images,
     laksjdjf,
     load,
+    opened,
     prompts,
     regional,
     schedule,
@@ -29,6 +30,7 @@ __all__ = ["IPAdapterOldGraphs", "free", "listen", "taken"]
 log = logging.getLogger("ipadapter")
 MODULES = (apply, variants, encoded, images, load, regional, schedule, v1, laksjdjf, first)
 NODES: list[type[OldNode]] = [node for module in MODULES for node in module.NODES]
+UNREADABLE = KeyError, TypeError, ValueError, AttributeError
 BY_ID = {node.NODE_ID: node for node in NODES}
 
 
@@ -46,12 +48,23 @@ def free(registered: Mapping[str, Any]) -> list[type[OldNode]]:
 def listen(server: Any, registered: Mapping[str, Any]) -> None:
     """Prompts are read as old graphs mean them, and saved graphs upgraded on request; the log says which ids others have."""
 
-    def understand(data: dict[str, Any]) -> dict[str, Any]:
+    def owners() -> tuple[dict[str, type[OldNode]], dict[str, Any], dict[str, Any]]:
+        """Our old nodes that are in use, all nodes of ours, and another pack's that have an old node's id."""
         owned = taken(registered)
         mine = {id: kind for id, kind in BY_ID.items() if id not in owned}
         ours = {**mine, **{id: kind for id, kind in registered.items() if is_ours(kind)}}
-        others = {id: registered[id] for id in owned}
-        return {**data, "prompt": prompts.understood(data.get("prompt"), mine, ours, others)}
+        return mine, ours, {id: registered[id] for id in owned}
+
+    def understand(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "prompt": prompts.understood(data.get("prompt"), *owners())}
+
+    async def open_(request: web.Request) -> web.Response:
+        """{workflow}: -> the nodes of it and of its subgraphs as they are understood here, and what was replaced."""
+        try:
+            made, said = opened.opened((await request.json())["workflow"], *owners())
+        except UNREADABLE as error:
+            return unreadable(error)
+        return web.json_response({"nodes": made, "report": said})
 
     async def say(_: object) -> None:
         if owned := taken(registered):
@@ -66,15 +79,19 @@ def listen(server: Any, registered: Mapping[str, Any]) -> None:
             given = await request.json()
             only = None if given.get("only") is None else set(map(str, given["only"]))
             made, report = canvas.upgraded_workflow(given["workflow"], BY_ID, inputs_of, only)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            log.warning("A graph could not be read: %s", error)
-            return web.json_response({"error": "This graph cannot be read."}, status=400)
+        except UNREADABLE as error:
+            return unreadable(error)
         lines = [change.describe() for change in report]
         return web.json_response({"workflow": made, "report": lines})
 
     def inputs_of(kind: str) -> dict[str, Any]:
         return registered[kind].INPUT_TYPES()
 
+    def unreadable(error: Exception) -> web.Response:
+        log.warning("A graph could not be read: %s", error)
+        return web.json_response({"error": "This graph cannot be read."}, status=400)
+
     server.routes.post("/ipadapternodes/upgrade")(upgrade)
+    server.routes.post("/ipadapternodes/opened")(open_)
     server.add_on_prompt_handler(understand)
     server.app.on_startup.append(say)

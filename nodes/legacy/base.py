@@ -1,8 +1,21 @@
 """What every old node has in common. They are the host's first kind of node class, since other packs call them from Python."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from comfy_api.latest import io
+
+from .kinds import LINEAR, MEAN_PENALTY, OLD_TYPES
+
+RENAMED: dict[
+    str, dict[str, dict[str, str]]
+] = {  # input -> old option -> inputs that say the same today
+    "weight_type": {
+        **{old: {"weight_type": new} for old, new in OLD_TYPES.items()},
+        "channel penalty": {"weight_type": LINEAR, "embeds_scaling": MEAN_PENALTY},
+        "style transfer (SDXL only)": {"weight_type": "style transfer"},
+    }
+}
 
 
 class OldNode:
@@ -28,6 +41,20 @@ class OldNode:
     def GET_SCHEMA(cls) -> io.Schema:
         """What the host asks of a node that an extension lists: its id and its name."""
         return io.Schema(node_id=cls.NODE_ID, display_name=cls.NAME, category=cls.CATEGORY)
+
+    @classmethod
+    def in_todays_words(cls, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Typed inputs with options that later releases renamed, under today's names; others stay."""
+        types = cls.INPUT_TYPES()
+        specs = {**types["required"], **types.get("optional", {})}
+        made = dict(inputs)
+        for name, renamed in RENAMED.items():
+            new = renamed.get(str(inputs.get(name)))
+            if new is None or name not in specs or inputs[name] in specs[name][0]:
+                continue
+            if new[name] in specs[name][0]:
+                made.update({key: value for key, value in new.items() if key in specs})
+        return made
 
     @classmethod
     def VALIDATE_INPUTS(cls, **_: Any) -> bool | str:

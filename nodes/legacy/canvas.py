@@ -2,17 +2,15 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import prompts
+from . import prompts, saved
 from .base import OldNode
 from .plans import Plan
 from .upgrade import Change, plans_for, value_of
 
 WIDE, FOLDED = 320, 40  # width of a new node on the canvas, height of one that is folded up
-LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
-LOADERS = {"CheckpointLoaderSimple": "ckpt_name", "UNETLoader": "unet_name"}  # first widget
 OUTPUTS = {
     "LoadIPAdapter": [("ipadapter", "IPADAPTER")],
     "LoadCLIPVision": [("clip_vision", "CLIP_VISION")],
@@ -50,9 +48,7 @@ class _Canvas:
     ):
         self.graph, self.old, self.inputs_of = graph, nodes, inputs_of
         self.objects = bool(graph.get("links")) and isinstance(graph["links"][0], dict)
-        self.links: dict[int, list[Any]] = {
-            link[0]: link for link in map(_as_list, graph.get("links") or [])
-        }
+        self.links = saved.links_of(graph)
         self.final: set[int] = set()  # links to new nodes
         ids = [int(node["id"]) for node in graph.get("nodes", [])]
         self.node_ids = itertools.count(max([*ids, _last(graph, "node")], default=0) + 1)
@@ -60,7 +56,7 @@ class _Canvas:
 
     def change(self, only: set[str] | None) -> list[Change]:
         by_id = {str(node["id"]): node for node in self.graph.get("nodes", [])}
-        prompt = {key: self._read(node) for key, node in by_id.items()}
+        prompt = {key: saved.read(node, self.links, self.old, {}) for key, node in by_id.items()}
         prompt = prompts.understood(prompt, self.old, self.old, {})
         plans, report = plans_for(prompt, self.old, only)
         moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
@@ -73,20 +69,6 @@ class _Canvas:
             link[1], link[2] = source
         self._write()
         return report
-
-    def _read(self, node: dict[str, Any]) -> dict[str, Any]:
-        """As a prompt has it: typed values by name, links as [id, slot]."""
-        sockets = [one["name"] for one in node.get("inputs") or []]
-        kind = prompts.apart(node.get("type", ""), sockets)
-        given = dict(_typed(node, self.old[kind].INPUT_TYPES())) if kind in self.old else {}
-        values = node.get("widgets_values")
-        if kind in LOADERS and isinstance(values, list) and values:
-            given[LOADERS[kind]] = values[0]
-        for one in node.get("inputs") or []:
-            if one.get("link") in self.links:
-                link = self.links[one["link"]]
-                given[one["name"]] = [str(link[1]), link[2]]
-        return {"class_type": kind, "inputs": given}
 
     def _replace(
         self, node: dict[str, Any], inputs: Mapping[str, Any], plan: Plan
@@ -125,10 +107,10 @@ class _Canvas:
         """Turns a node into one of a kind with these inputs, typed or linked."""
         sockets: list[dict[str, Any]] = []
         typed: list[Any] = []
-        for name, spec in _all_inputs(self.inputs_of(kind)):
+        for name, spec in saved.all_inputs(self.inputs_of(kind)):
             value = values.get(name)
             linked = isinstance(value, (list, tuple))
-            if not _is_widget(spec):
+            if not saved.is_widget(spec):
                 link = self._link(value, node["id"], len(sockets), spec[0]) if linked else None
                 sockets.append({"name": name, "type": spec[0], "link": link})
                 continue
@@ -173,25 +155,6 @@ class _Canvas:
             self.graph["last_link_id"] = counters["lastLinkId"]
 
 
-def _typed(node: dict[str, Any], types: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Widget values by name; a graph saved before a node got its last widgets has fewer."""
-    values = node.get("widgets_values")
-    if isinstance(values, dict):
-        yield from values.items()
-        return
-    names = [name for name, spec in _all_inputs(types) if _is_widget(spec)]
-    yield from zip(names, values or [], strict=False)
-
-
-def _all_inputs(types: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for part in ("required", "optional"):
-        yield from (types.get(part) or {}).items()
-
-
-def _is_widget(spec: Any) -> bool:
-    return isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-
-
 def _type(spec: Any) -> str:
     return "COMBO" if isinstance(spec[0], list) else spec[0]
 
@@ -202,14 +165,8 @@ def _default(spec: Any) -> Any:
     return options.get("default", choices[0])
 
 
-def _as_list(link: Any) -> list[Any]:
-    if isinstance(link, dict):
-        return [link.get(key) for key in LINK]
-    return list(link)
-
-
 def _as_object(link: list[Any]) -> dict[str, Any]:
-    return dict(zip(LINK, link, strict=True))
+    return dict(zip(saved.LINK, link, strict=True))
 
 
 def _last(graph: Mapping[str, Any], kind: str) -> int:

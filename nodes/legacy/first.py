@@ -1,6 +1,6 @@
 """Nodes that lived for weeks in 2023, under ids that mean another node since; the numbers they gave.
 
-`prompts.py` and web/oldgraphs.js tell them apart by their sockets and widgets.
+`prompts.py` and `saved.py` tell them apart by their sockets and widgets.
 """
 
 from typing import Any

@@ -1,11 +1,13 @@
 """Prompts as old graphs and other programs send them, before the host checks them.
 
 Some old ids mean another node today, and are told apart by their inputs; what was added to a node later gets its
-default; an encoder file that is not here is replaced by one of the same kind. Everything else stays as it is.
+default; options that were renamed get today's names; a file that is not here is replaced by one of the same kind.
+Everything else stays as it is. `opened.py` does the same to saved graphs.
 """
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...ipadapter_core.checkpoint import AdapterSpec, read_spec
@@ -14,20 +16,33 @@ from . import resolve
 from .base import OldNode
 
 ENCODER_LOADER, ENCODER_NODE = "CLIPVisionLoader", "CLIPVisionEncode"  # the host's own
-APART: tuple[tuple[str, str, str, dict[str, str]], ...] = (
-    # id, an input that only the other node has, the id that it has here, inputs that are called otherwise here
-    ("IPAdapterEncoder", "image_1", "IPAdapterEncodeImages", {}),
-    (
-        "IPAdapterEncoder",
-        "plus",
-        "IPAdapterEncodeImages",
-        {"image": "image_1", "plus": "ipadapter_plus"},
-    ),
-    ("IPAdapter", "clip_vision_output", "IPAdapterLaksjdjfSeen", {}),
-    ("IPAdapter", "model_name", "IPAdapterLaksjdjf", {}),
-    ("IPAdapterApply", "clip_vision_output", "IPAdapterApplySeen", {}),
-    ("PrepImageForClipVision", "add_weight", "PrepImageWithWeight", {}),
+
+
+@dataclass(frozen=True)
+class Apart:
+    """An id that means another node where it has an input that only that one has; names: inputs called otherwise here."""
+
+    id: str
+    has: str
+    here: str
+    lacks: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def matches(self, kind: str, inputs: Collection[str]) -> bool:
+        return kind == self.id and self.has in inputs and self.lacks not in inputs
+
+
+ENCODER = {"image": "image_1", "plus": "ipadapter_plus"}
+APART = (
+    Apart("IPAdapterEncoder", "image_1", "IPAdapterEncodeImages"),
+    Apart("IPAdapterEncoder", "plus", "IPAdapterEncodeImages", names=ENCODER),
+    Apart("IPAdapterEncoder", "clip_vision", "IPAdapterEncodeImages", "ipadapter", ENCODER),
+    Apart("IPAdapter", "clip_vision_output", "IPAdapterLaksjdjfSeen"),
+    Apart("IPAdapter", "clip_vision", "IPAdapterLaksjdjf"),
+    Apart("IPAdapterApply", "clip_vision_output", "IPAdapterApplySeen"),
+    Apart("PrepImageForClipVision", "add_weight", "PrepImageWithWeight"),
 )
+FILES = "ipadapter_file", "model_name"  # inputs that name an adapter
 log = logging.getLogger("ipadapter")
 Prompt = dict[str, dict[str, Any]]
 
@@ -46,26 +61,30 @@ def understood(
     if not isinstance(prompt, dict):
         return prompt
     made = {key: _told_apart(node, others) for key, node in prompt.items()}
-    made = {key: _completed(node, nodes) for key, node in made.items()}
+    made = {key: _in_todays_words(_completed(node, nodes), nodes) for key, node in made.items()}
+    made = {
+        key: _with_adapter(node) if _class(node) in nodes else node for key, node in made.items()
+    }
     for key in [k for k, node in made.items() if _class(node) == ENCODER_LOADER]:
         made[key] = _with_encoder(key, made, ours)
     return made
 
 
-def apart(kind: str, inputs: Collection[str]) -> str:
-    """The id here of a node with these inputs."""
-    found = (other for known, only, other, _ in APART if kind == known and only in inputs)
-    return next(found, kind)
+def apart(kind: str, inputs: Collection[str], others: Mapping[str, Any]) -> Apart | None:
+    """The other node that is meant by an id with these inputs; None: the one that has it here.
+
+    others: another pack's nodes by id, which may be the very one that is meant.
+    """
+    found = next((one for one in APART if one.matches(kind, inputs)), None)
+    return None if found and kind in others and found.has in _names(others[kind]) else found
 
 
 def _told_apart(node: Any, others: Mapping[str, Any]) -> Any:
-    for known, only, other, names in APART:
-        if _class(node) == known and only in _inputs(node):
-            if known in others and only in _names(others[known]):
-                return node  # that pack's own, as it was meant
-            inputs = {names.get(name, name): value for name, value in _inputs(node).items()}
-            return {**node, "class_type": other, "inputs": inputs}
-    return node
+    other = apart(_class(node), _inputs(node), others)
+    if other is None:
+        return node
+    inputs = {other.names.get(name, name): value for name, value in _inputs(node).items()}
+    return {**node, "class_type": other.here, "inputs": inputs}
 
 
 def _completed(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
@@ -76,6 +95,23 @@ def _completed(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
     absent = {name: _default(spec) for name, spec in required.items() if name not in _inputs(node)}
     defaults = {name: value for name, value in absent.items() if value is not None}
     return {**node, "inputs": {**_inputs(node), **defaults}} if defaults else node
+
+
+def _in_todays_words(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
+    kind = nodes.get(_class(node))
+    return node if kind is None else {**node, "inputs": kind.in_todays_words(_inputs(node))}
+
+
+def _with_adapter(node: Any) -> Any:
+    """With an adapter file that is here, where one of the kind is; else the node says itself what is missing."""
+    inputs = dict(_inputs(node))
+    for field_ in FILES:
+        if isinstance(name := inputs.get(field_), str):
+            try:
+                inputs[field_], _ = resolve.adapter_path(name)
+            except ValueError:
+                continue
+    return {**node, "inputs": inputs}
 
 
 def _names(kind: Any) -> set[str]:
@@ -118,8 +154,8 @@ def _needs(node: Any, prompt: Prompt) -> Iterator[str]:
     """The encoder that the adapter on a node was made for, if its file is here."""
     link = _inputs(node).get("ipadapter")
     loader = prompt.get(link[0]) if isinstance(link, list) and link else node
-    for field in ("ipadapter_file", "model_name"):
-        name = _inputs(loader).get(field)
+    for field_ in FILES:
+        name = _inputs(loader).get(field_)
         if isinstance(name, str):
             try:
                 _, path = resolve.adapter_path(name)

@@ -12,13 +12,15 @@ from .base import OldNode
 
 TIMINGS = ["custom", "linear", "ease_in_out", "ease_in", "ease_out", "random"]
 METHODS = ["full batch", "shift batches", "alternate batches"]
+TAKEN_BACK = "reverse_in_out"  # offered in April 2024 alone
 EASES = {  # share of the way at a share of the time; the names are the reverse of the usual ones
     "linear": lambda x: x,
     "ease_in_out": lambda x: (1 - cos(x * pi)) / 2,
     "ease_in": lambda x: sin(x * pi / 2),
     "ease_out": lambda x: 1 - cos(x * pi / 2),
-    "reverse_in_out": lambda x: 1 - sin((1 - x) * pi / 2),  # offered in April 2024 alone
+    TAKEN_BACK: lambda x: 1 - sin((1 - x) * pi / 2),
 }
+RAMP = "frames", "start_frame", "end_frame"
 FRAME_INPUTS = "Apply IPAdapter's 'frame_weights', and a batch of references"
 
 
@@ -53,6 +55,15 @@ class IPAdapterWeights(OldNode):
             },
             {"image": w.link("IMAGE", "The pictures, in order.")},
         )
+
+    @classmethod
+    def in_todays_words(cls, inputs):
+        """A timing that was taken back becomes the weights that it makes."""
+        given = {name: inputs.get(name) for name in ("weights", "timing", *RAMP)}
+        if given["timing"] != TAKEN_BACK or not all(isinstance(given[name], int) for name in RAMP):
+            return dict(inputs)
+        made = curve(given, cls.NAME)
+        return {**inputs, "timing": "custom", "weights": ", ".join(map(str, made))}
 
     def weights(
         self,

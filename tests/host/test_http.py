@@ -129,7 +129,8 @@ def test_without_the_hosts_cache_the_picture_is_the_same(server, model_folder, t
             assert (found == expected).all()
 
 
+@pytest.mark.parametrize("route", ["upgrade", "opened"])
 @pytest.mark.parametrize("body", [[], {}, {"workflow": []}, {"workflow": {"nodes": [{}]}}])
-def test_what_is_no_graph_cannot_be_upgraded_and_says_so(server, body):
-    answer = server.post("/ipadapternodes/upgrade", body)
+def test_what_is_no_graph_cannot_be_read_and_says_so(server, route, body):
+    answer = server.post(f"/ipadapternodes/{route}", body)
     assert answer == (400, {"error": "This graph cannot be read."})

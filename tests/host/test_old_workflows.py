@@ -9,6 +9,7 @@ import os
 import comfy_host
 import corpus
 import make_workflows
+import outside_checks
 import pytest
 from graphs import failure
 from page import Page
@@ -16,12 +17,20 @@ from page import Page
 pytestmark = pytest.mark.http
 
 GRAPHS = make_workflows.graphs()
+QUIET = "--skip-prompt", "--no-enable-telemetry"
 OPEN = """async (graph) => {
   await app.loadGraphData(graph, true, true, null, {})
   const all = (graph) => graph.nodes.flatMap((one) => [one, ...(one.subgraph ? all(one.subgraph) : [])])
+  const unknown = (w) => Array.isArray(w.options?.values) && !w.options.values.includes(w.value)
   const known = (one) => LiteGraph.registered_node_types[one.type] || one.subgraph || one.isVirtualNode
   const { output } = await app.graphToPrompt()
-  return { missing: all(app.graph).filter((one) => !known(one)).map((one) => one.type), prompt: output }
+  const wrong = all(app.graph).flatMap((one) => (one.widgets ?? []).filter(unknown).map((w) => `${one.type} ${w.value}`))
+  return { wrong, missing: all(app.graph).filter((one) => !known(one)).map((one) => one.type), prompt: output }
+}"""
+OPEN_AND_READ = """async (graph) => {
+  await app.loadGraphData(graph, true, true, null, {})
+  await new Promise((ok) => setTimeout(ok, 500))
+  return document.body.innerText
 }"""
 CONVERT = """async (graph) => {
   await app.loadGraphData(graph, true, true, null, {})
@@ -51,6 +60,14 @@ def old_server(model_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def offered(old_server, tmp_path_factory):
+    """A folder with the server's list of nodes and their options."""
+    folder = tmp_path_factory.mktemp("offered")
+    (folder / "object_info.json").write_text(json.dumps(old_server.get("/object_info")))
+    return folder
+
+
+@pytest.fixture(scope="module")
 def page(old_server, chromium):
     return Page(chromium, old_server)
 
@@ -62,12 +79,50 @@ def test_the_saved_graphs_are_those_that_the_script_writes():
 
 def test_every_graph_opens_in_the_page_and_becomes_the_prompt_on_record(page):
     made = {name: page.run(OPEN, one.saved()) for name, one in GRAPHS.items()}
-    assert {name: one["missing"] for name, one in made.items() if one["missing"]} == {}
+    for fault in ("missing", "wrong"):  # nodes that are not there, values that are no options
+        assert {name: one[fault] for name, one in made.items() if one[fault]} == {}
     assert (page.errors, page.refused) == ([], [])
     if os.environ.get("IPADAPTER_WRITE_PROMPTS"):
         make_workflows.write_prompts({name: one["prompt"] for name, one in made.items()})
     for name, one in made.items():
         assert one["prompt"] == make_workflows.prompt(name), name
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_comfy_cli_finds_nothing_wrong_with_the_prompt(offered, name):
+    path = make_workflows.PROMPTS / f"{name}.json"
+    given = ("--workflow", str(path), "--input", str(offered / "object_info.json"))
+    said = outside_checks.run(offered, offered, "comfy", *QUIET, "workflow", "validate", *given)
+    found = json.loads(said[said.index("{") :])["data"]
+    assert (found["valid"], found["errors"]) == (True, [])
+
+
+@pytest.mark.parametrize("name", [path.stem for path in make_workflows.SENT.glob("*.json")])
+def test_a_program_that_sends_old_names_gets_what_the_page_makes_of_them(old_server, name):
+    """The page's prompt names what is here; a program sends what the graph says."""
+    sent, shown = make_workflows.sent(name), make_workflows.prompt(name)
+    assert sent != shown and sent.keys() == shown.keys()
+    merged = {
+        f"{side} {key}": linked(node, side)
+        for side, nodes in (("a", sent), ("b", shown))
+        for key, node in nodes.items()
+    }
+    samplers = [key for key, node in sent.items() if node["class_type"] == "KSampler"]
+    for key in samplers:
+        merged[key] = node_of("Difference", {"one": [f"a {key}", 0], "other": [f"b {key}", 0]})
+    entry = old_server.run(merged, seconds=1200)
+    assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
+    assert {key: float(entry["outputs"][key]["text"][0]) for key in samplers} == dict.fromkeys(
+        samplers, 0.0
+    )
+
+
+def test_the_page_says_what_it_replaced(page):
+    said = page.run(OPEN_AND_READ, GRAPHS["v2_names"].saved())
+    assert (
+        "'ip-adapter_sd15.bin' is not here, and 'ip-adapter_sd15.safetensors' is of the same kind"
+        in said
+    )
 
 
 def test_the_menu_turns_an_old_graph_into_new_nodes(page, old_server):
@@ -118,6 +173,15 @@ def test_what_cannot_run_says_so_in_one_sentence(old_server, name):
     assert found == kind
     assert words in message
     assert "\n" not in message
+
+
+def linked(node, side):
+    """The node with its links led to the nodes of that side."""
+    inputs = {
+        name: [f"{side} {value[0]}", value[1]] if isinstance(value, list) else value
+        for name, value in node["inputs"].items()
+    }
+    return node_of(node["class_type"], inputs)
 
 
 def one_by_one(prompt, merged, names, graph):

@@ -14,6 +14,7 @@ from litegraph import Graph
 
 FOLDER = Path(__file__).parent
 SAVED, PROMPTS = FOLDER / "saved", FOLDER / "prompts"
+SENT = FOLDER / "api"  # prompts of programs, with the names of other machines and releases
 GRAPHS = {**graphs_v2.GRAPHS, **graphs_more.GRAPHS, **graphs_v1.GRAPHS, **graphs_nested.GRAPHS}
 
 
@@ -36,6 +37,11 @@ def text(graph: dict) -> str:
 def prompt(name: str) -> dict[str, dict]:
     """What the browser made of a graph."""
     return json.loads((PROMPTS / f"{name}.json").read_text())
+
+
+def sent(name: str) -> dict[str, dict]:
+    """What a program sends for a graph."""
+    return json.loads((SENT / f"{name}.json").read_text())
 
 
 def write_prompts(prompts: dict[str, dict[str, dict]]) -> None:
