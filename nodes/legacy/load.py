@@ -7,7 +7,7 @@ from ...ipadapter_core.takes import base_of
 from .. import folders
 from ..keys import layers_of
 from ..load import LoadCLIPVision, LoadIPAdapter
-from . import resolve as r, widgets as w
+from . import faceid, resolve as r, widgets as w
 from .base import OldNode
 from .pipe import pipe
 
@@ -21,13 +21,6 @@ PRESETS = {  # preset -> what it means for SD1.5 and for SDXL
     "FULL FACE - SD1.5 only (portraits stronger)": (r.FULL, None),
 }
 COMMUNITY = {"Composition": (r.COMPOSITION, r.XL_COMPOSITION), "Kolors": (None, None)}
-FACEID = [
-    "FACEID",
-    "FACEID PLUS - SD1.5 only",
-    "FACEID PLUS V2",
-    "FACEID PORTRAIT (style transfer)",
-    "FACEID PORTRAIT UNNORM - SDXL only (strong)",
-]
 PROVIDERS = ["CPU", "CUDA", "ROCM", "DirectML", "OpenVINO", "CoreML"]
 log = logging.getLogger("ipadapter")
 
@@ -97,8 +90,7 @@ class IPAdapterUnifiedLoader(OldNode):
             raise ValueError(
                 f"{cls.NAME} has the unknown preset '{preset}': choose one of {', '.join(cls.PRESETS)}."
             )
-        layers = layers_of(model.get_model_object("diffusion_model"))
-        sdxl = bool(layers) and base_of(blocks_of(layers)) == "sdxl"
+        sdxl = _is_sdxl(model)
         want = cls.PRESETS[preset][sdxl]
         if want is None:
             reason = (
@@ -129,7 +121,7 @@ class IPAdapterUnifiedLoaderFaceID(OldNode):
         return w.inputs(
             {
                 "model": w.MODEL,
-                "preset": w.choice(FACEID, "The kind of FaceID adapter."),
+                "preset": w.choice(list(faceid.PRESETS), "The kind of FaceID adapter."),
                 "lora_strength": w.number(0.6, 0, 1, 0.01, "Of the LoRA that belongs to it."),
                 "provider": w.choice(PROVIDERS, "What InsightFace runs on."),
             },
@@ -137,9 +129,24 @@ class IPAdapterUnifiedLoaderFaceID(OldNode):
         )
 
     def load_models(self, model, preset, lora_strength=0.6, provider="CPU", ipadapter=None):
-        raise ValueError(
-            f"{self.NAME}'s preset '{preset}' needs InsightFace, which this pack does not run: replace it by IPAdapter Unified Loader with the preset 'PLUS FACE (portraits)' and Face Crop, or bypass it and its apply node."
-        )
+        """-> the model with the LoRA of the preset, and its files; the node that gets the adapter refuses it."""
+        if preset not in faceid.PRESETS:
+            raise ValueError(
+                f"{self.NAME} has the unknown preset '{preset}': choose one of {', '.join(faceid.PRESETS)}."
+            )
+        asked, sdxl = f"{self.NAME}'s preset '{preset}'", _is_sdxl(model)
+        want = faceid.PRESETS[preset][sdxl]
+        if want is None:
+            raise ValueError(
+                f"{asked} does not go with this model: there is no such adapter for {'SDXL' if sdxl else 'SD1.5'}; choose another preset."
+            )
+        name = faceid.adapter_for(want, sdxl, asked)
+        taken = [name]
+        if want.lora and lora_strength > 0:
+            taken.append(faceid.lora_for(want, sdxl, asked))
+            model = faceid.with_lora(model, taken[-1], lora_strength)
+        log.info("%s takes %s.", asked, " with ".join(f"'{one}'" for one in taken))
+        return model, pipe(faceid.FaceID(name), name, None, "")
 
 
 class IPAdapterInsightFaceLoader(OldNode):
@@ -159,6 +166,11 @@ class IPAdapterInsightFaceLoader(OldNode):
     def load_insightface(self, provider, model_name="buffalo_l"):
         """Names what a FaceID adapter would need; those that need no face run with it."""
         return ({"provider": provider, "model_name": model_name},)
+
+
+def _is_sdxl(model):
+    layers = layers_of(model.get_model_object("diffusion_model"))
+    return bool(layers) and base_of(blocks_of(layers)) == "sdxl"
 
 
 def _kept(file, own, chained, load):

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..keys import needs_nothing
 from ..load import AUTO, LoadCLIPVision, loaded_adapter
 from ..sockets import LoadedAdapter
+from .faceid import FaceID
 from .seen import from_embeds, is_stack, nothing_of
 
 
@@ -27,9 +28,11 @@ class Loaded(NamedTuple):
 
 
 def opened(value: Any, node: str) -> Loaded:
-    """What an IPADAPTER link holds. Raises ValueError for what is none."""
+    """What an IPADAPTER link holds. Raises ValueError for what is none, and for a FaceID adapter."""
     if isinstance(value, LoadedAdapter):
         return Loaded(value)
+    if isinstance(value, FaceID):
+        raise ValueError(value.refusal(node))
     if isinstance(value, Mapping):
         if "ipadapter" in value:
             encoder = (value.get("clipvision") or {}).get("model")

@@ -1,0 +1,114 @@
+"""The FaceID presets of old graphs: adapter and LoRA found by what they hold; the apply node says what does not run."""
+
+import make_models
+import pytest
+import torch
+
+pytestmark = pytest.mark.host
+
+FACEID = "ip-adapter-faceid_sd15"
+PLUS_V2 = "ip-adapter-faceid-plusv2_sd15"
+PORTRAIT = "ip-adapter-faceid-portrait_sd15"
+PARTS = {
+    FACEID: (make_models.face_id, make_models.lora),
+    PLUS_V2: (make_models.face_id_plus, make_models.lora),
+    PORTRAIT: (make_models.face_id, None),
+}
+LOADER = "IPAdapterUnifiedLoaderFaceID"
+
+
+def lora_of(model, seed=1):
+    """A LoRA in the published form, with the widths of a small model."""
+    import comfy.lora
+
+    source, tensors = make_models.generator("lora", seed), {}
+    weights = model.model.state_dict()
+    for name, key in comfy.lora.model_lora_keys_unet(model.model, {}).items():
+        if name.startswith("lora_unet_") and ("_attn1_to_" in name or "_attn2_to_" in name):
+            rows, columns = weights[key].shape
+            for part, shape in (("down", (128, columns)), ("up", (rows, 128))):
+                tensors[f"{name}.lora_{part}.weight"] = torch.randn(shape, generator=source) * 0.02
+            tensors[f"{name}.alpha"] = torch.tensor(128.0)
+    return tensors
+
+
+def adapter_of(tiny, published):
+    base = tiny.SMALL["sd15"]
+    projection, lora = PARTS[published]
+    layout = make_models.adapter(base, projection(base), lora and lora(base))
+    return make_models.draw(layout, make_models.generator(published, 0))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, host):
+    """Empty folders for adapters and LoRAs, and what puts a file there."""
+    import folder_paths
+
+    for name in ("ipadapter", "loras"):
+        (tmp_path / name).mkdir()
+        where = ([str(tmp_path / name)], folder_paths.supported_pt_extensions)
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, name, where)
+    folder_paths.filename_list_cache.clear()
+    yield lambda name, tensors: make_models.save(tmp_path / name, tensors)
+    folder_paths.filename_list_cache.clear()
+
+
+@pytest.fixture
+def load(nodes_by_id, models):
+    def run(preset, strength=0.6):
+        return nodes_by_id[LOADER]().load_models(models("sd15"), preset, strength)
+
+    return run
+
+
+@pytest.mark.parametrize(("preset", "published"), [("FACEID", FACEID), ("FACEID PLUS V2", PLUS_V2)])
+def test_presets_find_adapter_and_lora_by_content(
+    folder, load, models, sample, tiny, nodes_by_id, caplog, preset, published
+):
+    folder("ipadapter/my face.bin", adapter_of(tiny, published))
+    folder("ipadapter/another.safetensors", adapter_of(tiny, PORTRAIT))
+    folder("loras/mine.safetensors", lora_of(models("sd15")))
+    folder("loras/style.safetensors", {"lora_unet_x.lora_down.weight": torch.zeros(4, 8)})
+    caplog.set_level("INFO", "ipadapter")
+    model, pipe = load(preset)
+    assert "takes 'my face.bin' with 'mine.safetensors'" in caplog.text
+    assert pipe["ipadapter"]["file"] == "my face.bin"
+    by_host = nodes_by_id["LoraLoaderModelOnly"]().load_lora_model_only
+    (expected,) = by_host(models("sd15"), "mine.safetensors", 0.6)
+    found = sample(model, "sd15", steps=1)
+    torch.testing.assert_close(found, sample(expected, "sd15", steps=1), rtol=0, atol=0)
+    assert (found - sample(models("sd15"), "sd15", steps=1)).abs().max() > 1e-3
+
+
+def test_the_apply_node_says_what_does_not_run(folder, load, nodes_by_id, tiny):
+    folder("ipadapter/my face.bin", adapter_of(tiny, FACEID))
+    model, pipe = load("FACEID", 0.0)
+    with pytest.raises(ValueError, match=r"IPAdapter FaceID got the FaceID adapter 'my face.bin'"):
+        nodes_by_id["IPAdapterFaceID"]().apply_ipadapter(
+            model, pipe, image=torch.zeros(1, 40, 50, 3), weight=1.0, weight_type="linear"
+        )
+
+
+def test_only_a_name_tells_plus_from_plus_v2(folder, load, models, tiny):
+    tensors, lora = adapter_of(tiny, PLUS_V2), lora_of(models("sd15"))
+    for name in ("faceid plus.bin", "FaceID-PlusV2.bin"):
+        folder(f"ipadapter/{name}", tensors)
+        folder(f"loras/{name.replace('.bin', '.safetensors')}", lora)
+    for preset, name in (
+        ("FACEID PLUS - SD1.5 only", "faceid plus.bin"),
+        ("FACEID PLUS V2", "FaceID-PlusV2.bin"),
+    ):
+        assert load(preset)[1]["ipadapter"]["file"] == name
+
+
+def test_what_is_missing_is_named_with_folder_and_link(folder, load, models, tiny, tmp_path):
+    with pytest.raises(ValueError, match="InsightFace") as missing:
+        load("FACEID")
+    assert f"none in '{tmp_path / 'ipadapter'}'" in str(missing.value)
+    assert "resolve/main/ip-adapter-faceid_sd15.bin" in str(missing.value)
+    folder("ipadapter/a.bin", adapter_of(tiny, FACEID))
+    folder("loras/plusv2.safetensors", lora_of(models("sd15")))
+    with pytest.raises(ValueError, match=r"main/ip-adapter-faceid_sd15_lora\.safetensors"):
+        load("FACEID")
+    with pytest.raises(ValueError, match=r"no such adapter for SD1\.5"):
+        load("FACEID PORTRAIT UNNORM - SDXL only (strong)")
