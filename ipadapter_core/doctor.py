@@ -136,12 +136,16 @@ def _fault_advice(file: Found, table: tuple[ModelFile, ...]) -> str:
     if not file.fault:
         return file.note if file.folder == FOLDERS[ADAPTER] else ""
     row = next((row for row in table if row.has_name(finished_name(file.name))), None)
-    whole = f" ('{row.name}' has {row.size_text})" if row else ""
+
+    def whole(text: str) -> str:
+        return f"{text} ('{row.name}' has {row.size_text})" if row else text
+
     if is_unfinished(file.name):
         ours = file.name.rsplit("/", 1)[-1].startswith(".")
         go_on = "download it again, which goes on from there" if ours else "finish it"
-        return f"is an unfinished download of {size_text(file.size)}{whole}: {go_on}, or delete it"
-    return file.fault + whole
+        size = whole(size_text(file.size))
+        return f"is an unfinished download of {size}: {go_on}, or delete it"
+    return whole(file.fault)
 
 
 def _place_advice(file: Found, kind: str) -> str:

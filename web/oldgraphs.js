@@ -1,6 +1,8 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
+import { hear, loadWords, say } from './words.js'
+
 // Graphs with old nodes: read as they were meant, and turned into new nodes on request.
 
 // Some old node ids mean another node today; the sockets and widgets of a saved graph tell.
@@ -25,17 +27,18 @@ const OLD = 'ipadapter/old graphs'
 
 app.registerExtension({
   name: 'ipadapternodes.OldGraphs',
+  setup: () => loadWords(app, api),
   beforeConfigureGraph(graph) {
     const within = (graph.definitions?.subgraphs ?? []).flatMap((one) => one.nodes ?? [])
     for (const node of [...(graph.nodes ?? []), ...within]) tellApart(node)
   },
   getNodeMenuItems(node) {
     if (!isOld(node)) return []
-    return [{ content: 'Convert to new IPAdapter nodes', callback: () => convert([node.id]) }]
+    return [{ content: say('Convert to new IPAdapter nodes'), callback: () => convert([node.id]) }]
   },
   getCanvasMenuItems() {
     if (!app.graph.nodes.some(isOld)) return []
-    return [{ content: 'Convert all old IPAdapter nodes', callback: () => convert(null) }]
+    return [{ content: say('Convert all old IPAdapter nodes'), callback: () => convert(null) }]
   },
 })
 
@@ -73,7 +76,7 @@ async function convert(only) {
 
 /** @param {'info' | 'error'} severity @param {string[]} lines */
 function toast(severity, lines) {
-  app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: lines.join('\n') })
+  app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: lines.map(hear).join('\n') })
 }
 
 /** @param {any} node -> the sockets of the node that has this id here: another pack's may be the one that was meant */

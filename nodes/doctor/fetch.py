@@ -238,5 +238,7 @@ def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
     kept = part.stat().st_size if part is not None and part.exists() else 0
     if part is not None and not kept:
         part.unlink(missing_ok=True)
-    again = f"; {size_text(kept)} are kept, and trying again goes on from there" if kept else ""
-    return f"The server did not send '{row.name}' ({reason}){again}. Check the connection and HF_ENDPOINT, or download it by its link."
+    again = "Check the connection and HF_ENDPOINT, or download it by its link."
+    if kept:
+        return f"The server did not send '{row.name}' ({reason}); {size_text(kept)} are kept, and trying again goes on from there. {again}"
+    return f"The server did not send '{row.name}' ({reason}). {again}"

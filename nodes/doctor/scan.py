@@ -26,6 +26,7 @@ MARKS = (b"image_proj", b"ip_adapter", b"adapter_modules", b"vision_model.", b"v
 LARGEST_START = 20_000_000  # of a header or pickle that is searched for these
 MOST_FILES = 20_000  # in all folders that are not for adapters or encoders
 MOST_EMBEDS = 500
+THE_FILE = "the file"  # in place of its path in what a library says
 
 
 def report() -> Report:
@@ -141,7 +142,7 @@ def content(path: str, size: int, changed: int, own: bool) -> tuple[Any, str, st
             return None, "", ""
         shapes = read_shapes(path)
     except ValueError as error:
-        return None, str(error).replace(path, "the file"), ""
+        return None, str(error).replace(path, THE_FILE), ""
     except OSError as error:
         return None, f"cannot be read ({error.strerror})", ""
     encoder = read_encoder(shapes)
@@ -203,7 +204,7 @@ def _embeds(place: str, path: str, name: str) -> Found | None:
                 return None
             text = printable(f"embeds of {notes.get('encoder')}, {notes.get('feature')}")
     except ValueError as error:
-        return Found(place, name, shown, size, True, fault=str(error).replace(path, "the file"))
+        return Found(place, name, shown, size, True, fault=str(error).replace(path, THE_FILE))
     except OSError as error:
         return Found(place, name, shown, size, True, fault=f"cannot be read ({error.strerror})")
     return Found(place, name, shown, size, True, Embeds(text))

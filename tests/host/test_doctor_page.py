@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+from page import Page, set_up
 
 pytestmark = pytest.mark.http
 
@@ -80,3 +81,25 @@ def test_a_saved_graph_has_the_links_that_the_next_page_offers(page):
     group = page.page.get_by_test_id("error-group-missing-model")
     group.first.wait_for()
     assert page.page.get_by_test_id("missing-model-download").count() == 1
+
+
+@pytest.fixture
+def chinese(chromium, server):
+    page = Page(chromium, server, Locale="zh")
+    yield page
+    page.page.close()
+    set_up(server, Locale="en")
+    assert (page.errors, page.refused) == ([], [])
+
+
+def test_the_panel_speaks_the_language_of_the_page(chinese):
+    chinese.run("() => app.extensionManager.command.execute('ipadapternodes.Doctor.Open')")
+    panel = chinese.page.get_by_role("dialog")
+    panel.locator(".answer li").first.wait_for()
+    labels = panel.locator("h2, h3, summary, b:not(li b), option, button").all_text_contents()
+    assert len(labels) > 15
+    assert {one for one in labels if one.isascii()} == {"SD1.5", "SDXL"}
+    lines = panel.locator(
+        "section > p, .answer li, .file div:not(.sum), li > div"
+    ).all_text_contents()
+    assert [one for one in lines if one.isascii()] == []

@@ -54,7 +54,7 @@ test('every file with advice is a problem, in one sentence', () => {
 test('a row says kind, size, licence and folder', () => {
   assert.equal(aboutRow(row), 'encoder; 2.53 GB; Apache-2.0; into models/clip_vision')
   const other = { ...row, base: 'SDXL', kind: 'plus', purpose: 'face', folder: 'ipadapter' }
-  assert.equal(aboutRow(other), 'SDXL plus for face; 2.53 GB; Apache-2.0; into models/ipadapter')
+  assert.equal(aboutRow(other), 'SDXL plus for a face; 2.53 GB; Apache-2.0; into models/ipadapter')
 })
 
 test('a download is told by what it does and how far it is', () => {
