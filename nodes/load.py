@@ -4,17 +4,20 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 import comfy.clip_vision
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
+import comfy.utils
 from comfy_api.latest import io
 
 from ..ipadapter_core import adapter as core
 from ..ipadapter_core.checkpoint import AdapterSpec
 from ..ipadapter_core.encoders import EncoderSpec, read_encoder
 from . import folders
-from .files import read_shapes, read_weights
+from .files import read_in, read_shapes, read_weights
 from .sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
 
 AUTO = "auto"
@@ -125,6 +128,7 @@ class LoadCLIPVision(io.ComfyNode):
 def loaded_adapter(name: str, weights: Mapping[str, Any]) -> LoadedAdapter:
     """An adapter of its weights, known to the host's memory management. Raises ValueError with a predicate."""
     module = core.build(weights, comfy.ops.manual_cast)
+    read_in(module.state_dict().values())
     patcher = comfy.model_patcher.CoreModelPatcher(
         module,
         load_device=comfy.model_management.text_encoder_device(),
@@ -193,7 +197,13 @@ def _read_encoder(path: str) -> EncoderSpec | None:
 
 
 def _load_encoder(clip_name: str, path: str):
-    encoder = comfy.clip_vision.load(path)
+    weights: Any = comfy.utils.load_torch_file(path)
+    read_in(one for one in weights.values() if isinstance(one, torch.Tensor))
+    # as the host's own `load`, which gives no chance to show how far it is
+    openclip = "visual.transformer.resblocks.0.attn.in_proj_weight" in weights
+    encoder = comfy.clip_vision.load_clipvision_from_sd(
+        weights, prefix="visual." if openclip else "", convert_keys=openclip
+    )
     if encoder is None:
         raise ValueError(
             f"The CLIP Vision file '{clip_name}' holds no image encoder that ComfyUI can load: choose a CLIP ViT-H/14 or ViT-bigG/14 file, or 'auto'."

@@ -146,19 +146,6 @@ def test_a_long_batch_is_as_each_picture_alone(clip_vision, encode):
         )
 
 
-@pytest.fixture
-def steps(host, monkeypatch):
-    """What the host's progress bar was told: (done, of how many)."""
-    import comfy.utils
-
-    told = []
-    hook = lambda value, total, *_, **__: told.append((value, total))  # noqa: E731
-    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
-    monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_INTERVAL", 0.0, raising=False)
-    monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_PERCENT", 0.0, raising=False)
-    return told
-
-
 def test_a_long_batch_shows_its_progress(clip_vision, encode, steps):
     encode.encode(clip_vision, torch.zeros(35, 20, 20, 3), "crop")
     assert steps == [(16, 35), (32, 35), (35, 35)]
