@@ -6,21 +6,18 @@ Every ValueError is a predicate ("is cut off: ...") that wants the file's name i
 import os
 import pickle
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 
-import comfy.model_management
 import comfy.utils
 
 from ..ipadapter_core.checkpoint import shown
 
 LONGEST_HEADER = 100_000_000  # what safetensors itself allows
-PAGE = 4096  # bytes of a file that the system reads at least
-STEPS = 100  # of a progress bar
 
 
 def read_shapes(path: str) -> Mapping[str, Any]:
@@ -42,27 +39,6 @@ def read_weights(path: str) -> Mapping[str, Any]:
             return {key: file.get_tensor(key) for key in keys}
     tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
     return tensors
-
-
-def read_in(tensors: Iterable[torch.Tensor]) -> None:
-    """Bring mapped tensors into memory, in the order of the file, with a progress bar.
-
-    Whoever uses them first waits for the disk; here the wait is seen and can be interrupted. What is read already
-    is passed over quickly.
-    """
-    kept = [one for one in tensors if one.device.type == "cpu" and one.is_contiguous()]
-    kept.sort(key=lambda one: one.data_ptr())
-    total, done, said = sum(one.nbytes for one in kept), 0, 0
-    progress = comfy.utils.ProgressBar(max(total, 1))
-    for one in kept:
-        if one.nbytes > PAGE:  # one byte of each page
-            one.reshape(-1).view(torch.uint8)[::PAGE].max()
-        done += one.nbytes
-        if done - said >= total / STEPS:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            progress.update_absolute(done)
-            said = done
-    progress.update_absolute(max(total, 1))
 
 
 def _container(path: str) -> str:

@@ -1,10 +1,11 @@
 """Load IPAdapter and Load CLIP Vision: files become objects, recognised by what they hold."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import comfy.clip_vision
 import comfy.model_management
@@ -17,11 +18,13 @@ from ..ipadapter_core import adapter as core
 from ..ipadapter_core.checkpoint import AdapterSpec
 from ..ipadapter_core.encoders import EncoderSpec, read_encoder
 from . import folders
-from .files import read_in, read_shapes, read_weights
+from .files import read_shapes, read_weights
 from .sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
 
 AUTO = "auto"
 ASKS = "'auto' needs to know the adapter: connect 'ipadapter', or choose a file in 'clip_name'."
+PAGE = 4096  # bytes of a file that the system reads at least
+STEPS = 100  # of a progress bar
 log = logging.getLogger("ipadapter")
 
 
@@ -137,6 +140,27 @@ def loaded_adapter(name: str, weights: Mapping[str, Any]) -> LoadedAdapter:
     return LoadedAdapter(name, module.spec, patcher)
 
 
+def read_in(tensors: Iterable[Tensor]) -> None:
+    """Bring mapped tensors into memory, in the order of the file, with a progress bar.
+
+    Whoever uses them first waits for the disk; here the wait is seen and can be interrupted. What is read already
+    is passed over quickly.
+    """
+    kept = [one for one in tensors if one.device.type == "cpu" and one.is_contiguous()]
+    kept.sort(key=lambda one: one.data_ptr())
+    total, done, said = sum(one.nbytes for one in kept), 0, 0
+    progress = comfy.utils.ProgressBar(max(total, 1))
+    for one in kept:
+        if one.nbytes > PAGE:  # one byte of each page
+            one.reshape(-1).view(torch.uint8)[::PAGE].max()
+        done += one.nbytes
+        if done - said >= total / STEPS:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            progress.update_absolute(done)
+            said = done
+    progress.update_absolute(max(total, 1))
+
+
 def installed_encoders(adapter: AdapterSpec) -> list[str]:
     """The files in models/clip_vision that hold an encoder which fits, the standard names first."""
     fits = []
@@ -198,7 +222,7 @@ def _read_encoder(path: str) -> EncoderSpec | None:
 
 def _load_encoder(clip_name: str, path: str):
     weights: Any = comfy.utils.load_torch_file(path)
-    read_in(one for one in weights.values() if isinstance(one, torch.Tensor))
+    read_in(one for one in weights.values() if isinstance(one, Tensor))
     # as the host's own `load`, which gives no chance to show how far it is
     openclip = "visual.transformer.resblocks.0.attn.in_proj_weight" in weights
     encoder = comfy.clip_vision.load_clipvision_from_sd(
