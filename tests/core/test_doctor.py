@@ -214,7 +214,7 @@ def test_the_readme_has_the_same_table():
         assert row.encoder.removeprefix("CLIP ").removesuffix("/14") in cells[2]
         assert cells[3].startswith(row.base)
         assert cells[4] == row.size_text
-        assert cells[5] == f"`{row.sha256}`"
+        assert cells[5:] == [row.licence, f"`{row.sha256}`"]
 
 
 def test_the_table_is_whole():
