@@ -124,7 +124,10 @@ def _entry(file: Found, table: tuple[ModelFile, ...]) -> Entry:
     if isinstance(what, Embeds):
         return Entry(file, EMBEDS, what.text, _name_advice(file), None)
     if what is None:
-        text = file.fault or file.note or "holds nothing that this pack uses"
+        other = file.note or "holds nothing that this pack uses"
+        if file.folder == FOLDERS[ENCODER]:
+            other = "is no image encoder that an adapter of this pack needs"
+        text = file.fault or other
         return Entry(file, OTHER, text, _fault_advice(file, table), None)
     kind = ADAPTER if isinstance(what, AdapterSpec) else ENCODER
     text = what.describe() if isinstance(what, AdapterSpec) else what.name

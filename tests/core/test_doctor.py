@@ -204,6 +204,17 @@ def test_the_text_says_everything_once_and_the_data_holds_the_same():
     assert only.count("\nFor ") == 1
 
 
+def test_what_is_no_encoder_is_told_by_its_folder():
+    other = Found(
+        "clip_vision", "s.bin", "models/clip_vision/s.bin", 9, True, note="is no IP-Adapter"
+    )
+    (entry,) = examine([other], TABLE).entries
+    assert (entry.text, entry.advice) == (
+        "is no image encoder that an adapter of this pack needs",
+        "",
+    )
+
+
 def test_the_readme_has_the_same_table():
     rows = [line for line in README.read_text().splitlines() if line.startswith("| [`")]
     written = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
