@@ -128,11 +128,18 @@ def _entry(file: Found, table: tuple[ModelFile, ...]) -> Entry:
         if file.folder == FOLDERS[ENCODER]:
             other = "is no image encoder that an adapter of this pack needs"
         text = file.fault or other
-        return Entry(file, OTHER, text, _fault_advice(file, table), None)
+        row = None if file.fault else _foreign(file, table)
+        return Entry(file, OTHER, text, _fault_advice(file, table), row)
     kind = ADAPTER if isinstance(what, AdapterSpec) else ENCODER
     text = what.describe() if isinstance(what, AdapterSpec) else what.name
     row = published(table, finished_name(file.name), file.size, what)
     return Entry(file, kind, text, _place_advice(file, kind) or _name_advice(file), row)
+
+
+def _foreign(file: Found, table: tuple[ModelFile, ...]) -> ModelFile | None:
+    """The row of a file that this pack fetches and does not run, by name and size."""
+    rows = (row for row in table if not row.runs and row.has_size(file.size))
+    return next((row for row in rows if row.has_name(finished_name(file.name))), None)
 
 
 def _fault_advice(file: Found, table: tuple[ModelFile, ...]) -> str:

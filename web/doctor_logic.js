@@ -64,7 +64,8 @@ export function aboutRow(row) {
   const kind = row.kind === 'encoder' ? say('encoder') : row.kind
   const purpose = PURPOSES.find(([name]) => name === row.purpose)?.[1]
   const named = [row.base, kind].filter(Boolean).join(' ')
-  const what = purpose ? say('<model> for <purpose>', { model: named, purpose: say(purpose) }) : named
+  let what = purpose ? say('<model> for <purpose>', { model: named, purpose: say(purpose) }) : named
+  if (!row.runs) what = say('<model>, for other packs: this one does not run it', { model: named })
   return say('<what>; <size>; <licence>; into models/<folder>', { what, size, licence: hear(licence), folder })
 }
 

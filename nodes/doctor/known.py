@@ -40,7 +40,7 @@ def auto(report: Report) -> dict[str, dict[str, Any]]:
     found = {
         row.name: {"name": published.get(row.encoder), "here": row.encoder in there}
         for row in report.table
-        if row.kind != ENCODER
+        if row.runs and row.kind != ENCODER
     }
     fits = dict(report.pairs)
     for one in usable:

@@ -83,6 +83,7 @@ def _elsewhere(seen: set[str]) -> Iterator[Found]:
         if kind not in (*NO_MODELS, ADAPTERS, ENCODERS)
         for root in folder_paths.get_folder_paths(kind)
     ]
+    known = {row.name for row in load() if not row.runs}
     count = 0
     for kind, root in [*roots, ("", folder_paths.models_dir)]:
         for path, name in _files(root, seen):
@@ -92,7 +93,7 @@ def _elsewhere(seen: set[str]) -> Iterator[Found]:
             if not name.lower().endswith(MODEL_ENDINGS) or _in_a_pipeline(path):
                 continue
             found = _found(kind or "models", path, name, True)
-            if found.what is not None:
+            if found.what is not None or os.path.basename(name) in known:
                 yield found
 
 

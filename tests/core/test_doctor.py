@@ -234,8 +234,9 @@ def test_the_table_is_whole():
         assert re.fullmatch(r"[0-9a-f]{64}", row.sha256)
         assert re.fullmatch(r"[0-9a-f]{40}", row.revision)
         assert re.fullmatch(r"[A-Za-z0-9._-]+", row.name)
-        assert row.folder in ("ipadapter", "clip_vision")
-        if row.kind != "encoder":
+        assert row.folder in ("ipadapter", "clip_vision", "loras/ipadapter")
+        assert row.runs == ("faceid" not in row.name)
+        if row.runs and row.kind != "encoder":
             assert spec_of(row).describe().startswith(f"{row.base} {row.kind}")
             assert spec_of(row).encoder == row.encoder
 

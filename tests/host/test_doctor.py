@@ -274,6 +274,18 @@ def test_the_browser_gets_the_report_and_what_to_stamp(ask, adapter_file, models
     }
 
 
+def test_a_file_for_other_packs_is_known_when_it_is_there(ask, models):
+    name = "ip-adapter-faceid-plusv2_sdxl_lora.safetensors"
+    (models / "loras" / "ipadapter").mkdir()
+    (models / "loras" / "other.safetensors").write_bytes(b"{}")
+    with (models / "loras" / "ipadapter" / name).open("wb") as file:
+        file.truncate(371842896)
+    ((_, report),), _ = ask(("GET", "doctor", None, {}))
+    assert [one["path"] for one in report["files"]] == [f"models/loras/ipadapter/{name}"]
+    assert [row["name"] for row in report["table"] if row["there"]] == [name]
+    assert {row["runs"] for row in report["table"]} == {True, False}
+
+
 def test_an_adapter_without_its_encoder_says_which_one_that_is(ask, adapter_file):
     adapter_file("ipadapter/mine.safetensors")
     ((_, stamps),), _ = ask(("GET", "stamps", None, {}))
