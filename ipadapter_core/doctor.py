@@ -124,24 +124,38 @@ def _entry(file: Found, table: tuple[ModelFile, ...]) -> Entry:
     if isinstance(what, Embeds):
         return Entry(file, EMBEDS, what.text, _name_advice(file), None)
     if what is None:
-        text = file.fault or file.note or "holds nothing that this pack uses"
-        return Entry(file, OTHER, text, _fault_advice(file, table), None)
+        other = file.note or "holds nothing that this pack uses"
+        if file.folder == FOLDERS[ENCODER]:
+            other = "is no image encoder that an adapter of this pack needs"
+        text = file.fault or other
+        row = None if file.fault else _foreign(file, table)
+        return Entry(file, OTHER, text, _fault_advice(file, table), row)
     kind = ADAPTER if isinstance(what, AdapterSpec) else ENCODER
     text = what.describe() if isinstance(what, AdapterSpec) else what.name
     row = published(table, finished_name(file.name), file.size, what)
     return Entry(file, kind, text, _place_advice(file, kind) or _name_advice(file), row)
 
 
+def _foreign(file: Found, table: tuple[ModelFile, ...]) -> ModelFile | None:
+    """The row of a file that this pack fetches and does not run, by name and size."""
+    rows = (row for row in table if not row.runs and row.has_size(file.size))
+    return next((row for row in rows if row.has_name(finished_name(file.name))), None)
+
+
 def _fault_advice(file: Found, table: tuple[ModelFile, ...]) -> str:
     if not file.fault:
         return file.note if file.folder == FOLDERS[ADAPTER] else ""
     row = next((row for row in table if row.has_name(finished_name(file.name))), None)
-    whole = f" ('{row.name}' has {row.size_text})" if row else ""
+
+    def whole(text: str) -> str:
+        return f"{text} ('{row.name}' has {row.size_text})" if row else text
+
     if is_unfinished(file.name):
         ours = file.name.rsplit("/", 1)[-1].startswith(".")
         go_on = "download it again, which goes on from there" if ours else "finish it"
-        return f"is an unfinished download of {size_text(file.size)}{whole}: {go_on}, or delete it"
-    return file.fault + whole
+        size = whole(size_text(file.size))
+        return f"is an unfinished download of {size}: {go_on}, or delete it"
+    return whole(file.fault)
 
 
 def _place_advice(file: Found, kind: str) -> str:

@@ -44,6 +44,7 @@ def _need_lines(need: Need) -> list[str]:
 
 def row_lines(row: ModelFile) -> list[str]:
     about = " ".join(filter(None, (row.base, row.kind)))
+    about += "" if row.runs else ", for other packs: this one does not run it"
     return [
         f"  {row.name} ({about}, {row.size_text}, {row.licence}) into models/{row.folder}",
         f"      {row.link}",
@@ -88,7 +89,7 @@ def as_data(report: Report) -> dict[str, Any]:
             for one in report.needs
         ],
         "table": [
-            row_data(row, any(e.row is row and e.usable for e in report.entries))
+            row_data(row, any(e.row is row and (e.usable or not row.runs) for e in report.entries))
             for row in report.table
         ],
     }
@@ -104,6 +105,7 @@ def row_data(row: ModelFile, there: bool) -> dict[str, Any]:
         "encoder": row.encoder,
         "size": row.size_text,
         "licence": row.licence,
+        "runs": row.runs,
         "link": row.link,
         "sha256": row.sha256,
         "there": there,

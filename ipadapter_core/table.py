@@ -13,6 +13,7 @@ from typing import Any
 from .checkpoint import AdapterSpec
 from .encoders import EncoderSpec
 
+RUNS = ("encoder", "base", "plus", "full-face")  # kinds that this pack runs; others it only fetches
 ROUNDING = 0.01  # how far a size that is known rounded may be off
 PURPOSES = ("look", "face", "composition")
 BASES = ("SD1.5", "SDXL")
@@ -41,6 +42,11 @@ class ModelFile:
     @property
     def link(self) -> str:
         return f"https://huggingface.co/{self.repository}/resolve/main/{self.path}"
+
+    @property
+    def runs(self) -> bool:
+        """Whether this pack runs it; the others it fetches for other packs."""
+        return self.kind in RUNS
 
     @property
     def size_text(self) -> str:

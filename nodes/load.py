@@ -1,13 +1,17 @@
 """Load IPAdapter and Load CLIP Vision: files become objects, recognised by what they hold."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import torch
+from torch import Tensor
 
 import comfy.clip_vision
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
+import comfy.utils
 from comfy_api.latest import io
 
 from ..ipadapter_core import adapter as core
@@ -19,6 +23,8 @@ from .sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
 
 AUTO = "auto"
 ASKS = "'auto' needs to know the adapter: connect 'ipadapter', or choose a file in 'clip_name'."
+PAGE = 4096  # bytes of a file that the system reads at least
+STEPS = 100  # of a progress bar
 log = logging.getLogger("ipadapter")
 
 
@@ -97,6 +103,8 @@ class LoadCLIPVision(io.ComfyNode):
     def validate_inputs(cls, clip_name, **inputs):
         if clip_name == AUTO and "ipadapter" not in inputs:
             return ASKS
+        if clip_name == AUTO and not folders.names(folders.ENCODERS):
+            return f"No image encoder is installed: put the one that the adapter needs into {_searched()} (IPAdapter Doctor says which, and fetches it), and press R."
         return True if clip_name == AUTO else _validate(folders.ENCODERS, clip_name)
 
     @classmethod
@@ -125,12 +133,34 @@ class LoadCLIPVision(io.ComfyNode):
 def loaded_adapter(name: str, weights: Mapping[str, Any]) -> LoadedAdapter:
     """An adapter of its weights, known to the host's memory management. Raises ValueError with a predicate."""
     module = core.build(weights, comfy.ops.manual_cast)
+    read_in(module.state_dict().values())
     patcher = comfy.model_patcher.CoreModelPatcher(
         module,
         load_device=comfy.model_management.text_encoder_device(),
         offload_device=comfy.model_management.text_encoder_offload_device(),
     )
     return LoadedAdapter(name, module.spec, patcher)
+
+
+def read_in(tensors: Iterable[Tensor]) -> None:
+    """Bring mapped tensors into memory, in the order of the file, with a progress bar.
+
+    Whoever uses them first waits for the disk; here the wait is seen and can be interrupted. What is read already
+    is passed over quickly.
+    """
+    kept = [one for one in tensors if one.device.type == "cpu" and one.is_contiguous()]
+    kept.sort(key=lambda one: one.data_ptr())
+    total, done, said = sum(one.nbytes for one in kept), 0, 0
+    progress = comfy.utils.ProgressBar(max(total, 1))
+    for one in kept:
+        if one.nbytes > PAGE:  # one byte of each page
+            one.reshape(-1).view(torch.uint8)[::PAGE].max()
+        done += one.nbytes
+        if done - said >= total / STEPS:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            progress.update_absolute(done)
+            said = done
+    progress.update_absolute(max(total, 1))
 
 
 def installed_encoders(adapter: AdapterSpec) -> list[str]:
@@ -151,10 +181,12 @@ def encoder_hint(adapter: AdapterSpec) -> str:
     fits = installed_encoders(adapter)
     if fits:
         return "choose 'auto' or " + " or ".join(f"'{name}'" for name in fits)
-    searched = " or ".join(
-        f"'{path}'" for path in folders.folder_paths.get_folder_paths(folders.ENCODERS)
-    )
-    return f"no installed file fits: put {adapter.encoder} into {searched} (README lists where to get it)"
+    return f"no installed file fits: put {adapter.encoder} into {_searched()} (README lists where to get it)"
+
+
+def _searched() -> str:
+    paths = folders.folder_paths.get_folder_paths(folders.ENCODERS)
+    return " or ".join(f"'{path}'" for path in paths)
 
 
 def encoder_name(clip_vision) -> str:
@@ -193,7 +225,13 @@ def _read_encoder(path: str) -> EncoderSpec | None:
 
 
 def _load_encoder(clip_name: str, path: str):
-    encoder = comfy.clip_vision.load(path)
+    weights: Any = comfy.utils.load_torch_file(path)
+    read_in(one for one in weights.values() if isinstance(one, Tensor))
+    # as the host's own `load`, which gives no chance to show how far it is
+    openclip = "visual.transformer.resblocks.0.attn.in_proj_weight" in weights
+    encoder = comfy.clip_vision.load_clipvision_from_sd(
+        weights, prefix="visual." if openclip else "", convert_keys=openclip
+    )
     if encoder is None:
         raise ValueError(
             f"The CLIP Vision file '{clip_name}' holds no image encoder that ComfyUI can load: choose a CLIP ViT-H/14 or ViT-bigG/14 file, or 'auto'."

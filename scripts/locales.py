@@ -5,6 +5,7 @@ Run it after a change of a node's words: tests/host/test_locales.py holds `en` e
 Deprecated nodes are left out: what they say stays in their schemas. Options of lists are not translated by the host.
 """
 
+import ast
 import asyncio
 import json
 import os
@@ -14,10 +15,32 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import browser
 import comfy_host
 
 FOLDER = comfy_host.PACK / "locales"
 WHOLE = ("en", "zh")  # the others may leave texts out, which are English then
+LOGIC = ("weightmap_logic.js", "doctor_logic.js")
+LISTED = """Promise.all(process.argv.slice(1).map((one) => import(one))).then(([map, doctor]) => console.log(JSON.stringify([
+    map.FAMILIES, map.LAYER_PRESETS, map.CURVE_PRESETS, map.EASINGS, doctor.PURPOSES.map((one) => one[1]),
+    Object.values(doctor.DOING)].flatMap((one) => Array.isArray(one) ? one : Object.keys(one)))))"""
+# What the server says in English and the page shows: what these raise, and the texts in these functions.
+RAISES = ("ipadapter_core/checkpoint.py", "nodes/files.py", "nodes/doctor", "nodes/legacy/plans.py")
+SPEAKS = {
+    "ipadapter_core/checkpoint.py": ("describe", "tokens", "encoder"),
+    "ipadapter_core/encoders.py": ("of",),
+    "ipadapter_core/doctor.py": ("_entry", "_fault_advice", "_place_advice", "_name_advice"),
+    "ipadapter_core/table.py": ("size_text",),
+    "nodes/doctor/fetch.py": ("_trouble",),
+    "nodes/doctor/jobs.py": ("_run",),
+    "nodes/doctor/routes.py": ("add",),
+    "nodes/doctor/scan.py": ("display", "content", "_found", "_embeds"),
+    "nodes/embeds.py": ("_shown",),
+    "nodes/encode.py": ("cut_off",),
+    "nodes/legacy/opened.py": ("_replaced",),
+    "nodes/legacy/plans.py": ("_unified",),
+    "nodes/legacy/upgrade.py": ("describe",),
+}
 SAID = re.compile(r"""\bsay\((?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""")
 
 
@@ -50,10 +73,78 @@ def _texts(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def said() -> set[str]:
-    """What the editors say, as far as it is written out there."""
+    """What the web extension says, as far as it is written out there."""
     files = (path.read_text("utf-8") for path in (comfy_host.PACK / "web").glob("*.js"))
-    found = SAID.findall("\n".join(text for text in files if "'./editor.js'" in text))
-    return {one or other for one, other in found}
+    return {one or other for one, other in SAID.findall("\n".join(files))}
+
+
+def listed() -> set[str]:
+    """What it says out of lists."""
+    logic = ((comfy_host.PACK / "web" / name).as_uri() for name in LOGIC)
+    command = [str(browser.node()), "-e", LISTED, *logic]
+    return set(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+
+
+def spoken() -> set[str]:
+    """What the server says in English and the page translates, with <1>, <2>, ... for what it fills in."""
+    found: set[str] = set()
+    for name in sorted({*RAISES, *SPEAKS}):
+        path = comfy_host.PACK / name
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            tree = ast.parse(file.read_text("utf-8"))
+            parts = [one for one in ast.walk(tree) if name in RAISES and _is_raised(one)]
+            named = (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef))
+            parts += [one for one in named if one.name in SPEAKS.get(name, ())]
+            constants = {one.targets[0].id: one.value.value for one in tree.body if _is_text(one)}
+            found |= {text for part in parts for text in _texts_in(part, constants)}
+    return found
+
+
+def _is_raised(node: ast.AST) -> bool:
+    """Whether a node makes an error, or a note on a changed graph."""
+    names = ("ValueError", "Kept", "append")
+    return isinstance(node, ast.Call) and bool(
+        {getattr(node.func, "id", ""), getattr(node.func, "attr", "")} & set(names)
+    )
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement gives a name to a text."""
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _texts_in(node: ast.AST, constants: dict[str, str]) -> Iterator[str]:
+    """The sentences and phrases below a node, docstrings and texts for the log aside."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return
+    if isinstance(node, ast.JoinedStr | ast.Constant):
+        text = _marked(node, constants)
+        if " " in text.strip() and re.search("[a-z]{2}", text) and "%s" not in text:
+            yield text
+        return
+    for one in ast.iter_child_nodes(node):
+        yield from _texts_in(one, constants)
+
+
+def _marked(node: ast.JoinedStr | ast.Constant, constants: dict[str, str]) -> str:
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    text, count = "", 0
+    for part in node.values:
+        known = constants.get(getattr(getattr(part, "value", None), "id", ""))
+        if isinstance(part, ast.Constant):
+            text += part.value
+        elif known:
+            text += known
+        else:
+            count += 1
+            text += f"<{count}>"
+    return text
 
 
 def read(language: str, name: str) -> dict[str, Any]:
@@ -90,17 +181,16 @@ def pack_infos() -> list[dict[str, Any]]:
 def main() -> None:
     host = comfy_host.prepare()
     if not os.environ.get("IPADAPTER_LOCALES_AGAIN"):  # the host's Python has what its modules need
+        words = sorted(said() | listed() | spoken())
+        write("en", "main", {**read("en", "main"), "ipadapter": {one: one for one in words}})
         command = [str(host.python), __file__]
         sys.exit(
             subprocess.run(command, env={**os.environ, "IPADAPTER_LOCALES_AGAIN": "1"}).returncode
         )
     texts = node_texts(pack_infos())
     write("en", "nodeDefs", texts)
-    main_texts = read("en", "main")
-    words = {**main_texts.get("ipadapter", {}), **{one: one for one in sorted(said())}}
-    write("en", "main", {**main_texts, "ipadapter": words})
     for folder in sorted(FOLDER.iterdir()):
-        for name in ("nodeDefs", "main"):
+        for name in ("nodeDefs", "main", "commands"):
             wanted, there = set(places(read("en", name))), set(places(read(folder.name, name)))
             for sign, some in (("lacks", wanted - there), ("has too much", there - wanted)):
                 if some and (sign != "lacks" or folder.name in WHOLE):

@@ -4,6 +4,8 @@
     scripts/shots.py                    every node, to web/docs, and every template, to example_workflows
     scripts/shots.py --models DIR       templates run first, with the models in DIR (as in ComfyUI); where a file is
                                            missing, with the small random ones of the tests, and then without the result
+    scripts/shots.py --demo             the templates in which the demo's trained model gives a sensible result, run with it
+                                           and with its drawn references
     scripts/shots.py 11_style FaceCrop  these alone
 
 Run it with the Python of the tests: it needs playwright.
@@ -13,13 +15,15 @@ import argparse
 import io
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
+import urllib.parse
 from pathlib import Path
 
 import browser
 import comfy_host
-from PIL import Image
+from PIL import Image, ImageDraw, ImageSequence
 
 PACK = comfy_host.PACK
 sys.path.append(str(PACK / "tests" / "host"))
@@ -47,7 +51,32 @@ STAND_INS = {  # of the files that templates name: the tests' small models
     "ip-adapter-plus-face_sd15.safetensors": "sub folder/b.bin",
     "ip-adapter-plus_sdxl_vit-h.safetensors": "e.safetensors",
 }
-REPLACE = """(stand_ins) => {
+TINY = [
+    ["EmptyLatentImage", "width", 128],
+    ["EmptyLatentImage", "height", 128],
+    ["ImageScaleToTotalPixels", "megapixels", 0.02],
+    ["KSampler", "steps", 1],
+]
+# The demo's model knows pictures of 64 x 64 with one thing on a ground, and has other blocks than SD1.5: templates
+# with faces, text, layers or larger pictures make no sense with it.
+DEMO = (
+    "01_image_prompt",
+    "10_sequence_of_references",
+    "14_several_references",
+    "15_negative_reference",
+    "16_animation_frames",
+)
+DEMO_STAND_INS = {
+    "v1-5-pruned-emaonly-fp16.safetensors": "demo-sd15.safetensors",
+    "ip-adapter-plus_sd15.safetensors": "demo-base-sd15.safetensors",
+}
+DEMO_SETTINGS = [
+    ["EmptyLatentImage", "width", 64],
+    ["EmptyLatentImage", "height", 64],
+    ["KSampler", "steps", 10],
+    ["KSampler", "cfg", 2.5],
+]
+REPLACE = """([stand_ins, settings, references]) => {
   let replaced = false
   for (const node of app.graph._nodes) {
     for (const widget of node.widgets ?? []) {
@@ -59,15 +88,23 @@ REPLACE = """(stand_ins) => {
     if (node.type === 'ControlNetApplyAdvanced' && replaced) node.mode = 4
   }
   if (!replaced) return false
-  const set = (kind, name, value) => app.graph._nodes.filter((node) => node.type === kind).forEach((node) => {
-    node.widgets.find((one) => one.name === name).value = value
+  for (const [kind, name, value] of settings) {
+    for (const node of app.graph._nodes.filter((one) => one.type === kind)) {
+      node.widgets.find((one) => one.name === name).value = value
+    }
+  }
+  const loaded = app.graph._nodes.filter((one) => one.type === 'LoadImage')
+  loaded.slice(0, references.length).forEach((node, number) => {
+    const widget = node.widgets.find((one) => one.name === 'image')
+    widget.value = references[number]
+    widget.callback?.(widget.value)
   })
-  set('EmptyLatentImage', 'width', 128)
-  set('EmptyLatentImage', 'height', 128)
-  set('ImageScaleToTotalPixels', 'megapixels', 0.02)
-  set('KSampler', 'steps', 1)
   return true
 }"""
+MADE = """() => app.graph._nodes.filter((one) => one.type.startsWith('Save')).flatMap(
+  (one) => app.nodeOutputs[one.id]?.images ?? [])"""
+USED = """() => app.graph._nodes.filter((one) => one.type === 'LoadImage').map(
+  (one) => one.widgets.find((widget) => widget.name === 'image').value)"""
 VIEW = """([left, top, scale]) => {
   app.extensionManager.focusMode = true
   app.canvas.ds.scale = scale
@@ -127,25 +164,94 @@ def take_node(page, kind: str) -> None:
     picture.quantize(64, dither=Image.Dither.NONE).save(DOCS / f"{kind}.png", optimize=True)
 
 
-def take_template(page, path: Path, ours: list[str], run: bool) -> None:
+def take_template(page, path: Path, ours: list[str], run: str, work: Path) -> None:
+    """run: "" to show the graph alone, else "models" or "demo", with its references in the input folder."""
     page.run(
         "graph => app.loadGraphData(graph, true, true, null, {})",
         json.loads(path.read_text("utf-8")),
     )
     page.settle()
-    results = []
+    results, strip = [], None
     if run:
-        results = [] if page.run(REPLACE, STAND_INS) else ["SaveImage", "SaveAnimatedWEBP"]
+        plan = [DEMO_STAND_INS, DEMO_SETTINGS] if run == "demo" else [STAND_INS, TINY]
+        references = sorted(one.name for one in (work / "input").glob("reference-*.png"))
+        replaced = page.run(REPLACE, [*plan, references])
+        results = [] if replaced else ["SaveImage", "SaveAnimatedWEBP"]
         print(f"[pictures] {path.stem}: {page.queue()}", flush=True)
         page.page.wait_for_timeout(1000)  # for the pictures on the nodes
+        strip = demo_strip(page, work) if run == "demo" else None
     kinds = [kind for kind in ours if kind not in LOADERS] + results
-    picture = take(page, page.run(BOUNDS, kinds))
-    side = max(picture.size)
-    square = Image.new("RGB", (side, side), picture.getpixel((1, 1)))
-    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    square.resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(
-        path.with_suffix(".jpg"), quality=85, optimize=True
-    )
+    square = squared(take(page, page.run(BOUNDS, kinds)), strip)
+    square.save(path.with_suffix(".jpg"), quality=85, optimize=True)
+
+
+def squared(picture: Image.Image, strip: Image.Image | None) -> Image.Image:
+    """In the middle of a square, or above a strip."""
+    square = Image.new("RGB", (SIDE, SIDE), picture.getpixel((1, 1)))
+    height = SIDE - (strip.height if strip else 0)
+    scale = min(SIDE / picture.width, height / picture.height)
+    size = round(picture.width * scale), round(picture.height * scale)
+    small = picture.resize(size, Image.Resampling.LANCZOS)
+    square.paste(small, ((SIDE - size[0]) // 2, (height - size[1]) // 2))
+    if strip:
+        square.paste(strip, (0, height))
+    return square
+
+
+def demo_strip(page, work: Path) -> Image.Image:
+    """The references of the graph and what it made of them: pictures of 64 pixels, enlarged."""
+    used = [Image.open(work / "input" / name) for name in page.run(USED)]
+    made = []
+    for one in page.run(MADE):
+        query = urllib.parse.urlencode(one)
+        reply = page.page.request.get(f"{page.base}/view?{query}")
+        frames = ImageSequence.Iterator(Image.open(io.BytesIO(reply.body())))
+        made += [frame.convert("RGB") for frame in frames]
+    shown = [*used[:2], None, *made[:4]]
+    side = min(120, (SIDE - 40) // len(shown))
+    strip = Image.new("RGB", (SIDE, side + 16), "#202020")
+    left = (SIDE - len(shown) * (side + 4)) // 2
+    for one in shown:
+        if one is None:
+            tip, middle = left + side // 2 + 14, 8 + side // 2
+            pen = ImageDraw.Draw(strip)
+            pen.polygon(
+                [(tip - 28, middle - 14), (tip, middle), (tip - 28, middle + 14)], "#f0a030"
+            )
+        else:
+            strip.paste(
+                one.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), (left, 8)
+            )
+        left += side + 4
+    return strip
+
+
+def demo_models(host: comfy_host.Host) -> Path:
+    """The demo's own models, as scripts/demo makes them."""
+    folder = comfy_host.CACHE / "demo-models"
+    script = PACK / "demo" / "assemble.py"
+    command = [str(host.python), str(script), "--host", str(host.tree), "--work", str(folder)]
+    subprocess.run(command, check=True)
+    return folder
+
+
+def models_flags(models: Path, work: Path) -> tuple[str, ...]:
+    config = work / "models.yaml"  # JSON is YAML
+    kinds = ("checkpoints", "clip_vision", "ipadapter", "vae", "loras", "controlnet")
+    folders = {"base_path": str(models.resolve()), **{kind: kind for kind in kinds}}
+    config.write_text(json.dumps({"own": folders}))
+    return ("--extra-model-paths-config", str(config))
+
+
+def shoot(page, names: list[str], run: str, work: Path) -> None:
+    """Every node and template, or those named; with the demo's models its own templates alone."""
+    ours = nodes_of(page)
+    for kind in ours:
+        if kind in names or not (names or run == "demo"):
+            take_node(page, kind)
+    for path in sorted(TEMPLATES.glob("*.json")):
+        if path.stem in (names or (DEMO if run == "demo" else path.stem)):
+            take_template(page, path, ours, run, work)
 
 
 def main() -> None:
@@ -153,6 +259,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", type=Path, metavar="DIR")
+    parser.add_argument("--demo", action="store_true")
     parser.add_argument("names", nargs="*", help="node ids and templates; all without any")
     arguments = parser.parse_args()
     from page import Page, launch
@@ -163,16 +270,14 @@ def main() -> None:
         (work / "input").mkdir()
         host = comfy_host.prepare()
         shutil.copy(host.tree / "input" / "example.png", work / "input")
-        flags = ()
+        flags, run = (), "models" if arguments.models else ""
+        if arguments.demo:
+            import sheet
+
+            run, arguments.models = "demo", demo_models(host)
+            sheet.references(work / "input")
         if arguments.models:
-            config = work / "models.yaml"  # JSON is YAML
-            kinds = ("checkpoints", "clip_vision", "ipadapter", "vae", "loras", "controlnet")
-            config.write_text(
-                json.dumps(
-                    {"own": {"base_path": str(arguments.models.resolve()), **{k: k for k in kinds}}}
-                )
-            )
-            flags = ("--extra-model-paths-config", str(config))
+            flags = models_flags(arguments.models, work)
         with comfy_host.Server(host, work, *flags) as server, sync_playwright() as playwright:
             chromium = launch(playwright)
             page = Page(
@@ -183,13 +288,7 @@ def main() -> None:
                 Graph_CanvasInfo=False,
             )
             page.page.set_viewport_size({"width": 1700, "height": 1700})
-            ours = nodes_of(page)
-            for kind in ours:
-                if not arguments.names or kind in arguments.names:
-                    take_node(page, kind)
-            for path in sorted(TEMPLATES.glob("*.json")):
-                if not arguments.names or path.stem in arguments.names:
-                    take_template(page, path, ours, bool(arguments.models))
+            shoot(page, arguments.names, run, work)
             chromium.close()
     print(f"[pictures] made with Chromium at {browser.find()[0]}")
 

@@ -33,18 +33,27 @@ def graphs() -> list[Path]:
 
 def stamp(workflow: dict) -> dict:
     """The same workflow, with the properties of our nodes complete."""
-    ours, table = our_nodes(), {row.name: row for row in load()}
     inner = workflow.get("definitions", {}).get("subgraphs", [])
-    for node in (node for graph in (workflow, *inner) for node in graph["nodes"]):
-        if node["type"] not in ours:
-            continue
+    for graph in (workflow, *inner):
+        stamp_nodes(graph["nodes"])
+    return workflow
+
+
+def stamp_nodes(nodes: list[dict]) -> None:
+    ours, table = our_nodes(), {row.name: row for row in load()}
+    adapters = [one["widgets_values"][0] for one in nodes if one["type"] == "LoadIPAdapter"]
+    for node in (node for node in nodes if node["type"] in ours):
         own = {key: one for key, one in node.get("properties", {}).items() if key != "models"}
         node["properties"] = own | {"cnr_id": project("name"), "ver": project("version")}
-        values = node.get("widgets_values") or []
+        values = list(node.get("widgets_values") or [])
+        if (
+            values[:1] == ["auto"] and node["type"] == "LoadCLIPVision"
+        ):  # all adapters want the same
+            (needed,) = {table[name].encoder for name in adapters}
+            values += [r.name for r in table.values() if (r.kind, r.encoder) == ("encoder", needed)]
         named = [one for one in values if isinstance(one, str) and one in table]
         if named:
             node["properties"]["models"] = [entry(table[name]) for name in named]
-    return workflow
 
 
 def entry(row) -> dict[str, str]:

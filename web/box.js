@@ -2,7 +2,8 @@ import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
 import * as logic from './box_logic.js'
-import { addEditor, announce, chain, label, loadWords, make, onDrag, onKey, read, say, widgetOf, write } from './editor.js'
+import { addEditor, announce, chain, label, make, onDrag, onKey, read, widgetOf, write } from './editor.js'
+import { loadWords, say } from './words.js'
 
 // The editor of boxes: Face Crop's four numbers, and the text 'box' of a reference. They stay what counts.
 const NAME = 'ipadapter_box'
@@ -46,7 +47,7 @@ app.registerExtension({
     chain(node, 'onExecuted', (output) => (editor.ran = output?.source?.[0] ?? editor.ran))
     chain(node, 'onConfigure', () => editor.toggle(!!holder.read(node)?.box, 0))
     addEditor(node, NAME, editor.element, () => (editor.open ? OPEN : CLOSED), holder.widgets, () => editor.refresh())
-    loadWords(() => editor.translate())
+    loadWords(app, api).then(() => editor.translate())
   },
 })
 

@@ -1,5 +1,7 @@
 // Pure: a box in a picture, drawn, dragged, moved by keys, and as text. Does nothing when the page imports it by itself.
 
+import { say } from './words.js'
+
 /** @typedef {{ x: number, y: number, width: number, height: number }} Box in whole pixels of the picture */
 /** @typedef {{ width: number, height: number }} Size */
 /** @typedef {{ x: number, y: number }} Point */
@@ -21,7 +23,7 @@ export function parseBox(text) {
   while (parts.length && !parts.at(-1)) parts.pop()
   const [x, y, width, height] = parts.map((part) => (NUMBER.test(part) ? Number(part) : NaN))
   const whole = parts.length === 4 && [x, y, width, height].every(Number.isInteger)
-  if (!whole || width <= 0 || height <= 0) return { error: 'box: write x, y, width, height, or nothing' }
+  if (!whole || width <= 0 || height <= 0) return { error: say('box: write x, y, width, height, or nothing') }
   return { box: { x, y, width, height } }
 }
 

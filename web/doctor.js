@@ -11,6 +11,7 @@ import {
   problemsOf,
   PURPOSES,
 } from './doctor_logic.js'
+import { hear, loadWords, say } from './words.js'
 
 const ROUTES = '/ipadapternodes'
 const FOR_THE_GRAPH = [
@@ -24,8 +25,7 @@ app.registerExtension({
   commands: [
     {
       id: 'ipadapternodes.Doctor.Open',
-      label: 'IPAdapter Doctor',
-      menubarLabel: 'IPAdapter Doctor',
+      label: 'IPAdapter Doctor', // this and the tooltip in other languages: locales/*/commands.json and main.json
       tooltip: 'Which adapters and encoders are installed, what fits, and what is missing',
       icon: 'pi pi-heart',
       function: () => void open(),
@@ -35,8 +35,9 @@ app.registerExtension({
 })
 
 async function open() {
+  await loadWords(app, api)
   document.getElementById('ipadapter-doctor')?.remove()
-  const dialog = make('dialog', { id: 'ipadapter-doctor', ariaLabel: 'IPAdapter Doctor' })
+  const dialog = make('dialog', { id: 'ipadapter-doctor', ariaLabel: say('IPAdapter Doctor') })
   dialog.addEventListener('close', () => dialog.remove())
   for (const kind of FOR_THE_GRAPH) {
     dialog.addEventListener(kind, (event) => event.stopPropagation())
@@ -48,7 +49,7 @@ async function open() {
 
 /** @param {any} dialog @param {string} message to show above the report */
 async function fill(dialog, message = '') {
-  const body = make('div', { className: 'body' }, 'Looking at the files ...')
+  const body = make('div', { className: 'body' }, say('Looking at the files ...'))
   dialog.replaceChildren(style(), head(dialog), body)
   try {
     const report = await (await api.fetchApi(`${ROUTES}/doctor`)).json()
@@ -56,11 +57,11 @@ async function fill(dialog, message = '') {
     dialog.choice ??= { base: BASES[0], purpose: PURPOSES[0][0] }
     const parts = sections(report, dialog.choice, (row) => get(row, follow))
     body.replaceChildren(follow.element, ...parts)
-    if (message) follow.say(message)
+    if (message) follow.note(message)
     const state = await read()
     if (isRunning(state)) follow.start(state)
   } catch (error) {
-    body.textContent = `The doctor does not answer (${error}): see ComfyUI's log, and restart it.`
+    body.textContent = say("The doctor does not answer (<error>): see ComfyUI's log, and restart it.", { error })
   }
 }
 
@@ -79,7 +80,7 @@ async function post(path, body) {
   const headers = { 'Content-Type': 'application/json' }
   const options = { method: 'POST', headers, body: JSON.stringify(body) }
   const reply = await api.fetchApi(`${ROUTES}/${path}`, options)
-  return reply.json().catch(() => ({ error: `The server answers ${reply.status}.` }))
+  return reply.json().catch(() => ({ error: say('The server answers <status>.', { status: reply.status }) }))
 }
 
 function cancel() {
@@ -89,19 +90,19 @@ function cancel() {
 /** @param {any} row @param {any} follow */
 async function get(row, follow) {
   const state = await post('download', { name: row.name })
-  if (state.error) follow.say(state.error)
+  if (state.error) follow.note(hear(state.error))
   else follow.start(state)
 }
 
 /** @param {any} dialog */
 function head(dialog) {
-  const copy = make('button', { type: 'button' }, 'Copy report')
+  const copy = make('button', { type: 'button' }, say('Copy report'))
   copy.onclick = () => copyReport(dialog, copy)
-  const again = make('button', { type: 'button' }, 'Look again')
+  const again = make('button', { type: 'button' }, say('Look again'))
   again.onclick = () => fill(dialog)
-  const close = make('button', { type: 'button', ariaLabel: 'Close' }, '\u00d7')
+  const close = make('button', { type: 'button', ariaLabel: say('Close') }, '\u00d7')
   close.onclick = () => dialog.close()
-  return make('header', {}, make('h2', {}, 'IPAdapter Doctor'), copy, again, close)
+  return make('header', {}, make('h2', {}, say('IPAdapter Doctor')), copy, again, close)
 }
 
 /** @param {any} dialog @param {any} button */
@@ -113,10 +114,10 @@ async function copyReport(dialog, button) {
   } catch {
     text.closest('details').open = true // no clipboard on plain http: the user copies it
     text.select()
-    button.textContent = 'Press Ctrl+C'
+    button.textContent = say('Press Ctrl+C')
     return
   }
-  button.textContent = 'Copied'
+  button.textContent = say('Copied')
 }
 
 /** @param {any} report @param {any} choice @param {(row: any) => void} get */
@@ -125,22 +126,22 @@ function sections(report, choice, get) {
   const installed = installedOf(report)
   return [
     goal(report, choice, get),
-    section(`Problems (${problems.length})`, list(problems)),
+    section(say('Problems (<count>)', { count: problems.length }), list(problems)),
     section(
-      `Installed (${installed.length})`,
+      say('Installed (<count>)', { count: installed.length }),
       list(installed.map((one) => [make('b', {}, one.path), make('div', {}, one.text)])),
     ),
-    details('All files that can be downloaded', files(report.table, get)),
-    details('The report as text', make('textarea', { readOnly: true, value: report.text })),
+    details(say('All files that can be downloaded'), files(report.table, get)),
+    details(say('The report as text'), make('textarea', { readOnly: true, value: report.text })),
   ]
 }
 
 /** @param {any} report @param {any} choice kept while the dialog is open @param {(row: any) => void} get */
 function goal(report, choice, get) {
-  const base = make('select', { ariaLabel: 'Base model' })
+  const base = make('select', { ariaLabel: say('Base model') })
   base.append(...BASES.map((one) => make('option', { value: one }, one)))
-  const purpose = make('select', { ariaLabel: 'Purpose' })
-  purpose.append(...PURPOSES.map(([value, text]) => make('option', { value }, text)))
+  const purpose = make('select', { ariaLabel: say('Purpose') })
+  purpose.append(...PURPOSES.map(([value, text]) => make('option', { value }, say(text))))
   base.value = choice.base
   purpose.value = choice.purpose
   const answer = make('div', { className: 'answer', role: 'status' })
@@ -149,15 +150,16 @@ function goal(report, choice, get) {
     const plan = planOf(report, choice.base, choice.purpose)
     answer.className = plan.ready ? 'answer ready' : 'answer'
     answer.replaceChildren(
-      make('b', {}, plan.ready ? 'Ready' : 'Missing'),
+      make('b', {}, plan.ready ? say('Ready') : say('Missing')),
       list(plan.lines),
       files(plan.rows, get),
     )
   }
   base.onchange = purpose.onchange = show
   show()
-  const words = make('p', {}, 'With ', base, ' I want to follow ', purpose)
-  return make('section', {}, words, answer)
+  const chosen = { '<base>': base, '<purpose>': purpose }
+  const parts = say('With <base> I want to follow <purpose>').split(/(<\w+>)/)
+  return make('section', {}, make('p', {}, ...parts.map((part) => chosen[part] ?? part)), answer)
 }
 
 /** @param {any[]} rows @param {(row: any) => void} get */
@@ -165,8 +167,8 @@ function files(rows, get) {
   return list(
     rows.map((row) => {
       const link = make('a', { href: row.link, target: '_blank', rel: 'noopener' }, row.name)
-      const button = make('button', { type: 'button', disabled: row.there }, 'Download')
-      if (row.there) button.textContent = 'Installed'
+      const button = make('button', { type: 'button', disabled: row.there })
+      button.textContent = row.there ? say('Installed') : say('Download')
       button.onclick = () => get(row)
       button.ariaLabel = `${button.textContent} ${row.name}`
       const sum = make('div', { className: 'sum' }, `SHA-256 ${row.sha256}`)

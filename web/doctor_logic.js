@@ -1,11 +1,19 @@
 // Pure: what the doctor's panel says. Does nothing when the page imports it by itself.
 
+import { hear, say } from './words.js'
+
 export const BASES = ['SD1.5', 'SDXL']
 export const PURPOSES = [
   ['look', 'the look of a picture'],
   ['face', 'a face'],
   ['composition', 'the composition alone'],
 ]
+export const DOING = {
+  connecting: 'connecting: <name>',
+  downloading: 'downloading <name>: <done> of <total>',
+  copying: 'copying <name>: <done> of <total>',
+  checking: 'checking <name>: <done> of <total>',
+}
 
 /**
  * What is there and what is missing for one thing to do.
@@ -16,7 +24,9 @@ export const PURPOSES = [
 export function planOf(report, base, purpose) {
   const need = report.needs.find((one) => one.base === base && one.purpose === purpose)
   if (!need) return { ready: false, lines: [], rows: [] }
-  const lines = need.there.map((one) => `${one.adapter} with ${one.encoders[0]}`)
+  const lines = need.there.map((one) =>
+    say('<adapter> with <encoder>', { adapter: one.adapter, encoder: one.encoders[0] }),
+  )
   const rows = need.missing.map((name) => report.table.find((row) => row.name === name))
   return { ready: lines.length > 0, lines, rows: rows.filter(Boolean) }
 }
@@ -30,28 +40,33 @@ export function installedOf(report) {
   const order = ['adapter', 'encoder', 'embeds']
   const shown = report.files.filter((one) => one.usable || one.kind === 'embeds')
   shown.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
-  return shown.map((one) => ({ path: one.path, text: textOf(one) }))
+  return shown.map((one) => ({ path: hear(one.path), text: textOf(one) }))
 }
 
 /** @param {any} file */
 function textOf(file) {
-  const parts = [`${file.text} (${file.size})`]
-  if (file.kind === 'adapter') {
-    const fits = file.works_with
-    parts.push(fits.length ? `works with ${fits.join(', ')}` : 'no encoder here fits')
-  }
-  return parts.join('; ')
+  const [what, size] = [hear(file.text), hear(file.size)]
+  if (file.kind !== 'adapter') return say('<what> (<size>)', { what, size })
+  const encoders = file.works_with.join(', ')
+  if (!encoders) return say('<what> (<size>); no encoder here fits', { what, size })
+  return say('<what> (<size>); works with <encoders>', { what, size, encoders })
 }
 
 /** @param {any} report @returns {string[]} one sentence for each file with something wrong */
 export function problemsOf(report) {
-  return report.files.filter((one) => one.advice).map((one) => `${one.path} ${one.advice}.`)
+  const wrong = report.files.filter((one) => one.advice)
+  return wrong.map((one) => say('<file> <advice>.', { file: hear(one.path), advice: hear(one.advice) }))
 }
 
 /** @param {any} row of the model table */
 export function aboutRow(row) {
-  const what = [row.base, row.kind, row.purpose && `for ${row.purpose}`].filter(Boolean).join(' ')
-  return `${what}; ${row.size}; ${row.licence}; into models/${row.folder}`
+  const { size, licence, folder } = row
+  const kind = row.kind === 'encoder' ? say('encoder') : row.kind
+  const purpose = PURPOSES.find(([name]) => name === row.purpose)?.[1]
+  const named = [row.base, kind].filter(Boolean).join(' ')
+  let what = purpose ? say('<model> for <purpose>', { model: named, purpose: say(purpose) }) : named
+  if (!row.runs) what = say('<model>, for other packs: this one does not run it', { model: named })
+  return say('<what>; <size>; <licence>; into models/<folder>', { what, size, licence: hear(licence), folder })
 }
 
 /** @param {any} state of a download @returns {number} 0 to 1 */
@@ -62,10 +77,11 @@ export function shareOf(state) {
 /** @param {any} state of a download, or null @returns {string} */
 export function stateText(state) {
   if (!state) return ''
-  if (state.status === 'done') return `${state.name} is in its place.`
-  if (state.status === 'cancelled') return `${state.name}: cancelled, nothing was left behind.`
-  if (state.status === 'failed') return state.message
-  return `${state.doing} ${state.name}: ${bytes(state.done)} of ${bytes(state.total)}`
+  const { name, status } = state
+  if (status === 'done') return say('<name> is in its place.', { name })
+  if (status === 'cancelled') return say('<name>: cancelled, nothing was left behind.', { name })
+  if (status === 'failed') return hear(state.message)
+  return say(DOING[state.doing], { name, done: bytes(state.done), total: bytes(state.total) })
 }
 
 /** @param {any} state */

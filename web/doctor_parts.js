@@ -1,6 +1,7 @@
 // Elements, and the bar that follows a download. Does nothing when the page imports it by itself.
 
 import { isRunning, shareOf, stateText } from './doctor_logic.js'
+import { say } from './words.js'
 
 const EVERY = 500 // milliseconds between two questions
 
@@ -21,7 +22,7 @@ export function make(tag, properties, ...children) {
 export function followDownload({ read, cancel, finished }) {
   const bar = make('progress', { max: 1, value: 0 })
   const text = make('div', { role: 'status' })
-  const stop = make('button', { type: 'button' }, 'Cancel')
+  const stop = make('button', { type: 'button' }, say('Cancel'))
   const element = make('div', { className: 'download', hidden: true }, text, bar, stop)
 
   /** @param {any} state */
@@ -35,7 +36,7 @@ export function followDownload({ read, cancel, finished }) {
   /** @param {any} state */
   function start(state) {
     stop.disabled = false
-    stop.textContent = 'Cancel'
+    stop.textContent = say('Cancel')
     show(state)
     setTimeout(ask, EVERY)
   }
@@ -50,14 +51,14 @@ export function followDownload({ read, cancel, finished }) {
 
   stop.onclick = () => {
     stop.disabled = true
-    stop.textContent = 'Cancelling ...' // ends with the next block of the download
+    stop.textContent = say('Cancelling ...') // ends with the next block of the download
     void cancel()
   }
   return {
     element,
     start,
     /** @param {string} message */
-    say(message) {
+    note(message) {
       element.hidden = false
       bar.hidden = stop.hidden = true
       text.textContent = message

@@ -1,4 +1,3 @@
-import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
 // What the editors on nodes share: the node's own widgets, which alone hold values, and small elements.
@@ -101,17 +100,3 @@ export function onKey(element, act) {
     event.stopPropagation()
   })
 }
-
-let said
-/** The pack's words in the page's language; English ones until they are here. @param {() => void} after */
-export async function loadWords(after) {
-  said ??= api.fetchApi('/i18n').then((reply) => reply.json()).catch(() => ({}))
-  const all = await said
-  words = all[app.extensionManager?.setting?.get('Comfy.Locale') ?? 'en']?.ipadapter ?? {}
-  after()
-}
-
-let words = {}
-/** @param {string} text English, which is also its name among the translations @param {Record<string, any>} [values] */
-export const say = (text, values = {}) =>
-  Object.entries(values).reduce((made, [name, value]) => made.replaceAll(`<${name}>`, value), words[text] ?? text)

@@ -1,10 +1,13 @@
+import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
 import { heightsOf, noteOf, OURS } from './note_logic.js'
+import { loadWords } from './words.js'
 
 // What a node says of its last run: which kind of adapter a file is, how much of a picture was cut off.
 app.registerExtension({
   name: 'ipadapternodes.Note',
+  setup: () => loadWords(app, api),
   nodeCreated(node) {
     if (!OURS.has(node.comfyClass)) return
     const executed = node.onExecuted

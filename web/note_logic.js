@@ -1,5 +1,7 @@
 // Pure: what to say on a node. Does nothing when the page imports it by itself.
 
+import { hear } from './words.js'
+
 export const OURS = new Set([
   'LoadIPAdapter',
   'LoadCLIPVision',
@@ -24,5 +26,5 @@ export function heightsOf(kind) {
  * @param {{ text?: string[] } | null | undefined} output
  */
 export function noteOf(output) {
-  return (output?.text ?? []).filter((line) => typeof line === 'string' && line).join('\n')
+  return (output?.text ?? []).filter((line) => typeof line === 'string' && line).map(hear).join('\n')
 }

@@ -1,6 +1,8 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
+import { hear, loadWords, say } from './words.js'
+
 // Graphs with old nodes: opened as they were meant, and turned into new nodes on request.
 
 const OURS = 'ipadapter'
@@ -10,6 +12,7 @@ const SHARED = ['IPAdapter', 'IPAdapterApply', 'IPAdapterEncoder', 'PrepImageFor
 
 app.registerExtension({
   name: 'ipadapternodes.OldGraphs',
+  setup: () => loadWords(app, api),
   async beforeConfigureGraph(graph) {
     const graphs = [graph, ...(graph.definitions?.subgraphs ?? [])]
     if (!graphs.some((one) => (one.nodes ?? []).some(concerns))) return
@@ -20,11 +23,11 @@ app.registerExtension({
   },
   getNodeMenuItems(node) {
     if (!isOld(node)) return []
-    return [{ content: 'Convert to new IPAdapter nodes', callback: () => convert([node.id]) }]
+    return [{ content: say('Convert to new IPAdapter nodes'), callback: () => convert([node.id]) }]
   },
   getCanvasMenuItems() {
     if (!app.graph.nodes.some(isOld)) return []
-    return [{ content: 'Convert all old IPAdapter nodes', callback: () => convert(null) }]
+    return [{ content: say('Convert all old IPAdapter nodes'), callback: () => convert(null) }]
   },
 })
 
@@ -59,5 +62,5 @@ async function ask(route, body) {
 
 /** @param {'info' | 'error'} severity @param {string[]} lines @param {number} [life] milliseconds; else until it is closed */
 function toast(severity, lines, life) {
-  app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: lines.join('\n'), life })
+  app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: lines.map(hear).join('\n'), life })
 }

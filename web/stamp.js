@@ -1,9 +1,10 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
-import { stamped, valuesOf } from './stamp_logic.js'
+import { MISSING, missingOf, stamped, valuesOf } from './stamp_logic.js'
+import { loadWords, say } from './words.js'
 
-/** @type {any} pack, nodes, files and auto, from the server; null until it has answered */
+/** @type {any} pack, nodes, files, auto and encoders, from the server; null until it has answered */
 let stamps = null
 
 // Saved graphs, and those in pictures, say which pack and which files they need and where to get them.
@@ -12,7 +13,14 @@ app.registerExtension({
   async setup() {
     await ask()
   },
-  refreshComboInNodes: ask, // files may have come or gone
+  async refreshComboInNodes() {
+    await ask() // files may have come or gone
+    showAllMissing()
+  },
+  async afterConfigureGraph() {
+    await loadWords(app, api)
+    showAllMissing() // before the page looks for missing files
+  },
   nodeCreated(node) {
     const serialized = node.onSerialize
     node.onSerialize = function (data) {
@@ -37,4 +45,31 @@ function adapterOf(node) {
   const slot = node.inputs?.findIndex((one) => one.name === 'ipadapter') ?? -1
   const loader = slot < 0 ? null : node.getInputNode?.(slot)
   return loader?.widgets?.find((one) => one.name === 'ipadapter_file')?.value
+}
+
+function showAllMissing() {
+  for (const node of stamps ? nodesOf(app.graph.rootGraph ?? app.graph) : []) {
+    if (node.comfyClass === 'LoadCLIPVision') showMissing(node, missingOf(node, stamps, adapterOf(node)))
+  }
+}
+
+/** @param {any} graph @returns {any[]} its nodes and those of the subgraphs in it */
+function nodesOf(graph) {
+  return graph.nodes.flatMap((node) => [node, ...(node.subgraph ? nodesOf(node.subgraph) : [])])
+}
+
+/**
+ * A list with the one file that is not here: the page reads lists alone to find missing files, and 'auto' is no file.
+ * It is no part of the saved graph.
+ * @param {any} node @param {string | undefined} name
+ */
+function showMissing(node, name) {
+  const widget = node.widgets.find((one) => one.name === MISSING)
+  if (widget?.value === name) return
+  if (widget) node.removeWidget(widget)
+  if (!name) return
+  const made = node.addWidget('combo', MISSING, name, () => {}, { values: [], serialize: false })
+  const said = say('missing encoder')
+  const label = window.LiteGraph?.vueNodesMode ? said : `${said}: ${name}` // the classic one hides a disabled value
+  Object.assign(made, { label, serialize: false, disabled: true })
 }

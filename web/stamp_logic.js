@@ -1,6 +1,7 @@
 // Pure: what a saved node says of its pack and its files. Does nothing when the page imports it by itself.
 
 export const AUTO = 'auto'
+export const MISSING = 'missing_encoder' // the widget that names the file to get
 
 /**
  * Entries {name, url, directory, hash, hash_type} for the known files that a node's widgets name.
@@ -46,11 +47,33 @@ export function stamped(properties, stamps, values) {
 }
 
 /**
- * The values of a node's widgets, with the file that `auto` stands for.
+ * The values of a node's own widgets, with the published file that `auto` stands for.
  * @param {any} node @param {any} stamps @param {string | undefined} adapter the file of the adapter beside it
  */
 export function valuesOf(node, stamps, adapter) {
-  const values = (node.widgets ?? []).map((one) => one.value)
-  const chosen = adapter && Object.hasOwn(stamps.auto, adapter) ? stamps.auto[adapter] : undefined
-  return values.includes(AUTO) && chosen ? [...values, chosen] : values
+  const values = (node.widgets ?? []).filter((one) => one.name !== MISSING).map((one) => one.value)
+  const { name } = neededOf(node, stamps, adapter)
+  return values.includes(AUTO) && name ? [...values, name] : values
+}
+
+/**
+ * The published encoder that a node on `auto` needs and that is not here, by any name; undefined for none.
+ * @param {any} node @param {any} stamps @param {string | undefined} adapter
+ * @returns {string | undefined}
+ */
+export function missingOf(node, stamps, adapter) {
+  const { name, here } = neededOf(node, stamps, adapter)
+  return name && !here && node.widgets?.some((one) => one.value === AUTO) ? name : undefined
+}
+
+/**
+ * By the adapter; for one that nobody here knows, what the graph itself says.
+ * @param {any} node @param {any} stamps @param {string | undefined} adapter
+ * @returns {{ name?: string | null, here?: boolean }}
+ */
+function neededOf(node, stamps, adapter) {
+  const known = adapter && lookUp(adapter, stamps.auto)
+  if (known) return known
+  const saved = node.properties?.models?.find?.((one) => one?.directory === 'clip_vision')
+  return saved ? { name: saved.name, here: stamps.encoders.includes(saved.hash) } : {}
 }

@@ -1,7 +1,9 @@
+import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
-import { addEditor, announce, chain, label, loadWords, make, onDrag, onKey, placeIn, read, say, write } from './editor.js'
+import { addEditor, announce, chain, label, make, onDrag, onKey, placeIn, read, write } from './editor.js'
 import * as logic from './weightmap_logic.js'
+import { loadWords, say } from './words.js'
 
 // The editor of IPAdapter Weight Map: bars for 'layers', key frames for 'curve'. Both texts stay what counts.
 const NAME = 'ipadapter_weight_map'
@@ -14,7 +16,7 @@ app.registerExtension({
     const editor = new Editor(node)
     chain(node, 'onExecuted', (output) => (editor.blocks = output?.blocks?.length ?? editor.blocks))
     addEditor(node, NAME, editor.element, () => 272, ['layers', 'curve'], () => editor.refresh())
-    loadWords(() => editor.translate())
+    loadWords(app, api).then(() => editor.translate())
   },
 })
 

@@ -1,6 +1,8 @@
 // Pure: the texts of IPAdapter Weight Map as bars and key frames, and back. Does nothing when the page imports it by itself.
 // The grammar is that of ipadapter_core/curves.py and weights.py; tests/web holds the two equal.
 
+import { say } from './words.js'
+
 export const EASINGS = ['linear', 'ease', 'ease in', 'ease out', 'ease in-out', 'hold']
 const SHAPES = {
   linear: (x) => x,
@@ -51,18 +53,18 @@ export function parseLayers(text, count = 16) {
   const { entries } = split(text)
   const failed = (error) => ({ kind: 'error', values: [], error })
   if (!text.trim()) return { kind: 'none', values: Array(count).fill(1) }
-  if (!entries.length) return failed('layers: no number at entry 1')
+  if (!entries.length) return failed(say('layers: no number at entry <entry>', { entry: 1 }))
   if (!text.includes(':')) {
     const values = entries.map(number)
     const wrong = values.findIndex((value) => !Number.isFinite(value))
-    if (wrong >= 0) return failed(`layers: no number at entry ${wrong + 1}`)
+    if (wrong >= 0) return failed(say('layers: no number at entry <entry>', { entry: wrong + 1 }))
     return { kind: 'list', values }
   }
   const pairs = entries.map((entry) => pairOf(entry, count))
   const wrong = pairs.findIndex(([place, value]) => place === null || !Number.isFinite(value))
-  if (wrong >= 0) return failed(`layers: no block and number at entry ${wrong + 1}`)
+  if (wrong >= 0) return failed(say('layers: no block and number at entry <entry>', { entry: wrong + 1 }))
   const highest = Math.max(0, ...pairs.map(([place]) => place).filter((place) => place !== REST))
-  if (highest > 99) return failed(`layers: no block ${highest}`)
+  if (highest > 99) return failed(say('layers: no block <block>', { block: highest }))
   const rest = pairs.findLast(([place]) => place === REST)?.[1] ?? 0
   const values = Array(Math.max(count, highest + 1)).fill(rest)
   for (const [place, value] of pairs) if (place !== REST) values[place] = value
@@ -123,7 +125,8 @@ export function parseCurve(text) {
     }
     const known = key && Number.isFinite(key.value) && key.time >= 0 && key.time <= 1 && EASINGS.includes(key.easing)
     if (!known || (keys.length && key.time < keys.at(-1).time)) {
-      return { keys: [], error: `curve: entry ${place + 1}, '${entry}', is no key frame after the one before it` }
+      const wrong = { place: place + 1, entry }
+      return { keys: [], error: say("curve: entry <place>, '<entry>', is no key frame after the one before it", wrong) }
     }
     keys.push(key)
   }

@@ -62,13 +62,19 @@ def fetch(row: ModelFile, progress: Progress) -> str:
 
 def forget(row: ModelFile) -> None:
     """Delete what a download of it left unfinished."""
-    for folder in folder_paths.get_folder_paths(row.folder):
+    for folder in _folders(row.folder):
         Path(folder, f".{row.name}.part").unlink(missing_ok=True)
+
+
+def _folders(kind: str) -> list[str]:
+    """The host's folders of a kind, or a sub-folder in each (loras/ipadapter)."""
+    name, *below = kind.split("/")
+    return [os.path.join(folder, *below) for folder in folder_paths.get_folder_paths(name)]
 
 
 def _folder(kind: str) -> str:
     """The first of the host's folders of that kind that can be written."""
-    for folder in folder_paths.get_folder_paths(kind):
+    for folder in _folders(kind):
         try:
             os.makedirs(folder, exist_ok=True)
         except OSError:
@@ -238,5 +244,7 @@ def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
     kept = part.stat().st_size if part is not None and part.exists() else 0
     if part is not None and not kept:
         part.unlink(missing_ok=True)
-    again = f"; {size_text(kept)} are kept, and trying again goes on from there" if kept else ""
-    return f"The server did not send '{row.name}' ({reason}){again}. Check the connection and HF_ENDPOINT, or download it by its link."
+    again = "Check the connection and HF_ENDPOINT, or download it by its link."
+    if kept:
+        return f"The server did not send '{row.name}' ({reason}); {size_text(kept)} are kept, and trying again goes on from there. {again}"
+    return f"The server did not send '{row.name}' ({reason}). {again}"

@@ -26,6 +26,7 @@ MARKS = (b"image_proj", b"ip_adapter", b"adapter_modules", b"vision_model.", b"v
 LARGEST_START = 20_000_000  # of a header or pickle that is searched for these
 MOST_FILES = 20_000  # in all folders that are not for adapters or encoders
 MOST_EMBEDS = 500
+THE_FILE = "the file"  # in place of its path in what a library says
 
 
 def report() -> Report:
@@ -82,6 +83,7 @@ def _elsewhere(seen: set[str]) -> Iterator[Found]:
         if kind not in (*NO_MODELS, ADAPTERS, ENCODERS)
         for root in folder_paths.get_folder_paths(kind)
     ]
+    known = {row.name for row in load() if not row.runs}
     count = 0
     for kind, root in [*roots, ("", folder_paths.models_dir)]:
         for path, name in _files(root, seen):
@@ -91,7 +93,7 @@ def _elsewhere(seen: set[str]) -> Iterator[Found]:
             if not name.lower().endswith(MODEL_ENDINGS) or _in_a_pipeline(path):
                 continue
             found = _found(kind or "models", path, name, True)
-            if found.what is not None:
+            if found.what is not None or os.path.basename(name) in known:
                 yield found
 
 
@@ -141,7 +143,7 @@ def content(path: str, size: int, changed: int, own: bool) -> tuple[Any, str, st
             return None, "", ""
         shapes = read_shapes(path)
     except ValueError as error:
-        return None, str(error).replace(path, "the file"), ""
+        return None, str(error).replace(path, THE_FILE), ""
     except OSError as error:
         return None, f"cannot be read ({error.strerror})", ""
     encoder = read_encoder(shapes)
@@ -203,7 +205,7 @@ def _embeds(place: str, path: str, name: str) -> Found | None:
                 return None
             text = printable(f"embeds of {notes.get('encoder')}, {notes.get('feature')}")
     except ValueError as error:
-        return Found(place, name, shown, size, True, fault=str(error).replace(path, "the file"))
+        return Found(place, name, shown, size, True, fault=str(error).replace(path, THE_FILE))
     except OSError as error:
         return Found(place, name, shown, size, True, fault=f"cannot be read ({error.strerror})")
     return Found(place, name, shown, size, True, Embeds(text))

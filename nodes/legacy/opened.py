@@ -63,8 +63,7 @@ def _rewritten(
     if not changed:
         return node
     for name in sorted(changed):
-        text = "is not here, and {} is of the same kind" if name in FILES else "is called {} today"
-        said[f"'{old[name]}' " + text.format(f"'{new[name]}'") + "."] = None
+        said[_replaced(old[name], new[name], name in FILES)] = None
     if isinstance(node["widgets_values"], dict):
         return {
             **node,
@@ -91,3 +90,9 @@ def _renamed(node: dict[str, Any], other: prompts.Apart | None) -> dict[str, Any
     ]
     properties = {**node.get("properties", {}), "Node name for S&R": other.here}
     return {**node, "type": other.here, "inputs": sockets, "properties": properties}
+
+
+def _replaced(old: Any, new: Any, file: bool) -> str:
+    if file:
+        return f"'{old}' is not here, and '{new}' is of the same kind."
+    return f"'{old}' is called '{new}' today."

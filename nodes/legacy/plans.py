@@ -189,7 +189,7 @@ def _map(plan: Plan, key: str, take: str, amounts: tuple[Any, Any], layers: str)
     }
     plan.nodes[key] = ("IPAdapterWeightMap", given)
     plan.notes.append(
-        "the weight map leaves out the middle block, as IPAdapter_plus did; empty its 'layers' to use it"
+        "the weight map leaves out the middle block, as IPAdapter_plus did (empty its 'layers' to use it)"
     )
 
 
@@ -208,7 +208,7 @@ def _negative(plan: Plan, inputs: Inputs, known: Known) -> None:
     black = {"width": 224, "height": 224, "batch_size": 1, "color": 0}
     plan.nodes["black"] = ("EmptyImage", black)
     plan.notes.append(
-        "a black picture is the negative, as IPAdapter_plus has it; without it the adapter sees nothing, as it was trained"
+        "a black picture is the negative, as IPAdapter_plus has it (without it the adapter sees nothing, as it was trained)"
     )
 
 

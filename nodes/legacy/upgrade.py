@@ -30,8 +30,8 @@ class Change:
         name = f"{self.old} (node {self.node})"
         if not self.new:
             return f"{name} stays: {'; '.join(self.notes)}."
-        notes = f": {'; '.join(dict.fromkeys(self.notes))}" if self.notes else ""
-        return f"{name} becomes {', '.join(self.new)}{notes}."
+        new, notes = ", ".join(self.new), "; ".join(dict.fromkeys(self.notes))
+        return f"{name} becomes {new}: {notes}." if notes else f"{name} becomes {new}."
 
 
 def upgraded(prompt: Prompt, nodes: Mapping[str, type[OldNode]]) -> tuple[Prompt, list[Change]]:

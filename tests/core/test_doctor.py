@@ -204,6 +204,17 @@ def test_the_text_says_everything_once_and_the_data_holds_the_same():
     assert only.count("\nFor ") == 1
 
 
+def test_what_is_no_encoder_is_told_by_its_folder():
+    other = Found(
+        "clip_vision", "s.bin", "models/clip_vision/s.bin", 9, True, note="is no IP-Adapter"
+    )
+    (entry,) = examine([other], TABLE).entries
+    assert (entry.text, entry.advice) == (
+        "is no image encoder that an adapter of this pack needs",
+        "",
+    )
+
+
 def test_the_readme_has_the_same_table():
     rows = [line for line in README.read_text().splitlines() if line.startswith("| [`")]
     written = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
@@ -214,7 +225,7 @@ def test_the_readme_has_the_same_table():
         assert row.encoder.removeprefix("CLIP ").removesuffix("/14") in cells[2]
         assert cells[3].startswith(row.base)
         assert cells[4] == row.size_text
-        assert cells[5] == f"`{row.sha256}`"
+        assert cells[5:] == [row.licence, f"`{row.sha256}`"]
 
 
 def test_the_table_is_whole():
@@ -223,8 +234,9 @@ def test_the_table_is_whole():
         assert re.fullmatch(r"[0-9a-f]{64}", row.sha256)
         assert re.fullmatch(r"[0-9a-f]{40}", row.revision)
         assert re.fullmatch(r"[A-Za-z0-9._-]+", row.name)
-        assert row.folder in ("ipadapter", "clip_vision")
-        if row.kind != "encoder":
+        assert row.folder in ("ipadapter", "clip_vision", "loras/ipadapter")
+        assert row.runs == ("faceid" not in row.name)
+        if row.runs and row.kind != "encoder":
             assert spec_of(row).describe().startswith(f"{row.base} {row.kind}")
             assert spec_of(row).encoder == row.encoder
 

@@ -153,6 +153,19 @@ def shallow(host, tmp_path_factory):
     return made
 
 
+@pytest.fixture
+def steps(host, monkeypatch):
+    """What the host's progress bar was told: (done, of how many)."""
+    import comfy.utils
+
+    told = []
+    hook = lambda value, total, *_, **__: told.append((value, total))  # noqa: E731
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_INTERVAL", 0.0, raising=False)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_PERCENT", 0.0, raising=False)
+    return told
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """A headless browser for the tests of one file."""

@@ -211,6 +211,8 @@ def ask(pack, models):
 
 
 NAME = "ip-adapter_sd15.safetensors"
+VIT_H = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
+VIT_G = "CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,11 @@ def test_the_browser_gets_the_report_and_what_to_stamp(ask, adapter_file, models
     paths = {one["path"] for one in report[1]["files"]}
     assert paths == {"models/ipadapter/mine.safetensors", "models/clip_vision/e.safetensors"}
     assert stamps[1]["pack"] == {"cnr_id": "ip-adapter-nodes", "ver": "0.1.0"}
-    assert stamps[1]["auto"] == {"mine.safetensors": "e.safetensors"}
+    auto = stamps[1]["auto"]
+    assert auto["mine.safetensors"] == auto[NAME] == {"name": VIT_H, "here": True}
+    assert auto["ip-adapter_sdxl.safetensors"] == {"name": VIT_G, "here": False}
+    assert not {VIT_H, VIT_G} & set(auto)
+    assert stamps[1]["encoders"] == []  # its size is not the published one's
     assert stamps[1]["files"]["mine.safetensors"] is None
     assert stamps[1]["files"][NAME] == {
         "url": f"https://huggingface.co/h94/IP-Adapter/resolve/main/models/{NAME}",
@@ -266,6 +272,24 @@ def test_the_browser_gets_the_report_and_what_to_stamp(ask, adapter_file, models
         "hash_type": "SHA256",
         "directory": "ipadapter",
     }
+
+
+def test_a_file_for_other_packs_is_known_when_it_is_there(ask, models):
+    name = "ip-adapter-faceid-plusv2_sdxl_lora.safetensors"
+    (models / "loras" / "ipadapter").mkdir()
+    (models / "loras" / "other.safetensors").write_bytes(b"{}")
+    with (models / "loras" / "ipadapter" / name).open("wb") as file:
+        file.truncate(371842896)
+    ((_, report),), _ = ask(("GET", "doctor", None, {}))
+    assert [one["path"] for one in report["files"]] == [f"models/loras/ipadapter/{name}"]
+    assert [row["name"] for row in report["table"] if row["there"]] == [name]
+    assert {row["runs"] for row in report["table"]} == {True, False}
+
+
+def test_an_adapter_without_its_encoder_says_which_one_that_is(ask, adapter_file):
+    adapter_file("ipadapter/mine.safetensors")
+    ((_, stamps),), _ = ask(("GET", "stamps", None, {}))
+    assert stamps["auto"]["mine.safetensors"] == {"name": VIT_H, "here": False}
 
 
 def test_a_file_of_a_published_name_and_other_size_is_not_stamped(ask, adapter_file):

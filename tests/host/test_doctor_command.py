@@ -18,7 +18,8 @@ DOCTOR = comfy_host.PACK / "scripts" / "doctor"
 def test_the_server_has_the_routes_and_refuses_other_sites(server):
     text = server.get("/ipadapternodes/doctor")["text"]
     assert "sub folder/b.bin (outside the models folder): SD1.5 plus" in text
-    assert server.get("/api/ipadapternodes/stamps")["auto"]["d.bin"] == "some/model.safetensors"
+    auto = server.get("/api/ipadapternodes/stamps")["auto"]
+    assert auto["d.bin"] == {"name": "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", "here": True}
     ours = server.get("/ipadapternodes/stamps")["nodes"]
     assert {"IPAdapterDoctor", "IPAdapterModelLoader"} <= set(ours)
     assert "KSampler" not in ours

@@ -4,10 +4,13 @@ import base64
 import json
 
 import pytest
+from page import Page, set_up
 
 pytestmark = pytest.mark.http
 
 PLUS = "ip-adapter-plus_sd15.safetensors"
+WANTS_G = "ip-adapter_sdxl.safetensors"
+VIT_G = "CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors"
 REGISTRY = "api.comfy.org"  # asked by the page about the packs of a graph; it may not go out here
 DROP = """([name, text]) => {
   const data = new DataTransfer()
@@ -73,10 +76,72 @@ def test_a_saved_graph_has_the_links_that_the_next_page_offers(page):
         assert [one["name"] for one in found["LoadIPAdapter"]["models"]] == [PLUS]
         assert "ipadapternodes" not in str(found["CLIPVisionLoader"])
         assert "cnr_id" not in found["CLIPVisionLoader"]
-    text = base64.b64encode(json.dumps(saved).encode()).decode()
-    page.run(DROP, ["shared.json", text])
+    page.run(DROP, ["shared.json", packed(saved)])
     page.page.get_by_text(f"{PLUS} is missing").first.wait_for()
     page.page.get_by_role("button", name="View details").first.click()
     group = page.page.get_by_test_id("error-group-missing-model")
     group.first.wait_for()
     assert page.page.get_by_test_id("missing-model-download").count() == 1
+    assert page.run(
+        "() => app.graph.nodes.every((node) => !node.widgets.some((one) => one.disabled))"
+    )
+
+
+def packed(workflow):
+    return base64.b64encode(json.dumps(workflow).encode()).decode()
+
+
+def test_a_shared_graph_offers_the_encoder_that_auto_needs_too(page):
+    page.add("LoadIPAdapter", "LoadCLIPVision")
+    page.connect(0, 0, 1, "ipadapter")
+    page.run(f"() => {{ n0.widgets[0].value = '{WANTS_G}' }}")
+    saved = page.run("() => app.graph.serialize()")
+    (loader,) = (one for one in saved["nodes"] if one["type"] == "LoadCLIPVision")
+    assert [one["name"] for one in loader["properties"]["models"]] == [VIT_G]
+    page.run(DROP, ["encoder.json", packed(saved)])
+    page.page.get_by_text("2 errors found").or_(page.page.get_by_text(VIT_G)).first.wait_for()
+    page.page.get_by_role("button", name="View details").first.click()
+    page.page.get_by_test_id("error-group-missing-model").first.wait_for()
+    shown = page.page.get_by_test_id("missing-model-download")
+    shown.nth(1).wait_for()
+    assert shown.count() == 2
+    again, prompt = page.run(
+        "async () => [app.graph.serialize(), (await app.graphToPrompt()).output]"
+    )
+    (same,) = (one for one in again["nodes"] if one["type"] == "LoadCLIPVision")
+    assert (same["widgets_values"], same["properties"]) == (["auto"], loader["properties"])
+    (sent,) = (one["inputs"] for one in prompt.values() if one["class_type"] == "LoadCLIPVision")
+    assert set(sent) == {"clip_name", "ipadapter"}
+    page.page.route("**/ipadapternodes/stamps", lambda route: there(page, route))
+    page.run("() => app.refreshComboInNodes()")
+    page.page.unroute("**/ipadapternodes/stamps")
+    assert page.run("() => app.graph.nodes.map((one) => one.widgets.length)") == [1, 1]
+
+
+def there(page, route):
+    """The server's answer, as if the encoder had come."""
+    stamps = route.fetch().json()
+    stamps["auto"][WANTS_G]["here"] = True
+    route.fulfill(json=stamps)
+
+
+@pytest.fixture
+def chinese(chromium, server):
+    page = Page(chromium, server, Locale="zh")
+    yield page
+    page.page.close()
+    set_up(server, Locale="en")
+    assert (page.errors, page.refused) == ([], [])
+
+
+def test_the_panel_speaks_the_language_of_the_page(chinese):
+    chinese.run("() => app.extensionManager.command.execute('ipadapternodes.Doctor.Open')")
+    panel = chinese.page.get_by_role("dialog")
+    panel.locator(".answer li").first.wait_for()
+    labels = panel.locator("h2, h3, summary, b:not(li b), option, button").all_text_contents()
+    assert len(labels) > 15
+    assert {one for one in labels if one.isascii()} == {"SD1.5", "SDXL"}
+    lines = panel.locator(
+        "section > p, .answer li, .file div:not(.sum), li > div"
+    ).all_text_contents()
+    assert [one for one in lines if one.isascii()] == []

@@ -146,19 +146,6 @@ def test_a_long_batch_is_as_each_picture_alone(clip_vision, encode):
         )
 
 
-@pytest.fixture
-def steps(host, monkeypatch):
-    """What the host's progress bar was told: (done, of how many)."""
-    import comfy.utils
-
-    told = []
-    hook = lambda value, total, *_, **__: told.append((value, total))  # noqa: E731
-    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
-    monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_INTERVAL", 0.0, raising=False)
-    monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_PERCENT", 0.0, raising=False)
-    return told
-
-
 def test_a_long_batch_shows_its_progress(clip_vision, encode, steps):
     encode.encode(clip_vision, torch.zeros(35, 20, 20, 3), "crop")
     assert steps == [(16, 35), (32, 35), (35, 35)]
@@ -265,3 +252,24 @@ def test_the_file_of_full_size_opens_and_tells_a_picture_from_nothing(
         seen, unseen = (one[key] for one in both)
         assert seen.shape == unseen.shape == shape
         assert (seen - unseen).norm() > 0.1 * unseen.norm()
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["visual.transformer.resblocks.0.attn.in_proj_weight", "vision_model.post_layernorm.bias"],
+)
+def test_an_encoder_is_loaded_as_by_the_host(pack, monkeypatch, key):
+    import comfy.clip_vision
+    import comfy.utils
+
+    given = []
+
+    def made(weights, prefix="", convert_keys=False):
+        given.append((set(weights), prefix, convert_keys))
+        return "encoder"
+
+    for module in (comfy.utils, comfy.clip_vision):
+        monkeypatch.setattr(module, "load_torch_file", lambda *_, **__: {key: torch.zeros(9)})
+    monkeypatch.setattr(comfy.clip_vision, "load_clipvision_from_sd", made)
+    assert pack.nodes.load._load_encoder("x", "x") == comfy.clip_vision.load("x") == "encoder"
+    assert given[0] == given[1]

@@ -68,6 +68,22 @@ def left(folder):
     return sorted(one.name for one in folder.iterdir())
 
 
+def test_a_file_for_other_packs_lands_in_the_sub_folder_of_its_kind(
+    fetch, row, hub, tmp_path, monkeypatch
+):
+    import folder_paths
+
+    known = ([str(tmp_path / "loras")], {".safetensors"})
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", known)
+    lora = dataclasses.replace(row, folder="loras/ipadapter", kind="FaceID LoRA")
+    path = fetch.fetch(lora, quiet)
+    assert path == str(tmp_path / "loras" / "ipadapter" / row.name)
+    part = tmp_path / "loras" / "ipadapter" / f".{row.name}.part"
+    part.touch()
+    fetch.forget(lora)
+    assert left(part.parent) == [row.name]
+
+
 def test_the_file_lands_whole_under_its_name_and_tells_how_far_it_is(fetch, row, hub, folder):
     told = []
     path = fetch.fetch(row, lambda *one: told.append(one))

@@ -1,10 +1,7 @@
 """The pack's languages: English is what the nodes and the editors say, Chinese is whole, none says what is no more."""
 
-import json
 import re
-import subprocess
 
-import browser
 import pytest
 
 import locales
@@ -13,10 +10,10 @@ pytestmark = pytest.mark.host
 
 LANGUAGES = sorted(folder.name for folder in locales.FOLDER.iterdir())
 FRONTEND = {"ar", "en", "es", "fa", "fr", "he", "ja", "ko", "pt-BR", "ru", "tr", "zh", "zh-TW"}
-FILES = ("nodeDefs", "main")
+FILES = ("nodeDefs", "main", "commands")
 SPECIAL = re.compile(r"[@{}|]")  # the page's message format gives them a meaning
 MARK = re.compile(r"<\w+>")
-CHINESE = re.compile(r"[\u4e00-\u9fff]")
+CHINESE = re.compile(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")  # characters or punctuation
 SAME = {"IPAdapter", "X", "Y", "SD1.5", "SDXL"}  # names that stay as they are
 
 
@@ -36,12 +33,19 @@ def test_english_is_what_the_nodes_say(pack):
 def test_english_has_every_word_of_the_editors_and_no_other():
     words = locales.read("en", "main")["ipadapter"]
     assert all(key == text for key, text in words.items())
-    logic = locales.comfy_host.PACK / "web" / "weightmap_logic.js"
-    script = """import(process.argv[1]).then((l) => console.log(JSON.stringify([
-        ...Object.keys(l.FAMILIES), ...Object.keys(l.LAYER_PRESETS), ...Object.keys(l.CURVE_PRESETS), ...l.EASINGS])))"""
-    command = [str(browser.node()), "-e", script, logic.as_uri()]
-    listed = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    assert set(words) == locales.said() | set(listed)
+    assert set(words) == locales.said() | locales.listed() | locales.spoken(), (
+        "run scripts/locales.py"
+    )
+
+
+def test_the_menu_has_the_doctor_by_its_english_name_and_in_every_language():
+    code = (locales.comfy_host.PACK / "web" / "doctor.js").read_text("utf-8")
+    name, tooltip = re.search(r"label: '(.+?)'.*\n\s+tooltip: '(.+?)'", code).groups()
+    command = locales.read("en", "commands")["ipadapternodes_Doctor_Open"]
+    assert command == {"label": name, "tooltip": tooltip}
+    for language in LANGUAGES:
+        label = locales.read(language, "commands")["ipadapternodes_Doctor_Open"]["label"]
+        assert locales.read(language, "main")["menuLabels"] == {name: label}
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -12,7 +12,7 @@ import {
   stateText,
 } from '../../web/doctor_logic.js'
 
-const row = { name: 'h', base: '', kind: 'encoder', purpose: '', size: '2.53 GB', licence: 'Apache-2.0', folder: 'clip_vision' }
+const row = { name: 'h', runs: true, base: '', kind: 'encoder', purpose: '', size: '2.53 GB', licence: 'Apache-2.0', folder: 'clip_vision' }
 const report = {
   files: [
     { kind: 'encoder', path: 'models/e', text: 'ViT-H', size: '1 MB', usable: true, advice: '', works_with: [] },
@@ -54,7 +54,9 @@ test('every file with advice is a problem, in one sentence', () => {
 test('a row says kind, size, licence and folder', () => {
   assert.equal(aboutRow(row), 'encoder; 2.53 GB; Apache-2.0; into models/clip_vision')
   const other = { ...row, base: 'SDXL', kind: 'plus', purpose: 'face', folder: 'ipadapter' }
-  assert.equal(aboutRow(other), 'SDXL plus for face; 2.53 GB; Apache-2.0; into models/ipadapter')
+  assert.equal(aboutRow(other), 'SDXL plus for a face; 2.53 GB; Apache-2.0; into models/ipadapter')
+  const foreign = { ...other, kind: 'FaceID', purpose: '', runs: false }
+  assert.match(aboutRow(foreign), /^SDXL FaceID, for other packs: this one does not run it; /)
 })
 
 test('a download is told by what it does and how far it is', () => {

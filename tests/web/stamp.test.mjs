@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { modelsOf, stamped, valuesOf } from '../../web/stamp_logic.js'
+import { MISSING, missingOf, modelsOf, stamped, valuesOf } from '../../web/stamp_logic.js'
 
 const a = { url: 'https://h/a', hash: '1', hash_type: 'SHA256', directory: 'ipadapter' }
 const e = { url: 'https://h/e', hash: '2', hash_type: 'SHA256', directory: 'clip_vision' }
 const stamps = {
   pack: { cnr_id: 'ip-adapter-nodes', ver: '1.2.3' },
   files: { 'a.safetensors': a, 'e.safetensors': e, 'sub/mine.safetensors': null, 'mine.safetensors': a },
-  auto: { 'a.safetensors': 'e.safetensors', 'z.safetensors': 'sub/mine.safetensors' },
+  auto: {
+    'a.safetensors': { name: 'e.safetensors', here: true },
+    'b.safetensors': { name: 'f.safetensors', here: false },
+    'z.safetensors': { name: null, here: true },
+  },
+  encoders: ['2'],
 }
 
 test('a known file is named as the widget has it, folders included', () => {
@@ -45,11 +50,32 @@ test('links of others stay while the widget names their file, and go with it', (
   assert.ok(!('models' in stamped({ models: [foreign] }, stamps, ['c.safetensors'])))
 })
 
-test('auto stands for the encoder of the adapter beside it', () => {
-  const node = { widgets: [{ value: 'auto' }] }
+test('auto stands for the published encoder of the adapter beside it', () => {
+  const node = { widgets: [{ value: 'auto' }, { name: MISSING, value: 'old.safetensors' }] }
   assert.deepEqual(valuesOf(node, stamps, 'a.safetensors'), ['auto', 'e.safetensors'])
-  assert.deepEqual(valuesOf(node, stamps, undefined), ['auto'])
-  assert.deepEqual(valuesOf(node, stamps, 'toString'), ['auto'])
+  assert.deepEqual(valuesOf(node, stamps, 'other folder\\a.safetensors'), ['auto', 'e.safetensors'])
+  for (const adapter of ['z.safetensors', undefined, 'toString']) {
+    assert.deepEqual(valuesOf(node, stamps, adapter), ['auto'])
+  }
   assert.deepEqual(valuesOf({ widgets: [{ value: 'x' }] }, stamps, 'a.safetensors'), ['x'])
   assert.deepEqual(valuesOf({}, stamps, 'a.safetensors'), [])
+})
+
+test('auto misses what its adapter needs and what is not here by any name', () => {
+  const node = { widgets: [{ value: 'auto' }] }
+  assert.equal(missingOf(node, stamps, 'b.safetensors'), 'f.safetensors')
+  assert.equal(missingOf(node, stamps, 'x/b.safetensors'), 'f.safetensors')
+  assert.equal(missingOf({ widgets: [{ value: 'f.safetensors' }] }, stamps, 'b.safetensors'), undefined)
+  for (const adapter of ['a.safetensors', 'z.safetensors', 'unknown.bin', undefined]) {
+    assert.equal(missingOf(node, stamps, adapter), undefined)
+  }
+})
+
+test('of an adapter that nobody here knows the graph itself says what it needs, and goes on saying it', () => {
+  const saying = (hash) => ({ widgets: [{ value: 'auto' }], properties: { models: [{ ...e, name: 'g.safetensors', hash }] } })
+  assert.equal(missingOf(saying('9'), stamps, 'unknown.bin'), 'g.safetensors')
+  assert.equal(missingOf(saying('2'), stamps, 'unknown.bin'), undefined)
+  const values = valuesOf(saying('9'), stamps, 'unknown.bin')
+  assert.deepEqual(values, ['auto', 'g.safetensors'])
+  assert.equal(stamped(saying('9').properties, stamps, values).models[0].name, 'g.safetensors')
 })
