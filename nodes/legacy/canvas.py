@@ -7,17 +7,44 @@ from typing import Any
 
 from . import prompts
 from .base import OldNode
-from .plans import Plan
+from .graph import Graph
+from .plan import Plan
 from .upgrade import Change, plans_for, value_of
 
 WIDE, FOLDED = 320, 40  # width of a new node on the canvas, height of one that is folded up
 LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
-LOADERS = {"CheckpointLoaderSimple": "ckpt_name", "UNETLoader": "unet_name"}  # first widget
+READ = {  # widgets of the host's nodes that plans look at, in order
+    "CheckpointLoaderSimple": ("ckpt_name",),
+    "UNETLoader": ("unet_name",),
+    "LoadImage": ("image",),
+    "EmptyImage": ("width", "height", "batch_size"),
+    "ImageScale": ("upscale_method", "width", "height"),
+}
+IDLE = (2, 4)  # modes of nodes that are muted or bypassed
+BORDER = {"inputs": -10, "outputs": -20}  # of a subgraph, as nodes that links come from and go to
+GROWS = "COMFY_AUTOGROW_V3"
+EMBEDS, AGAINST = ("embeds", "IPADAPTER_EMBEDS"), ("embeds_negative", "IPADAPTER_EMBEDS")
+IMAGE = ("IMAGE", "IMAGE")
 OUTPUTS = {
     "LoadIPAdapter": [("ipadapter", "IPADAPTER")],
     "LoadCLIPVision": [("clip_vision", "CLIP_VISION")],
-    "EmptyImage": [("IMAGE", "IMAGE")],
+    "CLIPVisionEncode": [("CLIP_VISION_OUTPUT", "CLIP_VISION_OUTPUT")],
+    "EmptyImage": [IMAGE],
+    "ImageScale": [IMAGE],
+    "ImageBatch": [IMAGE],
+    "ImageFromBatch": [IMAGE],
+    "RepeatImageBatch": [IMAGE],
+    "PrimitiveInt": [("INT", "INT")],
+    "PrimitiveStringMultiline": [("STRING", "STRING")],
+    "ConditioningSetMask": [("CONDITIONING", "CONDITIONING")],
     "IPAdapterWeightMap": [("weight_map", "IPADAPTER_WEIGHTS"), ("picture", "IMAGE")],
+    "IPAdapterNegativeReference": [EMBEDS, ("image", "IMAGE")],
+    "CombineIPAdapterEmbeds": [EMBEDS],
+    "SaveIPAdapterEmbeds": [],
+    "EncodeIPAdapterReference": [EMBEDS, AGAINST],
+    "LoadIPAdapterEmbeds": [EMBEDS, AGAINST],
+    "IPAdapterTiles": [("region", "IPADAPTER_REGION"), ("tiles", "IMAGE"), ("masks", "MASK")],
+    "ApplyIPAdapterRegions": [("model", "MODEL"), ("masks", "MASK")],
     "ApplyIPAdapter": [("model", "MODEL")],
 }
 
@@ -62,7 +89,7 @@ class _Canvas:
         by_id = {str(node["id"]): node for node in self.graph.get("nodes", [])}
         prompt = {key: self._read(node) for key, node in by_id.items()}
         prompt = prompts.understood(prompt, self.old, self.old, {})
-        plans, report = plans_for(prompt, self.old, only)
+        plans, report = plans_for(self._graph(prompt, by_id), self.old, only)
         moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
         for key, plan in plans.items():
             moved |= self._replace(by_id[key], prompt[key]["inputs"], plan)
@@ -74,14 +101,21 @@ class _Canvas:
         self._write()
         return report
 
+    def _graph(self, prompt: dict[str, Any], by_id: Mapping[str, dict[str, Any]]) -> Graph:
+        idle = {key for key, node in by_id.items() if node.get("mode") in IDLE}
+        leaving = {
+            (str(link[1]), link[2]) for link in self.links.values() if str(link[3]) not in by_id
+        }
+        return Graph(prompt, idle, leaving)
+
     def _read(self, node: dict[str, Any]) -> dict[str, Any]:
         """As a prompt has it: typed values by name, links as [id, slot]."""
         sockets = [one["name"] for one in node.get("inputs") or []]
         kind = prompts.apart(node.get("type", ""), sockets)
         given = dict(_typed(node, self.old[kind].INPUT_TYPES())) if kind in self.old else {}
         values = node.get("widgets_values")
-        if kind in LOADERS and isinstance(values, list) and values:
-            given[LOADERS[kind]] = values[0]
+        if kind in READ and isinstance(values, list):
+            given |= zip(READ[kind], values, strict=False)
         for one in node.get("inputs") or []:
             if one.get("link") in self.links:
                 link = self.links[one["link"]]
@@ -92,6 +126,8 @@ class _Canvas:
         self, node: dict[str, Any], inputs: Mapping[str, Any], plan: Plan
     ) -> dict[tuple[int, int], tuple[tuple[int, int], bool]]:
         """Draws the new nodes; old output -> what gives it now, and whether that is a new node."""
+        if not plan.nodes:
+            return self._remove(node, inputs, plan)
         *others, last = plan.nodes
         ids = {one: next(self.node_ids) for one in others} | {last: node["id"]}
         x, y = (node.get("pos") or [0, 0])[:2] if isinstance(node.get("pos"), list) else (0, 0)
@@ -114,18 +150,21 @@ class _Canvas:
             self._make(by_id[ids[one]], kind, values)
         for link in before:
             self.links.pop(link, None)
-        moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
-        for slot, source in plan.outputs.items():
-            found = value_of(source, inputs, names)
-            if found is not None:
-                moved[node["id"], slot] = (int(found[0]), found[1]), isinstance(found, tuple)
-        return moved
+        return _moved(node, inputs, plan, names)
+
+    def _remove(
+        self, node: dict[str, Any], inputs: Mapping[str, Any], plan: Plan
+    ) -> dict[tuple[int, int], tuple[tuple[int, int], bool]]:
+        self.graph["nodes"].remove(node)
+        for number in [number for number, link in self.links.items() if link[3] == node["id"]]:
+            del self.links[number]
+        return _moved(node, inputs, plan, {})
 
     def _make(self, node: dict[str, Any], kind: str, values: dict[str, Any]) -> None:
         """Turns a node into one of a kind with these inputs, typed or linked."""
         sockets: list[dict[str, Any]] = []
         typed: list[Any] = []
-        for name, spec in _all_inputs(self.inputs_of(kind)):
+        for name, spec in _places(self.inputs_of(kind), values):
             value = values.get(name)
             linked = isinstance(value, (list, tuple))
             if not _is_widget(spec):
@@ -138,6 +177,8 @@ class _Canvas:
                     {"name": name, "type": _type(spec), "widget": {"name": name}, "link": link}
                 )
             typed.append(_default(spec) if linked or value is None else value)
+            if name == "seed" or (kind == "PrimitiveInt" and name == "value"):
+                typed.append("fixed")  # the page's own widget after a seed
         outputs = [{"name": name, "type": type_, "links": []} for name, type_ in OUTPUTS[kind]]
         node.update(type=kind, inputs=sockets, outputs=outputs, widgets_values=typed)
         node.setdefault("flags", {})
@@ -164,6 +205,12 @@ class _Canvas:
         self.graph["links"] = [
             _as_object(link) if self.objects else link for link in self.links.values()
         ]
+        for name, end in (("inputs", 1), ("outputs", 3)):  # of a subgraph
+            for slot, one in enumerate(self.graph.get(name) or []):
+                here = (BORDER[name], slot)
+                one["linkIds"] = [
+                    link[0] for link in self.links.values() if tuple(link[end : end + 2]) == here
+                ]
         state = self.graph.get("state")
         counters = {"lastNodeId": next(self.node_ids) - 1, "lastLinkId": next(self.link_ids) - 1}
         if isinstance(state, dict):
@@ -186,6 +233,28 @@ def _typed(node: dict[str, Any], types: Mapping[str, Any]) -> Iterator[tuple[str
 def _all_inputs(types: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for part in ("required", "optional"):
         yield from (types.get(part) or {}).items()
+
+
+def _places(types: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The inputs of a node that gets these values; one that grows has as many places as are taken."""
+    for name, spec in _all_inputs(types):
+        if spec[0] != GROWS:
+            yield name, spec
+            continue
+        ((place,),) = (part.values() for part in spec[1]["template"]["input"].values() if part)
+        yield from ((one, place) for one in values if one.startswith(f"{name}."))
+
+
+def _moved(
+    node: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan, names: Mapping[str, str]
+) -> dict[tuple[int, int], tuple[tuple[int, int], bool]]:
+    """Old output -> what gives it now, and whether that is a new node."""
+    moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
+    for slot, source in plan.outputs.items():
+        found = value_of(source, inputs, names)
+        if found is not None:
+            moved[node["id"], slot] = (int(found[0]), found[1]), isinstance(found, tuple)
+    return moved
 
 
 def _is_widget(spec: Any) -> bool:
