@@ -34,7 +34,7 @@ app.registerExtension({
     return [{ content: 'Convert to new IPAdapter nodes', callback: () => convert([node.id]) }]
   },
   getCanvasMenuItems() {
-    if (!app.graph.nodes.some(isOld)) return []
+    if (!everyNode(app.graph).some(isOld)) return []
     return [{ content: 'Convert all old IPAdapter nodes', callback: () => convert(null) }]
   },
 })
@@ -51,6 +51,11 @@ function tellApart(node) {
   node.type = other.here
   for (const input of node.inputs ?? []) input.name = other.names?.[input.name] ?? input.name
   if (node.properties?.['Node name for S&R']) node.properties['Node name for S&R'] = other.here
+}
+
+/** @param {any} graph -> its nodes and those of the subgraphs in it @returns {any[]} */
+function everyNode(graph) {
+  return graph.nodes.flatMap((/** @type {any} */ node) => [node, ...(node.subgraph ? everyNode(node.subgraph) : [])])
 }
 
 /** @param {any} node */

@@ -10,6 +10,7 @@ import folder_paths
 Inputs = dict[str, Any]
 Prompt = Mapping[str, Mapping[str, Any]]
 BEHIND = -1  # a slot: what is stacked behind the first output
+OPTION, PAPER = "IPAdapterOldGraphs", "paper"
 OUTSIDE = ""  # stands for whatever reads an output past the border of the graph
 SIDE = 224
 ORIENTATION = 274  # of EXIF
@@ -87,6 +88,18 @@ class Graph:
             if found:
                 return found
         return None
+
+    def is_paper(self, key: str) -> bool:
+        """Whether IPAdapter Old Graphs stands between the model and a node, and asks for the paper's behaviour."""
+        seen: set[str] = set()
+        link = self.prompt[key].get("inputs", {}).get("model")
+        while is_link(link) and str(link[0]) in self.prompt and str(link[0]) not in seen:
+            seen.add(str(link[0]))
+            node = self.prompt[str(link[0])]
+            if node.get("class_type") == OPTION and str(link[0]) not in self._idle:
+                return node.get("inputs", {}).get("behaviour") == PAPER
+            link = node.get("inputs", {}).get("model")
+        return False
 
     def count(self, link: Any) -> int | None:
         """How many pictures a link holds, where that is to be seen."""

@@ -9,6 +9,7 @@ APPLY = "ApplyIPAdapter"
 MIDDLE = "middle:0, rest:1"  # IPAdapter_plus does not reach the middle block
 TOGETHER, EACH = "together", "one for each picture"
 NORM = "norm average (IPAdapter_plus)"
+LEFT_OUT = "the weight map leaves out the middle block, as IPAdapter_plus did; empty its 'layers' to use it"
 UNSEEN = "which kind of adapter it has is not to be seen: its file is not here"
 Source = Here | Same | Behind | list[Any]
 
@@ -23,7 +24,9 @@ def encoder(plan: Plan, inputs: Inputs) -> Source:
 
 
 def takes_nothing(known: Known) -> bool:
-    """Whether the adapter takes zeros where there is no negative picture; the others got a black one."""
+    """Whether the new nodes do the same where there is no negative picture; plus and full-face adapters got a black one."""
+    if known.paper:
+        return True
     if known.kind is None:
         raise Kept(UNSEEN)
     return known.kind == "base"
@@ -72,8 +75,17 @@ def sources(plan: Plan, inputs: Inputs, known: Known) -> Inputs:
 
 
 def weight_map(
-    plan: Plan, key: str, take: str, amounts: tuple[Any, Any] = (1.0, 1.0), layers: str = MIDDLE
+    plan: Plan,
+    known: Known,
+    key: str,
+    take: str,
+    amounts: tuple[Any, Any] = (1.0, 1.0),
+    layers: str = "",
 ) -> Here:
+    """layers: those of the old node, else all but the middle block."""
+    if not known.paper:
+        layers = layers or MIDDLE
+        plan.notes.append(LEFT_OUT)
     given = {
         "model": Same("model"),
         "take": take,
@@ -82,13 +94,10 @@ def weight_map(
         "layers": layers,
     }
     plan.nodes[key] = ("IPAdapterWeightMap", given)
-    plan.notes.append(
-        "the weight map leaves out the middle block, as IPAdapter_plus did; empty its 'layers' to use it"
-    )
     return Here(key)
 
 
-def kind_of(node_id: str, inputs: Inputs) -> tuple[str, Any]:
+def kind_of(node_id: str, inputs: Inputs, known: Known) -> tuple[str, Any]:
     """The kind, and its second amount where that is not simply the weight."""
     for name, kind in (
         ("style_boost", kinds.PRECISE_STYLE),
@@ -102,10 +111,10 @@ def kind_of(node_id: str, inputs: Inputs) -> tuple[str, Any]:
     kind = kinds.OLD_TYPES.get(name, name)
     if kind not in kinds.TYPES:
         raise Kept(f"its weight type '{name}' is unknown")
-    return kind, 1.0 if kind == "style and composition" else None
+    return kind, 1.0 if kind == "style and composition" and not known.paper else None
 
 
-def settings(inputs: Inputs, by_frame: bool, weight: Any) -> Inputs:
+def settings(inputs: Inputs, by_frame: bool, weight: Any, paper: bool = False) -> Inputs:
     name = str(inputs.get("weight_type", ""))
     scaling = kinds.MEAN_PENALTY if name == "channel penalty" else inputs.get("embeds_scaling")
     combine = inputs.get("combine_embeds", "concat")
@@ -114,7 +123,7 @@ def settings(inputs: Inputs, by_frame: bool, weight: Any) -> Inputs:
         "start_at": inputs.get("start_at", 0.0),
         "end_at": inputs.get("end_at", 1.0),
         "scaling": kinds.SCALINGS.get(str(scaling), kinds.V_ONLY),
-        "combine": NORM if combine == "norm average" else combine,
+        "combine": NORM if combine == "norm average" and not paper else combine,
         "batch": EACH if by_frame else TOGETHER,
     }
 

@@ -52,5 +52,6 @@ class Known:
     file: str | None = None
     base: str | None = None  # SD1.5, SDXL
     used: frozenset[int] = frozenset()
+    paper: bool = False  # whether IPAdapter Old Graphs before it asks for the paper's behaviour
     key: str = ""
     graph: Graph = field(default_factory=lambda: Graph({}))

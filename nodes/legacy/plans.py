@@ -75,9 +75,10 @@ def _two(node_id: str, inputs: Inputs, known: Known) -> Plan:
     ):
         if listed(known.graph, inputs.get(weight)) is not None:
             raise Kept("its weights are a list")
-        chosen = parts.weight_map(plan, f"{key}_map", take)
-        given = {**found, **parts.settings(inputs, by_frame, Same(weight)), "image": Same(image)}
-        plan.nodes[key] = (parts.APPLY, {**given, "weight_map": chosen})
+        chosen = parts.weight_map(plan, known, f"{key}_map", take)
+        settings = parts.settings(inputs, by_frame, Same(weight), known.paper)
+        given = {**found, **settings, "image": Same(image), "weight_map": chosen}
+        plan.nodes[key] = (parts.APPLY, given)
     plan.nodes["apply"][1]["model"] = Here("style")
     plan.outputs = {0: Here("apply")}
     return plan

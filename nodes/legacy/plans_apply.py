@@ -22,7 +22,7 @@ def applied(
     """
     by_frame, linked = "Batch" in node_id, is_link(inputs["weight"])
     frames = listed(known.graph, inputs["weight"])
-    kind, second = parts.kind_of(node_id, inputs)
+    kind, second = parts.kind_of(node_id, inputs, known)
     layers = str(inputs.get("layer_weights") or "").strip()
     if layers:
         kind, second = kind if "precise" in kind else kinds.LINEAR, None
@@ -33,7 +33,7 @@ def applied(
     elif linked and (by_frame or second is not None):
         raise Kept(TWO_NODES)
     framed = typed(frames) if frames is not None and by_frame else ""
-    settings = parts.settings(inputs, by_frame, weight)
+    settings = parts.settings(inputs, by_frame, weight, known.paper)
     if framed and settings["scaling"] != kinds.V_ONLY:
         raise Kept("its list of weights changes the keys as well, frame by frame")
     before: Inputs = {}
@@ -60,14 +60,14 @@ def _shares(
     if layers and kind != kinds.LINEAR:
         return [(name, _precise_layers(plan, key, take, layers, known), weight, framed)]
     if layers:
-        text = f"{layers.rstrip(',')}, middle:0"
-        return [(name, parts.weight_map(plan, key, take, layers=text), weight, framed)]
+        text = layers.rstrip(",") + ("" if known.paper else ", middle:0")
+        return [(name, parts.weight_map(plan, known, key, take, layers=text), weight, framed)]
     if second is None:
-        return [(name, parts.weight_map(plan, key, take), weight, framed)]
+        return [(name, parts.weight_map(plan, known, key, take), weight, framed)]
     if not framed:
-        return [(name, parts.weight_map(plan, key, take, (weight, second)), 1.0, "")]
-    first = parts.weight_map(plan, key, take, (1.0, 0.0))
-    other = parts.weight_map(plan, f"{name}_second_map", take, (0.0, second))
+        return [(name, parts.weight_map(plan, known, key, take, (weight, second)), 1.0, "")]
+    first = parts.weight_map(plan, known, key, take, (1.0, 0.0))
+    other = parts.weight_map(plan, known, f"{name}_second_map", take, (0.0, second))
     return [(f"{name}_first", first, 1.0, framed), (name, other, 1.0, "")]
 
 
@@ -81,11 +81,11 @@ def _precise_layers(plan: Plan, key: str, take: str, layers: str, known: Known) 
         wanted = kinds.layer_weights(layers, blocks, "It")
     except ValueError:
         raise Kept("its layer weights cannot be read") from None
-    made = kinds.weight_map(blocks, name, 1.0, layers=wanted)
+    made = kinds.weight_map(blocks, name, 1.0, layers=wanted, middle=known.paper)
     against = TAKES[take](blocks, 0.0, 1.0)[1]
     turned = [a / b if b else 0.0 for a, b in zip(made.against[0], against, strict=True)]
-    other = parts.weight_map(plan, f"{key}_against", take, (0.0, 1.0), _list(turned))
-    first = parts.weight_map(plan, key, "balanced", layers=_list(made.toward[0]))
+    other = parts.weight_map(plan, known, f"{key}_against", take, (0.0, 1.0), _list(turned))
+    first = parts.weight_map(plan, known, key, "balanced", layers=_list(made.toward[0]))
     plan.nodes[key][1]["add"] = other
     return first
 

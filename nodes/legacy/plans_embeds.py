@@ -1,6 +1,7 @@
 """The embeds nodes, those of before March 2024 as well, which stacked both sides on one link."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..embeds import path_of
@@ -49,9 +50,9 @@ def encode(
     return Here(key)
 
 
-def combine(plan: Plan, key: str, embeds: list[Any], method: str) -> Here:
+def combine(plan: Plan, key: str, embeds: list[Any], method: str, paper: bool = False) -> Here:
     links = {f"references.embeds{number}": one for number, one in enumerate(embeds)}
-    method = parts.NORM if method == "norm average" else method
+    method = parts.NORM if method == "norm average" and not paper else method
     plan.nodes[key] = (COMBINE, {**links, "method": method, "projection": "before"})
     return Here(key)
 
@@ -92,7 +93,7 @@ def _apply_first(node_id: str, inputs: Inputs, known: Known) -> Plan:
     if "attn_mask" in inputs:
         raise Kept("it resizes masks in another way")
     plan = Plan(taken=("embeds",))
-    found = _sides(plan, "embeds", "", inputs, known)
+    found = _sides(plan, "embeds", "", inputs, replace(known, paper=False))
     scaling = kinds.FIRST_TYPES.get(str(inputs.get("weight_type", "original")), kinds.V_ONLY)
     given = {**inputs, "embeds_scaling": scaling, "weight_type": kinds.LINEAR}
     found |= parts.settings(given, inputs.get("unfold_batch") is True, Same("weight"))

@@ -1,6 +1,7 @@
 """The apply nodes of before March 2024 and laksjdjf's: they reached every layer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from . import kinds, parts
 from .plan import Here, Inputs, Kept, Known, Plan, Same
@@ -12,8 +13,9 @@ MASKS = "it resizes masks in another way"
 def _first(node_id: str, inputs: Inputs, known: Known) -> Plan:
     if parts.is_set(inputs.get("noise"), 0):
         raise Kept("its noise has no counterpart")
-    if "attn_mask" in inputs:
+    if "attn_mask" in inputs and not known.paper:
         raise Kept(MASKS)
+    known = replace(known, paper=False)  # its negative side is what it was
     plan = Plan()
     first = kinds.FIRST_TYPES.get(str(inputs.get("weight_type", "original")), kinds.V_ONLY)
     given = {**inputs, "embeds_scaling": first, "weight_type": kinds.LINEAR}
@@ -33,8 +35,8 @@ def _seen(node_id: str, inputs: Inputs, known: Known) -> Plan:
     plan = Plan()
     names = ("model", "ipadapter", "clip_vision_output", "weight")
     found: Inputs = ALWAYS | {name: Same(name) for name in names}
-    if known.base == "SDXL":
-        found["weight_map"] = parts.weight_map(plan, "map", "balanced")
+    if known.base == "SDXL" and not known.paper:
+        found["weight_map"] = parts.weight_map(plan, known, "map", "balanced")
     plan.nodes["apply"] = (parts.APPLY, found)
     plan.outputs = {0: Here("apply")}
     return plan

@@ -79,7 +79,7 @@ def _tiled(node_id: str, inputs: Inputs, known: Known) -> Plan:
     if known.graph.count(inputs.get("image")) != 1:
         raise Kept("how many pictures it cuts is not to be seen")
     weight = inputs.get("weight", 1.0)
-    take, second = parts.kind_of(node_id, inputs)
+    take, second = parts.kind_of(node_id, inputs, known)
     if is_link(weight) and (second is not None or listed(known.graph, weight)):
         raise Kept("its weight comes from another node and may be a list")
     plan = Plan({"scaled": _as_tiles(known.graph.size(inputs.get("image")))})
@@ -91,7 +91,7 @@ def _tiled(node_id: str, inputs: Inputs, known: Known) -> Plan:
         kind = "image" if given else "black"
         plan.nodes["negative"] = parts.unseen(kind, adapter, clip_vision, **given)
         found["embeds_negative"] = Here("negative")
-    found["weight_map"] = parts.weight_map(plan, "map", kinds.TYPES[take], amounts)
+    found["weight_map"] = parts.weight_map(plan, known, "map", kinds.TYPES[take], amounts)
     settings = parts.settings(inputs, False, Same("weight") if second is None else 1.0)
     shared = {name: settings[name] for name in ("weight", "start_at", "end_at", "scaling")}
     plan.nodes["tiles"] = ("IPAdapterTiles", {**found, **shared, "fit": "crop", "short_side": 1})
@@ -126,7 +126,9 @@ def enhanced(plan: Plan, inputs: Inputs, known: Known, found: Inputs) -> Inputs 
     count = min(count, 16)
     if count < 2:
         return None
-    if parts.takes_nothing(known):
+    if known.kind is None:
+        raise Kept(parts.UNSEEN)
+    if known.kind == "base":
         raise Kept("with a base adapter it reads the embedding of its tiles as a picture")
     pictures, size = known.graph.count(inputs["image"]), known.graph.size(inputs["image"])
     if pictures is None or size is None:
@@ -139,7 +141,7 @@ def enhanced(plan: Plan, inputs: Inputs, known: Known, found: Inputs) -> Inputs 
     if pictures == 1:
         whole = encode(plan, "whole", weight=ratio, **sources)
         tiles = encode(plan, "tiles", weight=1.0, detail=count, detail_ratio=1.0, **sources)
-        return {"embeds": combine(plan, "both", [whole, tiles], method)}
+        return {"embeds": combine(plan, "both", [whole, tiles], method, known.paper)}
     if is_link(ratio) or method != "concat":
         raise Kept("it combines several pictures with their tiles")
     share = {"detail": count, "detail_ratio": 1 - ratio}

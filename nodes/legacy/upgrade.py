@@ -165,7 +165,8 @@ class _Adapter(NamedTuple):
 
 def _known(key: str, graph: Graph) -> Known:
     found = _adapter(key, graph.prompt)
-    return Known(found.kind, found.file, found.base, graph.used(key), key, graph)
+    used, paper = graph.used(key), graph.is_paper(key)
+    return Known(found.kind, found.file, found.base, used, paper, key, graph)
 
 
 def _adapter(key: str, prompt: Mapping[str, Mapping[str, Any]]) -> _Adapter:

@@ -186,3 +186,33 @@ def test_a_loader_of_faces_goes(models, shallow, check):
     last = graph.add("IPAdapterApplyFaceID", **given, **FIRST, noise=0.0)
     _, said = check(graph, last)
     assert any("goes: nothing here uses InsightFace" in one for one in said)
+
+
+@pytest.mark.parametrize("file", [BASE, PLUS])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"weight_type": "style and composition"},
+        {"weight_type": "ease in", "combine_embeds": "norm average"},
+    ],
+    ids=lambda one: one["weight_type"],
+)
+def test_graphs_that_ask_for_the_papers_behaviour(models, shallow, check, file, given):
+    """Through another node, as the new nodes have it: no black picture, the middle block, exact masks."""
+    graph = Old(models("sd15"), shallow, file)
+    paper = graph.add("IPAdapterOldGraphs", model=graph.model, behaviour="paper")
+    between = graph.add("InspectIPAdapter", model=paper, changes="")
+    inputs = {**graph.all, "model": between, "image": graph.given(picture(1, 2)), "weight": 0.7}
+    masked = {"attn_mask": graph.given(torch.rand(1, 31, 47))}
+    last = graph.add("IPAdapterAdvanced", **inputs, **masked, **given, embeds_scaling="V only")
+    new, _ = check(graph, last)
+    assert "EmptyImage" not in {node["class_type"] for node in new.values()}
+
+
+@pytest.mark.parametrize("file", [BASE, PLUS])
+def test_the_first_nodes_among_them_keep_their_black_picture(models, shallow, check, file):
+    graph = Old(models("sd15"), shallow, file)
+    paper = graph.add("IPAdapterOldGraphs", model=graph.model, behaviour="paper")
+    inputs = {**graph.all, "model": paper, "image": graph.given(picture(1)), "noise": 0.0}
+    masked = {"attn_mask": graph.given(torch.rand(1, 31, 47))}
+    check(graph, graph.add("IPAdapterApply", **inputs, **masked, **FIRST))
