@@ -22,9 +22,10 @@ from .saved import (
 from .upgrade import Change, plans_for, value_of
 
 WIDE, FOLDED = 320, 40  # width of a new node on the canvas, height of one that is folded up
-READ = {  # widgets of the host's nodes that plans look at, in order
+READ = {  # widgets of other nodes that plans look at, in order
     "CheckpointLoaderSimple": ("ckpt_name",),
     "UNETLoader": ("unet_name",),
+    "IPAdapterOldGraphs": ("behaviour",),
     "LoadImage": ("image",),
     "EmptyImage": ("width", "height", "batch_size"),
     "ImageScale": ("upscale_method", "width", "height"),

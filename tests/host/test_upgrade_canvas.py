@@ -220,3 +220,16 @@ def test_embeds_that_leave_a_subgraph_stay(redraw):
     assert "IPAdapterEncoder" not in {node["type"] for node in made["nodes"]}
     from_outside = [link["id"] for link in made["links"] if link["origin_id"] == -10]
     assert made["inputs"][0]["linkIds"] == from_outside and len(from_outside) == 1
+
+
+@pytest.mark.parametrize("behaviour", ["IPAdapter_plus", "paper"])
+def test_what_ipadapter_old_graphs_asks_for_is_read(redraw, behaviour):
+    saved = Saved()
+    given, picture, _ = start(saved)
+    asked = saved.add("IPAdapterOldGraphs", ["MODEL"], [behaviour], model=given["model"])
+    links = given | {"model": (asked, 0), "image": picture}
+    saved.add("IPAdapterAdvanced", ["MODEL"], [0.8, "linear", "concat", 0, 1, "V only"], **links)
+    made, _ = redraw(saved.graph())
+    check_links(made)
+    black = "EmptyImage" in {node["type"] for node in made["nodes"]}
+    assert black is (behaviour != "paper")
