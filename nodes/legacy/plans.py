@@ -14,7 +14,7 @@ from . import (
     plans_regions,
     plans_weights,
 )
-from .plan import Here, Inputs, Kept, Known, Plan, Same
+from .plan import Here, Inputs, Kept, Known, Plan, Same, is_link
 from .plans_apply import applied
 from .plans_weights import listed
 
@@ -24,6 +24,9 @@ def plan_of(node_id: str, inputs: Inputs, known: Known) -> Plan:
     make = PLANS.get(node_id)
     if make is None:
         raise Kept(WHY.get(node_id, "it works as before"))
+    linked = [name for name in MEANT if is_link(inputs.get(name))]
+    if linked:
+        raise Kept(f"its '{linked[0]}' comes from another node")
     return make(node_id, inputs, known)
 
 
@@ -113,6 +116,10 @@ PLANS: dict[str, Callable[[str, Inputs, Known], Plan]] = {
     **plans_regions.PLANS,
     **plans_weights.PLANS,
 }
+MEANT = (  # inputs that say which nodes there are, or what they are called now
+    *("weight_type", "embeds_scaling", "combine_embeds", "method", "layer_weights"),
+    *("unfold_batch", "ipadapter_plus", "expand_style", "add_weight"),
+)
 WHY = {  # what stays whatever its inputs are
     "IPAdapterTiledBatch": "IPAdapter Tiles takes one picture, not one for each frame",
     "IPAdapterTilesMasked": "its tiles overlap, with weights of their own",

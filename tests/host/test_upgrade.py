@@ -110,6 +110,8 @@ def test_what_has_no_counterpart_stays_and_says_why(models, shallow, upgraded):
         ("IPAdapterBatch", {"weight": ["5", 0]}, "may be a list"),
         ("IPAdapterApply", {"noise": 0.3}, "its noise has no counterpart"),
         ("IPAdapterTiledBatch", {}, "takes one picture"),
+        ("IPAdapterAdvanced", {"embeds_scaling": ["5", 0]}, "its 'embeds_scaling' comes from"),
+        ("IPAdapterMS", {"layer_weights": ["5", 0]}, "its 'layer_weights' comes from"),
     ):
         old = prompt(node, None, shallow, PLUS, **inputs)
         new, report = upgraded(old)
