@@ -165,15 +165,20 @@ def frame_keys(
 ) -> KeysValues | FrameTokens:
     """Keys and values of one reference for each frame; tokens alone where keys would outgrow the adapter.
 
-    The negative side has one for all frames, or one for each. Features come to the device a few frames at a time.
+    The negative side has one for all frames, or one for each. References that are combined are one for all frames.
+    Features come to the device a few frames at a time.
     """
 
-    def projected(features: Tensor) -> Tensor:
+    def projected(side: References) -> Tensor:
+        if side.method != CONCAT:
+            features = side.features.to(device, torch.float32)
+            return tokens_of(adapter, replace(side, features=features))[0][None]
+        features = side.features
         starts = range(0, len(features), CHUNK)
         chunks = (features[start : start + CHUNK] for start in starts)
         return torch.cat([adapter.project(chunk.to(device, torch.float32)) for chunk in chunks])
 
-    unseen, tokens = projected(negative.features), projected(positive.features)
+    unseen, tokens = projected(negative), projected(positive)
     heavy = 2 * tokens.shape[0] * tokens.shape[1] > adapter.spec.text_width
     if heavy:  # to_k and to_v have text_width rows where the keys have one for each frame and token
         return FrameTokens(adapter, unseen.to(store, dtype), tokens.to(store, dtype))

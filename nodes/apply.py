@@ -151,7 +151,7 @@ class ApplyIPAdapter(io.ComfyNode):
         settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)
         mask = framed_mask(attn_mask, frame_weights)
         encoder = Encoder(clip_vision, adapter, fit, NODE, box)
-        found = encoder.sides(positive, negative, combine)
+        found = encoder.sides(positive, negative, combine if batch == TOGETHER else CONCAT)
         if found is None:
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())

@@ -22,6 +22,8 @@ from .sockets import ABSENT, EmbedsSocket, IPAdapterSocket, adapter_of, unknown_
 NODE, NEGATIVE_NODE = "Encode IPAdapter Reference", "IPAdapter Negative Reference"
 NONE, ZEROS, BLACK, PICTURE = "none", "zeros", "black", "image"
 KINDS = [ZEROS, NONE, BLACK, PICTURE, *NOISES]
+TOKENS, FEATURES = "tokens", "features"
+WEIGHED = [TOKENS, FEATURES]
 SIDE = 224  # of a noise picture where none is connected
 
 
@@ -73,6 +75,13 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     tooltip="How much of the tiles: 0 is the whole picture alone, 1 the tiles alone.",
                 ),
                 box_input(),
+                io.Combo.Input(
+                    "weight_on",
+                    options=WEIGHED,
+                    default=TOKENS,
+                    optional=True,
+                    tooltip="What the weight multiplies. tokens: what the adapter makes of the reference, so that 0 is nothing at all; features: what the encoder saw, before the adapter, which evens most of it out, as IPAdapter_plus has it.",
+                ),
             ],
             outputs=[
                 EmbedsSocket.Output("embeds", tooltip="The references, encoded."),
@@ -84,12 +93,22 @@ class EncodeIPAdapterReference(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, box=""):
-        return what_is_wrong(box, NODE) or True
+    def validate_inputs(cls, box="", weight_on=TOKENS):
+        wrong = what_is_wrong(box, NODE) or unknown_option(weight_on, WEIGHED, NODE, "weight_on")
+        return wrong or True
 
     @classmethod
     def execute(
-        cls, ipadapter, clip_vision, image, weight, fit, detail=1, detail_ratio=0.5, box=""
+        cls,
+        ipadapter,
+        clip_vision,
+        image,
+        weight,
+        fit,
+        detail=1,
+        detail_ratio=0.5,
+        box="",
+        weight_on=TOKENS,
     ):
         adapter = adapter_of(ipadapter)
         found = encoded(clip_vision, image, fit, "image", NODE, box)
@@ -107,7 +126,10 @@ class EncodeIPAdapterReference(io.ComfyNode):
             "box": box.strip() or "none",
             "encoder_hash": _encoder_digest(clip_vision),
         }
-        made = replace(made, weights=(weight,) * len(made.features), notes=notes)
+        if weight_on == FEATURES:
+            made = replace(made, features=made.features * weight, notes=notes)
+        else:
+            made = replace(made, weights=(weight,) * len(made.features), notes=notes)
         shown = {**found.shown, **whole(clip_vision, image)}
         return io.NodeOutput(made, _zeros(adapter, clip_vision), ui=shown)
 

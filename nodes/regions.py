@@ -129,6 +129,11 @@ class IPAdapterTiles(io.ComfyNode):
                     tooltip="How many tiles along the shorter side. A nearly square picture is cut 2 x 2 at least.",
                 ),
                 *_extra(),
+                EmbedsSocket.Input(
+                    "embeds_negative",
+                    optional=True,
+                    tooltip="What the negative side sees, the same for all tiles.",
+                ),
             ],
             outputs=[
                 RegionSocket.Output("region", tooltip="All tiles, for Apply IPAdapter Regions."),
@@ -151,6 +156,7 @@ class IPAdapterTiles(io.ComfyNode):
         weight_map=None,
         scaling=V_ONLY,
         keep_prompt=0.0,
+        embeds_negative=None,
     ):
         adapter, pictures = adapter_of(ipadapter), rgb(image, TILES, "image")
         if not len(pictures):
@@ -164,7 +170,7 @@ class IPAdapterTiles(io.ComfyNode):
 
         # the same tensor for the same picture: the encoder recalls what it has seen by it
         cut = recall(clip_vision.patcher, (image,), ("tiles", tuple(places)), cut_out)
-        found = encoder.sides({"image": cut}, {})
+        found = encoder.sides({"image": cut}, {"embeds_negative": embeds_negative})
         assert found is not None  # there is a picture
         positive, negative = found
         settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)

@@ -25,7 +25,11 @@ LISTED = """Promise.all(process.argv.slice(1).map((one) => import(one))).then(([
     map.FAMILIES, map.LAYER_PRESETS, map.CURVE_PRESETS, map.EASINGS, doctor.PURPOSES.map((one) => one[1]),
     Object.values(doctor.DOING)].flatMap((one) => Array.isArray(one) ? one : Object.keys(one)))))"""
 # What the server says in English and the page shows: what these raise, and the texts in these functions.
-RAISES = ("ipadapter_core/checkpoint.py", "nodes/files.py", "nodes/doctor", "nodes/legacy/plans.py")
+PLANS = tuple(
+    path.relative_to(comfy_host.PACK).as_posix()
+    for path in sorted((comfy_host.PACK / "nodes" / "legacy").glob("p[al]*.py"))
+)
+RAISES = ("ipadapter_core/checkpoint.py", "nodes/files.py", "nodes/doctor", *PLANS)
 SPEAKS = {
     "ipadapter_core/checkpoint.py": ("describe", "tokens", "encoder"),
     "ipadapter_core/encoders.py": ("of",),
@@ -38,7 +42,8 @@ SPEAKS = {
     "nodes/embeds.py": ("_shown",),
     "nodes/encode.py": ("cut_off",),
     "nodes/legacy/opened.py": ("_replaced",),
-    "nodes/legacy/plans.py": ("_unified",),
+    "nodes/legacy/parts.py": ("sources", "negative", "mask", "weight_map"),
+    "nodes/legacy/plans.py": ("_unified", "_nothing"),
     "nodes/legacy/upgrade.py": ("describe",),
 }
 SAID = re.compile(r"""\bsay\((?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""")

@@ -26,7 +26,7 @@ app.registerExtension({
     return [{ content: say('Convert to new IPAdapter nodes'), callback: () => convert([node.id]) }]
   },
   getCanvasMenuItems() {
-    if (!app.graph.nodes.some(isOld)) return []
+    if (!everyNode(app.graph).some(isOld)) return []
     return [{ content: say('Convert all old IPAdapter nodes'), callback: () => convert(null) }]
   },
 })
@@ -35,6 +35,11 @@ app.registerExtension({
 function concerns(node) {
   const category = LiteGraph.registered_node_types[node.type]?.nodeData?.category ?? ''
   return category.split('/')[0] === OURS || SHARED.includes(node.type)
+}
+
+/** @param {any} graph -> its nodes and those of the subgraphs in it @returns {any[]} */
+function everyNode(graph) {
+  return graph.nodes.flatMap((/** @type {any} */ node) => [node, ...(node.subgraph ? everyNode(node.subgraph) : [])])
 }
 
 /** @param {any} node */

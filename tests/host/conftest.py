@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib
 import json
 import shutil
 import tempfile
@@ -11,7 +12,8 @@ import comfy_host
 import make_models
 import pytest
 import torch
-from compare import NAMES, SIZE
+import upgrading
+from compare import NAMES, SIZE, difference
 from graphs import ADAPTERS, serve_from
 
 
@@ -59,6 +61,79 @@ def apply(nodes_by_id, adapters, tiny):
         return nodes_by_id["ApplyIPAdapter"].execute(model, adapter, **inputs | settings).args[0]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def legacy(pack):
+    return importlib.import_module(f"{pack.__name__}.nodes.legacy")
+
+
+@pytest.fixture(scope="session")
+def upgraded(legacy):
+    """A prompt with old nodes -> one with new nodes, and the report."""
+    module = importlib.import_module(f"{legacy.__name__}.upgrade")
+    return lambda prompt: module.upgraded(prompt, legacy.BY_ID)
+
+
+@pytest.fixture(scope="session")
+def every_node(nodes_by_id):
+    """With the host's further nodes that upgraded graphs use."""
+    more = {
+        "nodes_images": {
+            "ImageFromBatch": "ImageFromBatch",
+            "RepeatImageBatch": "RepeatImageBatch",
+        },
+        "nodes_primitive": {"PrimitiveInt": "Int", "PrimitiveStringMultiline": "StringMultiline"},
+    }
+    found = {
+        id: getattr(importlib.import_module(f"comfy_extras.{module}"), name)
+        for module, names in more.items()
+        for id, name in names.items()
+    }
+    return {**nodes_by_id, **found}
+
+
+@pytest.fixture
+def run_prompt(every_node, adapters, shallow):
+    """(prompt, link) -> that output, called node by node; encoders are the shallow one."""
+    return lambda prompt, link: upgrading.run(prompt, link, every_node, adapters, shallow)
+
+
+@pytest.fixture
+def check(every_node, run_prompt, legacy, upgraded, sample, record_property):
+    """The upgraded graph has no old node and gives the same picture; -> its prompt, and the report."""
+    understood = importlib.import_module(f"{legacy.__name__}.prompts").understood
+
+    def check(old, last, kind="sd15", **settings):
+        new, report = upgraded(old.prompt)
+        said = [change.describe() for change in report]
+        assert not [one for one in said if " stays" in one], said
+        for node in new.values():
+            if node["class_type"] != "@":
+                needed = every_node[node["class_type"]].INPUT_TYPES()["required"]
+                assert set(needed) <= {name.partition(".")[0] for name in node["inputs"]}, node
+        known = understood(old.prompt, legacy.BY_ID, legacy.BY_ID, {})
+        before, after = (run_prompt(prompt, last) for prompt in (known, new))
+        settings = {"steps": 2, "batch": 2} | settings
+        one, other = (sample(model, kind, **settings) for model in (before, after))
+        plain = sample(old.prompt["1"]["inputs"]["what"], kind, **settings)
+        record_property("apart", difference(other, one))
+        assert difference(other, one) < upgrading.SAME
+        assert difference(one, plain) > 1e-3
+        return new, said
+
+    return check
+
+
+@pytest.fixture
+def own_folders(host, monkeypatch, tmp_path):
+    """Input and output folder of the test's own."""
+    import folder_paths
+
+    for name in ("input", "output"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(folder_paths, f"{name}_directory", str(tmp_path / name))
+    return tmp_path
 
 
 class Tower:

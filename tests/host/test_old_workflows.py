@@ -38,8 +38,9 @@ CONVERT = """async (graph) => {
   const [item] = extension.getCanvasMenuItems(app.canvas)
   await item.callback()
   const { output } = await app.graphToPrompt()
-  const kinds = app.graph.nodes.map((one) => one.type)
-  const old = app.graph.nodes.filter((one) => extension.getNodeMenuItems(one).length).map((one) => one.type)
+  const all = (graph) => graph.nodes.flatMap((one) => [one, ...(one.subgraph ? all(one.subgraph) : [])])
+  const kinds = all(app.graph).map((one) => one.type)
+  const old = all(app.graph).filter((one) => extension.getNodeMenuItems(one).length).map((one) => one.type)
   return { kinds, old, prompt: output, said: document.body.innerText }
 }"""
 REGISTERED = """() => Object.values(LiteGraph.registered_node_types).map((one) => one.nodeData)
@@ -164,6 +165,31 @@ def test_every_graph_runs_and_changes_what_is_sampled(old_server):
     assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
     apart = {name: float(entry["outputs"][key]["text"][0]) for name, key in pairs.items()}
     assert {name: one for name, one in apart.items() if not one > 1e-3} == {}
+
+
+def test_every_graph_with_new_nodes_gives_the_same_picture(page, old_server, record_property):
+    """Converted by the menu, made a prompt by the page, and run beside what it was."""
+    merged, names, pairs, left = {}, {}, {}, {}
+    for graph in (name for name, one in GRAPHS.items() if not one.fails):
+        made = page.run(CONVERT, GRAPHS[graph].saved())
+        assert page.refused == [] and page.errors == [], graph
+        left[graph] = sorted(set(made["old"]))
+        old = make_workflows.prompt(graph)
+        both = [one_by_one(prompt, merged, names, graph) for prompt in (made["prompt"], old)]
+        for key in (key for key, node in old.items() if node["class_type"] == "KSampler"):
+            links = {"one": [both[0][key], 0], "other": [both[1][key], 0]}
+            if links["one"] != links["other"]:
+                found = shared(node_of("Difference", links), merged, names, graph)
+                pairs[f"{graph} {key}"] = found
+    record_property("left", json.dumps({name: kinds for name, kinds in left.items() if kinds}))
+    merged = {key: node for key, node in merged.items() if node["class_type"] != "PreviewImage"}
+    entry = old_server.run(merged, seconds=1200)
+    assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
+    text = {name: [float(x) for x in entry["outputs"][key]["text"]] for name, key in pairs.items()}
+    shares = {name: apart / range for name, (apart, range) in text.items()}
+    record_property("apart", json.dumps(shares))
+    assert {name: one for name, one in shares.items() if not one < 1e-4} == {}
+    assert len(shares) > 100
 
 
 @pytest.mark.parametrize("name", [name for name, one in GRAPHS.items() if one.fails])

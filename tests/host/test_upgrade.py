@@ -3,67 +3,16 @@
 import importlib
 
 import pytest
-import torch
 from compare import difference
+from upgrading import BASE, PLUS, SAME, XL, picture
 
 pytestmark = pytest.mark.host
 
-BASE, PLUS, XL = "ip-adapter_sd15", "ip-adapter-plus_sd15", "ip-adapter_sdxl_vit-h"
-NAMED = {"sd15": BASE, "sdxl": XL}
-
-
-@pytest.fixture(scope="module")
-def legacy(pack):
-    return importlib.import_module(f"{pack.__name__}.nodes.legacy")
-
-
-@pytest.fixture(scope="module")
-def upgraded(legacy):
-    module = importlib.import_module(f"{legacy.__name__}.upgrade")
-    return lambda prompt: module.upgraded(prompt, legacy.BY_ID)
-
 
 @pytest.fixture
-def run(nodes_by_id, adapters, models):
-    """The last node's first output of a prompt, called node by node; what stands at @ and files are the test's own."""
-
-    def run(prompt, shallow):
-        done = {}
-
-        def value(given):
-            return (
-                node(given[0])[given[1]]
-                if isinstance(given, list) and given[0] in prompt
-                else given
-            )
-
-        def node(key):
-            if key in done:
-                return done[key]
-            kind, inputs = prompt[key]["class_type"], prompt[key]["inputs"]
-            inputs = {name: value(one) for name, one in inputs.items()}
-            if kind == "@":
-                done[key] = (inputs["what"],)
-            elif kind in ("IPAdapterModelLoader", "LoadIPAdapter"):
-                done[key] = (adapters(inputs["ipadapter_file"].split(".")[0])[0],)
-            elif kind == "LoadCLIPVision":
-                done[key] = (shallow,)
-            else:
-                made = nodes_by_id[kind]
-                called = (
-                    made.execute if hasattr(made, "execute") else getattr(made(), made.FUNCTION)
-                )
-                result = called(**inputs)
-                done[key] = getattr(result, "args", result)
-            return done[key]
-
-        return node("9")[0]
-
-    return run
-
-
-def picture(seed, count=1):
-    return torch.rand(count, 40, 50, 3, generator=torch.Generator().manual_seed(seed))
+def run(run_prompt):
+    """The last node's first output of a prompt."""
+    return lambda prompt, shallow: run_prompt(prompt, ["9", 0])
 
 
 def prompt(kind, model, shallow, file, **inputs):
@@ -148,15 +97,21 @@ def test_the_new_nodes_give_the_same_picture(
     assert all(change.new for change in report), [change.describe() for change in report]
     before, after = (run(one, shallow) for one in (old, new))
     settings = {"steps": 2, "batch": 2, "size": (24, 16)}
-    assert difference(sample(after, kind, **settings), sample(before, kind, **settings)) < 1e-5
+    assert difference(sample(after, kind, **settings), sample(before, kind, **settings)) < SAME
 
 
 def test_what_has_no_counterpart_stays_and_says_why(models, shallow, upgraded):
     for node, inputs, reason in (
-        ("IPAdapterClipVisionEnhancer", {"enhance_tiles": 2}, "its tiles are mixed in another way"),
+        (
+            "IPAdapterClipVisionEnhancer",
+            {"enhance_tiles": 2},
+            "how large its picture is, is not to be seen",
+        ),
         ("IPAdapterBatch", {"weight": ["5", 0]}, "may be a list"),
         ("IPAdapterApply", {"noise": 0.3}, "its noise has no counterpart"),
-        ("IPAdapterTiled", {}, "works as before"),
+        ("IPAdapterTiledBatch", {}, "takes one picture"),
+        ("IPAdapterAdvanced", {"embeds_scaling": ["5", 0]}, "its 'embeds_scaling' comes from"),
+        ("IPAdapterMS", {"layer_weights": ["5", 0]}, "its 'layer_weights' comes from"),
     ):
         old = prompt(node, None, shallow, PLUS, **inputs)
         new, report = upgraded(old)

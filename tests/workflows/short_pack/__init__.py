@@ -37,7 +37,7 @@ nodes.CheckpointLoaderSimple.load_checkpoint = load_checkpoint
 
 
 class Difference:
-    """Shows how far two latents lie apart."""
+    """Shows how far two latents lie apart, and the range of the second."""
 
     RETURN_TYPES, FUNCTION, CATEGORY, OUTPUT_NODE = (), "run", "test", True
 
@@ -46,8 +46,9 @@ class Difference:
         return {"required": {"one": ("LATENT",), "other": ("LATENT",)}}
 
     def run(self, one, other):
-        apart = (one["samples"] - other["samples"]).abs().max().item()
-        return {"ui": {"text": (str(apart),)}}
+        one, other = one["samples"], other["samples"]
+        apart, range = (one - other).abs().max(), other.max() - other.min()
+        return {"ui": {"text": (str(apart.item()), str(range.item()))}}
 
 
 NODE_CLASS_MAPPINGS = {"Difference": Difference}

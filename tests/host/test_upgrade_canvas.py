@@ -1,0 +1,235 @@
+"""Chains of old nodes in saved workflows: drawn anew as a whole, with links that hold."""
+
+import importlib
+
+import pytest
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture
+def redraw(legacy, nodes_by_id, every_node):
+    canvas = importlib.import_module(f"{legacy.__name__}.canvas")
+    inputs_of = {**nodes_by_id, **every_node}
+    return lambda graph, only=None: canvas.upgraded_workflow(
+        graph, legacy.BY_ID, lambda kind: inputs_of[kind].INPUT_TYPES(), only
+    )
+
+
+class Saved:
+    """A saved graph that grows; a link is what `add` gave, with the number of the output."""
+
+    def __init__(self):
+        self.nodes, self.links = [], []
+
+    def add(self, kind, outputs=(), widgets=(), mode=0, **inputs):
+        id = len(self.nodes) + 1
+        sockets = []
+        for slot, (name, (origin, out)) in enumerate(inputs.items()):
+            type_ = self.nodes[origin - 1]["outputs"][out]["type"]
+            self.links.append([len(self.links) + 1, origin, out, id, slot, type_])
+            self.nodes[origin - 1]["outputs"][out]["links"].append(len(self.links))
+            sockets.append({"name": name, "type": type_, "link": len(self.links)})
+        made = [{"name": one, "type": one, "links": []} for one in outputs]
+        node = {"id": id, "type": kind, "pos": [100 * id, 50], "size": [200, 100], "mode": mode}
+        self.nodes.append(
+            {**node, "inputs": sockets, "outputs": made, "widgets_values": list(widgets)}
+        )
+        return id
+
+    def graph(self):
+        counters = {"last_node_id": len(self.nodes), "last_link_id": len(self.links)}
+        return {"version": 0.4, "nodes": self.nodes, "links": self.links, **counters}
+
+
+def check_links(graph):
+    """Each link is known at both its ends, and nothing else is."""
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    links = {link[0]: link for link in graph["links"]}
+    assert len(nodes) == len(graph["nodes"]) and len(links) == len(graph["links"])
+    into = {
+        one["link"]: (node["id"], slot)
+        for node in graph["nodes"]
+        for slot, one in enumerate(node["inputs"])
+        if one["link"] is not None
+    }
+    out_of = {
+        number: (node["id"], slot)
+        for node in graph["nodes"]
+        for slot, one in enumerate(node["outputs"])
+        for number in one["links"]
+    }
+    assert into == {number: tuple(link[3:5]) for number, link in links.items()}
+    assert out_of == {number: tuple(link[1:3]) for number, link in links.items()}
+    for number, link in links.items():
+        output = nodes[link[1]]["outputs"][link[2]]
+        assert output["type"] == link[5] == nodes[link[3]]["inputs"][link[4]]["type"], number
+
+
+def start(saved):
+    checkpoint = saved.add("CheckpointLoaderSimple", ["MODEL", "CLIP", "VAE"], ["v1-5.safetensors"])
+    adapter = saved.add("IPAdapterModelLoader", ["IPADAPTER"], ["ip-adapter-plus_sd15.bin"])
+    picture = saved.add("LoadImage", ["IMAGE", "MASK"], ["a.png", "image"])
+    return {"model": (checkpoint, 0), "ipadapter": (adapter, 0)}, (picture, 0), (picture, 1)
+
+
+def embeds(saved, past=()):
+    """Two encoders, combined, saved and applied; the combined embeds go through so many reroutes."""
+    given, picture, _ = start(saved)
+    both = ["EMBEDS", "EMBEDS"]
+    seen = [
+        saved.add("IPAdapterEncoder", both, [weight], ipadapter=given["ipadapter"], image=picture)
+        for weight in (1, 0.6)
+    ]
+    links = {f"embed{n}": (id, 0) for n, id in enumerate(seen, 1)}
+    combined = saved.add("IPAdapterCombineEmbeds", ["EMBEDS"], ["average"], **links)
+    for _ in past:
+        combined = saved.add("Reroute", ["EMBEDS"], **{"": (combined, 0)})
+    sides = {"pos_embed": (combined, 0), "neg_embed": (seen[0], 1)}
+    widgets = [0.8, "linear", 0, 1, "V only"]
+    applied = saved.add("IPAdapterEmbeds", ["MODEL"], widgets, **given, **sides)
+    saved.add("KSampler", ["LATENT"], model=(applied, 0))
+    saved.add("IPAdapterSaveEmbeds", [], ["mine"], embeds=(combined, 0))
+    return applied
+
+
+@pytest.mark.parametrize("past", [(), (1,), (1, 2)], ids=len)
+def test_a_chain_of_embeds(redraw, past):
+    saved = Saved()
+    applied = embeds(saved, past)
+    made, report = redraw(saved.graph())
+    check_links(made)
+    nodes = {node["id"]: node for node in made["nodes"]}
+    links = {link[0]: link for link in made["links"]}
+    assert not [one for one in report if " stays" in one.describe()]
+    kinds = sorted(node["type"] for node in made["nodes"])
+    assert not {"EMBEDS", "Reroute", "IPAdapterEncoder"} & set(kinds)
+    assert kinds.count("EncodeIPAdapterReference") == 2
+    sources = {
+        one["name"]: nodes[links[one["link"]][1]]
+        for one in nodes[applied]["inputs"]
+        if one["link"] is not None
+    }
+    assert sources["embeds"]["type"] == "CombineIPAdapterEmbeds"
+    assert sources["embeds_negative"]["type"] == "IPAdapterNegativeReference"
+    assert sources["embeds_negative"]["widgets_values"] == ["black", 1.0, 0, "fixed", 0, "crop"]
+    names = [one["name"] for one in sources["embeds"]["inputs"]]
+    assert names == ["references.embeds0", "references.embeds1"]
+    assert sources["embeds"]["widgets_values"] == ["average", "before"]
+
+
+def test_one_node_of_a_chain_takes_the_others_along(redraw):
+    saved = Saved()
+    applied = embeds(saved)
+    made, report = redraw(saved.graph(), {str(applied)})
+    check_links(made)
+    kinds = {node["type"] for node in made["nodes"]}
+    assert {"IPAdapterModelLoader", "EncodeIPAdapterReference", "SaveIPAdapterEmbeds"} <= kinds
+    assert len(report) == 5  # the loader is not asked for, and goes with any of them
+
+
+@pytest.mark.parametrize("mode", [2, 4])
+def test_a_chain_with_a_stranger_or_an_idle_part_still_holds(redraw, mode):
+    saved = Saved()
+    embeds(saved)
+    combined = next(n["id"] for n in saved.nodes if n["type"] == "IPAdapterCombineEmbeds")
+    saved.add("SomeoneElsesNode", [], embeds=(combined, 0))
+    made, report = redraw(saved.graph())
+    check_links(made)
+    assert {"IPAdapterEncoder", "IPAdapterEmbeds"} <= {node["type"] for node in made["nodes"]}
+    assert any("which it is connected to, stays" in change.describe() for change in report)
+    idle = Saved()
+    embeds(idle)
+    idle.nodes[combined - 1]["mode"] = mode
+    made, _ = redraw(idle.graph())
+    check_links(made)
+    assert [n["type"] for n in made["nodes"] if n["mode"] == mode] == ["IPAdapterCombineEmbeds"]
+
+
+def test_regions_and_their_texts(redraw):
+    saved = Saved()
+    given, picture, mask = start(saved)
+    text = saved.add("CLIPTextEncode", ["CONDITIONING"], ["a"], clip=(given["model"][0], 1))
+    outputs = ["IPADAPTER_PARAMS", "CONDITIONING", "CONDITIONING"]
+    widgets = [0.9, 0.8, "ease in", 0, 1]
+    links = {"image": picture, "mask": mask, "positive": (text, 0)}
+    one = saved.add("IPAdapterRegionalConditioning", outputs, widgets, **links)
+    two = saved.add("IPAdapterRegionalConditioning", outputs, widgets, image=picture)
+    params = {"params_1": (one, 0), "params_2": (two, 0)}
+    both = saved.add("IPAdapterCombineParams", ["IPADAPTER_PARAMS"], **params)
+    moved = saved.add("Reroute", ["IPADAPTER_PARAMS"], **{"": (both, 0)})
+    applied = saved.add(
+        "IPAdapterFromParams",
+        ["MODEL"],
+        ["concat", "V only"],
+        **given,
+        ipadapter_params=(moved, 0),
+    )
+    saved.add("KSampler", ["LATENT"], model=(applied, 0), positive=(one, 1))
+    made, report = redraw(saved.graph())
+    check_links(made)
+    kinds = sorted(node["type"] for node in made["nodes"])
+    assert kinds.count("ApplyIPAdapter") == 2 and kinds.count("ConditioningSetMask") == 1
+    assert not [kind for kind in kinds if "Params" in kind or kind == "Reroute"]
+    said = [change.describe() for change in report]
+    assert sum(" goes: " in line for line in said) == 2
+    again, _ = redraw(saved.graph(), {str(applied)})
+    check_links(again)
+
+
+def test_embeds_that_leave_a_subgraph_stay(redraw):
+    """Links at its borders are kept, and known there."""
+    saved = Saved()
+    embeds(saved)
+    inner = saved.graph()
+    combined = next(n for n in inner["nodes"] if n["type"] == "IPAdapterCombineEmbeds")
+    picture = next(n for n in inner["nodes"] if n["type"] == "LoadImage")
+    first = picture["outputs"][0]["links"][0]
+    inner["links"] = [
+        dict(
+            zip(
+                ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type"),
+                one,
+                strict=True,
+            )
+        )
+        for one in inner["links"]
+    ]
+    for link in inner["links"]:
+        if link["id"] == first:
+            link.update(origin_id=-10, origin_slot=0)
+    inner["links"].append(
+        {
+            "id": 99,
+            "origin_id": combined["id"],
+            "origin_slot": 0,
+            "target_id": -20,
+            "target_slot": 0,
+            "type": "EMBEDS",
+        }
+    )
+    border = {"inputs": [{"name": "image", "linkIds": [first]}], "outputs": [{"linkIds": [99]}]}
+    graph = {"version": 1, "nodes": [], "links": [], "definitions": {"subgraphs": [inner | border]}}
+    made, report = redraw(graph)
+    assert any("leaves the subgraph" in change.describe() for change in report)
+    (kept,) = made["definitions"]["subgraphs"]
+    assert kept["outputs"][0]["linkIds"] == [99]
+    del inner["links"][-1]
+    made, _ = redraw(graph)
+    (made,) = made["definitions"]["subgraphs"]
+    assert "IPAdapterEncoder" not in {node["type"] for node in made["nodes"]}
+    from_outside = [link["id"] for link in made["links"] if link["origin_id"] == -10]
+    assert made["inputs"][0]["linkIds"] == from_outside and len(from_outside) == 1
+
+
+@pytest.mark.parametrize("behaviour", ["IPAdapter_plus", "paper"])
+def test_what_ipadapter_old_graphs_asks_for_is_read(redraw, behaviour):
+    saved = Saved()
+    given, picture, _ = start(saved)
+    asked = saved.add("IPAdapterOldGraphs", ["MODEL"], [behaviour], model=given["model"])
+    links = given | {"model": (asked, 0), "image": picture}
+    saved.add("IPAdapterAdvanced", ["MODEL"], [0.8, "linear", "concat", 0, 1, "V only"], **links)
+    made, _ = redraw(saved.graph())
+    check_links(made)
+    black = "EmptyImage" in {node["type"] for node in made["nodes"]}
+    assert black is (behaviour != "paper")

@@ -1,0 +1,177 @@
+"""Prepared pictures, noise, tiles and the enhancer become new nodes where their numbers are the same."""
+
+import numpy
+import pytest
+import torch
+from compare import difference
+from PIL import Image
+from upgrading import BASE, PLUS, XL, XL_PLUS, Old, picture
+
+pytestmark = pytest.mark.host
+SETTINGS = {"weight": 0.8, "weight_type": "linear", "start_at": 0.0, "end_at": 1.0}
+
+
+def saved(folder, name, height, width, seed=1):
+    """A picture file, a few smooth waves and noise."""
+    noise = picture(seed, 1, height, width)[0].numpy()
+    rows = numpy.linspace(0, 9, height)[:, None, None]
+    made = (numpy.sin(rows) * 0.3 + 0.5) * 0.7 + noise * 0.3
+    Image.fromarray((made.clip(0, 1) * 255).astype("uint8")).save(folder / "input" / name)
+    return name
+
+
+@pytest.mark.parametrize("file", [BASE, PLUS])
+@pytest.mark.parametrize("size", [(61, 61), (61, 43), (31, 77)], ids=str)
+def test_a_prepared_picture(models, shallow, check, own_folders, run_prompt, file, size):
+    graph = Old(models("sd15"), shallow, file)
+    image = graph.image(saved(own_folders, "a.png", *size))
+    small = graph.add(
+        "PrepImageForClipVision",
+        image=image,
+        interpolation="LANCZOS",
+        crop_position="center",
+        sharpening=0.0,
+    )
+    new, _ = check(graph, graph.add("IPAdapterAdvanced", **graph.all, image=small, **SETTINGS))
+    assert torch.equal(run_prompt(graph.prompt, small), run_prompt(new, small))
+
+
+@pytest.mark.parametrize("way", ["lanczos", "bicubic", "bilinear", "area", "nearest-exact"])
+def test_a_picture_prepared_in_2023(models, shallow, upgraded, own_folders, run_prompt, way):
+    graph = Old(None, shallow, BASE)
+    image = graph.image(saved(own_folders, "a.png", 61, 43))
+    given = {"interpolation": way, "crop_position": "center", "sharpening": 0.0}
+    small = graph.add("PrepImageWithWeight", image=image, **given, add_weight=True)
+    new, _ = upgraded(graph.prompt)
+    assert new[small[0]]["class_type"] == "RepeatImageBatch"
+    assert difference(run_prompt(new, small), run_prompt(graph.prompt, small)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "half a pixel"),
+        ({"interpolation": "BOX"}, "does not resize by 'BOX'"),
+        ({"crop_position": "top"}, "crops at an edge"),
+        ({"sharpening": 0.2}, "sharpening"),
+        ({"image": ["1", 0]}, "how large its picture is"),
+    ],
+)
+def test_what_the_host_prepares_otherwise_stays(shallow, upgraded, own_folders, changed, words):
+    graph = Old(None, shallow, BASE)
+    image = graph.image(saved(own_folders, "a.png", 60, 43))
+    given = {"interpolation": "LANCZOS", "crop_position": "center", "sharpening": 0.0}
+    small = graph.add("PrepImageForClipVision", **{"image": image, **given, **changed})
+    new, report = upgraded(graph.prompt)
+    assert new[small[0]]["class_type"] == "PrepImageForClipVision"
+    assert any(words in change.describe() for change in report)
+
+
+@pytest.mark.parametrize("file", [BASE, PLUS])
+@pytest.mark.parametrize("kind", ["fade", "dissolve", "gaussian"])
+def test_noise_on_black(models, shallow, check, run_prompt, file, kind):
+    graph = Old(models("sd15"), shallow, file)
+    noise = graph.add("IPAdapterNoise", type=kind, strength=0.6, blur=0)
+    image = graph.given(picture(1))
+    last = graph.add(
+        "IPAdapterAdvanced", **graph.all, image=image, image_negative=noise, **SETTINGS
+    )
+    new, _ = check(graph, last)
+    assert torch.equal(
+        run_prompt(graph.prompt, noise),
+        run_prompt(new, new[last[0]]["inputs"]["image_negative"]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"type": "shuffle"}, "its shuffle"),
+        ({"blur": 3}, "it blurs in another way"),
+        ({"image_optional": ["1", 0]}, "a seed that it makes of the picture"),
+    ],
+)
+def test_other_noise_stays(shallow, upgraded, changed, words):
+    graph = Old(None, shallow, BASE)
+    given = {"type": "fade", "strength": 0.6, "blur": 0, **changed}
+    noise = graph.add("IPAdapterNoise", **given)
+    image = graph.given(picture(1))
+    graph.add("IPAdapterAdvanced", **graph.all, image=image, image_negative=noise, **SETTINGS)
+    new, report = upgraded(graph.prompt)
+    assert new[noise[0]]["class_type"] == "IPAdapterNoise"
+    assert any(words in change.describe() for change in report)
+
+
+@pytest.mark.parametrize(("kind", "file"), [("sd15", BASE), ("sd15", PLUS), ("sdxl", XL)])
+@pytest.mark.parametrize("size", [(91, 91), (77, 61), (40, 80), (120, 40)], ids=str)
+def test_tiles_that_do_not_overlap(
+    models, shallow, check, own_folders, run_prompt, kind, file, size
+):
+    """Nearly square pictures are four tiles, long ones a row; what overlapped stays."""
+    graph = Old(models(kind), shallow, file)
+    image = graph.image(saved(own_folders, "a.png", *size))
+    given = {**SETTINGS, "weight_type": "weak input", "sharpening": 0.0, "embeds_scaling": "K+V"}
+    negative = {"image_negative": graph.given(picture(5))} if size == (77, 61) else {}
+    last = graph.add("IPAdapterTiled", **graph.all, **negative, image=image, **given)
+    new, _ = check(graph, last, kind, size=(24, 16) if kind == "sd15" else (16, 24))
+    (tiles,) = (key for key, node in new.items() if node["class_type"] == "IPAdapterTiles")
+    for slot in (1, 2):
+        before, after = run_prompt(graph.prompt, [last[0], slot]), run_prompt(new, [tiles, slot])
+        torch.testing.assert_close(after, before)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((60, 40), "overlap"),
+        ((60, 61), "half a pixel"),
+        ((30, 141), "overlap"),
+        ((30, 150), "so long"),
+    ],
+)
+def test_tiles_that_overlap_stay(shallow, upgraded, own_folders, size, words):
+    graph = Old(None, shallow, BASE)
+    image = graph.image(saved(own_folders, "a.png", *size))
+    last = graph.add("IPAdapterTiled", **graph.all, image=image, **SETTINGS)
+    new, report = upgraded(graph.prompt)
+    assert new[last[0]]["class_type"] == "IPAdapterTiled"
+    assert any(words in change.describe() for change in report)
+
+
+@pytest.mark.parametrize(("kind", "file"), [("sd15", PLUS), ("sdxl", XL_PLUS)])
+@pytest.mark.parametrize("combine", ["concat", "average", "norm average"])
+@pytest.mark.parametrize("ratio", [1.0, 0.6])
+def test_the_enhancer(models, shallow, check, own_folders, kind, file, combine, ratio):
+    graph = Old(models(kind), shallow, file)
+    image = graph.image(saved(own_folders, "a.png", 99, 99))
+    given = {**SETTINGS, "enhance_tiles": 3, "enhance_ratio": ratio, "combine_embeds": combine}
+    last = graph.add("IPAdapterClipVisionEnhancer", **graph.all, image=image, **given)
+    check(graph, last, kind)
+
+
+def test_the_enhancer_for_each_picture(models, shallow, check, own_folders):
+    graph = Old(models("sd15"), shallow, PLUS)
+    images = [graph.image(saved(own_folders, f"{n}.png", 64, 64, n)) for n in (1, 2)]
+    both = graph.add("ImageBatch", image1=images[0], image2=images[1])
+    sized = graph.add(
+        "ImageScale", image=both, upscale_method="area", width=62, height=62, crop="disabled"
+    )
+    given = {**SETTINGS, "enhance_tiles": 2, "enhance_ratio": 0.4}
+    last = graph.add("IPAdapterClipVisionEnhancerBatch", **graph.all, image=sized, **given)
+    check(graph, last, batch=3)
+
+
+def test_an_enhancer_whose_tiles_are_cut_otherwise_stays(shallow, upgraded, own_folders):
+    for file, size, words in (
+        (PLUS, (64, 60), "from a square"),
+        (PLUS, (65, 65), "from a square"),
+        (BASE, (64, 64), "as a picture"),
+    ):
+        graph = Old(None, shallow, file)
+        image = graph.image(saved(own_folders, "a.png", *size))
+        last = graph.add(
+            "IPAdapterClipVisionEnhancer", **graph.all, image=image, **SETTINGS, enhance_tiles=2
+        )
+        new, report = upgraded(graph.prompt)
+        assert new[last[0]]["class_type"] == "IPAdapterClipVisionEnhancer"
+        assert any(words in change.describe() for change in report)
