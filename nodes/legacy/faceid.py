@@ -1,6 +1,6 @@
 """What the FaceID presets mean: adapter and LoRA by what the files hold. The adapters themselves do not run here.
 
-LoRAs: https://huggingface.co/h94/IP-Adapter-FaceID, rank 128 at every projection of every attention.
+The published LoRAs have rank 128 at every projection of every attention.
 """
 
 import os
@@ -18,7 +18,7 @@ from .. import folders
 from . import resolve
 
 LORAS = "loras"
-HOME = "https://huggingface.co/h94/IP-Adapter-FaceID/resolve/main/"
+LINKS = {row.name: row.link for row in resolve.TABLE}
 INSTEAD = "replace it by IPAdapter Unified Loader with the preset 'PLUS FACE (portraits)' and Face Crop, or bypass it and its apply node"
 RANK, SDXL_TEXT = 128, 2048
 IDENTITY, PLUS, PORTRAIT, UNNORM = "identity", "identity and look", "portrait", "unnorm portrait"
@@ -134,7 +134,7 @@ def _found(
         return min(fits)[2]
     searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folder))
     raise ValueError(
-        f"{asked} needs InsightFace, which this pack does not run, and a file like '{published}', of whose kind there is none in {searched} (it is at {HOME}{published}): {INSTEAD}."
+        f"{asked} needs InsightFace, which this pack does not run, and a file like '{published}', of whose kind there is none in {searched} (it is at {LINKS[published]}): {INSTEAD}."
     )
 
 

@@ -37,6 +37,7 @@ class Old:
         return [key, 0]
 
 
+@torch.inference_mode()  # as the host runs nodes: features that remember how they came about are large
 def run(prompt, link, nodes_by_id, adapters, encoder):
     """One output of a prompt."""
     done = {}
