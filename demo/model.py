@@ -82,24 +82,32 @@ class Adapter(nn.Module):
         found = self.image_proj["proj"](features).unflatten(-1, (TOKENS, TEXT))
         return self.image_proj["norm"](found)
 
-    def patches(self, layout: Tensor, style: Tensor) -> dict:
-        """What the host's UNet is given so that the layers attend to the tokens of these features."""
+    def patches(self, layout: Tensor, style: Tensor, mask: Tensor, other: Tensor) -> dict:
+        """What the host's UNet is given so that the layers attend to the tokens of these features.
+
+        mask: where they act, 0 or 1, [B, positions, 1]; other: the features that act elsewhere.
+        """
         tokens = {True: self.tokens(layout), False: self.tokens(style)}
+        beyond = self.tokens(other)
         replace = {}
         for layer, block in zip(self.ip_adapter.values(), BLOCKS, strict=True):
-            seen = tokens[block in LAYOUT_BLOCKS]
-            replace[(*block, 0)] = Beside(layer["to_k_ip"](seen), layer["to_v_ip"](seen))
+            here, there = (
+                (layer["to_k_ip"](seen), layer["to_v_ip"](seen))
+                for seen in (tokens[block in LAYOUT_BLOCKS], beyond)
+            )
+            replace[(*block, 0)] = Beside(here, there, mask)
         return {"patches_replace": {"attn2": replace}}
 
 
 class Beside:
-    """Attention to the text, and beside it to an image's tokens."""
+    """Attention to the text, and beside it to an image's tokens, those of another one where the mask is 0."""
 
-    def __init__(self, key: Tensor, value: Tensor):
-        self.key, self.value = key, value
+    def __init__(self, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor], mask: Tensor):
+        self.here, self.there, self.mask = here, there, mask
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, _options: dict) -> Tensor:
-        return attend(query, key, value) + attend(query, self.key, self.value)
+        image = torch.where(self.mask, attend(query, *self.here), attend(query, *self.there))
+        return attend(query, key, value) + image
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

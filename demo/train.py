@@ -1,10 +1,12 @@
 """Train the demo's UNet and adapter together, from nothing. Stops and goes on where it was.
 
-    OMP_NUM_THREADS=1 nice python demo/train.py --host COMFYUI --work FOLDER [--steps 3000]
+    OMP_NUM_THREADS=1 nice python demo/train.py --host COMFYUI --work FOLDER [--steps 16000]
 
 Standard epsilon objective on SD1.5's schedule. Of a target's two halves, layout and style, the layers of one set
 see only a reference that shares its layout, the layers of the other only one that shares its style: mostly one and
-the same picture, in a fifth of the cases two different ones. Each half, and both, are left out now and then.
+the same picture, in a fifth of the cases two different ones. Each half, and both, are left out now and then. In the
+last steps also a fifth of the targets is put together of two pictures side by side or one above the other, and each
+reference acts in its own part alone, the second one only half of the time.
 """
 
 import argparse
@@ -23,6 +25,9 @@ from torch import Tensor, nn
 BATCH, RATE, AVERAGE = 16, 7e-4, 0.999
 POOL, MIXED = 12000, 6000
 CASES = {"both": 0.45, "mixed": 0.2, "style": 0.1, "layout": 0.1, "none": 0.15}
+LATER = {"both": 0.4, "mixed": 0.15, "style": 0.08, "layout": 0.07, "none": 0.1, "parts": 0.2}
+FIRST = 10000  # steps without parts; then the learning rate rises to a half again
+GRID = 8  # side of the latents
 EARLY, LATE, TURN = (
     8,
     50,
@@ -133,33 +138,48 @@ class Training:
         tensors |= {f"adapter.{k}": v for k, v in self.adapter.state_dict().items()}
         common.save(self.work / "trained.safetensors", tensors, steps=self.step)
 
-    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents, and the features that the layers for layout and for style see."""
-        shares = torch.tensor(list(CASES.values()))
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Latents; features that the layers for layout and for style see; where they act; features elsewhere."""
+        shares = torch.tensor(list((CASES if self.step < FIRST else LATER).values()))
         case = torch.multinomial(shares, BATCH, True, generator=self.source)
         own = torch.randint(0, POOL, (BATCH,), generator=self.source)
         mixed = torch.randint(0, MIXED, (BATCH,), generator=self.source)
-        both, two, style, layout, _ = (case == n for n in range(len(CASES)))
-        latent = torch.where(
-            two[:, None, None, None], self.latents["mixed"][mixed], self.latents["own"][own]
-        )
+        both, two, style, layout, _, parts = (case == n for n in range(len(LATER)))
+        latent, mask, other = self.latents["own"][own], torch.ones(BATCH, GRID, GRID).bool(), own
+        beyond = parts
+        if parts.any():
+            other = torch.randint(0, POOL, (BATCH,), generator=self.source)
+            mask = self.parts_of_pictures() | ~parts[:, None, None]
+            latent = torch.where(mask[:, None], latent, self.latents["own"][other])
+            beyond = parts & (torch.rand(BATCH, generator=self.source) < 0.5)
+        latent = torch.where(two[:, None, None, None], self.latents["mixed"][mixed], latent)
         first = torch.where(two, self.latents["layout"][mixed], own)
         second = torch.where(two, self.latents["style"][mixed], own)
-        sees_layout, sees_style = (both | two | layout), (both | two | style)
+        whole = both | two | parts
         return (
             latent,
-            self.embeds[first] * sees_layout[:, None],
-            self.embeds[second] * sees_style[:, None],
+            self.embeds[first] * (whole | layout)[:, None],
+            self.embeds[second] * (whole | style)[:, None],
+            mask.flatten(1)[..., None],
+            self.embeds[other] * beyond[:, None],
         )
 
+    def parts_of_pictures(self) -> Tensor:
+        """Of each picture the part on one side of a line near its middle, [B, 8, 8] bool."""
+        line = torch.randint(3, GRID - 2, (BATCH, 1, 1), generator=self.source)
+        across, turned = torch.rand(2, BATCH, 1, 1, generator=self.source) < 0.5
+        axis = torch.arange(GRID)
+        place = torch.where(across, axis[None, None, :], axis[None, :, None])
+        return (place < line) ^ turned
+
     def loss(self) -> Tensor:
-        latent, layout, style = self.batch()
+        latent, *seen = self.batch()
         time_ = torch.randint(0, 1000, (BATCH,), generator=self.source)
         noise = torch.randn(latent.shape, generator=self.source)
         alpha = self.alphas[time_][:, None, None, None]
         noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
         with torch.autocast("cpu", torch.bfloat16):
-            options = self.adapter.patches(layout, style)
+            options = self.adapter.patches(*seen)
             context = self.context.expand(BATCH, -1, -1)
             found = self.unet(noisy, time_.float(), context=context, transformer_options=options)
         error = ((found.float() - noise) ** 2).mean((1, 2, 3))
@@ -169,15 +189,16 @@ class Training:
         emphasis = (1 + 1 / ratio).clamp_max(limit) * (5 / ratio).clamp_max(1)
         return (error * emphasis).mean()
 
+    def rate(self) -> float:
+        """The learning rate: a rise and half a cosine, and half of one again for the steps after the first."""
+        if self.step < FIRST:
+            return RATE * min(1, (self.step + 1) / 200) * _fall(self.step / min(FIRST, self.steps))
+        return RATE / 2 * _fall((self.step - FIRST) / (self.steps - FIRST))
+
     def run(self) -> None:
         begun, first, shown = time.monotonic(), self.step, 0.0
         while self.step < self.steps:
-            done = self.step / self.steps
-            rate = (
-                RATE
-                * min(1, (self.step + 1) / 200)
-                * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
-            )
+            rate = self.rate()
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             loss = self.loss()
@@ -196,6 +217,10 @@ class Training:
                 common.progress("training", self.step / self.steps, text)
             if self.step % KEEP == 0 or self.step == self.steps:
                 self.keep()
+
+
+def _fall(done: float) -> float:
+    return 0.02 + 0.49 * (1 + math.cos(math.pi * done))
 
 
 class Averaged:
@@ -219,7 +244,7 @@ class Averaged:
 
 def main() -> None:
     parser = common.parser(__doc__)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=16000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--features", action="store_true", help="only make the features")
     arguments: argparse.Namespace = parser.parse_args()
