@@ -138,7 +138,7 @@ class IPAdapterUnifiedLoaderFaceID(OldNode):
         want = faceid.PRESETS[preset][sdxl]
         if want is None:
             raise ValueError(
-                f"{asked} does not go with this model: there is no such adapter for {'SDXL' if sdxl else 'SD1.5'}; choose another preset."
+                f"{asked} needs InsightFace, which this pack does not run, and there is no such adapter for {'SDXL' if sdxl else 'SD1.5'}: {faceid.INSTEAD}."
             )
         name = faceid.adapter_for(want, sdxl, asked)
         taken = [name]
