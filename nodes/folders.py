@@ -34,15 +34,19 @@ def path_of(folder: str, name: str) -> str:
     raise ValueError(missing(folder, name))
 
 
+def searched(folder: str, word: str = "and") -> str:
+    """The paths of a kind of folder, for a sentence."""
+    return f" {word} ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folder))
+
+
 def missing(folder: str, name: str) -> str:
     """The sentence for a file that is not there."""
-    searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folder))
     there = names(folder)
     close = difflib.get_close_matches(_stem(name), [_stem(other) for other in there], 1, 0.4)
     nearest = [f"the nearest match is '{other}'" for other in there if [_stem(other)] == close][:1]
     listed = ", ".join(f"'{other}'" for other in there[:12]) + (", ..." if len(there) > 12 else "")
     found = f"there are {listed}" if there else "no model file is there"
-    return f"No file '{name}' in {searched}: {'; '.join([found, *nearest])}; choose another file, or put this one there and press R."
+    return f"No file '{name}' in {searched(folder)}: {'; '.join([found, *nearest])}; choose another file, or put this one there and press R."
 
 
 def stamp(folder: str, names: list[str]) -> str:

@@ -104,7 +104,7 @@ class LoadCLIPVision(io.ComfyNode):
         if clip_name == AUTO and "ipadapter" not in inputs:
             return ASKS
         if clip_name == AUTO and not folders.names(folders.ENCODERS):
-            return f"No image encoder is installed: put the one that the adapter needs into {_searched()} (IPAdapter Doctor says which, and fetches it), and press R."
+            return f"No image encoder is installed: put the one that the adapter needs into {folders.searched(folders.ENCODERS, 'or')} (IPAdapter Doctor says which, and fetches it), and press R."
         return True if clip_name == AUTO else _validate(folders.ENCODERS, clip_name)
 
     @classmethod
@@ -181,12 +181,7 @@ def encoder_hint(adapter: AdapterSpec) -> str:
     fits = installed_encoders(adapter)
     if fits:
         return "choose 'auto' or " + " or ".join(f"'{name}'" for name in fits)
-    return f"no installed file fits: put {adapter.encoder} into {_searched()} (README lists where to get it)"
-
-
-def _searched() -> str:
-    paths = folders.folder_paths.get_folder_paths(folders.ENCODERS)
-    return " or ".join(f"'{path}'" for path in paths)
+    return f"no installed file fits: put {adapter.encoder} into {folders.searched(folders.ENCODERS, 'or')} (README lists where to get it)"
 
 
 def encoder_name(clip_vision) -> str:

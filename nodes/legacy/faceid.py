@@ -132,9 +132,8 @@ def _found(
             fits.append((named != twin, "v11" not in name.lower(), name))
     if fits:
         return min(fits)[2]
-    searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folder))
     raise ValueError(
-        f"{asked} needs InsightFace, which this pack does not run, and a file like '{published}', of whose kind there is none in {searched} (it is at {LINKS[published]}): {INSTEAD}."
+        f"{asked} needs InsightFace, which this pack does not run, and a file like '{published}', of whose kind there is none in {folders.searched(folder)} (it is at {LINKS[published]}): {INSTEAD}."
     )
 
 

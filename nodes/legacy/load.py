@@ -86,12 +86,8 @@ class IPAdapterUnifiedLoader(OldNode):
     @classmethod
     def wanted(cls, model, preset):
         """The kind of adapter a preset means for this model. Raises ValueError."""
-        if preset not in cls.PRESETS:
-            raise ValueError(
-                f"{cls.NAME} has the unknown preset '{preset}': choose one of {', '.join(cls.PRESETS)}."
-            )
         sdxl = _is_sdxl(model)
-        want = cls.PRESETS[preset][sdxl]
+        want = _pair(cls.PRESETS, preset, cls.NAME)[sdxl]
         if want is None:
             reason = (
                 "Kolors is a model of its own, which this pack does not run"
@@ -130,12 +126,8 @@ class IPAdapterUnifiedLoaderFaceID(OldNode):
 
     def load_models(self, model, preset, lora_strength=0.6, provider="CPU", ipadapter=None):
         """-> the model with the LoRA of the preset, and its files; the node that gets the adapter refuses it."""
-        if preset not in faceid.PRESETS:
-            raise ValueError(
-                f"{self.NAME} has the unknown preset '{preset}': choose one of {', '.join(faceid.PRESETS)}."
-            )
         asked, sdxl = f"{self.NAME}'s preset '{preset}'", _is_sdxl(model)
-        want = faceid.PRESETS[preset][sdxl]
+        want = _pair(faceid.PRESETS, preset, self.NAME)[sdxl]
         if want is None:
             raise ValueError(
                 f"{asked} needs InsightFace, which this pack does not run, and there is no such adapter for {'SDXL' if sdxl else 'SD1.5'}: {faceid.INSTEAD}."
@@ -166,6 +158,15 @@ class IPAdapterInsightFaceLoader(OldNode):
     def load_insightface(self, provider, model_name="buffalo_l"):
         """Names what a FaceID adapter would need; those that need no face run with it."""
         return ({"provider": provider, "model_name": model_name},)
+
+
+def _pair(presets, preset, node):
+    """What a preset means for SD1.5 and for SDXL. Raises ValueError for one that is none."""
+    if preset not in presets:
+        raise ValueError(
+            f"{node} has the unknown preset '{preset}': choose one of {', '.join(presets)}."
+        )
+    return presets[preset]
 
 
 def _is_sdxl(model):

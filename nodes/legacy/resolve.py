@@ -152,15 +152,13 @@ def is_sdxl(folder: str, name: str) -> bool:
 
 def lacking(want: Want, asked: str) -> str:
     """The sentence for a kind of adapter that is not here."""
-    searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folders.ADAPTERS))
     there = ", ".join(f"'{name}'" for name in folders.names(folders.ADAPTERS)[:12]) or "no file"
-    return f"{asked} needs an adapter of the kind {want.describe()}, but in {searched} there is {there}: put '{want.row.name}' there, from {want.row.link}."
+    return f"{asked} needs an adapter of the kind {want.describe()}, but in {folders.searched(folders.ADAPTERS)} there is {there}: put '{want.row.name}' there, from {want.row.link}."
 
 
 def lacking_encoder(kind: str, asked: str) -> str:
-    searched = " and ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folders.ENCODERS))
     there = ", ".join(f"'{name}'" for name in folders.names(folders.ENCODERS)[:12]) or "no file"
-    return f"{asked} needs the encoder {kind}, but in {searched} there is {there}: put it there under any name, from {ENCODER_LINKS.get(kind, 'its author')}."
+    return f"{asked} needs the encoder {kind}, but in {folders.searched(folders.ENCODERS)} there is {there}: put it there under any name, from {ENCODER_LINKS.get(kind, 'its author')}."
 
 
 def _text_width(shapes: Mapping[str, Any]) -> int | None:

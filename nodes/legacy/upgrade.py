@@ -172,7 +172,7 @@ def _known(key: str, graph: Graph) -> Known:
 
 def _adapter(key: str, prompt: Mapping[str, Mapping[str, Any]]) -> _Adapter:
     inputs = prompt[key].get("inputs", {})
-    for name in ("ipadapter_file", "model_name"):
+    for name in prompts.FILES:
         if isinstance(inputs.get(name), str):
             return _file(inputs[name])
     pair = (PRESETS | COMMUNITY).get(inputs.get("preset"), (None, None))
