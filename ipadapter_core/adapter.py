@@ -48,9 +48,10 @@ def build(weights: Mapping[str, Any], operations: Any) -> IPAdapter:
     Raises ValueError with a predicate ("is damaged: ...") that wants the file's name in front.
     """
     spec = read_spec(weights)
-    adapter = IPAdapter(spec, operations, device="meta")
     given = {key: value for key, value in flatten(weights).items() if isinstance(value, Tensor)}
-    wanted = {key: tuple(value.shape) for key, value in adapter.state_dict().items()}
+    # torch's own layers say what they want; the host's may make their weights only when these are given
+    plain = IPAdapter(spec, nn, device="meta")
+    wanted = {key: tuple(value.shape) for key, value in plain.state_dict().items()}
     for key in sorted(wanted.keys() | given.keys()):
         found = tuple(given[key].shape) if key in given else "missing"
         if found != wanted.get(key, "unknown"):
@@ -61,5 +62,6 @@ def build(weights: Mapping[str, Any], operations: Any) -> IPAdapter:
             raise ValueError(
                 f"is damaged: '{shown(key)}' holds {given[key].dtype}, not floating-point numbers"
             )
+    adapter = IPAdapter(spec, operations, device="meta")
     adapter.load_state_dict(given, assign=True)
     return adapter.requires_grad_(False).eval()
