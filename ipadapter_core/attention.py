@@ -1,7 +1,8 @@
 """Decoupled cross-attention: the text attends as before, the image attends beside it.
 
 IP-Adapter, Ye et al. 2023: https://arxiv.org/abs/2308.06721, equation 5
-R rows (one per conditioning in the batch), B pictures per row, N latent tokens, T image tokens, C inner width.
+R rows (one per conditioning in the batch), B pictures per row, N latent tokens, T image tokens, C inner width, H heads of
+width D.
 """
 
 from collections.abc import Callable
@@ -9,19 +10,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Attention = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def image_attention(
-    query: Tensor, key: Tensor, value: Tensor, heads: int, attention: Attention
-) -> Tensor:
+def by_heads(tokens: Tensor, heads: int) -> Tensor:
+    """[R, T, C] -> [R, H, T, D], not copied."""
+    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def image_attention(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
     """What the image adds to the text's output, before weight and mask: [R * B, N, C].
 
-    query: [R * B, N, C], rows outermost; key, value: [R, T, C].
+    query: [R * B, N, C], rows outermost; key, value: [R, H, T, D]; attention: of such queries, keys and values, to
+    [R, B * N, C] or [R, B * N, H, D].
     All pictures of a row share its key, so they stand in one long sequence and nothing is repeated.
     """
-    rows = len(key)
-    out = attention(query.reshape(rows, -1, query.shape[-1]), key, value, heads)
+    rows, heads, _, width = key.shape
+    out = attention(query.reshape(rows, -1, heads, width).transpose(1, 2), key, value)
     return out.reshape(query.shape)
 
 
@@ -46,13 +51,12 @@ def off_text(image: Tensor, text: Tensor, amount: float) -> Tensor:
     return image - (text * (amount * share).to(image.dtype))
 
 
-def token_shares(query: Tensor, key: Tensor, heads: int) -> Tensor:
+def token_shares(query: Tensor, key: Tensor) -> Tensor:
     """How much of its attention each latent token gives to each image token, mean over heads: [R * B, N, T].
 
-    query: [R * B, N, C]; key: [R or R * B, T, C].
+    query: [R * B, N, C]; key: [R or R * B, H, T, D].
     """
-    rows = len(key)
-    q = query.reshape(rows, -1, heads, query.shape[-1] // heads).float()
-    k = key.reshape(*key.shape[:2], heads, -1).float()
-    logits: Tensor = torch.einsum("rnhd,rthd->rhnt", q, k) * k.shape[-1] ** -0.5
+    rows, heads, _, width = key.shape
+    q = query.reshape(rows, -1, heads, width).float()
+    logits: Tensor = torch.einsum("rnhd,rhtd->rhnt", q, key.float()) * width**-0.5
     return logits.softmax(-1).mean(1).reshape(*query.shape[:2], -1)

@@ -1,15 +1,16 @@
 """One cross-attention layer while sampling: the text's part as the model computes it, plus the image's parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 import comfy.ldm.modules.attention as host
 
-from ..ipadapter_core.attention import add_image, image_attention, off_text
+from ..ipadapter_core.attention import add_image, by_heads, image_attention, off_text
 from ..ipadapter_core.blocks import Address
 from ..ipadapter_core.keys import V_ONLY, KeysValues, framed, scaled
 from ..ipadapter_core.masks import pick, rows_of, to_grid, to_guessed_grid
@@ -39,9 +40,19 @@ class Call:
     rows: Rows
     watch: Any = None  # who looks on, and at which prompt
     watched: Any = None
+    # keys and values of layers, kept from call to call while rows and parts are the same
+    ready: dict = field(default_factory=dict)
 
-    def keys_values(self, part: Part, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Key and value [R or R * B, T, C], in the order of the rows."""
+    def keys_values(self, part: Part, query: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+        """Key and value [R or R * B, H, T, D], in the order of the rows."""
+        known = (part, query.device, query.dtype)
+        pair = self.ready.get(known)
+        if pair is None:
+            key, value = self._arranged(part, query)
+            pair = self.ready[known] = by_heads(key, heads), by_heads(value, heads)
+        return pair
+
+    def _arranged(self, part: Part, query: Tensor) -> tuple[Tensor, Tensor]:
         prompt, place = part.prompt, (query.device, query.dtype)
         by_frame = prompt.keys.values.frames > 1 or prompt.settings.frame_weights
         frames = self._frames if by_frame else None
@@ -118,9 +129,10 @@ class ComposedAttention:
         ours = previous is None and "optimized_attention_override" not in extra
         parts, text = self.parts[place], out
         keeps = any(part.prompt.settings.keep_prompt for part in parts)
+        attend = partial(_attend, precision)
         for part in parts:
-            k, v = self.call.keys_values(part, query)
-            image = image_attention(query, k, v, heads, partial(_attend, precision))
+            k, v = self.call.keys_values(part, query, heads)
+            image = image_attention(query, k, v, attend)
             if part.prompt.settings.keep_prompt:
                 image = off_text(image, text, part.prompt.settings.keep_prompt)
             mask = self.call.mask(part.prompt, extra, query)
@@ -132,13 +144,16 @@ class ComposedAttention:
         return out
 
 
-def _attend(precision: Any, query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+def _attend(precision: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The host's attention without transformer_options: an override there is about the text.
 
-    With few image tokens a quantised attention gains nothing and loses accuracy.
+    With few image tokens a quantised attention gains nothing and loses accuracy. Where the host uses torch's, so does
+    this, without the host's list of preferred kernels: to put that in force takes longer than the attention itself.
     """
-    options = {"attn_precision": precision, "low_precision_attention": False}
-    return host.optimized_attention(query, key, value, heads, **options)
+    if host.optimized_attention is host.attention_pytorch:
+        return scaled_dot_product_attention(query, key, value).transpose(1, 2)
+    options = {"attn_precision": precision, "low_precision_attention": False, "skip_reshape": True}
+    return host.optimized_attention(query, key, value, key.shape[1], **options)
 
 
 def _mask(mask: Tensor, rows: Rows, grid: tuple[int, int]) -> Tensor:

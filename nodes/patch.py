@@ -123,10 +123,12 @@ def compose(executor: Any, *args: Any, **kwargs: Any) -> Any:
     )
     prompts = _fitting(run, hung, executor.class_obj)
     watched = watch and watch.prompt_of(hung, sigma)
-    call = Call(run, rows_of(batch, options, x), watch if watched in prompts else None, watched)
+    rows, now = rows_of(batch, options, x), _now(prompts, sigma)
+    ready = run.latest(("ready", *map(id, prompts), rows.roles, rows.indices), (now, rows), dict)
+    call = Call(run, rows, watch if watched in prompts else None, watched, ready)
     replaced = options["patches_replace"] = dict(options.get("patches_replace") or {})
     found = replaced["attn2"] = dict(replaced.get("attn2") or {})
-    parts = _parts(run, prompts, _now(prompts, sigma))
+    parts = _parts(run, prompts, now)
     previous = {place: found.get(place) or found.get(place[:2]) for place in parts}
     found.update(dict.fromkeys(parts, ComposedAttention(previous, parts, call)))
     arguments[5] = options

@@ -56,7 +56,7 @@ class Watch:
         """Add one layer of one call to the run's sums."""
         if tuple(extra["block"]) not in self.blocks:
             return
-        shares = token_shares(query, key, extra["n_heads"])
+        shares = token_shares(query, key)
         added = (image if mask is None else image * mask) * part.share
         strength = added.float().norm(dim=-1) / text.float().norm(dim=-1).clamp(min=1e-6)
         seen = torch.cat((strength[:, None], shares.transpose(1, 2)), 1)  # [R * B, 1 + T, N]

@@ -208,7 +208,7 @@ def test_a_model_on_a_device_without_memory_gets_keys_there(pack, models, apply)
     for device in ("meta", "cpu", "meta"):
         query = torch.empty(2, 15, 32, device=device)
         parts = patch._parts(call.run, prompts, (0,))[("input", 1, 0)]
-        assert {one.device.type for one in call.keys_values(parts[0], query)} == {device}
+        assert {one.device.type for one in call.keys_values(parts[0], query, 4)} == {device}
 
 
 class Shared:
