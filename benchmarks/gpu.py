@@ -1,6 +1,6 @@
 """The adapter on a GPU: the same result as on the CPU, and what it costs. Called by scripts/gpu-check.
 
-Not yet run on a GPU by its authors, who have none; `scripts/gpu-check --cpu` runs every line but the GPU's own.
+`scripts/gpu-check --cpu` runs every line but the GPU's own.
 """
 
 import argparse
@@ -8,13 +8,15 @@ import statistics
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import inside
 
 NAMES = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}
-STEPS = 10
+STEPS, WARM, ROUNDS = 10, 3, 3
+LATENTS = {"sd15": (64,), "sdxl": (32, 128)}
 TOLERANCE = 2e-3  # of the range: TF32 and other orders of summation
 
 
@@ -63,74 +65,194 @@ def measure(pack: Any, device: str) -> None:
     """Steps of whole models with random weights: times, peaks of memory, synchronisations."""
     import variants
 
+    for kind, name in NAMES.items():
+        models = patched(pack, whole(kind, device), name)
+        keys = sum(one.values.bytes for one in variants.keys_of(models["ours"])) / 1e6
+        print(f"{kind}, {name}: keys and values {keys:.1f} MB")
+        for latent in LATENTS[kind] if device == "cuda" else (16,):
+            where = f"{kind} {latent}x{latent}"
+            report_waits(models, kind, latent, device, where)
+            report_steps(models, kind, latent, device, where)
+            report_patches(models, kind, latent, device, where)
+
+
+def patched(pack: Any, plain: Any, name: str) -> dict[str, Any]:
+    """The plain model, the adapter in it in several ways, and what the least would be."""
+    import variants
+
     import nodes
 
-    for kind, name in NAMES.items():
-        plain, latent = whole(kind, device)
-        adapter, _ = variants.adapter(pack, name)
-        seen = variants.features(1)
-        ours = variants.ours(nodes.NODE_CLASS_MAPPINGS, plain, [adapter], seen, None)
-        keys = sum(one.values.bytes for one in variants.keys_of(ours)) / 1e6
-        found = {
-            label: steps(model, kind, latent, device)
-            for label, model in (
-                ("plain", plain),
-                ("ours", ours),
-                ("plain again", plain),
-                ("ours again", ours),
-            )
-        }
-        for label, (took, peak, syncs) in found.items():
-            print(
-                f"{kind} {label}: {took:.2f} ms a step, peak {peak:.1f} MB, {syncs} synchronisations"
-            )
-        extra = found["ours again"][2] - found["plain again"][2]
-        print(
-            f"{kind}: keys and values {keys:.1f} MB; synchronisations of ours in {STEPS} steps: {extra}"
-        )
-        if extra > 0:
-            sys.exit("The adapter waits for the device.")
+    adapter, _ = variants.adapter(pack, name)
+    make = partial(variants.ours, nodes.NODE_CLASS_MAPPINGS, plain, [adapter], variants.features(1))
+    ours = make(None)
+    return {
+        "plain": plain,
+        "floor": variants.floor(plain, variants.keys_of(ours)),
+        "ours": ours,
+        "ours, mask": make(half_mask()),
+        # the sigma of all these steps lies in the first window and not in the second
+        "ours, window open": make(None, end_at=0.9),
+        "ours, window closed": make(None, start_at=0.9),
+    }
 
 
-def whole(kind: str, device: str) -> tuple[Any, int]:
-    """A model with random weights in half precision, and the latent's side; small on the CPU."""
+def half_mask() -> Any:
+    import torch
+
+    return torch.cat([torch.ones(1, 64, 32), torch.zeros(1, 64, 32)], 2)
+
+
+def report_waits(models: dict[str, Any], kind: str, latent: int, device: str, where: str) -> None:
+    """Peaks of memory, and synchronisations that torch warns of."""
+    found = {label: waits(model, kind, latent, device) for label, model in models.items()}
+    for label, (peak, syncs) in found.items():
+        print(f"{where}, {label}: peak {peak:.1f} MB, {syncs} synchronisations in {STEPS} steps")
+    plain = found["plain"][1]
+    if found["ours"][1] > plain or found["ours, mask"][1] > plain:
+        sys.exit("The adapter waits for the device.")
+    if found["ours, window open"][1] > plain + STEPS:
+        sys.exit("A window waits for the device more than once a step.")
+
+
+def report_steps(models: dict[str, Any], kind: str, latent: int, device: str, where: str) -> None:
+    """Whole steps, in shuffled order."""
+    runs = {
+        label: partial(step_time, model, kind, latent, device) for label, model in models.items()
+    }
+    runs["A/A"] = runs["plain"]
+    inside.Times().measure(runs, 1)
+    times = inside.Times().measure(runs, ROUNDS)
+    plain = statistics.median(times.rounds["plain"])
+    print(f"{where}, plain: {plain:.2f} ms a step")
+    for label in [label for label in runs if label != "plain"]:
+        added = times.added(label, "plain")
+        print(f"{where}, step, {label}: {added} ms added, {100 * added.middle / plain:+.1f} %")
+
+
+def report_patches(models: dict[str, Any], kind: str, latent: int, device: str, where: str) -> None:
+    """What the calls at the cross-attention layers of one step take, replayed in shuffled order."""
+    with_patches = [label for label in models if label != "plain"]
+    calls = {label: recorded(models[label], kind, latent) for label in with_patches}
+    calls["plain"] = [(text_alone, *given) for _, *given in calls["ours"]]
+    calls["A/A"] = calls["plain"]
+    runs = {label: partial(replayed, given, device == "cuda") for label, given in calls.items()}
+    inside.Times().measure(runs, WARM)
+    times = inside.Times().measure(runs, 10 * ROUNDS)
+    floor = times.added("floor", "plain").middle
+    for label in [*with_patches, "A/A"]:
+        added = times.added(label, "plain")
+        print(f"{where}, patches, {label}: {added} ms added, {added.middle / floor:.2f} x floor")
+
+
+def recorded(model: Any, kind: str, latent: int) -> list[tuple]:
+    """(replacement, query, key, value, options) of every cross-attention layer that has one, in one step."""
+    from comfy.patcher_extension import WrappersMP
+
+    calls = []
+
+    def note(executor: Any, *args: Any, **kwargs: Any) -> Any:
+        options = dict(args[5])
+        found = options.get("patches_replace", {}).get("attn2", {})
+        noting = {place: partial(keep, call) for place, call in found.items()}
+        options["patches_replace"] = {"attn2": noting}
+        return executor(*args[:5], options, *args[6:], **kwargs)
+
+    def keep(call: Any, *given: Any) -> Any:
+        calls.append((call, *given))
+        return call(*given)
+
+    watched = model.clone()
+    watched.add_wrapper(WrappersMP.DIFFUSION_MODEL, note)
+    inside.sample(watched, kind, (latent, 1), lambda call: call(), 1)
+    return calls
+
+
+def text_alone(query: Any, key: Any, value: Any, extra: dict) -> Any:
+    import comfy.ldm.modules.attention as host
+
+    options = {"attn_precision": extra["attn_precision"], "transformer_options": extra}
+    return host.optimized_attention(query, key, value, extra["n_heads"], **options)
+
+
+def replayed(calls: list[tuple], gpu: bool) -> float:
+    """Milliseconds."""
+    start = now(gpu)
+    for call, *given in calls:
+        call(*given)
+    return 1000 * (now(gpu) - start)
+
+
+def whole(kind: str, device: str) -> Any:
+    """A model with random weights in half precision; a hollow one on the CPU."""
     import hollow
     import torch
 
     if device == "cpu":
-        return hollow.model(kind), 16
+        return hollow.model(kind)
     made = hollow.config(kind)
     made.set_inference_dtype(torch.float16, None)
-    base = made.get_model({}, "", device=torch.device("cpu"))
-    for weight in base.diffusion_model.parameters():
-        weight.data.normal_(std=0.01)
-    return hollow.patcher_of(base), {"sd15": 64, "sdxl": 128}[kind]
+    base = made.get_model({}, "", device=torch.device(device))
+    with torch.no_grad():
+        for weight in base.diffusion_model.parameters():
+            weight.normal_(std=0.01)
+    return hollow.patcher_of(base)
 
 
-def steps(model: Any, kind: str, latent: int, device: str) -> tuple[float, float, int]:
-    """Median ms of a step, MB at the peak, and synchronisations that torch warns of, after two steps."""
+def waits(model: Any, kind: str, latent: int, device: str) -> tuple[float, int]:
+    """MB at the peak and synchronisations in steps after the first ones."""
     import torch
 
-    gpu, times, syncs = device == "cuda", [], 0
+    gpu, syncs = device == "cuda", []
     if gpu:
         torch.cuda.reset_peak_memory_stats()
 
     def step(call: Any) -> Any:
-        nonlocal syncs
-        start = now(gpu)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             watch(gpu, True)
             out = call()
             watch(gpu, False)
-        times.append(now(gpu) - start)
-        if len(times) > 2:
-            syncs += sum("synchroniz" in str(one.message) for one in caught)
+        syncs.append(sum("synchroniz" in str(one.message) for one in caught))
         return out
 
-    inside.sample(model, kind, (latent, 1), step, STEPS + 2)
+    inside.sample(model, kind, (latent, 1), step, STEPS + WARM)
     peak = torch.cuda.max_memory_allocated() / 1e6 if gpu else 0.0
-    return 1000 * statistics.median(times[2:]), peak, syncs
+    return peak, sum(syncs[WARM:])
+
+
+def step_time(model: Any, kind: str, latent: int, device: str) -> float:
+    """Median ms of a step."""
+    gpu, times = device == "cuda", []
+
+    def step(call: Any) -> Any:
+        start = now(gpu)
+        out = call()
+        times.append(now(gpu) - start)
+        return out
+
+    inside.sample(model, kind, (latent, 1), step, STEPS + WARM)
+    return 1000 * statistics.median(times[WARM:])
+
+
+def measure_faces(device: str) -> None:
+    """Finding the largest face of a picture of 1024 px."""
+    import faces
+    import torch
+    from PIL import Image
+    from safetensors.torch import load_file
+
+    net = faces.yunet.load(load_file(faces.WEIGHTS)).to(device)
+    picture = Image.open(inside.PACK / "tests" / "data" / "faces" / "three_people.jpg")
+    size = [round(n * 1024 / max(picture.size)) for n in picture.size]
+    pixels = faces.pixels(picture.resize(size, Image.Resampling.BICUBIC)).to(device)
+    times = []
+    with torch.inference_mode():
+        for _ in range(12):
+            start = now(device == "cuda")
+            found = faces.faces.find(net, pixels, faces.THRESHOLD, every=False)
+            faces.faces.settled(net, pixels, found[0])
+            times.append(1000 * (now(device == "cuda") - start))
+    print(f"the largest face of {size[0]} x {size[1]} on {device}: {min(times):.1f} ms")
 
 
 def watch(gpu: bool, on: bool) -> None:
@@ -166,6 +288,7 @@ def main() -> None:
         compare(pack, options.compare, options.device + " --lowvram" * options.lowvram)
     if options.measure:
         measure(pack, options.device)
+        measure_faces(options.device)
 
 
 if __name__ == "__main__":

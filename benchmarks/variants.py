@@ -53,9 +53,9 @@ def features(count: int, projection: int = 1024) -> Any:
     return output
 
 
-def ours(nodes: Any, model: Any, adapters: list, seen: Any, mask: Any) -> Any:
+def ours(nodes: Any, model: Any, adapters: list, seen: Any, mask: Any, **more: Any) -> Any:
     for one in adapters:
-        inputs = {"clip_vision_output": seen, "weight": 0.7, "attn_mask": mask}
+        inputs = {"clip_vision_output": seen, "weight": 0.7, "attn_mask": mask, **more}
         inputs["clip_vision_output_negative"] = features(1)
         with torch.no_grad():
             (model,) = nodes["ApplyIPAdapter"].execute(model, one, **inputs).args
@@ -69,8 +69,10 @@ def keys_of(patched: Any) -> list:
 def floor(model: Any, keys: list) -> Any:
     """The image attention alone: keys and values given, one SDPA and one in-place add per layer."""
     model = model.clone()
+    place = model.load_device, model.model.get_dtype()
+    given = [(one.layers, one.values.select((), *place).layers()) for one in keys]
     for place in keys[0].layers:
-        pairs = [one.values.layers()[one.layers.index(place)] for one in keys]
+        pairs = [values[layers.index(place)] for layers, values in given]
         model.set_model_attn2_replace(partial(_floor, pairs), *place)
     return model
 

@@ -40,7 +40,7 @@ class Call:
     rows: Rows
     watch: Any = None  # who looks on, and at which prompt
     watched: Any = None
-    # keys and values of layers, kept from call to call while rows and parts are the same
+    # keys and values of layers, and masks, kept from call to call while rows and parts are the same
     ready: dict = field(default_factory=dict)
 
     def keys_values(self, part: Part, query: Tensor, heads: int) -> tuple[Tensor, Tensor]:
@@ -93,6 +93,14 @@ class Call:
         if prompt.mask is None:
             return None
         grid, latent = (tuple(extra[key][-2:]) for key in ("activations_shape", "original_shape"))
+        known = (id(prompt), grid, latent, query.device, query.dtype)
+        if known not in self.ready:
+            self.ready[known] = self._gridded(prompt, grid, latent, query)
+        return self.ready[known]
+
+    def _gridded(
+        self, prompt: Any, grid: tuple[int, int], latent: tuple[int, int], query: Tensor
+    ) -> Tensor:
         key = ("mask", id(prompt), self.rows, grid, latent, query.device, query.dtype)
 
         def make() -> Tensor:

@@ -15,7 +15,6 @@ import argparse
 import io
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import urllib.parse
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import browser
 import comfy_host
+import served_models
 from PIL import Image, ImageDraw, ImageSequence
 
 PACK = comfy_host.PACK
@@ -226,23 +226,6 @@ def demo_strip(page, work: Path) -> Image.Image:
     return strip
 
 
-def demo_models(host: comfy_host.Host) -> Path:
-    """The demo's own models, as scripts/demo makes them."""
-    folder = comfy_host.CACHE / "demo-models"
-    script = PACK / "demo" / "assemble.py"
-    command = [str(host.python), str(script), "--host", str(host.tree), "--work", str(folder)]
-    subprocess.run(command, check=True)
-    return folder
-
-
-def models_flags(models: Path, work: Path) -> tuple[str, ...]:
-    config = work / "models.yaml"  # JSON is YAML
-    kinds = ("checkpoints", "clip_vision", "ipadapter", "vae", "loras", "controlnet")
-    folders = {"base_path": str(models.resolve()), **{kind: kind for kind in kinds}}
-    config.write_text(json.dumps({"own": folders}))
-    return ("--extra-model-paths-config", str(config))
-
-
 def shoot(page, names: list[str], run: str, work: Path) -> None:
     """Every node and template, or those named; with the demo's models its own templates alone."""
     ours = nodes_of(page)
@@ -274,10 +257,10 @@ def main() -> None:
         if arguments.demo:
             import sheet
 
-            run, arguments.models = "demo", demo_models(host)
+            run, arguments.models = "demo", served_models.demo_models(host)
             sheet.references(work / "input")
         if arguments.models:
-            flags = models_flags(arguments.models, work)
+            flags = served_models.flags(arguments.models, work)
         with comfy_host.Server(host, work, *flags) as server, sync_playwright() as playwright:
             chromium = launch(playwright)
             page = Page(
