@@ -15,7 +15,7 @@ Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def by_heads(tokens: Tensor, heads: int) -> Tensor:
     """[R, T, C] -> [R, H, T, D], not copied."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return tokens.reshape(*tokens.shape[:2], heads, -1).transpose(1, 2)
 
 
 def image_attention(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
