@@ -24,7 +24,9 @@ FAR, NEAR = 64, 192  # height of the face in the second look: to tell how it sta
 NEAR_LOOKS = 3
 VOTING = (54, 80, 120)
 STILL = radians(10)  # so much is left to the settling
-SETTLING, SETTLING_LOOKS = 160, 2  # height of the face in it
+SETTLING = 224  # height of the face in it: the nearer, the more its landmarks turn with the face
+WIDE, SETTLING_WIDE = 2.0, 12 / 7  # how many times as wide as the face a close look is
+APART = radians(12)  # so far to either side its looks are turned
 LEAST = 0.2  # the score from which a close look has seen something
 PIXELS_AT_ONCE = 2**20  # close looks in one batch: bounds the memory
 
@@ -108,20 +110,27 @@ def closely(net: YuNet, picture: Tensor, boxes: Tensor) -> list[Close]:
 
 
 def settled(net: YuNet, picture: Tensor, frame: Frame) -> Close:
-    """What a face and its mirror image agree on, read twice, the second time as the first one said: so that equal
-    faces give equal frames, wherever they stand and however they are turned."""
-    size = 2 * SETTLING
-    close = Close(0.0, frame, (frame.side, frame.side), torch.zeros(5, 2))
-    part = _part(picture, frame, size)
-    for _ in range(SETTLING_LOOKS):
-        crop = turned(part.pixels, _within(part, close.frame), size).movedim(-1, 0)
-        straight, over = yunet.candidates(net, torch.stack((crop, crop.flip(2))), LEAST)
-        one = _middle_one(straight, close.frame, size)
-        other = _middle_one(_mirrored(over, size), close.frame, size)
-        close = _between(one, other)
-        if not close.score:
-            break
-    return close
+    """What four looks agree on, turned a little to either side, at the picture and at its mirror image: so that equal
+    faces give equal frames, wherever they stand and however they are turned.
+
+    No look follows that is turned as these said: what little of a turn the landmarks miss would be missed again, and
+    what they always see askew added up.
+    """
+    size = round(SETTLING * SETTLING_WIDE)
+    part = _part(picture, frame, 2 * SETTLING)
+    frames = [frame._replace(angle=frame.angle + turn) for turn in (-APART, APART)]
+    crops = [
+        turned(part.pixels, _within(part, one, SETTLING_WIDE), size).movedim(-1, 0)
+        for one in frames
+    ]
+    rows = yunet.candidates(net, torch.stack([*crops, *(one.flip(2) for one in crops)]), LEAST)
+    rows[2:] = [_mirrored(one, size) for one in rows[2:]]
+    return _mean(
+        [
+            _middle_one(one, each, size, SETTLING_WIDE)
+            for one, each in zip(rows, frames * 2, strict=True)
+        ]
+    )
 
 
 def votes(net: YuNet, picture: Tensor, boxes: Tensor) -> list[float]:
@@ -154,19 +163,19 @@ def _near(net: YuNet, picture: Tensor, looks: list[list[Frame]], height: int) ->
     return [[_middle_one(next(found), frame, size) for frame in frames] for frames in looks]
 
 
-def _middle_one(rows: Tensor, frame: Frame, size: int) -> Close:
+def _middle_one(rows: Tensor, frame: Frame, size: int, wide: float = WIDE) -> Close:
     """The best of the rows that lie in the middle of a close look at a frame."""
     centres = _points(rows)[:, :2].mean(1)
     rows = rows[(centres - size / 2).square().sum(1).sqrt() < size / 4]
     if not len(rows):
         return Close(0.0, frame, (frame.side, frame.side), torch.zeros(5, 2))
     row = rows[rows[:, 14].argmax()]
-    shown = frame._replace(side=frame.side * 2)
+    shown = frame._replace(side=frame.side * wide)
     points = to_picture(shown, row[:14].view(7, 2), size)
-    wide, high = numbers((row[2:4] - row[:2]) * shown.side / size)
+    width, height = numbers((row[2:4] - row[:2]) * shown.side / size)
     x, y = numbers(points[:2].mean(0))
-    upright = Frame(x, y, max(wide, high), roll(points[2:]))
-    return Close(float(row[14]), upright, (wide, high), points[2:])
+    upright = Frame(x, y, max(width, height), roll(points[2:]))
+    return Close(float(row[14]), upright, (width, height), points[2:])
 
 
 def _mirrored(rows: Tensor, width: int) -> Tensor:
@@ -175,13 +184,17 @@ def _mirrored(rows: Tensor, width: int) -> Tensor:
     return _rows(points + rows.new_tensor([width, 0]), rows[:, 14:])
 
 
-def _between(one: Close, other: Close) -> Close:
-    """The middle of two looks at the same frame."""
-    x, y, side = ((a + b) / 2 for a, b in zip(one.frame[:3], other.frame[:3], strict=True))
-    landmarks = (one.landmarks + other.landmarks) / 2
-    size = (one.size[0] + other.size[0]) / 2, (one.size[1] + other.size[1]) / 2
-    frame = Frame(x, y, side, roll(landmarks))
-    return Close(min(one.score, other.score), frame, size, landmarks)
+def _mean(looks: Sequence[Close]) -> Close:
+    """The middle of several looks at the same face."""
+    x, y, side = (
+        sum(values) / len(looks) for values in zip(*(one.frame[:3] for one in looks), strict=True)
+    )
+    wide, high = (
+        sum(values) / len(looks) for values in zip(*(one.size for one in looks), strict=True)
+    )
+    landmarks = torch.stack([one.landmarks for one in looks]).mean(0)
+    score = min(one.score for one in looks)
+    return Close(score, Frame(x, y, side, roll(landmarks)), (wide, high), landmarks)
 
 
 def _part(picture: Tensor, frame: Frame, size: int) -> Part:
@@ -201,11 +214,11 @@ def _part(picture: Tensor, frame: Frame, size: int) -> Part:
     return Part(_resized(piece, high, wide)[0].movedim(0, -1), left, top, scale)
 
 
-def _within(part: Part, frame: Frame) -> Frame:
-    """A face's frame -> the close look's, twice as wide, in the part's pixels."""
+def _within(part: Part, frame: Frame, wide: float = WIDE) -> Frame:
+    """A face's frame -> the close look's, so much wider, in the part's pixels."""
     across, down = part.scale
     x, y = (frame.x - part.left) * across, (frame.y - part.top) * down
-    return Frame(x, y, frame.side * 2 * (across + down) / 2, frame.angle)
+    return Frame(x, y, frame.side * wide * (across + down) / 2, frame.angle)
 
 
 def _upright(box: Tensor) -> Frame:
