@@ -21,7 +21,7 @@ def dynamic(host, monkeypatch):
     monkeypatch.setattr(comfy.model_management, "WINDOWS", True)
 
 
-@pytest.mark.parametrize("name", ["ip-adapter_sd15", "ip-adapter-full-face_sd15", NAMES["sdxl"]])
+@pytest.mark.parametrize("name", ["ip-adapter_sd15", "ip-adapter-full-face_sd15", *NAMES.values()])
 def test_an_adapter_opens_with_layers_that_have_no_weights_yet(dynamic, pack, tiny, name):
     import comfy.ops
 
@@ -32,3 +32,7 @@ def test_an_adapter_opens_with_layers_that_have_no_weights_yet(dynamic, pack, ti
     found = adapter.state_dict()
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[key], tensors[key]) for key in tensors)
+    plain = pack.nodes.load.core.build(tensors, torch.nn)
+    seen = tiny.features(3)[adapter.spec.feature]
+    with torch.inference_mode():
+        assert torch.allclose(adapter.project(seen), plain.project(seen), atol=1e-5)
