@@ -6,7 +6,6 @@ The demo's model, over HTTP: pictures with the adapter and without it, in a wind
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 PACK = Path(__file__).resolve().parent.parent
@@ -46,8 +45,7 @@ def apart(one: Image.Image, other: Image.Image) -> float:
 
 def held(server: comfy_host.Server) -> int:
     """Bytes that torch holds on the device once everything is freed."""
-    server.post("/free", {"unload_models": True, "free_memory": True})
-    time.sleep(3)  # the host frees when its queue is idle, and says nothing of it
+    server.free()
     device = server.get("/system_stats")["devices"][0]
     return device["torch_vram_total"] - device["torch_vram_free"]
 

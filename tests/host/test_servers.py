@@ -104,7 +104,6 @@ def test_the_picture_is_the_same_with_another_cache_and_after_failures(start, fl
         changed = digest(server, graph(weight=0.3))
         for how in ("error", "memory", "interrupt"):
             assert server.run(graph(how))["status"]["status_str"] == "error"
-            status, _ = server.post("/free", {"unload_models": True, "free_memory": True})
-            assert status == 200
+            server.free()
             assert digest(server, graph()) == first
         assert digest(server, graph(weight=0.3)) == changed != first
