@@ -117,7 +117,7 @@ def settled(net: YuNet, picture: Tensor, frame: Frame) -> Close:
     what they always see askew added up.
     """
     size = round(SETTLING * SETTLING_WIDE)
-    part = _part(picture, frame, 2 * SETTLING)
+    part = _part(picture, frame, SETTLING)
     frames = [frame._replace(angle=frame.angle + turn) for turn in (-APART, APART)]
     crops = [
         turned(part.pixels, _within(part, one, SETTLING_WIDE), size).movedim(-1, 0)
@@ -148,12 +148,12 @@ def votes(net: YuNet, picture: Tensor, boxes: Tensor) -> list[float]:
 
 
 def _near(net: YuNet, picture: Tensor, looks: list[list[Frame]], height: int) -> list[list[Close]]:
-    """Looks at each candidate's frames, so near that a face is `height` pixels in twice as many."""
-    size = 2 * height
+    """Looks at each candidate's frames, so near that a face is `height` pixels in `WIDE` times as many."""
+    size = round(height * WIDE)
     crops = (
         turned(part.pixels, _within(part, frame), size)
         for frames in looks
-        for part in [_part(picture, frames[0], size)]
+        for part in [_part(picture, frames[0], height)]
         for frame in frames
     )
     rows: list[Tensor] = []
@@ -186,21 +186,17 @@ def _mirrored(rows: Tensor, width: int) -> Tensor:
 
 def _mean(looks: Sequence[Close]) -> Close:
     """The middle of several looks at the same face."""
-    x, y, side = (
-        sum(values) / len(looks) for values in zip(*(one.frame[:3] for one in looks), strict=True)
-    )
-    wide, high = (
-        sum(values) / len(looks) for values in zip(*(one.size for one in looks), strict=True)
-    )
+    rows = torch.tensor([[*one.frame[:3], *one.size] for one in looks], dtype=torch.float64)
+    x, y, side, wide, high = numbers(rows.mean(0))
     landmarks = torch.stack([one.landmarks for one in looks]).mean(0)
     score = min(one.score for one in looks)
     return Close(score, Frame(x, y, side, roll(landmarks)), (wide, high), landmarks)
 
 
-def _part(picture: Tensor, frame: Frame, size: int) -> Part:
-    """What a close look at a frame needs in whatever turn, shrunk to the look's scale."""
+def _part(picture: Tensor, frame: Frame, tall: int) -> Part:
+    """What a close look at a frame needs in whatever turn, shrunk until the face is `tall` pixels."""
     height, width = picture.shape[:2]
-    reach = frame.side * 1.5  # half the diagonal of twice the side, and a little
+    reach = frame.side * 1.5  # half the diagonal of WIDE times the side, and a little
     left, right = (
         min(max(x, 0), width - 1) for x in (floor(frame.x - reach), ceil(frame.x + reach))
     )
@@ -208,7 +204,7 @@ def _part(picture: Tensor, frame: Frame, size: int) -> Part:
         min(max(y, 0), height - 1) for y in (floor(frame.y - reach), ceil(frame.y + reach))
     )
     piece = picture[top : bottom + 1, left : right + 1].movedim(-1, 0)[None]
-    shrunk = min(1.0, size / (2 * frame.side))
+    shrunk = min(1.0, tall / frame.side)
     high, wide = (max(1, round(n * shrunk)) for n in piece.shape[2:])
     scale = wide / piece.shape[3], high / piece.shape[2]
     return Part(_resized(piece, high, wide)[0].movedim(0, -1), left, top, scale)
