@@ -10,7 +10,7 @@ import time
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import inside
 
@@ -18,6 +18,17 @@ NAMES = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}
 STEPS, WARM, ROUNDS = 10, 3, 3
 LATENTS = {"sd15": (64,), "sdxl": (32, 128)}
 TOLERANCE = 2e-3  # of the range: TF32 and other orders of summation
+
+
+class Case(NamedTuple):
+    """A step that is measured."""
+
+    kind: str
+    latent: int  # its side
+    gpu: bool
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.latent}x{self.latent}"
 
 
 def results(pack: Any) -> dict:
@@ -70,14 +81,15 @@ def measure(pack: Any, device: str) -> None:
         keys = sum(one.values.bytes for one in variants.keys_of(models["ours"])) / 1e6
         print(f"{kind}, {name}: keys and values {keys:.1f} MB")
         for latent in LATENTS[kind] if device == "cuda" else (16,):
-            where = f"{kind} {latent}x{latent}"
-            report_waits(models, kind, latent, device, where)
-            report_steps(models, kind, latent, device, where)
-            report_patches(models, kind, latent, device, where)
+            case = Case(kind, latent, device == "cuda")
+            report_waits(models, case)
+            report_steps(models, case)
+            report_patches(models, case)
 
 
 def patched(pack: Any, plain: Any, name: str) -> dict[str, Any]:
     """The plain model, the adapter in it in several ways, and what the least would be."""
+    import torch
     import variants
 
     import nodes
@@ -89,24 +101,18 @@ def patched(pack: Any, plain: Any, name: str) -> dict[str, Any]:
         "plain": plain,
         "floor": variants.floor(plain, variants.keys_of(ours)),
         "ours": ours,
-        "ours, mask": make(half_mask()),
+        "ours, mask": make(torch.rand(1, 64, 64)),
         # the sigma of all these steps lies in the first window and not in the second
         "ours, window open": make(None, end_at=0.9),
         "ours, window closed": make(None, start_at=0.9),
     }
 
 
-def half_mask() -> Any:
-    import torch
-
-    return torch.cat([torch.ones(1, 64, 32), torch.zeros(1, 64, 32)], 2)
-
-
-def report_waits(models: dict[str, Any], kind: str, latent: int, device: str, where: str) -> None:
+def report_waits(models: dict[str, Any], case: Case) -> None:
     """Peaks of memory, and synchronisations that torch warns of."""
-    found = {label: waits(model, kind, latent, device) for label, model in models.items()}
+    found = {label: waits(model, case) for label, model in models.items()}
     for label, (peak, syncs) in found.items():
-        print(f"{where}, {label}: peak {peak:.1f} MB, {syncs} synchronisations in {STEPS} steps")
+        print(f"{case}, {label}: peak {peak:.1f} MB, {syncs} synchronisations in {STEPS} steps")
     plain = found["plain"][1]
     if found["ours"][1] > plain or found["ours, mask"][1] > plain:
         sys.exit("The adapter waits for the device.")
@@ -114,37 +120,37 @@ def report_waits(models: dict[str, Any], kind: str, latent: int, device: str, wh
         sys.exit("A window waits for the device more than once a step.")
 
 
-def report_steps(models: dict[str, Any], kind: str, latent: int, device: str, where: str) -> None:
+def report_steps(models: dict[str, Any], case: Case) -> None:
     """Whole steps, in shuffled order."""
-    runs = {
-        label: partial(step_time, model, kind, latent, device) for label, model in models.items()
-    }
+    runs = {label: partial(step_time, model, case) for label, model in models.items()}
     runs["A/A"] = runs["plain"]
     inside.Times().measure(runs, 1)
     times = inside.Times().measure(runs, ROUNDS)
     plain = statistics.median(times.rounds["plain"])
-    print(f"{where}, plain: {plain:.2f} ms a step")
+    print(f"{case}, plain: {plain:.2f} ms a step")
     for label in [label for label in runs if label != "plain"]:
         added = times.added(label, "plain")
-        print(f"{where}, step, {label}: {added} ms added, {100 * added.middle / plain:+.1f} %")
+        print(f"{case}, step, {label}: {added} ms added, {100 * added.middle / plain:+.1f} %")
 
 
-def report_patches(models: dict[str, Any], kind: str, latent: int, device: str, where: str) -> None:
+def report_patches(models: dict[str, Any], case: Case) -> None:
     """What the calls at the cross-attention layers of one step take, replayed in shuffled order."""
+    import variants
+
     with_patches = [label for label in models if label != "plain"]
-    calls = {label: recorded(models[label], kind, latent) for label in with_patches}
-    calls["plain"] = [(text_alone, *given) for _, *given in calls["ours"]]
+    calls = {label: recorded(models[label], case) for label in with_patches}
+    calls["plain"] = [(variants.text_alone, *given) for _, *given in calls["ours"]]
     calls["A/A"] = calls["plain"]
-    runs = {label: partial(replayed, given, device == "cuda") for label, given in calls.items()}
+    runs = {label: partial(replayed, given, case.gpu) for label, given in calls.items()}
     inside.Times().measure(runs, WARM)
     times = inside.Times().measure(runs, 10 * ROUNDS)
     floor = times.added("floor", "plain").middle
     for label in [*with_patches, "A/A"]:
         added = times.added(label, "plain")
-        print(f"{where}, patches, {label}: {added} ms added, {added.middle / floor:.2f} x floor")
+        print(f"{case}, patches, {label}: {added} ms added, {added.middle / floor:.2f} x floor")
 
 
-def recorded(model: Any, kind: str, latent: int) -> list[tuple]:
+def recorded(model: Any, case: Case) -> list[tuple]:
     """(replacement, query, key, value, options) of every cross-attention layer that has one, in one step."""
     from comfy.patcher_extension import WrappersMP
 
@@ -163,15 +169,8 @@ def recorded(model: Any, kind: str, latent: int) -> list[tuple]:
 
     watched = model.clone()
     watched.add_wrapper(WrappersMP.DIFFUSION_MODEL, note)
-    inside.sample(watched, kind, (latent, 1), lambda call: call(), 1)
+    inside.sample(watched, case.kind, (case.latent, 1), lambda call: call(), 1)
     return calls
-
-
-def text_alone(query: Any, key: Any, value: Any, extra: dict) -> Any:
-    import comfy.ldm.modules.attention as host
-
-    options = {"attn_precision": extra["attn_precision"], "transformer_options": extra}
-    return host.optimized_attention(query, key, value, extra["n_heads"], **options)
 
 
 def replayed(calls: list[tuple], gpu: bool) -> float:
@@ -198,39 +197,39 @@ def whole(kind: str, device: str) -> Any:
     return hollow.patcher_of(base)
 
 
-def waits(model: Any, kind: str, latent: int, device: str) -> tuple[float, int]:
+def waits(model: Any, case: Case) -> tuple[float, int]:
     """MB at the peak and synchronisations in steps after the first ones."""
     import torch
 
-    gpu, syncs = device == "cuda", []
-    if gpu:
+    syncs: list[int] = []
+    if case.gpu:
         torch.cuda.reset_peak_memory_stats()
 
     def step(call: Any) -> Any:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            watch(gpu, True)
+            watch(case.gpu, True)
             out = call()
-            watch(gpu, False)
+            watch(case.gpu, False)
         syncs.append(sum("synchroniz" in str(one.message) for one in caught))
         return out
 
-    inside.sample(model, kind, (latent, 1), step, STEPS + WARM)
-    peak = torch.cuda.max_memory_allocated() / 1e6 if gpu else 0.0
+    inside.sample(model, case.kind, (case.latent, 1), step, STEPS + WARM)
+    peak = torch.cuda.max_memory_allocated() / 1e6 if case.gpu else 0.0
     return peak, sum(syncs[WARM:])
 
 
-def step_time(model: Any, kind: str, latent: int, device: str) -> float:
+def step_time(model: Any, case: Case) -> float:
     """Median ms of a step."""
-    gpu, times = device == "cuda", []
+    times: list[float] = []
 
     def step(call: Any) -> Any:
-        start = now(gpu)
+        start = now(case.gpu)
         out = call()
-        times.append(now(gpu) - start)
+        times.append(now(case.gpu) - start)
         return out
 
-    inside.sample(model, kind, (latent, 1), step, STEPS + WARM)
+    inside.sample(model, case.kind, (case.latent, 1), step, STEPS + WARM)
     return 1000 * statistics.median(times[WARM:])
 
 
@@ -241,7 +240,7 @@ def measure_faces(device: str) -> None:
     from PIL import Image
     from safetensors.torch import load_file
 
-    net = faces.yunet.load(load_file(faces.WEIGHTS)).to(device)
+    net = faces.yunet.load(load_file(faces.WEIGHTS), device)
     picture = Image.open(inside.PACK / "tests" / "data" / "faces" / "three_people.jpg")
     size = [round(n * 1024 / max(picture.size)) for n in picture.size]
     pixels = faces.pixels(picture.resize(size, Image.Resampling.BICUBIC)).to(device)

@@ -77,10 +77,14 @@ def floor(model: Any, keys: list) -> Any:
     return model
 
 
-def _floor(pairs: list, query: Any, key: Any, value: Any, extra: dict) -> Any:
-    heads = extra["n_heads"]
+def text_alone(query: Any, key: Any, value: Any, extra: dict) -> Any:
+    """The layer's attention as the model computes it."""
     options = {"attn_precision": extra["attn_precision"], "transformer_options": extra}
-    out = host.optimized_attention(query, key, value, heads, **options)
+    return host.optimized_attention(query, key, value, extra["n_heads"], **options)
+
+
+def _floor(pairs: list, query: Any, key: Any, value: Any, extra: dict) -> Any:
+    heads, out = extra["n_heads"], text_alone(query, key, value, extra)
     for pair in pairs:
         q, k, v = (one.reshape(2, -1, heads, query.shape[-1] // heads) for one in (query, *pair))
         image = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
