@@ -28,9 +28,9 @@ sys.path += [str(PACK), str(PACK / "scripts")]
 import face_cases  # noqa: E402
 from face_cases import Case, Truth  # noqa: E402
 
-from ipadapter_core import faces, frame, yunet  # noqa: E402
+from ipadapter_core.faces import find, turned_square, yunet  # noqa: E402
 
-WEIGHTS = PACK / "ipadapter_core" / "weights" / "yunet_2023mar.safetensors"
+WEIGHTS = PACK / "ipadapter_core" / "faces" / "weights" / "yunet_2023mar.safetensors"
 THRESHOLD = 0.6
 Seen = tuple[float, float, float]  # centre and longer side of a box
 Detector = Callable[[Image.Image], list[Seen]]
@@ -76,7 +76,7 @@ def ours(every: bool = True) -> Detector:
     net = yunet.load(load_file(WEIGHTS))
 
     def detect(picture: Image.Image) -> list[Seen]:
-        found = faces.find(net, pixels(picture), THRESHOLD, every)
+        found = find.find(net, pixels(picture), THRESHOLD, every)
         return [one.frame[:3] for one in found]
 
     return detect
@@ -138,10 +138,13 @@ def roll_errors(net: yunet.YuNet, step: int = 15) -> list[float]:
         for angle in range(-180, 180, step):
             picture, (truth,) = face_cases.turn(source, angle)
             whole = pixels(picture)
-            found = faces.find(net, whole, THRESHOLD, every=False)
-            found = [faces.settled(net, whole, one) for one in found]
+            found = find.find(net, whole, THRESHOLD, every=False)
+            found = [find.settled(net, whole, one) for one in found]
             near = [one for one in found if hits(truth, one.frame[:3])]
-            turns = [frame.turn_between(one.frame.angle, math.radians(truth.roll)) for one in near]
+            turns = [
+                turned_square.turn_between(one.frame.angle, math.radians(truth.roll))
+                for one in near
+            ]
             errors.append(math.degrees(abs(turns[0])) if turns else 180.0)
     return errors
 
@@ -157,8 +160,8 @@ def measure_time(net: yunet.YuNet) -> None:
             runs = []
             for _ in range(12):
                 start = time.process_time()
-                found = faces.find(net, whole, THRESHOLD, every)
-                faces.settled(net, whole, found[0])
+                found = find.find(net, whole, THRESHOLD, every)
+                find.settled(net, whole, found[0])
                 runs.append((time.process_time() - start) * 1000)
             mode = "every face" if every else "the largest"
             print(f"{name} {size}: {mode} {min(runs):.0f} ms (first {runs[0]:.0f})")

@@ -1,18 +1,18 @@
 """Every node of the pack, in the order in which a graph uses them."""
 
-from . import folders
-from .apply import ApplyIPAdapter
+from .apply.apply import ApplyIPAdapter
+from .apply.regions import ApplyIPAdapterRegions, IPAdapterRegion, IPAdapterTiles
+from .apply.weights import IPAdapterWeightMap
 from .doctor.node import IPAdapterDoctor
-from .embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, SaveIPAdapterEmbeds
-from .face import FaceCrop
-from .grid import LabelImageGrid
-from .inspect import InspectIPAdapter
+from .face.node import FaceCrop
+from .files import folders
+from .files.load import LoadCLIPVision, LoadIPAdapter
+from .inspect.grid import LabelImageGrid
+from .inspect.inspect_adapters import InspectIPAdapter
+from .inspect.watch import ShowIPAdapterAttention, WatchIPAdapterAttention
 from .legacy import IPAdapterOldGraphs
-from .load import LoadCLIPVision, LoadIPAdapter
-from .reference import EncodeIPAdapterReference, IPAdapterNegativeReference
-from .regions import ApplyIPAdapterRegions, IPAdapterRegion, IPAdapterTiles
-from .watch import ShowIPAdapterAttention, WatchIPAdapterAttention
-from .weights import IPAdapterWeightMap
+from .references.embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, SaveIPAdapterEmbeds
+from .references.reference import EncodeIPAdapterReference, IPAdapterNegativeReference
 
 folders.register()
 

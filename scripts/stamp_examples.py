@@ -12,7 +12,7 @@ from pathlib import Path
 PACK = Path(__file__).resolve().parent.parent
 sys.path.append(str(PACK))
 
-from ipadapter_core.table import load  # noqa: E402
+from ipadapter_core.doctor.model_table import load  # noqa: E402
 
 
 def project(field: str) -> str:

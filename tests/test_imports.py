@@ -1,4 +1,4 @@
-"""Who may import whom: the core looks only upstream, and knows only torch."""
+"""Which folder may import which: data flows one way, and only the legacy nodes look at everything."""
 
 import ast
 import sys
@@ -6,53 +6,81 @@ from pathlib import Path
 
 import pytest
 
-CORE = Path(__file__).parent.parent / "ipadapter_core"
-UPSTREAM = {
-    "adapter": {"checkpoint", "projectors"},
-    "doctor": {"checkpoint", "encoders", "table"},
-    "doctor_text": {"doctor", "table"},
-    "embedfile": {"checkpoint", "embeds"},
-    "encoders": {"checkpoint"},
-    "faces": {"frame", "look", "yunet"},
-    "follow": {"faces", "frame"},
-    "frame": {"face"},
-    "look": {"frame", "yunet"},
-    "keys": {"adapter", "embeds"},
-    "projectors": {"checkpoint", "resampler"},
-    "resampler": {"checkpoint"},
-    "table": {"checkpoint", "encoders"},
-    "takes": {"blocks"},
-    "weights": {"blocks", "curves", "takes"},
+PACK = Path(__file__).parent.parent
+CORE = {
+    "adapter": set(),
+    "references": {"adapter"},
+    "weights": set(),
+    "attention": {"adapter", "references"},
+    "faces": set(),
+    "doctor": {"adapter"},
 }
+GROUND = {"sockets", "recall", "pictures", "drawing", "project"}
+NODES = {
+    "sockets": set(),
+    "recall": set(),
+    "pictures": set(),
+    "drawing": set(),
+    "project": set(),
+    "files": GROUND,
+    "references": GROUND | {"files"},
+    "sampling": GROUND,
+    "apply": GROUND | {"files", "references", "sampling"},
+    "inspect": GROUND | {"sampling"},
+    "face": GROUND | {"references"},
+    "doctor": GROUND | {"files", "references"},
+    "legacy/ids": GROUND | {"files", "references", "sampling", "apply"},
+    "legacy/reading": GROUND | {"legacy/ids"},
+    "legacy/upgrade": GROUND | {"files", "references", "legacy/ids", "legacy/reading"},
+    "legacy": GROUND | {"files", "legacy/ids", "legacy/reading", "legacy/upgrade"},
+}
+SOURCES = sorted(
+    path for folder in ("ipadapter_core", "nodes") for path in (PACK / folder).rglob("*.py")
+)
 
 
-@pytest.mark.parametrize("path", sorted(CORE.glob("*.py")), ids=lambda path: path.stem)
-def test_core_looks_only_upstream(path):
-    imports = [
-        node
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    ours = {
-        name
-        for node in imports
-        if isinstance(node, ast.ImportFrom) and node.level
-        for name in ([node.module] if node.module else [alias.name for alias in node.names])
-    }
-    theirs = {
-        name.split(".")[0]
-        for node in imports
-        if not getattr(node, "level", 0)
-        for name in (
-            [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
-        )
-    }
-    assert ours <= UPSTREAM.get(path.stem, set())
-    assert theirs <= {"torch"} | sys.stdlib_module_names
+def imports(path: Path) -> tuple[set[Path], set[str]]:
+    """The files or folders of the pack that a file imports, and the names of other packages."""
+    inside, outside = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            outside |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            outside.add(str(node.module).split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            inside |= {base / alias.name if base.is_dir() else base for alias in node.names}
+    return inside, outside
+
+
+def folder_of(path: Path, root: Path) -> str:
+    """The row of a table that a file or folder below root belongs to; empty for root itself."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return "/".join(parts[:2]) if parts[:1] == ("legacy",) and len(parts) > 2 else "".join(parts[:1])
 
 
 @pytest.mark.parametrize(
-    "path", sorted(p for p in CORE.parent.rglob("*.py") if ".cache" not in p.parts), ids=str
+    "path", SOURCES, ids=lambda path: path.relative_to(PACK).as_posix()
+)
+def test_folders_import_only_what_the_table_allows(path):
+    root = PACK / path.relative_to(PACK).parts[0]
+    table = CORE if root.name == "ipadapter_core" else NODES
+    folder = folder_of(path, root)
+    inside, outside = imports(path)
+    if folder == "__init__":
+        return  # the list of all nodes
+    allowed = table[folder] | {folder}
+    for target in inside:
+        if root in target.parents:
+            assert folder_of(target / "_", root) in allowed, target
+        elif root.name == "ipadapter_core":
+            raise AssertionError(f"the core imports {target}")
+    if root.name == "ipadapter_core":
+        assert outside <= {"torch"} | sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    "path", sorted(p for p in PACK.rglob("*.py") if ".cache" not in p.parts), ids=str
 )
 def test_sources_are_ascii(path):
     path.read_text().encode("ascii")

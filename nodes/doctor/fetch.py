@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import folder_paths
 
-from ...ipadapter_core.table import ModelFile, size_text
+from ...ipadapter_core.doctor.model_table import ModelFile, size_text
 from .scan import display
 
 BLOCK = 4 << 20

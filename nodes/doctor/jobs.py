@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ...ipadapter_core.table import ModelFile
+from ...ipadapter_core.doctor.model_table import ModelFile
 from .fetch import Cancelled, Progress, fetch
 
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"

@@ -7,9 +7,9 @@ nothing is read but headers. A name that is not installed here counts by itself:
 from collections.abc import Iterable
 from typing import Any
 
-from ...ipadapter_core.checkpoint import AdapterSpec
-from ...ipadapter_core.doctor import ADAPTER, ENCODER, Report
-from ...ipadapter_core.table import ModelFile
+from ...ipadapter_core.adapter.checkpoint import AdapterSpec
+from ...ipadapter_core.doctor.model_table import ModelFile
+from ...ipadapter_core.doctor.report import ADAPTER, ENCODER, Report
 from ..project import project
 
 

@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.doctor_text import as_text
-from ...ipadapter_core.table import BASES, PURPOSES
+from ...ipadapter_core.doctor.model_table import BASES, PURPOSES
+from ...ipadapter_core.doctor.report_text import as_text
 from ..sockets import KEEPS_SHOWING
 from . import scan
 

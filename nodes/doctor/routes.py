@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from ...ipadapter_core.doctor import Report
-from ...ipadapter_core.doctor_text import as_data
-from ...ipadapter_core.table import load
+from ...ipadapter_core.doctor.model_table import load
+from ...ipadapter_core.doctor.report import Report
+from ...ipadapter_core.doctor.report_text import as_data
 from ..project import is_ours
 from . import scan
 from .jobs import Downloads

@@ -12,13 +12,20 @@ import torch
 
 import folder_paths
 
-from ...ipadapter_core.checkpoint import read_spec, shown as printable
-from ...ipadapter_core.doctor import MODEL_ENDINGS, Embeds, Found, Report, examine, is_near_miss
-from ...ipadapter_core.embedfile import FORMAT, from_ipadpt
-from ...ipadapter_core.encoders import EncoderSpec, read_encoder
-from ...ipadapter_core.table import load
-from ..files import read_embeds, read_metadata, read_shapes
-from ..folders import ADAPTERS, ENCODERS
+from ...ipadapter_core.adapter.checkpoint import read_spec, shown as printable
+from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
+from ...ipadapter_core.doctor.model_table import load
+from ...ipadapter_core.doctor.report import (
+    MODEL_ENDINGS,
+    Embeds,
+    Found,
+    Report,
+    examine,
+    is_near_miss,
+)
+from ...ipadapter_core.references.embeds_file import FORMAT, from_ipadpt
+from ..files.folders import ADAPTERS, ENCODERS
+from ..files.open_files import read_embeds, read_metadata, read_shapes
 from ..project import project
 
 NO_MODELS = ("custom_nodes", "configs", "datasets", "diffusers")

@@ -7,23 +7,11 @@ from typing import Any
 from aiohttp import web
 
 from ..project import is_ours
-from . import (
-    apply,
-    canvas,
-    encoded,
-    first,
-    images,
-    laksjdjf,
-    load,
-    opened,
-    prompts,
-    regional,
-    schedule,
-    v1,
-    variants,
-)
-from .base import OldNode
-from .option import IPAdapterOldGraphs
+from .ids import apply, encoded, first, images, laksjdjf, load, regional, schedule, v1, variants
+from .ids.base import OldNode
+from .ids.option import IPAdapterOldGraphs
+from .reading import opened, prompts
+from .upgrade import canvas
 
 __all__ = ["IPAdapterOldGraphs", "free", "listen", "taken"]
 

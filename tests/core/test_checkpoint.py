@@ -4,7 +4,7 @@ import make_models
 import pytest
 import torch
 
-from ipadapter_core.checkpoint import read_spec
+from ipadapter_core.adapter.checkpoint import read_spec
 
 H, G = "CLIP ViT-H/14", "CLIP ViT-bigG/14"
 TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of the published file

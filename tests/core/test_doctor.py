@@ -6,11 +6,11 @@ from pathlib import Path
 import make_models
 import pytest
 
-from ipadapter_core.checkpoint import read_spec
-from ipadapter_core.doctor import Embeds, Found, examine, finished_name, is_near_miss
-from ipadapter_core.doctor_text import as_data, as_text, row_lines
-from ipadapter_core.encoders import EncoderSpec
-from ipadapter_core.table import load, published
+from ipadapter_core.adapter.checkpoint import read_spec
+from ipadapter_core.adapter.encoders import EncoderSpec
+from ipadapter_core.doctor.model_table import load, published
+from ipadapter_core.doctor.report import Embeds, Found, examine, finished_name, is_near_miss
+from ipadapter_core.doctor.report_text import as_data, as_text, row_lines
 
 TABLE = load()
 VIT_H, BIGG = EncoderSpec.of(32, 1280, 1024), EncoderSpec.of(48, 1664, 1280)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ipadapter_core.checkpoint import EMBEDS, HIDDEN
-from ipadapter_core.embedfile import from_file, from_ipadpt, to_file
-from ipadapter_core.embeds import References
+from ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
+from ipadapter_core.references.embeds import References
+from ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
 
 
 def some(*shape, seed=1):

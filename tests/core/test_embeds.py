@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ipadapter_core.embeds import METHODS, PLUS_NORM_AVERAGE, combine, many_scales, slerp
-from ipadapter_core.keys import ALONE, NEGATIVE, POSITIVE, KeysValues, scaled
+from ipadapter_core.attention.keys import ALONE, NEGATIVE, POSITIVE, KeysValues, scaled
+from ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, combine, many_scales, slerp
 
 TWO = torch.tensor([[3.0, 4.0], [0.0, 10.0]])
 TABLE = [

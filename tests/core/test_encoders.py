@@ -4,8 +4,8 @@ import make_models
 import pytest
 import torch
 
-from ipadapter_core.checkpoint import read_spec
-from ipadapter_core.encoders import EncoderSpec, read_encoder
+from ipadapter_core.adapter.checkpoint import read_spec
+from ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 
 DEPTHS = {
     "CLIP ViT-H/14": (32, 1280, 1024),

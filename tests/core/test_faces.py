@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from ipadapter_core import faces, frame, yunet
-from ipadapter_core.faces import Face, boxed
-from ipadapter_core.frame import Frame
+from ipadapter_core.faces import find, turned_square, yunet
+from ipadapter_core.faces.find import Face, boxed
+from ipadapter_core.faces.turned_square import Frame
 
 PACK = Path(__file__).parent.parent.parent
 PICTURES = PACK / "tests" / "data" / "faces"
@@ -43,11 +43,11 @@ def bench():
 
 
 def yunet_weights():
-    return PACK / "ipadapter_core" / "weights" / "yunet_2023mar.safetensors"
+    return PACK / "ipadapter_core" / "faces" / "weights" / "yunet_2023mar.safetensors"
 
 
 def largest(net, picture):
-    return faces.settled(net, picture, faces.find(net, picture, 0.6, False)[0])
+    return find.settled(net, picture, find.find(net, picture, 0.6, False)[0])
 
 
 def photograph(name):
@@ -79,24 +79,26 @@ TABLE = [
 
 @pytest.mark.parametrize(("name", "count", "sure", "roll"), TABLE, ids=lambda value: value)
 def test_what_is_in_the_pictures(net, name, count, sure, roll):
-    found = faces.find(net, photograph(name), 0.6, every=True)
+    found = find.find(net, photograph(name), 0.6, every=True)
     assert len(found) == count
     assert {face.sure for face in found} <= {sure}
     if found:
-        assert abs(frame.turn_between(found[0].frame.angle, math.radians(roll))) < math.radians(8)
+        assert abs(
+            turned_square.turn_between(found[0].frame.angle, math.radians(roll))
+        ) < math.radians(8)
     assert found == sorted(found, key=lambda face: -face.frame.side)
 
 
 @pytest.mark.parametrize("name", ["three_people", "one_portrait", "tiny_face", "sideways_left"])
 def test_looking_for_the_largest_alone_finds_the_largest(net, name):
     picture = photograph(name)
-    every, quick = (faces.find(net, picture, 0.6, mode) for mode in (True, False))
+    every, quick = (find.find(net, picture, 0.6, mode) for mode in (True, False))
     assert quick[0].frame == pytest.approx(every[0].frame, abs=every[0].frame.side * 0.03)
 
 
 def test_landmarks_turn_with_the_face(net):
     upright, tilted = photograph("one_portrait"), photograph("sideways_left")
-    (one,), (other,) = (faces.find(net, picture, 0.6, True) for picture in (upright, tilted))
+    (one,), (other,) = (find.find(net, picture, 0.6, True) for picture in (upright, tilted))
     back = other.landmarks.flip(1) * torch.tensor([-1, 1]) + torch.tensor([upright.shape[1], 0])
     assert (back - one.landmarks).norm(dim=1).max() < 0.06 * one.frame.side
 
@@ -104,35 +106,35 @@ def test_landmarks_turn_with_the_face(net):
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (3, 2), (33, 31)])
 def test_what_is_too_small_to_show_a_face_has_none(net, size):
     grey = torch.full((*size, 3), 0.4)
-    assert faces.find(net, grey, 0.6, True) == []
+    assert find.find(net, grey, 0.6, True) == []
 
 
 def test_a_higher_threshold_keeps_only_surer_faces(net):
     drawing = photograph("drawn_lucy")
-    assert len(faces.find(net, drawing, 0.6, True)) == 1
-    assert faces.find(net, drawing, 0.9, True) == []
-    assert len(faces.find(net, photograph("one_portrait"), 0.9, True)) == 1
+    assert len(find.find(net, drawing, 0.6, True)) == 1
+    assert find.find(net, drawing, 0.9, True) == []
+    assert len(find.find(net, photograph("one_portrait"), 0.9, True)) == 1
 
 
 @pytest.mark.parametrize("every", [False, True])
 def test_picture_larger_than_any_look_gives_the_same_face(net, every):
     picture = photograph("one_astronaut")
     large = picture.repeat_interleave(5, 0).repeat_interleave(5, 1)  # 2560 px
-    (one,), (other,) = (faces.find(net, given, 0.6, every) for given in (picture, large))
+    (one,), (other,) = (find.find(net, given, 0.6, every) for given in (picture, large))
     expected = Frame(*(5 * value for value in one.frame[:3]), one.frame.angle)
     assert other.frame[:3] == pytest.approx(expected[:3], abs=0.03 * expected.side)
 
 
 def test_closer_look_reads_the_turn_of_a_given_box(net):
     picture = photograph("tilted30")
-    (found,) = faces.find(net, picture, 0.6, False)
+    (found,) = find.find(net, picture, 0.6, False)
     given = boxed(*found.box)
-    closer = faces.closer(net, picture, given)
+    closer = find.closer(net, picture, given)
     assert closer.box == given.box
     assert closer.frame[:3] == given.frame[:3]
     assert math.degrees(closer.frame.angle) == pytest.approx(-26, abs=4)
     nothing = boxed(0, 0, 90, 90)
-    assert faces.closer(net, picture, nothing) == nothing
+    assert find.closer(net, picture, nothing) == nothing
 
 
 def five(side, x, y, score=0.9):
@@ -157,17 +159,17 @@ CROWD = [five(30, 90, 10), five(50, 20, 40, 0.7), five(40, 55, 60), five(20, 50,
     ],
 )
 def test_one_of_several_is_chosen(which, number, sides):
-    chosen = faces.choose(CROWD, which, number, 100, 100)
+    chosen = find.choose(CROWD, which, number, 100, 100)
     assert [face.frame.side for face in chosen] == sides
-    assert faces.choose([], which, number, 100, 100) == []
+    assert find.choose([], which, number, 100, 100) == []
 
 
 def test_inside_a_mask_are_those_whose_centre_is_on_it():
     mask = torch.zeros(10, 20)
     mask[:, 10:] = 1
-    inside = faces.inside(CROWD, mask, 100, 100)
+    inside = find.inside(CROWD, mask, 100, 100)
     assert [face.frame.x for face in inside] == [90, 55, 50]
-    assert faces.inside([five(10, -3, 40)], torch.ones(4, 4), 100, 100) == []
+    assert find.inside([five(10, -3, 40)], torch.ones(4, 4), 100, 100) == []
 
 
 @pytest.mark.parametrize("angle", [0, 35, -100, 170])
@@ -176,20 +178,20 @@ def test_face_pasted_at_a_known_place_size_and_angle_comes_back_as_the_same_crop
     """A photographed head on a grey ground, cut out as the frame found in the original says."""
     original = photograph("one_portrait")
     face = largest(net, original)
-    crop = frame.crop(original, face.frame, 96)
+    crop = turned_square.crop(original, face.frame, 96)
     scene = pasted(original, face.frame, Frame(410, 330, side, math.radians(angle)))
     found = largest(net, scene)
     assert (found.frame.x, found.frame.y) == pytest.approx((410, 330), abs=0.015 * side)
     assert found.frame.side == pytest.approx(side, rel=0.02)
-    turn = frame.turn_between(found.frame.angle, math.radians(angle) + face.frame.angle)
+    turn = turned_square.turn_between(found.frame.angle, math.radians(angle) + face.frame.angle)
     assert abs(math.degrees(turn)) < 2
-    assert (frame.crop(scene, found.frame, 96) - crop).abs().mean() < 0.045
+    assert (turned_square.crop(scene, found.frame, 96) - crop).abs().mean() < 0.045
 
 
 def pasted(original, source, target):
     """A 720 x 800 grey ground with the source's head and shoulders where the target stands, turned by its angle more."""
     wide = 240  # twice the face in a disc of black and grey, sharp as the original
-    head = frame.crop(original, source._replace(side=source.side * 2, angle=0.0), wide)
+    head = turned_square.crop(original, source._replace(side=source.side * 2, angle=0.0), wide)
     y, x = torch.meshgrid(*(torch.arange(n) + 0.5 for n in (720, 800)), indexing="ij")
     c, s = math.cos(target.angle), math.sin(target.angle)
     x, y = x - target.x, y - target.y
@@ -213,7 +215,9 @@ def test_equal_faces_give_equal_crops_at_any_resolution(net, name, scale):
     there = Frame(*(scale * value for value in one.frame[:3]))
     assert two.frame[:3] == pytest.approx(there[:3], abs=0.02 * there.side)
     assert abs(math.degrees(two.frame.angle - one.frame.angle)) < 2
-    crops = [frame.crop(p, f.frame, 112) for p, f in ((picture, one), (other.clamp(0, 1), two))]
+    crops = [
+        turned_square.crop(p, f.frame, 112) for p, f in ((picture, one), (other.clamp(0, 1), two))
+    ]
     assert (crops[0] - crops[1]).abs().mean() < 0.04
 
 

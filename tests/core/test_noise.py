@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ipadapter_core.noise import NOISES, noisy
+from ipadapter_core.references.noise import NOISES, noisy
 
 PICTURE = torch.rand(1, 13, 17, 3, generator=torch.Generator().manual_seed(1))
 

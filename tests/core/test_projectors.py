@@ -5,8 +5,9 @@ import pytest
 import torch
 from diffusers.loaders.unet import UNet2DConditionLoadersMixin
 
-from ipadapter_core import adapter, keys
-from ipadapter_core.embeds import References
+from ipadapter_core.adapter import module
+from ipadapter_core.attention import keys
+from ipadapter_core.references.embeds import References
 
 TOLERANCE = {"atol": 1e-5, "rtol": 0}
 FEATURES = {  # published name -> what the encoder gives it, odd and unequal where free
@@ -27,7 +28,7 @@ class NoLayers(torch.nn.Module, UNet2DConditionLoadersMixin):
 def projection_only(name):
     """Random weights of the projection at full size, and of one small layer."""
     tensors = make_models.adapter_tensors(name, one_layer(name), dtype=torch.float32)
-    return tensors, adapter.build(tensors, torch.nn)
+    return tensors, module.build(tensors, torch.nn)
 
 
 def one_layer(name):
@@ -61,7 +62,7 @@ def test_keys_and_values_are_the_layers_own_projections():
     tensors = make_models.adapter_tensors(
         name, make_models.Base(2048, (24, 40, 8)), dtype=torch.float32
     )
-    ours = adapter.build(tensors, torch.nn)
+    ours = module.build(tensors, torch.nn)
     tokens = torch.randn(2, 5, 2048, generator=torch.Generator().manual_seed(5))
     for number, (key, value) in zip((1, 3, 5), ours.keys_values(tokens), strict=True):
         for found, letter in ((key, "k"), (value, "v")):

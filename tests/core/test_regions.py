@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ipadapter_core.regions import ADDED, NORMALISED, arranged, tile_masks, tiles_of
+from ipadapter_core.attention.regions import ADDED, NORMALISED, arranged, tile_masks, tiles_of
 
 
 def part(left, right, height=20, width=30):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from ipadapter_core.blocks import blocks_of
-from ipadapter_core.curves import Key, parse, value_at
-from ipadapter_core.takes import TAKES
-from ipadapter_core.weights import check_texts, make_map
+from ipadapter_core.weights.blocks import blocks_of
+from ipadapter_core.weights.curves import Key, parse, value_at
+from ipadapter_core.weights.presets import TAKES
+from ipadapter_core.weights.weight_map import check_texts, make_map
 
 SD15 = blocks_of(
     [("input", n, 0) for n in (1, 2, 4, 5, 7, 8)]

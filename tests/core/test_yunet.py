@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load, load_file
 
-from ipadapter_core import yunet
+from ipadapter_core.faces import yunet
 
 PACK = Path(__file__).parent.parent.parent
-WEIGHTS = PACK / "ipadapter_core" / "weights" / "yunet_2023mar.safetensors"
+WEIGHTS = PACK / "ipadapter_core" / "faces" / "weights" / "yunet_2023mar.safetensors"
 PICTURES = sorted((PACK / "tests" / "data" / "faces").glob("*.jpg"))
 
 

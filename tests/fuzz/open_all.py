@@ -51,12 +51,12 @@ def opened(pack, path: Path) -> str:
 
 
 def encoder(pack, path: Path):
-    return pack.nodes.load._read_encoder(str(path))
+    return pack.nodes.files.load._read_encoder(str(path))
 
 
 def embeds(pack, path: Path):
     """As Load IPAdapter Embeds opens it, and shows it."""
-    nodes = pack.nodes.embeds
+    nodes = pack.nodes.references.embeds
     content, metadata = nodes.read_embeds(str(path))
     sides = nodes.from_ipadpt(content) if metadata is None else nodes.from_file(content, metadata)
     assert nodes._shown(content, metadata)
@@ -69,13 +69,13 @@ def adapter(pack, path: Path):
 
     import comfy.ops
 
-    load = pack.nodes.load
+    load = pack.nodes.files.load
     module = load.core.build(load.read_weights(str(path)), comfy.ops.manual_cast)
     wide = (2, module.spec.projector.features)
     feature = module.spec.feature
     features = torch.randn(wide if feature == "image_embeds" else (1, *wide))
-    seen = pack.nodes.keys.References.of(features, feature)
-    pack.nodes.keys.image_keys(module, seen, seen, torch.float32, torch.device("cpu"))
+    seen = pack.nodes.apply.keys.References.of(features, feature)
+    pack.nodes.apply.keys.image_keys(module, seen, seen, torch.float32, torch.device("cpu"))
     return module
 
 

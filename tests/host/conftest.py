@@ -40,7 +40,7 @@ def adapters(pack, tiny):
     def adapter(name: str, seed: int = 0):
         base = tiny.SMALL["sdxl" if "sdxl" in name else "sd15"]
         tensors = make_models.adapter_tensors(name, base, seed, torch.float32)
-        module = pack.nodes.load.core.build(tensors, comfy.ops.manual_cast)
+        module = pack.nodes.files.load.core.build(tensors, comfy.ops.manual_cast)
         patcher = CoreModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
         return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher), tensors
 
@@ -71,7 +71,7 @@ def legacy(pack):
 @pytest.fixture(scope="session")
 def upgraded(legacy):
     """A prompt with old nodes -> one with new nodes, and the report."""
-    module = importlib.import_module(f"{legacy.__name__}.upgrade")
+    module = importlib.import_module(f"{legacy.__name__}.upgrade.upgrade")
     return lambda prompt: module.upgraded(prompt, legacy.BY_ID)
 
 
@@ -102,7 +102,7 @@ def run_prompt(every_node, adapters, shallow):
 @pytest.fixture
 def check(every_node, run_prompt, legacy, upgraded, sample, record_property):
     """The upgraded graph has no old node and gives the same picture; -> its prompt, and the report."""
-    understood = importlib.import_module(f"{legacy.__name__}.prompts").understood
+    understood = importlib.import_module(f"{legacy.__name__}.reading.prompts").understood
 
     def check(old, last, kind="sd15", **settings):
         new, report = upgraded(old.prompt)

@@ -141,7 +141,7 @@ def test_keys_and_values_scaled_by_1_are_as_they_were(models, apply, sample):
 
 def test_keep_prompt_removes_what_points_along_the_text(models, apply, sample, pack):
     text, image = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(2))
-    core = pack.nodes.attention
+    core = pack.nodes.sampling.attention
     whole = core.off_text(image, text, 1.0)
     assert (whole * text).sum(-1).abs().max() < 1e-5
     torch.testing.assert_close(core.off_text(image, text, 0.5), (image + whole) / 2)
@@ -166,7 +166,7 @@ def test_combined_references_are_one_reference(models, apply, tiny, sample, pack
     model, output = models("sd15"), tiny.features(5, 3)
     combined = tiny.features(5)
     for key in ("image_embeds", "penultimate_hidden_states"):
-        combined[key] = pack.nodes.apply.METHODS[method](
+        combined[key] = pack.nodes.apply.apply.METHODS[method](
             output[key],
             torch.full((3,) + (1,) * (output[key].ndim - 1), 1 / 3 if method == "slerp" else 1.0),
         )
@@ -237,7 +237,7 @@ def test_a_map_of_another_model_is_refused(models, apply, weight_map):
 
 def test_many_frames_keep_their_tokens_alone(models, adapters, pack, capsys):
     """800 frames: what stays is one set of tokens each, not keys and values of every layer."""
-    core, (adapter, _) = pack.nodes.keys, adapters("ip-adapter_sd15")
+    core, (adapter, _) = pack.nodes.apply.keys, adapters("ip-adapter_sd15")
     sizes = {}
     for count in (200, 800):
         features = torch.randn(count, 1024, generator=torch.Generator().manual_seed(3))

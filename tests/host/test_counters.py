@@ -115,21 +115,21 @@ def test_only_keys_and_values_of_both_rows_are_alive_while_sampling(pack, kind, 
 
 def hung(pack, model, tokens):
     """The model with random keys and values of that many tokens, at its real widths."""
-    layers = pack.nodes.keys.layers_of(model.model.diffusion_model)
+    layers = pack.nodes.apply.keys.layers_of(model.model.diffusion_model)
     widths = tuple(inner for inner, _ in layers.values())
     flat = torch.randn(4 * tokens * sum(widths)).to(model.model.get_dtype_inference())
-    core = sys.modules[pack.__name__ + ".ipadapter_core.keys"]
+    core = sys.modules[pack.__name__ + ".ipadapter_core.attention.keys"]
     keys = pack.nodes.sockets.ImageKeys(
         "random", tuple(layers), core.KeysValues(flat, tokens, widths)
     )
-    return pack.nodes.patch.hang(model, keys, pack.nodes.prompt.Settings())
+    return pack.nodes.sampling.patch.hang(model, keys, pack.nodes.sampling.image_prompt.Settings())
 
 
 @pytest.fixture
 def run_node(tower, models, adapters, nodes_by_id, monkeypatch, pack):
     """Runs Apply IPAdapter with the counted encoder; returns (runs of it, matrix products)."""
     shown = types.SimpleNamespace(PreviewImage=lambda _: types.SimpleNamespace(as_dict=dict))
-    monkeypatch.setattr(pack.nodes.encode, "ui", shown)
+    monkeypatch.setattr(pack.nodes.references.encode, "ui", shown)
 
     def run(image, name="ip-adapter-plus_sd15", **settings):
         before = tower.runs

@@ -55,7 +55,7 @@ def adapter(demo, pack):
     from comfy.model_patcher import CoreModelPatcher
 
     tensors = demo.assemble.adapter(demo.common.load(demo.assemble.WEIGHTS))
-    module = pack.nodes.load.core.build(tensors, comfy.ops.manual_cast)
+    module = pack.nodes.files.load.core.build(tensors, comfy.ops.manual_cast)
     patcher = CoreModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
     return pack.nodes.sockets.LoadedAdapter("demo", module.spec, patcher)
 

@@ -149,12 +149,17 @@ def test_the_node_says_it_all_and_nothing_of_the_person(
     encoder_file(models / "clip_vision" / "e.safetensors")
     (models / "ipadapter" / "bad.bin").write_bytes(b"PK" + str(tmp_path).encode() * 9)
     (models / "ipadapter" / "gone.bin").symlink_to(tmp_path / "nothing")
-    metadata = {"format": pack.nodes.embeds.to_file.__globals__["FORMAT"], "encoder": "CLIP ViT-H"}
+    metadata = {
+        "format": pack.nodes.references.embeds.to_file.__globals__["FORMAT"],
+        "encoder": "CLIP ViT-H",
+    }
     seen = {"positive": torch.zeros(1, 1024)}
-    pack.nodes.embeds.safetensors.torch.save_file(
+    pack.nodes.references.embeds.safetensors.torch.save_file(
         seen, tmp_path / "output" / "x.safetensors", metadata
     )
-    pack.nodes.embeds.safetensors.torch.save_file(seen, tmp_path / "output" / "y.safetensors")
+    pack.nodes.references.embeds.safetensors.torch.save_file(
+        seen, tmp_path / "output" / "y.safetensors"
+    )
     torch.save(torch.zeros(2, 1024), tmp_path / "input" / "z.ipadpt")
     node = nodes_by_id["IPAdapterDoctor"]
     output = node.execute("SD1.5", "look")

@@ -28,11 +28,11 @@ def test_an_adapter_opens_with_layers_that_have_no_weights_yet(dynamic, pack, ti
     assert comfy.ops.manual_cast.Linear(3, 5).weight is None
     base = tiny.SMALL["sdxl" if "sdxl" in name else "sd15"]
     tensors = make_models.adapter_tensors(name, base, 0, torch.float32)
-    adapter = pack.nodes.load.loaded_adapter(name, tensors).patcher.model
+    adapter = pack.nodes.files.load.loaded_adapter(name, tensors).patcher.model
     found = adapter.state_dict()
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[key], tensors[key]) for key in tensors)
-    plain = pack.nodes.load.core.build(tensors, torch.nn)
+    plain = pack.nodes.files.load.core.build(tensors, torch.nn)
     seen = tiny.features(3)[adapter.spec.feature]
     with torch.inference_mode():
         assert torch.allclose(adapter.project(seen), plain.project(seen), atol=1e-5)

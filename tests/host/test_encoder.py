@@ -56,7 +56,7 @@ def theirs(clip_vision):
 
 @pytest.fixture
 def encode(pack):
-    return pack.nodes.encode
+    return pack.nodes.references.encode
 
 
 def photograph(height, width):
@@ -152,9 +152,9 @@ def test_a_long_batch_shows_its_progress(clip_vision, encode, steps):
 
 
 def test_the_tiles_of_several_references_are_one_progress(clip_vision, pack, steps):
-    made = pack.nodes.reference.References.of(torch.zeros(2, 20), "image_embeds")
+    made = pack.nodes.references.reference.References.of(torch.zeros(2, 20), "image_embeds")
     pictures = torch.rand(2, 40, 40, 3, generator=torch.Generator().manual_seed(0))
-    pack.nodes.reference._detailed(clip_vision, pictures, "crop", 2, 0.5, made, "")
+    pack.nodes.references.reference._detailed(clip_vision, pictures, "crop", 2, 0.5, made, "")
     assert steps == [(4, 8), (8, 8)]
 
 
@@ -271,5 +271,5 @@ def test_an_encoder_is_loaded_as_by_the_host(pack, monkeypatch, key):
     for module in (comfy.utils, comfy.clip_vision):
         monkeypatch.setattr(module, "load_torch_file", lambda *_, **__: {key: torch.zeros(9)})
     monkeypatch.setattr(comfy.clip_vision, "load_clipvision_from_sd", made)
-    assert pack.nodes.load._load_encoder("x", "x") == comfy.clip_vision.load("x") == "encoder"
+    assert pack.nodes.files.load._load_encoder("x", "x") == comfy.clip_vision.load("x") == "encoder"
     assert given[0] == given[1]

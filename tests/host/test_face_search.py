@@ -147,7 +147,9 @@ def test_arcface_puts_the_landmarks_where_the_template_has_them(pack, crop, port
     aligned = crop(picture, align="ArcFace", size=size)["image"]
     found = crop(aligned, padding=0.0)["face_landmarks"]["frames"][0][0]["landmarks_xy"]
     template = (
-        numpy.array(pack.ipadapter_core.frame.TEMPLATE) * size / (128 if size == 256 else 112)
+        numpy.array(pack.ipadapter_core.faces.turned_square.TEMPLATE)
+        * size
+        / (128 if size == 256 else 112)
     )
     template[:, 0] += size / 16 if size == 256 else 0
     assert numpy.abs(found - template).mean() < 0.03 * size
@@ -294,7 +296,7 @@ def test_smoothing_calms_a_trembling_video(crop, portrait):
 
 def test_searching_keeps_no_pictures(pack, portrait):
     """What grows with the number of frames are boxes and landmarks: some numbers each."""
-    search, settings = pack.nodes.face_search.search, pack.nodes.face_settings.Settings
+    search, settings = pack.nodes.face.search.search, pack.nodes.face.settings.Settings
     seen = search(portrait.expand(3, -1, -1, -1), None, None, None, settings(follow=True))
     kept = [face.landmarks for one in seen for face in (*one.faces, *one.chosen)]
     assert all(points.untyped_storage().nbytes() < 2000 for points in kept)

@@ -74,8 +74,10 @@ def test_after_a_failure_nothing_is_left_and_the_next_sampling_is_right(
     model, prompt = apply(models("sd15"), attn_mask=torch.rand(1, 9, 9)), tiny.text("sd15")
     expected = tiny.sample(model, prompt, **SIZE)
     runs = []
-    made = pack.nodes.patch.Run
-    monkeypatch.setattr(pack.nodes.patch, "Run", lambda *a: runs.append(made(*a)) or runs[-1])
+    made = pack.nodes.sampling.patch.Run
+    monkeypatch.setattr(
+        pack.nodes.sampling.patch, "Run", lambda *a: runs.append(made(*a)) or runs[-1]
+    )
     once = stage in ("OUTER_SAMPLE", "PREPARE_SAMPLING", "SAMPLER_SAMPLE")  # in a sampling
     for after in (1,) if once else (1, 2):
         error = failures()[kind]
@@ -174,7 +176,7 @@ def test_no_model_travels_with_ours(models, apply):
 
 def test_threads_with_other_precisions_do_not_disturb_each_other(pack, models, apply):
     prompts = apply(models("sd15")).model_options["transformer_options"]["ipadapter"]
-    patch, rows = pack.nodes.patch, pack.nodes.rows
+    patch, rows = pack.nodes.sampling.patch, pack.nodes.sampling.unet_rows
     run = patch.Run()
     call = patch.Call(run, rows.Rows((0, 1), (None, None), (8, 8), 2, None))
     composed = patch.ComposedAttention({}, patch._parts(run, prompts, (0,)), call)
@@ -203,7 +205,7 @@ def test_threads_with_other_precisions_do_not_disturb_each_other(pack, models, a
 def test_a_model_on_a_device_without_memory_gets_keys_there(pack, models, apply):
     """As the host's multi-GPU calls one patch with tensors of several devices."""
     prompts = apply(models("sd15")).model_options["transformer_options"]["ipadapter"]
-    patch, rows = pack.nodes.patch, pack.nodes.rows
+    patch, rows = pack.nodes.sampling.patch, pack.nodes.sampling.unet_rows
     call = patch.Call(patch.Run(), rows.Rows((1, 0), (None, None), (8, 8), 1, None))
     for device in ("meta", "cpu", "meta"):
         query = torch.empty(2, 15, 32, device=device)

@@ -242,13 +242,13 @@ FILES = {
 def test_auto_finds_the_encoder_by_its_header(folders, load, pack, name, file):
     names_of(folders, FILES)
     make_models.save(folders["ipadapter"] / "a.safetensors", adapter(name))
-    assert pack.nodes.load.installed_encoders(load("a.safetensors").spec) == [file]
+    assert pack.nodes.files.load.installed_encoders(load("a.safetensors").spec) == [file]
 
 
 def test_auto_knows_the_open_clip_layout(folders, load, pack):
     names_of(folders, {"open_clip_pytorch_model.safetensors": ("h", "open_clip")})
     make_models.save(folders["ipadapter"] / "a.safetensors", adapter())
-    assert pack.nodes.load.installed_encoders(load("a.safetensors").spec) == [
+    assert pack.nodes.files.load.installed_encoders(load("a.safetensors").spec) == [
         "open_clip_pytorch_model.safetensors"
     ]
 

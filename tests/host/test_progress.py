@@ -45,8 +45,8 @@ def test_reading_in_goes_by_bytes_in_steps_and_touches_every_tensor(pack, steps,
     path = tmp_path / "some.safetensors"
     tensors = {f"{n}": torch.full((257, 33), n, dtype=torch.float16) for n in range(500)}
     safetensors.torch.save_file(tensors | {"one": torch.ones(())}, path)
-    weights = pack.nodes.files.read_weights(str(path))
-    pack.nodes.load.read_in(weights.values())
+    weights = pack.nodes.files.open_files.read_weights(str(path))
+    pack.nodes.files.load.read_in(weights.values())
     total = 500 * 257 * 33 * 2 + 4
     assert 80 <= len(steps) <= 101
     assert steps == sorted(steps)
@@ -62,8 +62,8 @@ def test_what_cannot_be_read_in_by_pages_is_left_as_it_is(pack, steps):
         torch.ones(3, 3),
         torch.ones(()),
     ]
-    pack.nodes.load.read_in(odd)
-    pack.nodes.load.read_in([])
+    pack.nodes.files.load.read_in(odd)
+    pack.nodes.files.load.read_in([])
     assert [done == total for done, total in steps][-1]
 
 
@@ -73,5 +73,5 @@ def test_reading_in_can_be_interrupted(pack, steps):
 
     comfy.model_management.interrupt_current_processing()
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        pack.nodes.load.read_in([torch.ones(5000) for _ in range(50)])
+        pack.nodes.files.load.read_in([torch.ones(5000) for _ in range(50)])
     assert len(steps) <= 1

@@ -214,7 +214,7 @@ def test_combined_embeds_are_one_reference(nodes_by_id, adapters, models, embeds
 
 
 def test_a_weight_of_0_in_concat_gives_the_value_no_say(pack, adapters, embeds):
-    core = pack.nodes.keys
+    core = pack.nodes.apply.keys
     module = adapters("ip-adapter_sd15")[0].patcher.model
     weighted = embeds(count=2)
     weighted = core.replace(weighted, weights=(1.0, 0.25))
@@ -232,7 +232,7 @@ def test_a_silent_negative_is_only_on_the_positive_side(
     nodes_by_id, adapters, models, embeds, sample, pack
 ):
     model = models("sd15")
-    silent = pack.nodes.keys.replace(embeds(seed=9), silent=True)
+    silent = pack.nodes.apply.keys.replace(embeds(seed=9), silent=True)
     found = sample(apply_embeds(nodes_by_id, adapters, model, embeds(), embeds_negative=silent))
     plain = sample(apply_embeds(nodes_by_id, adapters, model, embeds()))
     assert difference(found, plain) > 1e-4

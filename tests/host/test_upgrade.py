@@ -121,7 +121,7 @@ def test_what_has_no_counterpart_stays_and_says_why(models, shallow, upgraded):
 
 def test_a_unified_loader_becomes_a_file_and_passes_the_model_on(legacy, upgraded, monkeypatch):
     monkeypatch.setattr(
-        importlib.import_module(f"{legacy.__name__}.resolve"),
+        importlib.import_module(f"{legacy.__name__}.ids.resolve"),
         "installed",
         lambda want: ["my plus file.bin"],
     )
@@ -173,7 +173,7 @@ def node(id, type, inputs=(), outputs=(), widgets=()):
 
 def test_a_saved_workflow_is_redrawn(legacy, nodes_by_id):
     """A graph of 2024 without embeds_scaling, from the checkpoint to the sampler."""
-    canvas = importlib.import_module(f"{legacy.__name__}.canvas")
+    canvas = importlib.import_module(f"{legacy.__name__}.upgrade.canvas")
     graph = saved(
         node(
             1,
@@ -256,7 +256,8 @@ def test_a_saved_workflow_is_redrawn(legacy, nodes_by_id):
 
 def test_a_saved_unified_loader_is_redrawn(legacy, nodes_by_id, monkeypatch):
     canvas, resolve = (
-        importlib.import_module(f"{legacy.__name__}.{part}") for part in ("canvas", "resolve")
+        importlib.import_module(f"{legacy.__name__}.{part}")
+        for part in ("upgrade.canvas", "ids.resolve")
     )
     monkeypatch.setattr(resolve, "installed", lambda want: ["base.bin"])
     graph = saved(

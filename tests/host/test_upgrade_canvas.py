@@ -9,7 +9,7 @@ pytestmark = pytest.mark.host
 
 @pytest.fixture
 def redraw(legacy, nodes_by_id, every_node):
-    canvas = importlib.import_module(f"{legacy.__name__}.canvas")
+    canvas = importlib.import_module(f"{legacy.__name__}.upgrade.canvas")
     inputs_of = {**nodes_by_id, **every_node}
     return lambda graph, only=None: canvas.upgraded_workflow(
         graph, legacy.BY_ID, lambda kind: inputs_of[kind].INPUT_TYPES(), only

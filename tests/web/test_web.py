@@ -7,7 +7,7 @@ from pathlib import Path
 import browser
 import pytest
 
-from ipadapter_core import curves, weights
+from ipadapter_core.weights import curves, weight_map
 
 HERE = Path(__file__).parent
 LAYERS = [
@@ -70,7 +70,7 @@ def or_none(make):
 def test_the_editor_reads_layers_as_the_node_does(answers):
     for (text, count), found in zip(LAYERS, answers["layers"], strict=True):
         blocks = [("input", number) for number in range(count)]
-        expected = or_none(lambda t=text, b=blocks: list(weights.layer_factors(t, b)))
+        expected = or_none(lambda t=text, b=blocks: list(weight_map.layer_factors(t, b)))
         assert found == expected, text
     assert sum(found is None for found in answers["layers"]) == 9
 

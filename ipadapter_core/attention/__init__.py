@@ -1,0 +1,5 @@
+"""What is added to the attention of a layer.
+
+keys.py image tokens -> KeysValues and their scalings; image_part.py equation 5 of the paper;
+masks.py a mask on the grid of a layer; regions.py several masks, and tiles.
+"""

@@ -1,0 +1,281 @@
+"""Tokens of references become keys and values, kept in one piece; how a side or a scaling changes them.
+
+Scalings are those of IPAdapter_plus. R roles, F frames, T image tokens, D text width, C inner width of a layer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import lcm
+
+import torch
+from torch import Tensor
+
+from ..adapter.module import IPAdapter
+from ..references.embeds import CONCAT, References, combine
+
+# Roles. ALONE is the positive side of a sampling that computes no negative one (CFG 1).
+NEGATIVE, POSITIVE, ALONE = 0, 1, 2
+V_ONLY = "V only"
+CHUNK = 16  # frames that are projected at once
+WIDEST = 1280  # inner width of the layers that a channel penalty leaves as they are
+Pair = tuple[Tensor, Tensor]
+Weight = float | Tensor  # a tensor: [R * F, 1, 1]
+
+
+@dataclass(frozen=True, eq=False)
+class KeysValues:
+    """Key and value of every layer for each role and frame, in one flat piece of memory.
+
+    One piece moves to a device in one copy. `layers()` gives key and value [R * F, T, C] as views.
+    """
+
+    flat: Tensor
+    tokens: int
+    widths: tuple[int, ...]
+    roles: int = 2  # 3 where ALONE is not the same as POSITIVE
+    frames: int = 1  # 1: the same for every picture
+    group: int = 0  # tokens of one reference; 0: all of them
+
+    def layers(self) -> list[Pair]:
+        rows = self.roles * self.frames
+        sizes = [rows * self.tokens * width for width in self.widths for _ in "kv"]
+        pieces: Sequence[Tensor] = self.flat.split_with_sizes(sizes)
+        shaped = [piece.view(rows, self.tokens, -1) for piece in pieces]
+        return list(zip(shaped[::2], shaped[1::2], strict=True))
+
+    def arranged(self, roles: Sequence[int]) -> list[Pair]:
+        """Key and value of each layer for the rows of one call: [len(roles) * F, T, C]."""
+        wanted = [POSITIVE if role >= self.roles else role for role in roles]
+        first = wanted[0]
+        if wanted == list(range(first, first + len(wanted))):  # a view: the usual case
+            rows = slice(first * self.frames, (first + len(wanted)) * self.frames)
+            return [(key[rows], value[rows]) for key, value in self.layers()]
+        index = [role * self.frames + frame for role in wanted for frame in range(self.frames)]
+        return [(key[index], value[index]) for key, value in self.layers()]
+
+    def select(
+        self, frames: Sequence[int], device: torch.device | str, dtype: torch.dtype
+    ) -> "KeysValues":
+        """Only these frames, there; what is the same for every frame is one."""
+        if self.frames == 1:
+            return replace(self, flat=self.flat.to(device=device, dtype=dtype))
+        chosen = [min(frame, self.frames - 1) for frame in frames]
+        index = [role * self.frames + frame for role in range(self.roles) for frame in chosen]
+        changed = self.changed(lambda _, key, value: (key[index], value[index]))
+        return replace(changed, flat=changed.flat.to(device, dtype), frames=len(chosen))
+
+    def changed(self, change: Callable[[int, Tensor, Tensor], Pair]) -> "KeysValues":
+        """change(layer, key, value) at every layer; rows may come and go."""
+        pairs = [change(layer, *pair) for layer, pair in enumerate(self.layers())]
+        return replace(self, flat=torch.cat([part.flatten() for pair in pairs for part in pair]))
+
+    def turned(self) -> "KeysValues":
+        """The picture on the negative side: the negative row attends to it, the positive one to nothing.
+
+        Without a negative row the positive one has the picture's part subtracted.
+        """
+        frames = self.frames
+
+        def turn(_: int, key: Tensor, value: Tensor) -> Pair:
+            k, v = (part[POSITIVE * frames : (POSITIVE + 1) * frames] for part in (key, value))
+            zeros = torch.zeros_like(k)
+            return torch.cat((k, zeros, k)), torch.cat((v, zeros, -v))
+
+        return replace(self.changed(turn), roles=3)
+
+    def silent(self) -> "KeysValues":
+        """Nothing at all on the negative side."""
+
+        def mute(_: int, key: Tensor, value: Tensor) -> Pair:
+            value = value.clone()
+            value[: self.frames] = 0
+            return key, value
+
+        return self.changed(mute)
+
+    @property
+    def bytes(self) -> int:
+        return self.flat.numel() * self.flat.element_size()
+
+
+@dataclass(frozen=True, eq=False)
+class FrameTokens:
+    """What many frames need in place of keys: their tokens, projected for a window of frames at a time."""
+
+    adapter: IPAdapter
+    negative: Tensor  # [1, T, D], or [F, T, D]
+    positive: Tensor  # [F, T, D]
+    change: Callable[[KeysValues], KeysValues] | None = None
+
+    @property
+    def frames(self) -> int:
+        return len(self.positive)
+
+    def select(
+        self, frames: Sequence[int], device: torch.device | str, dtype: torch.dtype
+    ) -> KeysValues:
+        sides = (_at(self.negative, frames), _at(self.positive, frames))
+        rows = torch.cat(sides).to(device, dtype)
+        values = keys_values(self.adapter, rows, len(frames), dtype, rows.device)
+        return self.change(values) if self.change else values
+
+    def turned(self) -> "FrameTokens":
+        return replace(self, change=KeysValues.turned)
+
+    def silent(self) -> "FrameTokens":
+        return replace(self, change=KeysValues.silent)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return tuple(width for _, width in self.adapter.spec.layers)
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.numel() * part.element_size() for part in (self.negative, self.positive))
+
+
+def image_keys(
+    adapter: IPAdapter,
+    positive: References,
+    negative: References,
+    dtype: torch.dtype,
+    store: torch.device | str,
+) -> KeysValues:
+    """Keys and values of references that act together, tokens side by side.
+
+    Computed in the features' own dtype; kept in `dtype` on `store`.
+    """
+    sides = [tokens_of(adapter, side) for side in (negative, positive)]  # [N * T, D] and [N * T]
+    # Repeating every token leaves a softmax average as it is, so both rows can have equally many.
+    count = lcm(*(len(tokens) for tokens, _ in sides))
+    tokens = torch.stack([tokens.repeat(count // len(tokens), 1) for tokens, _ in sides])
+    shares = torch.stack([shares.repeat(count // len(shares)) for _, shares in sides])
+    group = len(sides[1][0]) // (len(positive.features) if positive.method == CONCAT else 1)
+    values = keys_values(adapter, tokens, 1, dtype, store, None if (shares == 1).all() else shares)
+    return replace(values, group=group)
+
+
+def frame_keys(
+    adapter: IPAdapter,
+    positive: References,
+    negative: References,
+    dtype: torch.dtype,
+    store: torch.device | str,
+    device: torch.device | str,
+) -> KeysValues | FrameTokens:
+    """Keys and values of one reference for each frame; tokens alone where keys would outgrow the adapter.
+
+    The negative side has one for all frames, or one for each. References that are combined are one for all frames.
+    Features come to the device a few frames at a time.
+    """
+
+    def projected(side: References) -> Tensor:
+        if side.method != CONCAT:
+            features = side.features.to(device, torch.float32)
+            return tokens_of(adapter, replace(side, features=features))[0][None]
+        features = side.features
+        starts = range(0, len(features), CHUNK)
+        chunks = (features[start : start + CHUNK] for start in starts)
+        return torch.cat([adapter.project(chunk.to(device, torch.float32)) for chunk in chunks])
+
+    unseen, tokens = projected(negative), projected(positive)
+    heavy = 2 * tokens.shape[0] * tokens.shape[1] > adapter.spec.text_width
+    if heavy:  # to_k and to_v have text_width rows where the keys have one for each frame and token
+        return FrameTokens(adapter, unseen.to(store, dtype), tokens.to(store, dtype))
+    both = torch.cat((_at(unseen, range(len(tokens))), tokens))
+    return keys_values(adapter, both, len(tokens), dtype, store)
+
+
+def _at(batch: Tensor, frames: Sequence[int]) -> Tensor:
+    """These of a batch; the last one goes on."""
+    return batch[[min(frame, len(batch) - 1) for frame in frames]]
+
+
+def keys_values(
+    adapter: IPAdapter,
+    tokens: Tensor,
+    frames: int,
+    dtype: torch.dtype,
+    store: torch.device | str,
+    shares: Tensor | None = None,
+) -> KeysValues:
+    """tokens [R * F, T, D] through every layer; shares [R * F, T]: how much of each token's value counts."""
+    flat: list[Tensor] = []
+    for key, value in adapter.keys_values(tokens):
+        value = value if shares is None else value * shares[..., None]
+        flat += [part.to(device=store, dtype=dtype).flatten() for part in (key, value)]
+    widths = tuple(width for _, width in adapter.spec.layers)
+    return KeysValues(torch.cat(flat), tokens.shape[1], widths, len(tokens) // frames, frames)
+
+
+def tokens_of(adapter: IPAdapter, references: References) -> tuple[Tensor, Tensor]:
+    """Tokens of all references in one row [N * T, D], and how much of each counts [N * T]."""
+    features, weights, method = references.features, references.weights, references.method
+    if method == CONCAT:
+        tokens = adapter.project(features)
+        return tokens.flatten(0, 1), tokens.new_tensor(weights).repeat_interleave(tokens.shape[1])
+    if references.projected:
+        tokens = combine(adapter.project(features), weights, method)
+    else:
+        tokens = adapter.project(combine(features, weights, method))
+    return tokens.flatten(0, 1), tokens.new_ones(tokens.shape[0] * tokens.shape[1])
+
+
+def scaled(values: KeysValues, scaling: str, weights: Sequence[float]) -> KeysValues:
+    """What a weight does to keys and values themselves; attention then adds its result with weight 1."""
+    change = SCALINGS[scaling]
+
+    def scale(layer: int, key: Tensor, value: Tensor) -> Pair:
+        return change(key, value, weights[layer], values.group or values.tokens)
+
+    return values.changed(scale)
+
+
+def framed(
+    values: KeysValues, scaling: str, weights: Sequence[float], factors: Sequence[float]
+) -> KeysValues:
+    """As `scaled`, with a factor for each frame besides; V only: the factor alone, since attention adds with the weight."""
+    change, share = SCALINGS.get(scaling, _value), values.frames
+    if share != len(factors):  # the same for every frame so far
+        values = replace(
+            values.changed(lambda _, key, value: (_repeat(key, factors), _repeat(value, factors))),
+            frames=len(factors),
+        )
+    column = values.flat.new_tensor(list(factors) * values.roles).view(-1, 1, 1)
+
+    def scale(layer: int, key: Tensor, value: Tensor) -> Pair:
+        weight = 1.0 if scaling == V_ONLY else weights[layer]
+        return change(key, value, column * weight, values.group or values.tokens)
+
+    return values.changed(scale)
+
+
+def _repeat(part: Tensor, factors: Sequence[float]) -> Tensor:
+    return part.repeat_interleave(len(factors), 0)
+
+
+def _value(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
+    return key, value * weight
+
+
+def _both(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
+    return key * weight, value * weight
+
+
+def _penalised(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
+    return _both(key, value, weight * (key.shape[-1] / WIDEST), group)
+
+
+def _mean_penalised(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
+    weight = weight * (key.shape[-1] / WIDEST)
+    grouped = value.reshape(len(value), -1, group, value.shape[-1])
+    mean = grouped.mean(2, keepdim=True)
+    lost = (1 - weight)[..., None] if isinstance(weight, Tensor) else 1 - weight
+    return key * weight, (grouped - mean * lost).reshape(value.shape)
+
+
+SCALINGS = {
+    "K+V": _both,
+    "K+V with C penalty": _penalised,
+    "K+mean(V) with C penalty": _mean_penalised,
+}

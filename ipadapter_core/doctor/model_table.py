@@ -1,0 +1,94 @@
+"""The published model files: where each is had, how large it is, its hash, what it is for.
+
+The data is `model_table.json`. A file counts as a published one by its size and what it holds, and, where
+several have both in common, by its name; nothing is read whole for that.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..adapter.checkpoint import AdapterSpec
+from ..adapter.encoders import EncoderSpec
+
+RUNS = ("encoder", "base", "plus", "full-face")  # kinds that this pack runs; others it only fetches
+ROUNDING = 0.01  # how far a size that is known rounded may be off
+PURPOSES = ("look", "face", "composition")
+BASES = ("SD1.5", "SDXL")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One row of the table. `first`: the one to start with for its purpose."""
+
+    name: str
+    folder: str
+    repository: str
+    path: str
+    revision: str
+    size: int
+    size_is_exact: bool
+    sha256: str
+    licence: str
+    base: str
+    kind: str
+    encoder: str
+    purpose: str
+    first: bool
+    also: tuple[str, ...] = ()  # other names under which people have it
+
+    @property
+    def link(self) -> str:
+        return f"https://huggingface.co/{self.repository}/resolve/main/{self.path}"
+
+    @property
+    def runs(self) -> bool:
+        """Whether this pack runs it; the others it fetches for other packs."""
+        return self.kind in RUNS
+
+    @property
+    def size_text(self) -> str:
+        return size_text(self.size)
+
+    def has_size(self, size: int) -> bool:
+        off = abs(size - self.size)
+        return off == 0 if self.size_is_exact else off <= ROUNDING * self.size
+
+    def has_name(self, name: str) -> bool:
+        own = (self.name, self.path.rsplit("/", 1)[-1], *self.also)
+        return _plain(name) in map(_plain, own)
+
+    def holds(self, what: Any) -> bool:
+        """Whether a file with that content can be this one."""
+        if isinstance(what, AdapterSpec):
+            own = (self.base, self.kind, self.encoder)
+            return self.folder == "ipadapter" and own == (what.base_model, what.kind, what.encoder)
+        return isinstance(what, EncoderSpec) and (self.kind, self.encoder) == ("encoder", what.name)
+
+
+def load() -> tuple[ModelFile, ...]:
+    """The table that comes with the pack."""
+    text = Path(__file__).with_name("model_table.json").read_text(encoding="utf-8")
+    rows: list[dict[str, Any]] = json.loads(text)
+    return tuple(ModelFile(also=tuple(row.pop("also")), **row) for row in rows)
+
+
+def published(
+    table: tuple[ModelFile, ...], name: str, size: int, what: AdapterSpec | EncoderSpec | None
+) -> ModelFile | None:
+    """The row that a file most likely is, or None: same content and size, and a known name."""
+    fits = [row for row in table if row.holds(what) and row.has_size(size) and row.has_name(name)]
+    return fits[0] if len(fits) == 1 else None
+
+
+def size_text(size: int) -> str:
+    if size < 1e5:
+        return f"{size} bytes"
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _plain(name: str) -> str:
+    """A name without its folders, case and separators: `-`, `_`, `.` and spaces are often exchanged."""
+    return re.sub(r"[-_. ]+", ".", name.replace("\\", "/").rsplit("/", 1)[-1].strip().lower())

@@ -1,0 +1,39 @@
+"""Inputs that several nodes have: the same name, range and default wherever they stand."""
+
+from comfy_api.latest import io
+
+from ...ipadapter_core.attention.keys import SCALINGS, V_ONLY
+from ..references.encode import CROP, FITS
+from ..sockets import WeightMapSocket
+
+
+def weight(tooltip: str) -> io.Float.Input:
+    return io.Float.Input("weight", default=1.0, min=-1.0, max=5.0, step=0.05, tooltip=tooltip)
+
+
+def start_at(tooltip: str) -> io.Float.Input:
+    return io.Float.Input("start_at", default=0.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+
+def end_at(tooltip: str) -> io.Float.Input:
+    return io.Float.Input("end_at", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+
+def fit(tooltip: str, optional: bool = False) -> io.Combo.Input:
+    return io.Combo.Input("fit", options=FITS, default=CROP, optional=optional, tooltip=tooltip)
+
+
+def weight_map(tooltip: str) -> io.Input:
+    return WeightMapSocket.Input("weight_map", optional=True, tooltip=tooltip)
+
+
+def scaling(tooltip: str) -> io.Combo.Input:
+    return io.Combo.Input(
+        "scaling", options=[V_ONLY, *SCALINGS], default=V_ONLY, optional=True, tooltip=tooltip
+    )
+
+
+def keep_prompt(tooltip: str) -> io.Float.Input:
+    return io.Float.Input(
+        "keep_prompt", default=0.0, min=0.0, max=1.0, step=0.05, optional=True, tooltip=tooltip
+    )

@@ -1,0 +1,144 @@
+"""IPAdapter Weight Map: what to take from a picture, by layer and moment."""
+
+from comfy_api.latest import io, ui
+
+from ...ipadapter_core.weights.blocks import blocks_of
+from ...ipadapter_core.weights.presets import BALANCED, TAKES
+from ...ipadapter_core.weights.weight_map import block_name, check_texts, make_map
+from ..drawing import heat_map
+from ..sockets import KEEPS_SHOWING, WeightMapSocket, weights_of
+from .keys import layers_of
+
+NODE = "IPAdapter Weight Map"
+
+
+class IPAdapterWeightMap(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IPAdapterWeightMap",
+            display_name=NODE,
+            category="ipadapter",
+            **KEEPS_SHOWING,
+            search_aliases=[
+                "weight type",
+                "style transfer",
+                "composition",
+                "layer weights",
+                "mad scientist",
+                "schedule",
+            ],
+            description="Says what to take from a picture: a kind in words, times a number for each block of layers, times a curve over time. For Apply IPAdapter, which multiplies it by its weight.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model whose layers these are."),
+                io.Combo.Input(
+                    "take",
+                    options=list(TAKES),
+                    default=BALANCED,
+                    tooltip="balanced: everything; style: colours and manner; layout: what is where; subject: what is in the picture. strong: also from neighbouring layers; precise: the other half stands on the negative side. The rest weaken or strengthen layers by depth.",
+                ),
+                _amount("amount", "How much of it."),
+                _amount(
+                    "second_amount",
+                    "The other half of the kinds that have two: the layout of 'style and layout'; for the precise kinds, how strongly guidance leads away from the rest.",
+                ),
+                io.String.Input(
+                    "layers",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="A factor for each block, from input to middle to output: 16 numbers for SD1.5, 11 for SDXL. Or some of them by number from 0 or by name, like 3:1, middle:0.5; the others are 0 then, or what 'rest' says: middle:0, rest:1. Empty: 1 for all.",
+                ),
+                io.String.Input(
+                    "curve",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="A factor over time, 0 the first step, 1 the end: key frames like 0:1.0, 0.4:0.6 ease, 1:0. A word says how the key frame is reached: linear, ease, ease in, ease out, ease in-out, hold. Empty: 1 throughout.",
+                ),
+                io.Float.Input(
+                    "jitter",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Shakes every weight by up to this part of itself, at random.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFF,
+                    optional=True,
+                    tooltip="Of the jitter: the same seed shakes the same.",
+                ),
+                WeightMapSocket.Input(
+                    "multiply", optional=True, tooltip="Another map that this one is multiplied by."
+                ),
+                WeightMapSocket.Input(
+                    "add", optional=True, tooltip="Another map that is added, after 'multiply'."
+                ),
+            ],
+            outputs=[
+                WeightMapSocket.Output("weight_map", tooltip="The map, for Apply IPAdapter."),
+                io.Image.Output(
+                    "picture",
+                    tooltip="The map: blocks from top to bottom, time from left to right; orange for the picture, blue against it.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, layers="", curve=""):
+        """What is wrong with the texts whatever the model; a linked text is not known yet."""
+        texts = [text if isinstance(text, str) else "" for text in (layers, curve)]
+        try:
+            check_texts(*texts)
+        except ValueError as error:
+            return f"{NODE}'s {error}."
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        take,
+        amount,
+        second_amount,
+        layers="",
+        curve="",
+        jitter=0.0,
+        seed=0,
+        multiply=None,
+        add=None,
+    ):
+        blocks = blocks_of(layers_of(model.get_model_object("diffusion_model")))
+        if not blocks:
+            raise ValueError(
+                f"{NODE}'s 'model' has no cross-attention layers: connect an SD1.5 or SDXL model."
+            )
+        try:
+            made = make_map(blocks, take, amount, second_amount, layers, curve, jitter, seed)
+        except ValueError as error:
+            raise ValueError(f"{NODE}'s {error}.") from None
+        if factor := weights_of(multiply, "multiply"):
+            made = made.times(factor)
+        if summand := weights_of(add, "add"):
+            made = made.plus(summand)
+        picture = picture_of(made)
+        names = [block_name(block) for block in blocks]
+        shown = {**ui.PreviewImage(picture, cls=cls).as_dict(), "blocks": names}
+        return io.NodeOutput(made, picture, ui=shown)
+
+
+def picture_of(made):
+    """The map as a heat map; where a block stands on both sides, the difference."""
+    moments = zip(made.toward, made.against, strict=True)
+    both = [[t - a for t, a in zip(*sides, strict=True)] for sides in moments]
+    by_block = list(zip(*both, strict=True))
+    return heat_map(by_block, [block_name(block) for block in made.blocks], "weight by layer")
+
+
+def _amount(name, tooltip):
+    return io.Float.Input(name, default=1.0, min=-5.0, max=5.0, step=0.05, tooltip=tooltip)

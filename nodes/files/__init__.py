@@ -1,0 +1,4 @@
+"""Load IPAdapter and Load CLIP Vision.
+
+folders.py where model files are; open_files.py opening them safely; load.py the two nodes.
+"""

@@ -1,0 +1,142 @@
+"""Opening model files: by what they hold, never by their name; mapped, not read; nothing in them runs.
+
+Every ValueError is a predicate ("is cut off: ...") that wants the file's name in front.
+"""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+import comfy.utils
+
+from ...ipadapter_core.adapter.checkpoint import shown
+
+LONGEST_HEADER = 100_000_000  # what safetensors itself allows
+
+
+def read_shapes(path: str) -> Mapping[str, Any]:
+    """Keys, and values with a `.shape`, from the header alone."""
+    if _container(path) == "torch":
+        return _torch_load(path, "meta")
+    with _safe_open(path) as file:
+        keys = file.keys()
+        return {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in keys}
+
+
+def read_weights(path: str) -> Mapping[str, Any]:
+    """The tensors, mapped where the container allows it; a `.bin` comes nested as it was saved."""
+    if _container(path) == "torch":
+        return _torch_load(path, "cpu")
+    with _safe_open(path) as file:  # checks the whole header before the host maps it
+        if not path.lower().endswith((".safetensors", ".sft")):
+            keys = file.keys()
+            return {key: file.get_tensor(key) for key in keys}
+    tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
+    return tensors
+
+
+def _container(path: str) -> str:
+    """`torch` or `safetensors`, from the first bytes."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        start = file.read(64)
+    if not start:
+        raise ValueError("is empty (0 bytes): download it again")
+    length = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and length <= LONGEST_HEADER:  # first: a length can begin with any bytes
+        if length + 8 > size:
+            raise ValueError(
+                f"is cut off: its header alone needs {length + 8} bytes, it has {size}; download it again"
+            )
+        return "safetensors"
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return "torch"
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            "is a Git LFS pointer, not the model itself: download the file it stands for"
+        )
+    if start.lstrip()[:1] == b"<":
+        raise ValueError("is a web page, not a model: download the file itself")
+    raise ValueError(
+        "is neither a safetensors nor a torch file: its first bytes belong to something else"
+    )
+
+
+def _safe_open(path: str) -> Any:
+    try:
+        return safetensors.safe_open(path, framework="pt")
+    except Exception as error:
+        raise ValueError(
+            f"is damaged or cut off (as safetensors: {_reason(error)}); download it again"
+        ) from None
+
+
+def _torch_load(path: str, device: str) -> Mapping[str, Any]:
+    content = _torch_content(path, device)
+    if not isinstance(content, Mapping):
+        raise ValueError("is no model file: it holds no named tensors")
+    nested = content.get("state_dict")
+    content = nested if isinstance(nested, Mapping) else content
+    return {key: value for key, value in content.items() if isinstance(key, str)}
+
+
+def _torch_content(path: str, device: str) -> Any:
+    mappable = _is_plain_zip(path) and not path.lower().endswith((".safetensors", ".sft"))
+    try:
+        if mappable:
+            return torch.load(path, map_location=device, weights_only=True, mmap=True)
+        else:  # older than torch 1.6, or named so that torch would take it for something else
+            with open(path, "rb") as file:
+                return torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"is damaged, cut off, or holds more than tensors, which is never run (as a torch file: {_reason(error)}); download it again from its author"
+        ) from None
+
+
+def _reason(error: BaseException) -> str:
+    """What a library found wrong, in short; of torch's, without its advice to run what the file holds."""
+    if isinstance(error, pickle.UnpicklingError) and error.__context__ is not None:
+        error = error.__context__
+    line = (str(error).strip().splitlines() or [""])[0].strip(" .")
+    return shown(line) if line else type(error).__name__
+
+
+def _is_plain_zip(path: str) -> bool:
+    """Whether torch can map the file; compressed entries, which torch never writes, could be bombs."""
+    with open(path, "rb") as file:
+        if file.read(2) != b"PK":
+            return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        raise ValueError(
+            "is damaged or cut off (as a torch file: no end of archive); download it again"
+        ) from None
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("is no model file: it is a compressed archive, which torch never writes")
+    return True
+
+
+def read_embeds(path: str) -> tuple[Any, dict[str, str] | None]:
+    """The tensors and metadata of a safetensors file; of a torch file its content, and None."""
+    if _container(path) == "torch":
+        return _torch_content(path, "cpu"), None
+    with _safe_open(path) as file:
+        keys = file.keys()
+        return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
+
+
+def read_metadata(path: str) -> dict[str, str]:
+    """What a safetensors file says of itself, from the header alone; of a torch file nothing."""
+    if _container(path) == "torch":
+        return {}
+    with _safe_open(path) as file:
+        return dict(file.metadata() or {})

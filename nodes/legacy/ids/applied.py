@@ -1,0 +1,111 @@
+"""One old apply node, whatever its name: the numbers IPAdapter_plus gives, hung on a clone of the model."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ....ipadapter_core.references.embeds import References
+from ....ipadapter_core.weights.blocks import blocks_of
+from ...apply.keys import fitting_layers, keys_for
+from ...sampling.image_prompt import ImagePrompt, Settings, checked_mask, prompts_for
+from ...sampling.patch import hang_all
+from ...sockets import LoadedAdapter
+from . import kinds
+
+OPTION, PAPER = "ipadapter_old_graphs", "paper"
+BOTH = "style and composition"
+
+
+@dataclass(frozen=True)
+class Old:
+    """An apply node as its widgets say."""
+
+    node: str
+    weight: Any = 1.0  # a number, or a list with one for each picture
+    weight_type: str = kinds.LINEAR
+    combine: str = "concat"
+    start_at: float = 0.0
+    end_at: float = 1.0
+    scaling: str = kinds.V_ONLY
+    by_frame: bool = False
+    second: float | None = None  # the composition's weight, or the boost of a precise kind
+    layers: str = ""
+    masks: str = "bilinear"
+    middle: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """What an old node looks at, encoded; composition: another picture for the composition's blocks."""
+
+    positive: References
+    negative: References | None
+    composition: References | None = field(default=None)
+
+
+def is_paper(model: Any) -> bool:
+    """Whether IPAdapter Old Graphs upstream asks for the paper's behaviour."""
+    return model.model_options["transformer_options"].get(OPTION) == PAPER
+
+
+def prompts_of(
+    model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, mask: Tensor | None
+) -> list[ImagePrompt]:
+    """The prompts of one old apply node; the composition's picture makes its own."""
+    paper = is_paper(model)
+    mask = checked_mask(mask, old.node)
+    made: list[ImagePrompt] = []
+    for references, maps in _shares(model, adapter, sides, old, paper):
+        keys = keys_for(model, adapter, references, sides.negative, by_frame=old.by_frame)
+        for weights, factors in maps:
+            settings = Settings(
+                start_at=old.start_at,
+                end_at=old.end_at,
+                weight_map=weights,
+                scaling=kinds.scaling_of(old.weight_type, old.scaling, old.node),
+                frame_weights=factors,
+                old_masks="" if paper else old.masks,
+            )
+            made += prompts_for(model, keys, settings, mask)
+    return made
+
+
+def apply(model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, mask: Tensor | None) -> Any:
+    return hang_all(model, prompts_of(model, adapter, sides, old, mask))
+
+
+def _shares(model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, paper: bool):
+    """Each picture with the weight maps that it has, and their factors by frame."""
+    blocks = blocks_of(fitting_layers(model, adapter))
+    kind = kinds.type_of(old.weight_type, old.node)
+    layers = kinds.layer_weights(old.layers, blocks, old.node)
+    if layers and kind not in (kinds.PRECISE_STYLE, kinds.PRECISE_LAYOUT):
+        kind = kinds.LINEAR
+    middle = old.middle or paper
+
+    def weights(weight: float, second: float):
+        return kinds.weight_map(blocks, kind, weight, second, layers, middle)
+
+    many = isinstance(old.weight, list)
+    listed = tuple(map(float, old.weight)) if many and old.by_frame else ()
+    weight = float(old.weight[0] if many else old.weight)
+    second = _second(kind, weight, old.second, paper)
+    apart = sides.composition or (listed and (old.second is not None or kind == BOTH))
+    if not apart:  # all of it follows the list
+        weight, second = (1.0, 1.0) if listed else (weight, second)
+        return [(sides.positive, [(weights(weight, second), listed)])]
+    first = weights(1.0 if listed else weight, 0.0), listed
+    other = weights(0.0, second), ()
+    if sides.composition is None:
+        return [(sides.positive, [first, other])]
+    return [(sides.positive, [first]), (sides.composition, [other])]
+
+
+def _second(kind: str, weight: float, given: float | None, paper: bool) -> float:
+    """`style and composition` without its own node has the composition at 1, whatever the weight."""
+    if given is not None:
+        return given
+    if kind == BOTH and not paper:
+        return 1.0
+    return weight

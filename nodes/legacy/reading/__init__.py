@@ -1,0 +1,1 @@
+"""Old prompts and saved graphs, read as they were meant."""
