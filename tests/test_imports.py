@@ -8,12 +8,13 @@ import pytest
 
 PACK = Path(__file__).parent.parent
 CORE = {
-    "adapter": set(),
-    "references": {"adapter"},
-    "weights": set(),
-    "attention": {"adapter", "references"},
-    "faces": set(),
-    "doctor": {"adapter"},
+    "messages": set(),
+    "adapter": {"messages"},
+    "references": {"messages", "adapter"},
+    "weights": {"messages"},
+    "attention": {"messages", "adapter", "references"},
+    "faces": {"messages"},
+    "doctor": {"messages", "adapter"},
 }
 GROUND = {"sockets", "recall", "pictures", "drawing", "project"}
 NODES = {
@@ -30,7 +31,7 @@ NODES = {
     "face": GROUND | {"references"},
     "doctor": GROUND | {"files", "references"},
     "legacy/ids": GROUND | {"files", "references", "sampling", "apply"},
-    "legacy/reading": GROUND | {"legacy/ids"},
+    "legacy/reading": GROUND | {"files", "legacy/ids"},
     "legacy/upgrade": GROUND | {"files", "references", "legacy/ids", "legacy/reading"},
     "legacy": GROUND | {"files", "legacy/ids", "legacy/reading", "legacy/upgrade"},
 }
@@ -56,12 +57,12 @@ def imports(path: Path) -> tuple[set[Path], set[str]]:
 def folder_of(path: Path, root: Path) -> str:
     """The row of a table that a file or folder below root belongs to; empty for root itself."""
     parts = path.relative_to(root).with_suffix("").parts
-    return "/".join(parts[:2]) if parts[:1] == ("legacy",) and len(parts) > 2 else "".join(parts[:1])
+    return (
+        "/".join(parts[:2]) if parts[:1] == ("legacy",) and len(parts) > 2 else "".join(parts[:1])
+    )
 
 
-@pytest.mark.parametrize(
-    "path", SOURCES, ids=lambda path: path.relative_to(PACK).as_posix()
-)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACK).as_posix())
 def test_folders_import_only_what_the_table_allows(path):
     root = PACK / path.relative_to(PACK).parts[0]
     table = CORE if root.name == "ipadapter_core" else NODES

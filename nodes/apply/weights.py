@@ -6,8 +6,8 @@ from ...ipadapter_core.weights.blocks import blocks_of
 from ...ipadapter_core.weights.presets import BALANCED, TAKES
 from ...ipadapter_core.weights.weight_map import block_name, check_texts, make_map
 from ..drawing import heat_map
+from ..sampling.layers import layers_of
 from ..sockets import KEEPS_SHOWING, WeightMapSocket, weights_of
-from .keys import layers_of
 
 NODE = "IPAdapter Weight Map"
 

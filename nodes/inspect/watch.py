@@ -13,10 +13,10 @@ from ...ipadapter_core.attention.image_part import token_shares
 from ...ipadapter_core.attention.keys import NEGATIVE
 from ...ipadapter_core.weights.blocks import Block, blocks_of
 from ...ipadapter_core.weights.curves import numbers
-from ..apply.keys import layers_of
 from ..drawing import over
 from ..pictures import rgb
 from ..sampling.image_prompt import ImagePrompt
+from ..sampling.layers import layers_of
 from ..sampling.patch import WATCH, wrap
 from ..sockets import WatchSocket, own
 

@@ -12,12 +12,12 @@ from comfy_api.latest import io
 from ...ipadapter_core.adapter.checkpoint import EMBEDS
 from ...ipadapter_core.references.embeds import References, many_scales
 from ...ipadapter_core.references.noise import NOISES, noisy
-from ..apply.keys import needs_nothing, references
 from ..pictures import rgb
 from ..recall import recall
 from ..sockets import ABSENT, EmbedsSocket, IPAdapterSocket, adapter_of, unknown_option
 from .boxes import box_input, what_is_wrong, within
 from .encode import CROP, FITS, PAD, encode, encoded, nothing, square, whole
+from .pair import needs_nothing, references
 
 NODE, NEGATIVE_NODE = "Encode IPAdapter Reference", "IPAdapter Negative Reference"
 NONE, ZEROS, BLACK, PICTURE = "none", "zeros", "black", "image"

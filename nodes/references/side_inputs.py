@@ -5,10 +5,10 @@ from functools import cached_property
 from typing import Any
 
 from ...ipadapter_core.references.embeds import CONCAT, References
-from ..apply.keys import needs_nothing, references
 from ..files.load import AUTO, LoadCLIPVision
 from ..sockets import LoadedAdapter, embeds_of
 from .encode import encoded, nothing, whole
+from .pair import needs_nothing, references
 
 
 class Encoder:

@@ -14,10 +14,10 @@ from torch import Tensor
 from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 
 from ...ipadapter_core.weights.blocks import Address
-from ..apply.keys import layers_of
 from ..sockets import ImageKeys
 from .attention import Call, ComposedAttention, Part
 from .image_prompt import KEY, ImagePrompt, Settings, add_prompts, checked_mask, prompts_for
+from .layers import layers_of
 from .unet_rows import batch_of, rows_of
 
 RUN, BATCH, WATCH = "ipadapter_run", "ipadapter_batch", "ipadapter_watch"

@@ -74,7 +74,7 @@ def adapter(pack, path: Path):
     wide = (2, module.spec.projector.features)
     feature = module.spec.feature
     features = torch.randn(wide if feature == "image_embeds" else (1, *wide))
-    seen = pack.nodes.apply.keys.References.of(features, feature)
+    seen = pack.nodes.references.pair.References.of(features, feature)
     pack.nodes.apply.keys.image_keys(module, seen, seen, torch.float32, torch.device("cpu"))
     return module
 

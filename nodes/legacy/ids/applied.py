@@ -7,8 +7,9 @@ from torch import Tensor
 
 from ....ipadapter_core.references.embeds import References
 from ....ipadapter_core.weights.blocks import blocks_of
-from ...apply.keys import fitting_layers, keys_for
+from ...apply.keys import keys_for
 from ...sampling.image_prompt import ImagePrompt, Settings, checked_mask, prompts_for
+from ...sampling.layers import fitting_layers
 from ...sampling.patch import hang_all
 from ...sockets import LoadedAdapter
 from . import kinds

@@ -12,10 +12,10 @@ import folder_paths
 from ....ipadapter_core.adapter.checkpoint import EMBEDS
 from ....ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, References, combine
 from ....ipadapter_core.references.embeds_file import from_ipadpt
-from ...apply.keys import references
 from ...files.open_files import read_embeds
 from ...pictures import rgb
 from ...references.embeds import path_of
+from ...references.pair import references
 from . import kinds, widgets as w
 from .applied import Old, Sides, apply, is_paper
 from .base import OldNode

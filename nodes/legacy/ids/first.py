@@ -11,9 +11,9 @@ from torch.nn.functional import interpolate
 
 import comfy.utils
 
-from ...apply.keys import needs_nothing, references
 from ...pictures import rgb
 from ...references.encode import CROP, encode
+from ...references.pair import needs_nothing, references
 from . import widgets as w
 from .applied import Old, Sides, apply
 from .base import OldNode

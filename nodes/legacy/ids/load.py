@@ -4,9 +4,9 @@ import logging
 
 from ....ipadapter_core.weights.blocks import blocks_of
 from ....ipadapter_core.weights.presets import base_of
-from ...apply.keys import layers_of
 from ...files import folders
 from ...files.load import LoadCLIPVision, LoadIPAdapter
+from ...sampling.layers import layers_of
 from . import faceid, resolve as r, widgets as w
 from .base import OldNode
 from .pipe import pipe

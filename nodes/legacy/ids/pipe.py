@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ...apply.keys import needs_nothing
 from ...files.load import AUTO, LoadCLIPVision, loaded_adapter
+from ...references.pair import needs_nothing
 from ...sockets import LoadedAdapter
 from .faceid import FaceID
 from .seen import from_embeds, is_stack, nothing_of

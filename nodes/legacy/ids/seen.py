@@ -9,10 +9,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from ....ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
 from ....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE, References, many_scales
-from ...apply.keys import needs_nothing, references
 from ...pictures import rgb
 from ...recall import recall
 from ...references.encode import CROP, encode, nothing
+from ...references.pair import needs_nothing, references
 from ...sockets import LoadedAdapter
 
 SIDE = 224
