@@ -9,11 +9,12 @@ import pytest
 PACK = Path(__file__).parent.parent
 CORE = {
     "messages": set(),
-    "adapter": {"messages"},
+    "operations": set(),
+    "adapter": {"messages", "operations"},
     "references": {"messages", "adapter"},
     "weights": {"messages"},
     "attention": {"messages", "adapter", "references"},
-    "faces": {"messages"},
+    "faces": {"messages", "operations"},
     "doctor": {"messages", "adapter"},
 }
 GROUND = {"sockets", "recall", "pictures", "drawing", "project"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..operations import Device, Operations
 from .checkpoint import AdapterSpec, flatten, read_spec, shown
 from .projectors import make_projector
 
@@ -16,13 +17,13 @@ from .projectors import make_projector
 class IPAdapter(nn.Module):
     """Parameters are named as in the files: `image_proj.*` and `ip_adapter.<index>.to_{k,v}_ip.weight`."""
 
-    def __init__(self, spec: AdapterSpec, operations: Any, **factory: Any):
+    def __init__(self, spec: AdapterSpec, operations: Operations, device: Device = None):
         super().__init__()
         self.spec = spec
-        self.image_proj = make_projector(spec.projector, operations, **factory)
+        self.image_proj = make_projector(spec.projector, operations, device=device)
 
         def linear(width: int) -> nn.Module:
-            return operations.Linear(spec.text_width, width, bias=False, **factory)
+            return operations.Linear(spec.text_width, width, bias=False, device=device)
 
         self.ip_adapter = nn.ModuleDict(
             {
@@ -41,7 +42,7 @@ class IPAdapter(nn.Module):
             yield layer["to_k_ip"](tokens), layer["to_v_ip"](tokens)  # type: ignore[index]
 
 
-def build(weights: Mapping[str, Any], operations: Any) -> IPAdapter:
+def build(weights: Mapping[str, Any], operations: Operations) -> IPAdapter:
     """The adapter of an opened file. Its tensors are taken over as they are, mapped ones stay mapped.
 
     weights: flat or nested; operations: the layer classes (`torch.nn`, or the host's).

@@ -4,10 +4,9 @@ https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.p
 Parameters are named as in the files. B batch, S encoder tokens, T image tokens, D text width.
 """
 
-from typing import Any
-
 from torch import Tensor, nn
 
+from ..operations import Device, Operations
 from .checkpoint import LinearSpec, MLPSpec, ResamplerSpec
 from .resampler import Resampler
 
@@ -15,11 +14,11 @@ from .resampler import Resampler
 class ImageProjection(nn.Module):
     """Base adapters: embeddings [B, features] -> tokens [B, T, D]."""
 
-    def __init__(self, spec: LinearSpec, operations: Any, **factory: Any):
+    def __init__(self, spec: LinearSpec, operations: Operations, device: Device = None):
         super().__init__()
         self.tokens = spec.tokens
-        self.proj = operations.Linear(spec.features, spec.tokens * spec.width, **factory)
-        self.norm = operations.LayerNorm(spec.width, **factory)
+        self.proj = operations.Linear(spec.features, spec.tokens * spec.width, device=device)
+        self.norm = operations.LayerNorm(spec.width, device=device)
 
     def forward(self, embeds: Tensor) -> Tensor:
         return self.norm(self.proj(embeds).unflatten(-1, (self.tokens, -1)))
@@ -28,13 +27,13 @@ class ImageProjection(nn.Module):
 class MLPProjection(nn.Module):
     """Full-face adapters: every encoder token [B, S, features] -> a token [B, S, D]."""
 
-    def __init__(self, spec: MLPSpec, operations: Any, **factory: Any):
+    def __init__(self, spec: MLPSpec, operations: Operations, device: Device = None):
         super().__init__()
         self.proj = nn.Sequential(
-            operations.Linear(spec.features, spec.hidden, **factory),
+            operations.Linear(spec.features, spec.hidden, device=device),
             nn.GELU(),
-            operations.Linear(spec.hidden, spec.width, **factory),
-            operations.LayerNorm(spec.width, **factory),
+            operations.Linear(spec.hidden, spec.width, device=device),
+            operations.LayerNorm(spec.width, device=device),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -42,12 +41,12 @@ class MLPProjection(nn.Module):
 
 
 def make_projector(
-    spec: LinearSpec | MLPSpec | ResamplerSpec, operations: Any, **factory: Any
+    spec: LinearSpec | MLPSpec | ResamplerSpec, operations: Operations, device: Device = None
 ) -> nn.Module:
     match spec:
         case LinearSpec():
-            return ImageProjection(spec, operations, **factory)
+            return ImageProjection(spec, operations, device=device)
         case MLPSpec():
-            return MLPProjection(spec, operations, **factory)
+            return MLPProjection(spec, operations, device=device)
         case ResamplerSpec():
-            return Resampler(spec, operations, **factory)
+            return Resampler(spec, operations, device=device)
