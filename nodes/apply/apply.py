@@ -14,7 +14,8 @@ from ..sampling.image_prompt import Settings
 from ..sampling.patch import hang
 from ..sockets import ABSENT, KEEPS_SHOWING, EmbedsSocket, IPAdapterSocket, adapter_of, weights_of
 from . import inputs
-from .frame_weights import TOGETHER, WAYS, frame_weights as weights_in, framed_mask
+from .attention_mask import checked_mask
+from .frame_weights import BATCH_MODES, TOGETHER, frame_weights as weights_in, mask_per_frame
 from .keys import keys_for
 
 NODE = "Apply IPAdapter"
@@ -143,7 +144,7 @@ class ApplyIPAdapter(io.ComfyNode):
         }
         adapter = adapter_of(ipadapter)
         settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)
-        mask = framed_mask(attn_mask, frame_weights)
+        mask = mask_per_frame(checked_mask(attn_mask, NODE), frame_weights)
         encoder = Encoder(clip_vision, adapter, fit, NODE, box)
         found = encoder.sides(positive, negative, combine if batch == TOGETHER else CONCAT)
         if found is None:
@@ -184,7 +185,7 @@ def _more() -> list[Any]:
         ),
         io.Combo.Input(
             "batch",
-            options=WAYS,
+            options=BATCH_MODES,
             default=TOGETHER,
             optional=True,
             tooltip="Whether a batch of references acts together on every picture, or the first on the first picture, the second on the second and so on, as an animation needs it.",

@@ -14,7 +14,7 @@ from ...ipadapter_core.references.embeds import References
 from ..pictures import rgb
 from ..recall import recall
 from ..references.side_inputs import Encoder
-from ..sampling.image_prompt import Settings, checked_mask, prompts_for
+from ..sampling.image_prompt import Settings, prompts_for
 from ..sampling.patch import hang_all
 from ..sockets import (
     EmbedsSocket,
@@ -26,6 +26,7 @@ from ..sockets import (
     weights_of,
 )
 from . import inputs
+from .attention_mask import checked_mask
 from .keys import keys_for
 
 REGION, TILES, APPLY = "IPAdapter Region", "IPAdapter Tiles", "Apply IPAdapter Regions"

@@ -101,25 +101,6 @@ def add_prompts(model: Any, prompts: list[ImagePrompt]) -> None:
         model.set_additional_models(KEY, list(dict.fromkeys(weights)))
 
 
-def checked_mask(
-    mask: Tensor | None, node: str = "Apply IPAdapter", name: str = "attn_mask"
-) -> Tensor | None:
-    """Any MASK as [M, H, W]. Raises ValueError for what is no mask."""
-    if mask is None:
-        return None
-    if mask.ndim < 2 or 0 in mask.shape:
-        raise ValueError(
-            f"{node}'s '{name}' must be masks of shape [batch, height, width], found {list(mask.shape)}: connect the MASK output of another node."
-        )
-    if not mask.isfinite().all():
-        raise ValueError(
-            f"{node}'s '{name}' holds NaN or infinite values: repair the node it comes from."
-        )
-    if not mask.any():
-        log.warning("%s's '%s' is black everywhere: the picture never acts.", node, name)
-    return mask.reshape(-1, *mask.shape[-2:]).float()
-
-
 def _rows(keys: ImageKeys, settings: Settings) -> tuple[Rows, Rows]:
     """One weight per layer for every hundredth of the sampling, for the picture and against it."""
     given = settings.weight_map

@@ -16,7 +16,7 @@ from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from ...ipadapter_core.weights.blocks import Address
 from ..sockets import ImageKeys
 from .attention import Call, ComposedAttention, Part
-from .image_prompt import KEY, ImagePrompt, Settings, add_prompts, checked_mask, prompts_for
+from .image_prompt import KEY, ImagePrompt, Settings, add_prompts, prompts_for
 from .layers import layers_of
 from .unet_rows import batch_of, rows_of
 
@@ -24,11 +24,11 @@ RUN, BATCH, WATCH = "ipadapter_run", "ipadapter_batch", "ipadapter_watch"
 
 
 def hang(model: Any, keys: ImageKeys, settings: Settings, attn_mask: Tensor | None = None) -> Any:
-    """A clone of the model with the image prompt on it.
+    """A clone of the model with the image prompt on it; the mask is a checked one.
 
     Also where it changes nothing (weight 0): a compiled model must not see keys of its options come and go.
     """
-    return hang_all(model, prompts_for(model, keys, settings, checked_mask(attn_mask)))
+    return hang_all(model, prompts_for(model, keys, settings, attn_mask))
 
 
 def hang_all(model: Any, prompts: list[ImagePrompt]) -> Any:

@@ -254,9 +254,17 @@ def test_many_frames_keep_their_tokens_alone(models, adapters, pack, capsys):
     assert sizes[800] <= (800 + 1) * 4 * 768 * 4  # four tokens each
 
 
-def test_a_mask_of_zeros_is_said(models, apply, caplog):
-    apply(models("sd15"), attn_mask=torch.zeros(1, 5, 7))
-    assert "'attn_mask' is black everywhere" in caplog.text
+def test_a_mask_of_zeros_is_said_once(models, apply, caplog):
+    apply(models("sd15"), attn_mask=torch.zeros(1, 4, 4))
+    (warning,) = caplog.messages
+    assert "'attn_mask' is black everywhere" in warning
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(1, 4, 4)], ids=["no mask", "white mask"])
+def test_frame_weights_of_zero_do_not_blame_the_mask(models, apply, caplog, mask):
+    apply(models("sd15"), frame_weights="0", attn_mask=mask)
+    (warning,) = caplog.messages
+    assert warning == "Apply IPAdapter's 'frame_weights' are 0 throughout: the picture never acts."
 
 
 def test_the_picture_of_a_map_shows_each_layer_over_time(nodes_by_id, models):

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from ....ipadapter_core.references.embeds import References
 from ....ipadapter_core.weights.blocks import blocks_of
+from ...apply.attention_mask import checked_mask
 from ...apply.keys import keys_for
-from ...sampling.image_prompt import ImagePrompt, Settings, checked_mask, prompts_for
+from ...sampling.image_prompt import ImagePrompt, Settings, prompts_for
 from ...sampling.layers import fitting_layers
 from ...sampling.patch import hang_all
 from ...sockets import LoadedAdapter
@@ -34,6 +35,7 @@ class Old:
     layers: str = ""
     masks: str = "bilinear"
     middle: bool = False
+    mask_input: str = "attn_mask"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ def prompts_of(
 ) -> list[ImagePrompt]:
     """The prompts of one old apply node; the composition's picture makes its own."""
     paper = is_paper(model)
-    mask = checked_mask(mask, old.node)
+    mask = checked_mask(mask, old.node, old.mask_input)
     made: list[ImagePrompt] = []
     for references, maps in _shares(model, adapter, sides, old, paper):
         keys = keys_for(model, adapter, references, sides.negative, by_frame=old.by_frame)

@@ -119,7 +119,7 @@ def hung_seen(
     if needs_nothing(adapter):
         negative = nothing_of(loaded.clip_vision(None), adapter, paper=True)
     sides = paired(adapter, positive, negative, "concat", False, paper=False)
-    old = Old(node, weight, masks="nearest", middle=middle)
+    old = Old(node, weight, masks="nearest", middle=middle, mask_input="mask")
     return apply(model, adapter, Sides(*sides), old, mask)
 
 

@@ -3,7 +3,7 @@
 import node_helpers
 import torch
 
-from ...sampling.image_prompt import checked_mask
+from ...apply.attention_mask import checked_mask
 from . import kinds, widgets as w
 from .applied import Old
 from .apply import hung
