@@ -26,6 +26,7 @@ class OldNode:
     INSTEAD: ClassVar[str]
     CATEGORY: ClassVar[str] = "ipadapter/old graphs"
     DEPRECATED: ClassVar[bool] = True
+    BY_FRAME: ClassVar[bool] = False  # whether each picture of a batch has a reference of its own
     RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
     FUNCTION: ClassVar[str] = "apply_ipadapter"
     DESCRIPTION: ClassVar[str] = ""
