@@ -1,11 +1,12 @@
-"""Messages as a template and its values, so that a page can show them in its own language, and errors by what they are.
+"""Messages as a template and its values, so that a page can show them in its own language, and errors.
 
-A `Message` is an ordinary English string that remembers how it was put together. A `Predicate` says what is wrong with
-a subject and still needs that subject in front; a plain `ValueError` is a whole sentence.
+A `Message` is an ordinary English string that remembers how it was put together. A `Predicate` says what is
+wrong with a subject and still needs that subject in front; a plain `ValueError` is a whole sentence.
 """
 
 import re
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 _MARK = re.compile(r"<(\d+)>")
 
@@ -25,13 +26,31 @@ class Message(str):
         message.template, message.values = template, values
         return message
 
+    def __reduce__(self) -> tuple[Any, ...]:  # for copies and pickles
+        return Message, (self.template, *self.values)
 
-def for_page(text: str) -> Any:
-    """What a page needs to translate a text: {"text": template, "values": [...]}; plain strings stay as they are."""
-    if not isinstance(text, Message):
-        return text
-    values = [for_page(value) if isinstance(value, str) else str(value) for value in text.values]
-    return {"text": text.template, "values": values}
+
+def joined(separator: str, texts: Iterable[str]) -> Message:
+    """Several texts as one message, so that a page translates each of them."""
+    parts = tuple(texts)
+    marks = (f"<{number}>" for number in range(1, len(parts) + 1))
+    return Message(separator.join(marks), *parts)
+
+
+def for_page(content: Any) -> Any:
+    """Content for JSON in which every message is what a page translates: {"text": template, "values": [...]}.
+
+    Plain strings, numbers and the like stay as they are; lists and dictionaries are gone through.
+    """
+    if isinstance(content, Message):
+        values = (value if isinstance(value, str) else str(value) for value in content.values)
+        return {"text": content.template, "values": [for_page(value) for value in values]}
+    if isinstance(content, Mapping):
+        items = cast("Mapping[Any, Any]", content).items()
+        return {key: for_page(value) for key, value in items}
+    if isinstance(content, list | tuple):
+        return [for_page(value) for value in cast("Sequence[Any]", content)]
+    return content
 
 
 class Predicate(ValueError):

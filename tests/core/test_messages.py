@@ -1,8 +1,12 @@
 """A message keeps its template and values; a predicate becomes a sentence about a subject."""
 
+import copy
+import json
+import pickle
+
 import pytest
 
-from ipadapter_core.messages import Message, Predicate, for_page
+from ipadapter_core.messages import Message, Predicate, for_page, joined
 
 
 def test_a_message_is_its_english_text():
@@ -18,6 +22,31 @@ def test_a_page_gets_templates_with_their_values_all_the_way_down():
         "values": [{"text": "has no block <1>", "values": ["7"]}],
     }
     assert for_page("plain") == "plain"
+
+
+def test_a_page_gets_the_messages_in_lists_and_dictionaries():
+    report = {"files": [{"text": Message("<1> tokens", 16), "usable": True}], "names": ("a", 2)}
+    assert for_page(report) == {
+        "files": [{"text": {"text": "<1> tokens", "values": ["16"]}, "usable": True}],
+        "names": ["a", 2],
+    }
+    assert json.loads(json.dumps(report))["files"][0]["text"] == "16 tokens"
+
+
+def test_several_messages_are_one_of_which_each_is_translated():
+    notes = joined("; ", [Message("<1> tokens", 16), "x <1>"])
+    assert notes == "16 tokens; x <1>"
+    assert for_page(notes)["values"] == [{"text": "<1> tokens", "values": ["16"]}, "x <1>"]
+    assert joined("; ", []) == ""
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
+def test_a_copy_of_a_message_is_the_same_message(copied):
+    message = Message("'<1>' needs <2>", "<3>", Message("<1> tokens", 16))
+    assert copied(message) == message == "'<3>' needs 16 tokens"
+    assert for_page(copied(message)) == for_page(message)
 
 
 def test_a_value_with_a_mark_in_it_is_not_filled_in_again():
