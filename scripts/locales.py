@@ -46,7 +46,7 @@ SPEAKS = {
     "nodes/doctor/scan.py": ("display", "content", "_found", "_embeds"),
     "nodes/references/embeds.py": ("_shown",),
     "nodes/references/encode.py": ("cut_off",),
-    "nodes/legacy/reading/opened.py": ("_replaced",),
+    "nodes/legacy/reading/open_graph.py": ("_replaced",),
     "nodes/legacy/upgrade/parts.py": ("sources", "negative", "mask", "weight_map"),
     "nodes/legacy/upgrade/plans.py": ("_unified", "_nothing"),
     "nodes/legacy/upgrade/upgrade.py": ("describe",),

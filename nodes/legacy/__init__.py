@@ -7,16 +7,38 @@ from typing import Any
 from aiohttp import web
 
 from ..project import is_ours
-from .ids import apply, encoded, first, images, laksjdjf, load, regional, schedule, v1, variants
-from .ids.base import OldNode
-from .ids.option import IPAdapterOldGraphs
-from .reading import opened, prompts
+from .ids import (
+    apply_nodes,
+    before_march_2024,
+    embeds_nodes,
+    first,
+    image_nodes,
+    laksjdjf,
+    loader_nodes,
+    region_nodes,
+    variants,
+    weight_lists,
+)
+from .ids.old_graphs_switch import IPAdapterOldGraphs
+from .ids.old_node import OldNode
+from .reading import open_graph, prompts
 from .upgrade import canvas
 
 __all__ = ["IPAdapterOldGraphs", "free", "listen", "taken"]
 
 log = logging.getLogger("ipadapter")
-MODULES = (apply, variants, encoded, images, load, regional, schedule, v1, laksjdjf, first)
+MODULES = (
+    apply_nodes,
+    variants,
+    embeds_nodes,
+    image_nodes,
+    loader_nodes,
+    region_nodes,
+    weight_lists,
+    before_march_2024,
+    laksjdjf,
+    first,
+)
 NODES: list[type[OldNode]] = [node for module in MODULES for node in module.NODES]
 UNREADABLE = KeyError, TypeError, ValueError, AttributeError
 BY_ID = {node.NODE_ID: node for node in NODES}
@@ -44,12 +66,12 @@ def listen(server: Any, registered: Mapping[str, Any]) -> None:
         return mine, ours, {id: registered[id] for id in owned}
 
     def understand(data: dict[str, Any]) -> dict[str, Any]:
-        return {**data, "prompt": prompts.understood(data.get("prompt"), *owners())}
+        return {**data, "prompt": prompts.read_prompt(data.get("prompt"), *owners())}
 
     async def open_(request: web.Request) -> web.Response:
         """{workflow}: -> the nodes of it and of its subgraphs as they are understood here, and what was replaced."""
         try:
-            made, said = opened.opened((await request.json())["workflow"], *owners())
+            made, said = open_graph.open_graph((await request.json())["workflow"], *owners())
         except UNREADABLE as error:
             return unreadable(error)
         return web.json_response({"nodes": made, "report": said})

@@ -102,7 +102,7 @@ def run_prompt(every_node, adapters, shallow):
 @pytest.fixture
 def check(every_node, run_prompt, legacy, upgraded, sample, record_property):
     """The upgraded graph has no old node and gives the same picture; -> its prompt, and the report."""
-    understood = importlib.import_module(f"{legacy.__name__}.reading.prompts").understood
+    understood = importlib.import_module(f"{legacy.__name__}.reading.prompts").read_prompt
 
     def check(old, last, kind="sd15", **settings):
         new, report = upgraded(old.prompt)

@@ -294,7 +294,7 @@ def test_a_prompt_as_krita_sends_it_is_valid(host, pack, nodes_by_id, krita):
 
     assert {one["class_type"] for one in krita.values()} >= {*KRITA_IDS}
     legacy = pack.nodes.legacy
-    prompt = legacy.reading.prompts.understood(krita, legacy.BY_ID, nodes_by_id | legacy.BY_ID, {})
+    prompt = legacy.reading.prompts.read_prompt(krita, legacy.BY_ID, nodes_by_id | legacy.BY_ID, {})
     valid, error, _, problems = asyncio.run(execution.validate_prompt("a", prompt, None))
     assert valid, (error, problems)
     assert not problems

@@ -26,7 +26,7 @@ def understood(pack):
 
     def run(kind, **inputs):
         prompt = {"1": {"class_type": kind, "inputs": inputs}}
-        found = legacy.reading.prompts.understood(prompt, legacy.BY_ID, legacy.BY_ID, {})["1"]
+        found = legacy.reading.prompts.read_prompt(prompt, legacy.BY_ID, legacy.BY_ID, {})["1"]
         return found["class_type"], found["inputs"]
 
     return run

@@ -121,8 +121,8 @@ def test_what_has_no_counterpart_stays_and_says_why(models, shallow, upgraded):
 
 def test_a_unified_loader_becomes_a_file_and_passes_the_model_on(legacy, upgraded, monkeypatch):
     monkeypatch.setattr(
-        importlib.import_module(f"{legacy.__name__}.ids.resolve"),
-        "installed",
+        importlib.import_module(f"{legacy.__name__}.ids.installed_files"),
+        "installed_adapters",
         lambda want: ["my plus file.bin"],
     )
     old = {
@@ -255,11 +255,11 @@ def test_a_saved_workflow_is_redrawn(legacy, nodes_by_id):
 
 
 def test_a_saved_unified_loader_is_redrawn(legacy, nodes_by_id, monkeypatch):
-    canvas, resolve = (
+    canvas, installed_files = (
         importlib.import_module(f"{legacy.__name__}.{part}")
-        for part in ("upgrade.canvas", "ids.resolve")
+        for part in ("upgrade.canvas", "ids.installed_files")
     )
-    monkeypatch.setattr(resolve, "installed", lambda want: ["base.bin"])
+    monkeypatch.setattr(installed_files, "installed_adapters", lambda want: ["base.bin"])
     graph = saved(
         node(1, "UNETLoader", outputs=[("MODEL", [1])], widgets=["v1-5.safetensors", "default"]),
         node(

@@ -1,6 +1,6 @@
 """Nodes that lived for weeks in 2023, under ids that mean another node since; the numbers they gave.
 
-`prompts.py` and `saved.py` tell them apart by their sockets and widgets.
+`prompts.py` and `saved_graph.py` tell them apart by their sockets and widgets.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ import comfy.utils
 from ...pictures import rgb
 from ...references.encode import CROP, encode
 from ...references.pair import needs_nothing, references
-from . import widgets as w
-from .applied import Old, Sides, apply
-from .base import OldNode
-from .images import check_options, sharpened, squared
-from .pipe import Loaded, opened
-from .seen import SIDE, nothing_of, paired
+from . import input_specs as w
+from .adapter_link import Loaded, opened
+from .encoder_views import SIDE, nothing_of, paired
+from .image_nodes import check_options, sharpened, squared
+from .old_apply import Old, Sides, apply
+from .old_node import OldNode
 
 APPLY = "Apply IPAdapter"
 ENCODED = w.link("CLIP_VISION_OUTPUT", "What the encoder saw.")

@@ -5,10 +5,10 @@ from typing import Any
 from ...files.load import LoadIPAdapter
 from ...pictures import rgb
 from ...references.encode import CROP, encode
-from . import resolve, widgets as w
-from .base import OldNode
+from . import input_specs as w, installed_files
+from .adapter_link import Loaded
 from .first import APPLY, ENCODED, hung_seen
-from .pipe import Loaded
+from .old_node import OldNode
 
 
 class IPAdapterLaksjdjf(OldNode):
@@ -25,7 +25,7 @@ class IPAdapterLaksjdjf(OldNode):
 
     @classmethod
     def VALIDATE_INPUTS(cls, model_name, dtype):
-        return resolve.validated(model_name)
+        return installed_files.validate_adapter(model_name)
 
     def adapter(self, model, image, clip_vision, weight, model_name, dtype="fp16", mask=None):
         output = encode(clip_vision, rgb(image, self.NAME, "image"), CROP)
@@ -47,7 +47,7 @@ class IPAdapterLaksjdjfSeen(OldNode):
 
     @classmethod
     def VALIDATE_INPUTS(cls, model_name, dtype):
-        return resolve.validated(model_name)
+        return installed_files.validate_adapter(model_name)
 
     def adapter(self, model, clip_vision_output, weight, model_name, dtype="fp16"):
         loaded = _opened(model_name, None)
@@ -55,7 +55,7 @@ class IPAdapterLaksjdjfSeen(OldNode):
 
 
 def _widgets() -> dict[str, w.Spec]:
-    names = resolve.folders.names(resolve.folders.ADAPTERS)
+    names = installed_files.folders.names(installed_files.folders.ADAPTERS)
     return {
         "weight": w.weight(3),
         "model_name": w.choice(names, "A file in models/ipadapter."),
@@ -64,7 +64,9 @@ def _widgets() -> dict[str, w.Spec]:
 
 
 def _opened(model_name: str, encoder: Any) -> Loaded:
-    return Loaded(LoadIPAdapter.execute(resolve.adapter_path(model_name)[0]).args[0], encoder)
+    return Loaded(
+        LoadIPAdapter.execute(installed_files.find_adapter(model_name)[0]).args[0], encoder
+    )
 
 
 NODES = [IPAdapterLaksjdjf, IPAdapterLaksjdjfSeen]

@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from . import widgets as w
-from .apply import APPLY, MAPPED, Inputs, IPAdapterAdvanced
+from . import input_specs as w
+from .apply_nodes import APPLY, MAPPED, Inputs, IPAdapterAdvanced
 
 
 class IPAdapterFaceID(IPAdapterAdvanced):

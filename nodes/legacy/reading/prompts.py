@@ -2,7 +2,7 @@
 
 Some old ids mean another node today, and are told apart by their inputs; what was added to a node later gets its
 default; options that were renamed get today's names; a file that is not here is replaced by one of the same kind.
-Everything else stays as it is. `opened.py` does the same to saved graphs.
+Everything else stays as it is. `open_graph.py` does the same to saved graphs.
 """
 
 import logging
@@ -12,14 +12,14 @@ from typing import Any
 
 from ....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
 from ...files import folders
-from ..ids import resolve
-from ..ids.base import OldNode
+from ..ids import installed_files
+from ..ids.old_node import OldNode
 
 ENCODER_LOADER, ENCODER_NODE = "CLIPVisionLoader", "CLIPVisionEncode"  # the host's own
 
 
 @dataclass(frozen=True)
-class Apart:
+class ReusedId:
     """An id that means another node where it has an input that only that one has; names: inputs called otherwise here."""
 
     id: str
@@ -33,21 +33,21 @@ class Apart:
 
 
 ENCODER = {"image": "image_1", "plus": "ipadapter_plus"}
-APART = (
-    Apart("IPAdapterEncoder", "image_1", "IPAdapterEncodeImages"),
-    Apart("IPAdapterEncoder", "plus", "IPAdapterEncodeImages", names=ENCODER),
-    Apart("IPAdapterEncoder", "clip_vision", "IPAdapterEncodeImages", "ipadapter", ENCODER),
-    Apart("IPAdapter", "clip_vision_output", "IPAdapterLaksjdjfSeen"),
-    Apart("IPAdapter", "clip_vision", "IPAdapterLaksjdjf"),
-    Apart("IPAdapterApply", "clip_vision_output", "IPAdapterApplySeen"),
-    Apart("PrepImageForClipVision", "add_weight", "PrepImageWithWeight"),
+REUSED_IDS = (
+    ReusedId("IPAdapterEncoder", "image_1", "IPAdapterEncodeImages"),
+    ReusedId("IPAdapterEncoder", "plus", "IPAdapterEncodeImages", names=ENCODER),
+    ReusedId("IPAdapterEncoder", "clip_vision", "IPAdapterEncodeImages", "ipadapter", ENCODER),
+    ReusedId("IPAdapter", "clip_vision_output", "IPAdapterLaksjdjfSeen"),
+    ReusedId("IPAdapter", "clip_vision", "IPAdapterLaksjdjf"),
+    ReusedId("IPAdapterApply", "clip_vision_output", "IPAdapterApplySeen"),
+    ReusedId("PrepImageForClipVision", "add_weight", "PrepImageWithWeight"),
 )
-FILES = "ipadapter_file", "model_name"  # inputs that name an adapter
+ADAPTER_INPUTS = "ipadapter_file", "model_name"  # inputs that name an adapter
 log = logging.getLogger("ipadapter")
 Prompt = dict[str, dict[str, Any]]
 
 
-def understood(
+def read_prompt(
     prompt: Any,
     nodes: Mapping[str, type[OldNode]],
     ours: Mapping[str, Any],
@@ -61,7 +61,9 @@ def understood(
     if not isinstance(prompt, dict):
         return prompt
     made = {key: _told_apart(node, others) for key, node in prompt.items()}
-    made = {key: _in_todays_words(_completed(node, nodes), nodes) for key, node in made.items()}
+    made = {
+        key: _with_current_options(_completed(node, nodes), nodes) for key, node in made.items()
+    }
     made = {
         key: _with_adapter(node) if _class(node) in nodes else node for key, node in made.items()
     }
@@ -70,17 +72,17 @@ def understood(
     return made
 
 
-def apart(kind: str, inputs: Collection[str], others: Mapping[str, Any]) -> Apart | None:
+def reused_id(kind: str, inputs: Collection[str], others: Mapping[str, Any]) -> ReusedId | None:
     """The other node that is meant by an id with these inputs; None: the one that has it here.
 
     others: another pack's nodes by id, which may be the very one that is meant.
     """
-    found = next((one for one in APART if one.matches(kind, inputs)), None)
+    found = next((one for one in REUSED_IDS if one.matches(kind, inputs)), None)
     return None if found and kind in others and found.has in _names(others[kind]) else found
 
 
 def _told_apart(node: Any, others: Mapping[str, Any]) -> Any:
-    other = apart(_class(node), _inputs(node), others)
+    other = reused_id(_class(node), _inputs(node), others)
     if other is None:
         return node
     inputs = {other.names.get(name, name): value for name, value in _inputs(node).items()}
@@ -97,18 +99,18 @@ def _completed(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
     return {**node, "inputs": {**_inputs(node), **defaults}} if defaults else node
 
 
-def _in_todays_words(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
+def _with_current_options(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
     kind = nodes.get(_class(node))
-    return node if kind is None else {**node, "inputs": kind.in_todays_words(_inputs(node))}
+    return node if kind is None else {**node, "inputs": kind.with_current_options(_inputs(node))}
 
 
 def _with_adapter(node: Any) -> Any:
     """With an adapter file that is here, where one of the kind is; else the node says itself what is missing."""
     inputs = dict(_inputs(node))
-    for field_ in FILES:
+    for field_ in ADAPTER_INPUTS:
         if isinstance(name := inputs.get(field_), str):
             try:
-                inputs[field_], _ = resolve.adapter_path(name)
+                inputs[field_], _ = installed_files.find_adapter(name)
             except ValueError:
                 continue
     return {**node, "inputs": inputs}
@@ -135,9 +137,11 @@ def _with_encoder(key: str, prompt: Prompt, ours: Mapping[str, Any]) -> Any:
     if not fed or not isinstance(name, str) or name in folders.names(folders.ENCODERS):
         return node
     needed = next((need for one in fed for need in _needs(one, prompt)), None)
-    found = resolve.encoder_name(name, needed)
+    found = installed_files.find_encoder(name, needed)
     if found is None:
-        log.warning("%s", resolve.lacking_encoder(needed or resolve.H, f"'{name}'"))
+        log.warning(
+            "%s", installed_files.missing_encoder(needed or installed_files.VIT_H, f"'{name}'")
+        )
         return node
     return {**node, "inputs": {**_inputs(node), "clip_name": found}}
 
@@ -154,12 +158,12 @@ def _needs(node: Any, prompt: Prompt) -> Iterator[str]:
     """The encoder that the adapter on a node was made for, if its file is here."""
     link = _inputs(node).get("ipadapter")
     loader = prompt.get(link[0]) if isinstance(link, list) and link else node
-    for field_ in FILES:
+    for field_ in ADAPTER_INPUTS:
         name = _inputs(loader).get(field_)
         if isinstance(name, str):
             try:
-                _, path = resolve.adapter_path(name)
-                spec = resolve.spec_of(path, read_spec)
+                _, path = installed_files.find_adapter(name)
+                spec = installed_files.cached_spec(path, read_spec)
             except ValueError:
                 continue
             if isinstance(spec, AdapterSpec):

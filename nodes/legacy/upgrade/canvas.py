@@ -5,9 +5,16 @@ import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from ..ids.base import OldNode
-from ..reading import prompts, saved
-from ..reading.saved import as_object, default_of, is_widget, last_number, places, type_of
+from ..ids.old_node import OldNode
+from ..reading import prompts, saved_graph
+from ..reading.saved_graph import (
+    as_object,
+    default_value,
+    expand_inputs,
+    is_widget,
+    last_id,
+    socket_type,
+)
 from .graph import Graph
 from .plan import Plan
 from .upgrade import Change, plans_for, value_of
@@ -71,22 +78,20 @@ class _Canvas:
     ):
         self.graph, self.old, self.inputs_of = graph, nodes, inputs_of
         self.objects = bool(graph.get("links")) and isinstance(graph["links"][0], dict)
-        self.links = saved.links_of(graph)
+        self.links = saved_graph.links_by_id(graph)
         self.final: set[int] = set()  # links to new nodes
         self.nodes = {node["id"]: node for node in graph.get("nodes", [])}  # as they were
         ids = [int(id) for id in self.nodes]
-        self.node_ids = itertools.count(max([*ids, last_number(graph, "node")], default=0) + 1)
-        self.link_ids = itertools.count(
-            max([*self.links, last_number(graph, "link")], default=0) + 1
-        )
+        self.node_ids = itertools.count(max([*ids, last_id(graph, "node")], default=0) + 1)
+        self.link_ids = itertools.count(max([*self.links, last_id(graph, "link")], default=0) + 1)
 
     def change(self, only: set[str] | None) -> list[Change]:
         by_id = {str(node["id"]): node for node in self.graph.get("nodes", [])}
         prompt = {
-            key: saved.read(node, self.links, self.old, {}, self._source)
+            key: saved_graph.read_node(node, self.links, self.old, {}, self._source)
             for key, node in by_id.items()
         }
-        prompt = prompts.understood(prompt, self.old, self.old, {})
+        prompt = prompts.read_prompt(prompt, self.old, self.old, {})
         plans, report = plans_for(self._graph(prompt, by_id), self.old, only)
         passed = {link[1] for link in self.links.values()}
         moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
@@ -186,7 +191,7 @@ class _Canvas:
         """Turns a node into one of a kind with these inputs, typed or linked."""
         sockets: list[dict[str, Any]] = []
         typed: list[Any] = []
-        for name, spec in places(self.inputs_of(kind), values):
+        for name, spec in expand_inputs(self.inputs_of(kind), values):
             value = values.get(name)
             linked = isinstance(value, (list, tuple))
             if not is_widget(spec):
@@ -194,11 +199,16 @@ class _Canvas:
                 sockets.append({"name": name, "type": spec[0], "link": link})
                 continue
             if linked:
-                link = self._link(value, node["id"], len(sockets), type_of(spec))
+                link = self._link(value, node["id"], len(sockets), socket_type(spec))
                 sockets.append(
-                    {"name": name, "type": type_of(spec), "widget": {"name": name}, "link": link}
+                    {
+                        "name": name,
+                        "type": socket_type(spec),
+                        "widget": {"name": name},
+                        "link": link,
+                    }
                 )
-            typed.append(default_of(spec) if linked or value is None else value)
+            typed.append(default_value(spec) if linked or value is None else value)
             if name == "seed" or (kind == "PrimitiveInt" and name == "value"):
                 typed.append("fixed")  # the page's own widget after a seed
         outputs = [{"name": name, "type": type_, "links": []} for name, type_ in OUTPUTS[kind]]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..ids import kinds
+from ..ids import weight_types
 from .plan import Behind, Here, Inputs, Kept, Known, Plan, Same, is_link
 
 APPLY = "ApplyIPAdapter"
@@ -101,29 +101,31 @@ def weight_map(
 def kind_of(node_id: str, inputs: Inputs, known: Known) -> tuple[str, Any]:
     """The kind, and its second amount where that is not simply the weight."""
     for name, kind in (
-        ("style_boost", kinds.PRECISE_STYLE),
-        ("composition_boost", kinds.PRECISE_LAYOUT),
+        ("style_boost", weight_types.PRECISE_STYLE),
+        ("composition_boost", weight_types.PRECISE_LAYOUT),
     ):
         if name in inputs:
             return kind, Same(name)
-    name = str(inputs.get("weight_type", kinds.LINEAR))
+    name = str(inputs.get("weight_type", weight_types.LINEAR))
     if node_id == "IPAdapter" and name.startswith("style"):
         name = "style transfer"
-    kind = kinds.OLD_TYPES.get(name, name)
-    if kind not in kinds.TYPES:
+    kind = weight_types.RENAMED_TYPES.get(name, name)
+    if kind not in weight_types.NEW_TAKES:
         raise Kept(f"its weight type '{name}' is unknown")
     return kind, 1.0 if kind == "style and composition" and not known.paper else None
 
 
 def settings(inputs: Inputs, by_frame: bool, weight: Any, paper: bool = False) -> Inputs:
     name = str(inputs.get("weight_type", ""))
-    scaling = kinds.MEAN_PENALTY if name == "channel penalty" else inputs.get("embeds_scaling")
+    scaling = (
+        weight_types.MEAN_PENALTY if name == "channel penalty" else inputs.get("embeds_scaling")
+    )
     combine = inputs.get("combine_embeds", "concat")
     return {
         "weight": weight,
         "start_at": inputs.get("start_at", 0.0),
         "end_at": inputs.get("end_at", 1.0),
-        "scaling": kinds.SCALINGS.get(str(scaling), kinds.V_ONLY),
+        "scaling": weight_types.NEW_SCALINGS.get(str(scaling), weight_types.V_ONLY),
         "combine": NORM if combine == "norm average" and not paper else combine,
         "batch": EACH if by_frame else TOGETHER,
     }

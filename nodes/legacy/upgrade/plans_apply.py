@@ -5,7 +5,7 @@ from typing import Any
 
 from ....ipadapter_core.weights.presets import TAKES
 from ....ipadapter_core.weights.weight_map import SD15, SDXL
-from ..ids import kinds
+from ..ids import weight_types
 from . import parts
 from .plan import Here, Inputs, Kept, Known, Plan, is_link
 from .plans_weights import listed, typed
@@ -26,7 +26,7 @@ def applied(
     kind, second = parts.kind_of(node_id, inputs, known)
     layers = str(inputs.get("layer_weights") or "").strip()
     if layers:
-        kind, second = kind if "precise" in kind else kinds.LINEAR, None
+        kind, second = kind if "precise" in kind else weight_types.LINEAR, None
     weight = inputs["weight"]
     if frames is not None:
         plan.notes.append("the list of weights is typed")
@@ -35,7 +35,7 @@ def applied(
         raise Kept(TWO_NODES)
     framed = typed(frames) if frames is not None and by_frame else ""
     settings = parts.settings(inputs, by_frame, weight, known.paper)
-    if framed and settings["scaling"] != kinds.V_ONLY:
+    if framed and settings["scaling"] != weight_types.V_ONLY:
         raise Kept("its list of weights changes the keys as well, frame by frame")
     before: Inputs = {}
     for key, chosen, amount, weights in _shares(
@@ -57,8 +57,8 @@ def _shares(
     framed: str,
 ) -> list[tuple[str, Here, Any, str]]:
     """Name, map, weight and list of weights of each new apply node."""
-    take, key = kinds.TYPES[kind], f"{name}_map"
-    if layers and kind != kinds.LINEAR:
+    take, key = weight_types.NEW_TAKES[kind], f"{name}_map"
+    if layers and kind != weight_types.LINEAR:
         return [(name, _precise_layers(plan, key, take, layers, known), weight, framed)]
     if layers:
         text = layers.rstrip(",") + ("" if known.paper else ", middle:0")
@@ -77,12 +77,12 @@ def _precise_layers(plan: Plan, key: str, take: str, layers: str, known: Known) 
     if known.base not in BLOCKS:
         raise Kept("which layers its kind means depends on the adapter, whose file is not here")
     blocks = BLOCKS[known.base]
-    name = next(one for one, other in kinds.TYPES.items() if other == take)
+    name = next(one for one, other in weight_types.NEW_TAKES.items() if other == take)
     try:
-        wanted = kinds.layer_weights(layers, blocks, "It")
+        wanted = weight_types.parse_layer_weights(layers, blocks, "It")
     except ValueError:
         raise Kept("its layer weights cannot be read") from None
-    made = kinds.weight_map(blocks, name, 1.0, layers=wanted, middle=known.paper)
+    made = weight_types.old_weight_map(blocks, name, 1.0, layers=wanted, middle=known.paper)
     against = TAKES[take](blocks, 0.0, 1.0)[1]
     turned = [a / b if b else 0.0 for a, b in zip(made.against[0], against, strict=True)]
     other = parts.weight_map(plan, known, f"{key}_against", take, (0.0, 1.0), _list(turned))

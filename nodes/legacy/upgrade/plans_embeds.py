@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from ...files.open_files import read_embeds
 from ...references.embeds import path_of
-from ..ids import kinds
-from ..ids.seen import is_stack
+from ..ids import weight_types
+from ..ids.encoder_views import is_stack
 from . import parts
 from .graph import Graph
 from .plan import BEHIND, Behind, Here, Inputs, Kept, Known, Plan, Same, is_link
@@ -95,8 +95,10 @@ def _apply_first(node_id: str, inputs: Inputs, known: Known) -> Plan:
         raise Kept("it resizes masks in another way")
     plan = Plan(taken=("embeds",))
     found = _sides(plan, "embeds", "", inputs, replace(known, paper=False))
-    scaling = kinds.FIRST_TYPES.get(str(inputs.get("weight_type", "original")), kinds.V_ONLY)
-    given = {**inputs, "embeds_scaling": scaling, "weight_type": kinds.LINEAR}
+    scaling = weight_types.SCALINGS_BEFORE_MARCH_2024.get(
+        str(inputs.get("weight_type", "original")), weight_types.V_ONLY
+    )
+    given = {**inputs, "embeds_scaling": scaling, "weight_type": weight_types.LINEAR}
     found |= parts.settings(given, inputs.get("unfold_batch") is True, Same("weight"))
     plan.nodes["apply"] = (parts.APPLY, found)
     plan.outputs = {0: Here("apply")}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..ids import kinds
+from ..ids import weight_types
 from . import parts
 from .plan import Here, Inputs, Kept, Known, Plan, Same
 
@@ -18,8 +18,10 @@ def _first(node_id: str, inputs: Inputs, known: Known) -> Plan:
         raise Kept(MASKS)
     known = replace(known, paper=False)  # its negative side is what it was
     plan = Plan()
-    first = kinds.FIRST_TYPES.get(str(inputs.get("weight_type", "original")), kinds.V_ONLY)
-    given = {**inputs, "embeds_scaling": first, "weight_type": kinds.LINEAR}
+    first = weight_types.SCALINGS_BEFORE_MARCH_2024.get(
+        str(inputs.get("weight_type", "original")), weight_types.V_ONLY
+    )
+    given = {**inputs, "embeds_scaling": first, "weight_type": weight_types.LINEAR}
     settings = parts.settings(given, inputs.get("unfold_batch") is True, Same("weight"))
     found = {**parts.sources(plan, inputs, known), **settings, "image": Same("image")}
     plan.nodes["apply"] = (parts.APPLY, found)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..ids import kinds
+from ..ids import weight_types
 from . import parts
 from .plan import Here, Inputs, Kept, Known, Plan, Same, is_link
 from .plans_embeds import combine, encode
@@ -92,7 +92,9 @@ def _tiled(node_id: str, inputs: Inputs, known: Known) -> Plan:
         kind = "image" if given else "black"
         plan.nodes["negative"] = parts.unseen(kind, adapter, clip_vision, **given)
         found["embeds_negative"] = Here("negative")
-    found["weight_map"] = parts.weight_map(plan, known, "map", kinds.TYPES[take], amounts)
+    found["weight_map"] = parts.weight_map(
+        plan, known, "map", weight_types.NEW_TAKES[take], amounts
+    )
     settings = parts.settings(inputs, False, Same("weight") if second is None else 1.0)
     shared = {name: settings[name] for name in ("weight", "start_at", "end_at", "scaling")}
     plan.nodes["tiles"] = ("IPAdapterTiles", {**found, **shared, "fit": "crop", "short_side": 1})

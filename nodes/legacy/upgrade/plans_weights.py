@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..ids.schedule import NODES
+from ..ids.weight_lists import NODES
 from .graph import Graph
 from .plan import Here, Inputs, Kept, Known, Plan, is_link
 

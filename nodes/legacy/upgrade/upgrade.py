@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
-from ..ids import resolve
-from ..ids.base import OldNode
-from ..ids.load import COMMUNITY, PRESETS
+from ..ids import installed_files
+from ..ids.loader_nodes import COMMUNITY_PRESETS, PRESETS
+from ..ids.old_node import OldNode
 from ..reading import prompts
 from .graph import OUTSIDE, Graph, is_link
 from .plan import BEHIND, Behind, Here, Kept, Known, Plan, Same
@@ -44,7 +44,7 @@ class Change:
 def upgraded(prompt: Prompt, nodes: Mapping[str, type[OldNode]]) -> tuple[Prompt, list[Change]]:
     """A prompt with new nodes, and what was changed. nodes: old nodes by id."""
     copied = {key: {**node, "inputs": dict(node["inputs"])} for key, node in prompt.items()}
-    prompt = prompts.understood(copied, nodes, nodes, {})
+    prompt = prompts.read_prompt(copied, nodes, nodes, {})
     plans, report = plans_for(Graph(prompt), nodes, None)
     made: Prompt = {}
     moved: dict[tuple[str, int], Any] = {}
@@ -173,13 +173,13 @@ def _known(key: str, graph: Graph) -> Known:
 
 def _adapter(key: str, prompt: Mapping[str, Mapping[str, Any]]) -> _Adapter:
     inputs = prompt[key].get("inputs", {})
-    for name in prompts.FILES:
+    for name in prompts.ADAPTER_INPUTS:
         if isinstance(inputs.get(name), str):
             return _file(inputs[name])
-    pair = (PRESETS | COMMUNITY).get(inputs.get("preset"), (None, None))
+    pair = (PRESETS | COMMUNITY_PRESETS).get(inputs.get("preset"), (None, None))
     want = pair[_is_sdxl(inputs.get("model"), prompt)] if any(pair) else None
     if want is not None:
-        found = resolve.installed(want)
+        found = installed_files.installed_adapters(want)
         return _Adapter(found[0] if found else want.row.name, want.row.kind, want.row.base)
     link = inputs.get("ipadapter")
     if isinstance(link, list) and str(link[0]) in prompt:
@@ -189,13 +189,13 @@ def _adapter(key: str, prompt: Mapping[str, Mapping[str, Any]]) -> _Adapter:
 
 def _file(name: str) -> _Adapter:
     try:
-        found, path = resolve.adapter_path(name)
-        spec = resolve.spec_of(path, read_spec)
+        found, path = installed_files.find_adapter(name)
+        spec = installed_files.cached_spec(path, read_spec)
         if isinstance(spec, AdapterSpec):
             return _Adapter(found, spec.kind, spec.base_model)
         return _Adapter(found)
     except ValueError:
-        want = resolve.named(name)
+        want = installed_files.kind_named(name)
         return _Adapter(name, want.row.kind, want.row.base) if want else _Adapter(name)
 
 
@@ -207,6 +207,6 @@ def _is_sdxl(link: Any, prompt: Mapping[str, Mapping[str, Any]]) -> bool:
         inputs = prompt[str(link[0])]["inputs"]
         for folder, name in (("checkpoints", "ckpt_name"), ("diffusion_models", "unet_name")):
             if isinstance(inputs.get(name), str):
-                return resolve.is_sdxl(folder, inputs[name])
+                return installed_files.is_sdxl_checkpoint(folder, inputs[name])
         link = inputs.get("model")
     return False

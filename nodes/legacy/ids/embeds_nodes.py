@@ -16,11 +16,11 @@ from ...files.open_files import read_embeds
 from ...pictures import rgb
 from ...references.embeds import path_of
 from ...references.pair import references
-from . import kinds, widgets as w
-from .applied import Old, Sides, apply, is_paper
-from .base import OldNode
-from .pipe import both_of, opened
-from .seen import SIDE, features_of, is_stack, nothing_of, paired
+from . import input_specs as w, weight_types
+from .adapter_link import both_of, opened
+from .encoder_views import SIDE, features_of, is_stack, nothing_of, paired
+from .old_apply import Old, Sides, apply, is_paper
+from .old_node import OldNode
 
 REDUCE = ["concat", "add", "subtract", "average", "norm average", "max", "min"]
 FILE = ".ipadpt"
@@ -124,7 +124,7 @@ class IPAdapterEmbeds(OldNode):
         neg_embed=None,
         attn_mask=None,
         clip_vision=None,
-        embeds_scaling=kinds.V_ONLY,
+        embeds_scaling=weight_types.V_ONLY,
     ):
         loaded, paper = opened(ipadapter, self.NAME), is_paper(model)
         given = {"pos_embed": pos_embed, "neg_embed": neg_embed}

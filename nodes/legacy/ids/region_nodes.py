@@ -4,12 +4,12 @@ import node_helpers
 import torch
 
 from ...apply.attention_mask import checked_mask
-from . import kinds, widgets as w
-from .applied import Old
-from .apply import hung
-from .base import OldNode
-from .images import tiled
-from .pipe import opened
+from . import input_specs as w, weight_types
+from .adapter_link import opened
+from .apply_nodes import hung
+from .image_nodes import tiled
+from .old_apply import Old
+from .old_node import OldNode
 
 FIELDS = ("image", "attn_mask", "weight", "weight_type", "start_at", "end_at")
 REGIONS = "IPAdapter Region and Apply IPAdapter Regions"
@@ -115,7 +115,7 @@ class IPAdapterTiled(OldNode):
         image_negative=None,
         attn_mask=None,
         clip_vision=None,
-        embeds_scaling=kinds.V_ONLY,
+        embeds_scaling=weight_types.V_ONLY,
         encode_batch_size=0,
     ):
         loaded = opened(ipadapter, self.NAME)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .images import small_square
+from .image_nodes import small_square
 
 TILE = 224
 

@@ -7,20 +7,23 @@ from ....ipadapter_core.weights.presets import base_of
 from ...files import folders
 from ...files.load import LoadCLIPVision, LoadIPAdapter
 from ...sampling.layers import layers_of
-from . import faceid, resolve as r, widgets as w
-from .base import OldNode
-from .pipe import pipe
+from . import faceid_presets, input_specs as w, installed_files
+from .adapter_link import pipe
+from .old_node import OldNode
 
 LOADERS = "Load IPAdapter and Load CLIP Vision"
 PRESETS = {  # preset -> what it means for SD1.5 and for SDXL
-    "LIGHT - SD1.5 only (low strength)": (r.LIGHT, None),
-    "STANDARD (medium strength)": (r.SD15, r.XL),
-    "VIT-G (medium strength)": (r.SD15_G, r.XL_G),
-    "PLUS (high strength)": (r.PLUS, r.XL_PLUS),
-    "PLUS FACE (portraits)": (r.FACE, r.XL_FACE),
-    "FULL FACE - SD1.5 only (portraits stronger)": (r.FULL, None),
+    "LIGHT - SD1.5 only (low strength)": (installed_files.LIGHT, None),
+    "STANDARD (medium strength)": (installed_files.SD15, installed_files.XL),
+    "VIT-G (medium strength)": (installed_files.SD15_G, installed_files.XL_G),
+    "PLUS (high strength)": (installed_files.PLUS, installed_files.XL_PLUS),
+    "PLUS FACE (portraits)": (installed_files.FACE, installed_files.XL_FACE),
+    "FULL FACE - SD1.5 only (portraits stronger)": (installed_files.FULL, None),
 }
-COMMUNITY = {"Composition": (r.COMPOSITION, r.XL_COMPOSITION), "Kolors": (None, None)}
+COMMUNITY_PRESETS = {
+    "Composition": (installed_files.COMPOSITION, installed_files.XL_COMPOSITION),
+    "Kolors": (None, None),
+}
 PROVIDERS = ["CPU", "CUDA", "ROCM", "DirectML", "OpenVINO", "CoreML"]
 log = logging.getLogger("ipadapter")
 
@@ -36,14 +39,14 @@ class IPAdapterModelLoader(OldNode):
 
     @classmethod
     def VALIDATE_INPUTS(cls, ipadapter_file):
-        return r.validated(ipadapter_file)
+        return installed_files.validate_adapter(ipadapter_file)
 
     @classmethod
     def IS_CHANGED(cls, ipadapter_file):
-        return folders.stamp(folders.ADAPTERS, [r.adapter_path(ipadapter_file)[0]])
+        return folders.stamp(folders.ADAPTERS, [installed_files.find_adapter(ipadapter_file)[0]])
 
     def load_ipadapter_model(self, ipadapter_file):
-        return LoadIPAdapter.execute(r.adapter_path(ipadapter_file)[0]).args
+        return LoadIPAdapter.execute(installed_files.find_adapter(ipadapter_file)[0]).args
 
 
 class IPAdapterUnifiedLoader(OldNode):
@@ -65,13 +68,13 @@ class IPAdapterUnifiedLoader(OldNode):
 
     def load_models(self, model, preset, lora_strength=0.0, provider="CPU", ipadapter=None):
         want = self.wanted(model, preset)
-        found = r.installed(want)
+        found = installed_files.installed_adapters(want)
         asked = f"{self.NAME}'s preset '{preset}'"
         if not found:
-            raise ValueError(r.lacking(want, asked))
-        fits = r.encoders(want.row.encoder)
+            raise ValueError(installed_files.missing_adapter(want, asked))
+        fits = installed_files.installed_encoders(want.row.encoder)
         if not fits:
-            raise ValueError(r.lacking_encoder(want.row.encoder, asked))
+            raise ValueError(installed_files.missing_encoder(want.row.encoder, asked))
         chained = ipadapter if isinstance(ipadapter, dict) and "ipadapter" in ipadapter else {}
         before = {key: chained.get(key) or {} for key in ("ipadapter", "clipvision")}
         self.adapter = _kept(
@@ -103,7 +106,7 @@ class IPAdapterUnifiedLoader(OldNode):
 class IPAdapterUnifiedLoaderCommunity(IPAdapterUnifiedLoader):
     NODE_ID = "IPAdapterUnifiedLoaderCommunity"
     NAME = "IPAdapter Unified Loader Community"
-    PRESETS = COMMUNITY
+    PRESETS = COMMUNITY_PRESETS
 
 
 class IPAdapterUnifiedLoaderFaceID(OldNode):
@@ -117,7 +120,7 @@ class IPAdapterUnifiedLoaderFaceID(OldNode):
         return w.inputs(
             {
                 "model": w.MODEL,
-                "preset": w.choice(list(faceid.PRESETS), "The kind of FaceID adapter."),
+                "preset": w.choice(list(faceid_presets.PRESETS), "The kind of FaceID adapter."),
                 "lora_strength": w.number(0.6, 0, 1, 0.01, "Of the LoRA that belongs to it."),
                 "provider": w.choice(PROVIDERS, "What InsightFace runs on."),
             },
@@ -127,18 +130,18 @@ class IPAdapterUnifiedLoaderFaceID(OldNode):
     def load_models(self, model, preset, lora_strength=0.6, provider="CPU", ipadapter=None):
         """-> the model with the LoRA of the preset, and its files; the node that gets the adapter refuses it."""
         asked, sdxl = f"{self.NAME}'s preset '{preset}'", _is_sdxl(model)
-        want = _pair(faceid.PRESETS, preset, self.NAME)[sdxl]
+        want = _pair(faceid_presets.PRESETS, preset, self.NAME)[sdxl]
         if want is None:
             raise ValueError(
-                f"{asked} needs InsightFace, which this pack does not run, and there is no such adapter for {'SDXL' if sdxl else 'SD1.5'}: {faceid.INSTEAD}."
+                f"{asked} needs InsightFace, which this pack does not run, and there is no such adapter for {'SDXL' if sdxl else 'SD1.5'}: {faceid_presets.INSTEAD}."
             )
-        name = faceid.adapter_for(want, sdxl, asked)
+        name = faceid_presets.adapter_for(want, sdxl, asked)
         taken = [name]
         if want.lora and lora_strength > 0:
-            taken.append(faceid.lora_for(want, sdxl, asked))
-            model = faceid.with_lora(model, taken[-1], lora_strength)
+            taken.append(faceid_presets.lora_for(want, sdxl, asked))
+            model = faceid_presets.with_lora(model, taken[-1], lora_strength)
         log.info("%s takes %s.", asked, " with ".join(f"'{one}'" for one in taken))
-        return model, pipe(faceid.FaceID(name), name, None, "")
+        return model, pipe(faceid_presets.FaceID(name), name, None, "")
 
 
 class IPAdapterInsightFaceLoader(OldNode):

@@ -1,25 +1,25 @@
 """A saved graph as it is understood here when it is opened: the page then shows nodes, options and files that exist.
 
-What prompts are read as, written back into the graph: `prompts.understood` decides alone.
+What prompts are read as, written back into the graph: `prompts.read_prompt` decides alone.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from . import prompts, saved
+from . import prompts, saved_graph
 
-FILES = *prompts.FILES, "clip_name"
+FILES = *prompts.ADAPTER_INPUTS, "clip_name"
 
 
-def opened(
+def open_graph(
     workflow: Mapping[str, Any],
-    nodes: saved.Nodes,
+    nodes: saved_graph.OldNodes,
     ours: Mapping[str, Any],
     others: Mapping[str, Any],
 ) -> tuple[list[list[dict[str, Any]]], list[str]]:
     """The nodes of a saved graph, then of each of its subgraphs, as they are understood, and what was replaced.
 
-    nodes, ours, others: as for `prompts.understood`. Raises KeyError, TypeError, ValueError or AttributeError for
+    nodes, ours, others: as for `prompts.read_prompt`. Raises KeyError, TypeError, ValueError or AttributeError for
     what is no workflow.
     """
     subgraphs = (workflow.get("definitions") or {}).get("subgraphs") or []
@@ -34,14 +34,17 @@ def opened(
 
 def _understood(
     graph: Mapping[str, Any],
-    nodes: saved.Nodes,
+    nodes: saved_graph.OldNodes,
     ours: Mapping[str, Any],
     others: Mapping[str, Any],
     said: dict[str, None],
 ) -> list[dict[str, Any]]:
-    links = saved.links_of(graph)
-    before = {str(node["id"]): saved.read(node, links, nodes, others) for node in graph["nodes"]}
-    after = prompts.understood(before, nodes, ours, others)
+    links = saved_graph.links_by_id(graph)
+    before = {
+        str(node["id"]): saved_graph.read_node(node, links, nodes, others)
+        for node in graph["nodes"]
+    }
+    after = prompts.read_prompt(before, nodes, ours, others)
     return [
         _rewritten(node, before[str(node["id"])], after[str(node["id"])], nodes, others, said)
         for node in graph["nodes"]
@@ -52,12 +55,12 @@ def _rewritten(
     node: dict[str, Any],
     before: Mapping[str, Any],
     after: Mapping[str, Any],
-    nodes: saved.Nodes,
+    nodes: saved_graph.OldNodes,
     others: Mapping[str, Any],
     said: dict[str, None],
 ) -> dict[str, Any]:
     """The saved node with another id, other names of sockets and other typed values, as far as they differ."""
-    node = _renamed(node, saved.apart(node, others))
+    node = _renamed(node, saved_graph.apart(node, others))
     old, new = before["inputs"], after["inputs"]
     changed = {name for name in new if name in old and new[name] != old[name]}
     if not changed:
@@ -69,19 +72,24 @@ def _rewritten(
             **node,
             "widgets_values": {**node["widgets_values"], **{n: new[n] for n in changed}},
         }
-    return {**node, "widgets_values": _values(saved.typed(node), new, after["class_type"], nodes)}
+    return {
+        **node,
+        "widgets_values": _values(saved_graph.widget_values(node), new, after["class_type"], nodes),
+    }
 
 
-def _values(values: list[Any], new: Mapping[str, Any], kind: str, nodes: saved.Nodes) -> list[Any]:
+def _values(
+    values: list[Any], new: Mapping[str, Any], kind: str, nodes: saved_graph.OldNodes
+) -> list[Any]:
     """Typed values in order, with those that a node got later; what is linked keeps the value that it shadows."""
     made: list[Any] = []
-    for number, name in enumerate(saved.widgets_of(kind, nodes)):
+    for number, name in enumerate(saved_graph.widget_names(kind, nodes)):
         kept = values[number] if number < len(values) else None
         made.append(kept if isinstance(new.get(name), list) else new.get(name, kept))
     return made + values[len(made) :]
 
 
-def _renamed(node: dict[str, Any], other: prompts.Apart | None) -> dict[str, Any]:
+def _renamed(node: dict[str, Any], other: prompts.ReusedId | None) -> dict[str, Any]:
     if other is None:
         return node
     sockets = [

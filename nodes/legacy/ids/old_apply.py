@@ -13,7 +13,7 @@ from ...sampling.image_prompt import ImagePrompt, Settings, prompts_for
 from ...sampling.layers import fitting_layers
 from ...sampling.patch import hang_all
 from ...sockets import LoadedAdapter
-from . import kinds
+from . import weight_types
 
 OPTION, PAPER = "ipadapter_old_graphs", "paper"
 BOTH = "style and composition"
@@ -25,11 +25,11 @@ class Old:
 
     node: str
     weight: Any = 1.0  # a number, or a list with one for each picture
-    weight_type: str = kinds.LINEAR
+    weight_type: str = weight_types.LINEAR
     combine: str = "concat"
     start_at: float = 0.0
     end_at: float = 1.0
-    scaling: str = kinds.V_ONLY
+    scaling: str = weight_types.V_ONLY
     by_frame: bool = False
     second: float | None = None  # the composition's weight, or the boost of a precise kind
     layers: str = ""
@@ -66,7 +66,7 @@ def prompts_of(
                 start_at=old.start_at,
                 end_at=old.end_at,
                 weight_map=weights,
-                scaling=kinds.scaling_of(old.weight_type, old.scaling, old.node),
+                scaling=weight_types.current_scaling(old.weight_type, old.scaling, old.node),
                 frame_weights=factors,
                 old_masks="" if paper else old.masks,
             )
@@ -81,14 +81,14 @@ def apply(model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, mask: Tens
 def _shares(model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, paper: bool):
     """Each picture with the weight maps that it has, and their factors by frame."""
     blocks = blocks_of(fitting_layers(model, adapter))
-    kind = kinds.type_of(old.weight_type, old.node)
-    layers = kinds.layer_weights(old.layers, blocks, old.node)
-    if layers and kind not in (kinds.PRECISE_STYLE, kinds.PRECISE_LAYOUT):
-        kind = kinds.LINEAR
+    kind = weight_types.current_type(old.weight_type, old.node)
+    layers = weight_types.parse_layer_weights(old.layers, blocks, old.node)
+    if layers and kind not in (weight_types.PRECISE_STYLE, weight_types.PRECISE_LAYOUT):
+        kind = weight_types.LINEAR
     middle = old.middle or paper
 
     def weights(weight: float, second: float):
-        return kinds.weight_map(blocks, kind, weight, second, layers, middle)
+        return weight_types.old_weight_map(blocks, kind, weight, second, layers, middle)
 
     many = isinstance(old.weight, list)
     listed = tuple(map(float, old.weight)) if many and old.by_frame else ()

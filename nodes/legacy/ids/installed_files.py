@@ -17,14 +17,14 @@ from ...files import folders
 from ...files.open_files import read_shapes
 
 log = logging.getLogger("ipadapter")
-H, BIG_G, L = ENCODERS[EMBEDS, 1024], ENCODERS[EMBEDS, 1280], ENCODERS[EMBEDS, 768]
-WIDTHS = {H: (1280, 1024), BIG_G: (1664, 1280), L: (1024, 768)}  # hidden, projection
-TABLE = load()
+VIT_H, VIT_BIGG, VIT_L = ENCODERS[EMBEDS, 1024], ENCODERS[EMBEDS, 1280], ENCODERS[EMBEDS, 768]
+WIDTHS = {VIT_H: (1280, 1024), VIT_BIGG: (1664, 1280), VIT_L: (1024, 768)}  # hidden, projection
+PUBLISHED = load()
 TWINS = ("light", "face", "composition")  # of the same shapes: only a name can tell them apart
 
 
 @dataclass(frozen=True)
-class Want:
+class AdapterKind:
     """A kind of adapter by the published file, and what a name says besides."""
 
     row: ModelFile
@@ -40,8 +40,8 @@ class Want:
         return f"{self.row.base} {self.row.kind}{twin} for {self.row.encoder}"
 
 
-def _want(name: str, twin: str = "") -> Want:
-    return Want(next(row for row in TABLE if row.name == name), twin)
+def _want(name: str, twin: str = "") -> AdapterKind:
+    return AdapterKind(next(row for row in PUBLISHED if row.name == name), twin)
 
 
 LIGHT = _want("ip-adapter_sd15_light_v11.bin", "light")
@@ -56,20 +56,20 @@ XL_G = _want("ip-adapter_sdxl.safetensors")
 XL_PLUS = _want("ip-adapter-plus_sdxl_vit-h.safetensors")
 XL_FACE = _want("ip-adapter-plus-face_sdxl_vit-h.safetensors", "face")
 XL_COMPOSITION = _want("ip_plus_composition_sdxl.safetensors", "composition")
-ENCODER_LINKS = {row.encoder: row.link for row in TABLE if row.kind == "encoder"}
+ENCODER_LINKS = {row.encoder: row.link for row in PUBLISHED if row.kind == "encoder"}
 ENCODER_NAMES = (  # what a name says, the first that matches
-    (r"bigg|vit.?g|sdxl", BIG_G),
-    (r"vit.?l|large.?patch14|clip.?l\b|336", L),
-    (r"vit.?h|laion2b.?s32b|sd.?1.?5|ip.?adapter|image.?encoder", H),
+    (r"bigg|vit.?g|sdxl", VIT_BIGG),
+    (r"vit.?l|large.?patch14|clip.?l\b|336", VIT_L),
+    (r"vit.?h|laion2b.?s32b|sd.?1.?5|ip.?adapter|image.?encoder", VIT_H),
 )
 
 
-def adapter_path(name: str) -> tuple[str, str]:
+def find_adapter(name: str) -> tuple[str, str]:
     """Name and path of the adapter a graph names, or of one of its kind. Raises ValueError."""
     found = _present(folders.ADAPTERS, name)
     if found is None:
-        want = named(name)
-        fits = [] if want is None else installed(want)
+        want = kind_named(name)
+        fits = [] if want is None else installed_adapters(want)
         if not fits:
             link = "" if want is None else f"; get it from {want.row.link}"
             raise ValueError(folders.missing(folders.ADAPTERS, name).rstrip(".") + link + ".")
@@ -77,15 +77,15 @@ def adapter_path(name: str) -> tuple[str, str]:
     return found, folders.path_of(folders.ADAPTERS, found)
 
 
-def validated(name: str | None) -> bool | str:
+def validate_adapter(name: str | None) -> bool | str:
     """What the host asks of a loader before it runs: True, or the sentence for a file that nothing here stands for."""
     try:
-        return name is None or bool(adapter_path(name))
+        return name is None or bool(find_adapter(name))
     except ValueError as error:
         return str(error)
 
 
-def encoder_name(name: str, needed: str | None = None) -> str | None:
+def find_encoder(name: str, needed: str | None = None) -> str | None:
     """The encoder a graph names, or one of its kind; needed: what the graph's adapter asks for."""
     found = _present(folders.ENCODERS, name)
     if found is not None:
@@ -93,11 +93,11 @@ def encoder_name(name: str, needed: str | None = None) -> str | None:
     by_name = (
         kind for pattern, kind in ENCODER_NAMES if re.search(pattern, os.path.basename(name), re.I)
     )
-    fits = encoders(needed or next(by_name, H))
+    fits = installed_encoders(needed or next(by_name, VIT_H))
     return _taken(name, fits) if fits else None
 
 
-def named(name: str) -> Want | None:
+def kind_named(name: str) -> AdapterKind | None:
     """What kind of adapter a name speaks of."""
     words = re.sub(r"[^a-z0-9]+", " ", os.path.splitext(os.path.basename(name.lower()))[0])
     if re.search(r"faceid|portrait|kolors|flux|sd3|instant|pulid", words):
@@ -119,21 +119,21 @@ def named(name: str) -> Want | None:
     return SD15_G if bigg else SD15
 
 
-def installed(want: Want) -> list[str]:
+def installed_adapters(want: AdapterKind) -> list[str]:
     """Adapters of a kind; the right twin by name first, then those whose name says nothing of twins."""
     ranked: list[tuple[int, bool, str, str]] = []
     for name in folders.names(folders.ADAPTERS):
         if not want.row.holds(_spec(folders.ADAPTERS, name, read_spec)):
             continue
         twin = next((one for one in TWINS if one in name.lower()), "")
-        plain = named(name) is not None and not twin  # a published name of the plain one
+        plain = kind_named(name) is not None and not twin  # a published name of the plain one
         rank = 0 if twin == want.twin or not want.has_twins else 1 if not twin and not plain else 2
         if rank < 2:
             ranked.append((rank, "v11" not in name.lower(), name.lower(), name))
     return [name for *_, name in sorted(ranked)]
 
 
-def encoders(kind: str) -> list[str]:
+def installed_encoders(kind: str) -> list[str]:
     """Installed encoders of a kind, the published names first, last those of its widths alone."""
     fits: list[tuple[bool, bool, str, str]] = []
     for name in folders.names(folders.ENCODERS):
@@ -143,20 +143,20 @@ def encoders(kind: str) -> list[str]:
     return [name for *_, name in sorted(fits)]
 
 
-def is_sdxl(folder: str, name: str) -> bool:
+def is_sdxl_checkpoint(folder: str, name: str) -> bool:
     """Whether a checkpoint is for SDXL, by the text it attends to; by its name if the file is not here."""
     path = folder_paths.get_full_path(folder, name)
-    found = None if path is None else spec_of(path, _text_width)
+    found = None if path is None else cached_spec(path, _text_width)
     return found == 2048 if found is not None else "xl" in name.lower()
 
 
-def lacking(want: Want, asked: str) -> str:
+def missing_adapter(want: AdapterKind, asked: str) -> str:
     """The sentence for a kind of adapter that is not here."""
     there = ", ".join(f"'{name}'" for name in folders.names(folders.ADAPTERS)[:12]) or "no file"
     return f"{asked} needs an adapter of the kind {want.describe()}, but in {folders.searched(folders.ADAPTERS)} there is {there}: put '{want.row.name}' there, from {want.row.link}."
 
 
-def lacking_encoder(kind: str, asked: str) -> str:
+def missing_encoder(kind: str, asked: str) -> str:
     there = ", ".join(f"'{name}'" for name in folders.names(folders.ENCODERS)[:12]) or "no file"
     return f"{asked} needs the encoder {kind}, but in {folders.searched(folders.ENCODERS)} there is {there}: put it there under any name, from {ENCODER_LINKS.get(kind, 'its author')}."
 
@@ -189,10 +189,10 @@ def _plain(name: str) -> str:
 
 def _spec(folder: str, name: str, read: Callable) -> Any:
     path = folder_paths.get_full_path(folder, name)
-    return None if path is None else spec_of(path, read)
+    return None if path is None else cached_spec(path, read)
 
 
-def spec_of(path: str, read: Callable) -> Any:
+def cached_spec(path: str, read: Callable) -> Any:
     """What a file is, read again only when it has changed; None for what cannot be read."""
     status = os.stat(path)
     return _read(path, status.st_size, status.st_mtime_ns, read)

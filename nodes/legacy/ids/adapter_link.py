@@ -8,8 +8,8 @@ from torch import Tensor
 from ...files.load import AUTO, LoadCLIPVision, loaded_adapter
 from ...references.pair import needs_nothing
 from ...sockets import LoadedAdapter
-from .faceid import FaceID
-from .seen import from_embeds, is_stack, nothing_of
+from .encoder_views import from_embeds, is_stack, nothing_of
+from .faceid_presets import FaceID
 
 
 class Loaded(NamedTuple):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .kinds import SCALINGS, TYPES
-from .seen import COMBINE
+from .encoder_views import COMBINE
+from .weight_types import NEW_SCALINGS, NEW_TAKES
 
 Spec = tuple[Any, dict[str, Any]]
 
@@ -47,9 +47,9 @@ CLIP_VISION = link("CLIP_VISION", "The encoder, where the link 'ipadapter' does 
 INSIGHTFACE = link("INSIGHTFACE", "For FaceID adapters; others do not need it.")
 EMBEDS = link("EMBEDS", "Encoded references.")
 PARAMS = link("IPADAPTER_PARAMS", "Regions, from IPAdapter Regional Conditioning.")
-WEIGHT_TYPE = choice(list(TYPES), "What to take from the picture.")
+WEIGHT_TYPE = choice(list(NEW_TAKES), "What to take from the picture.")
 COMBINE_EMBEDS = choice(COMBINE, "How several references become one.")
-SCALING = choice(list(SCALINGS), "What the weight multiplies.")
+SCALING = choice(list(NEW_SCALINGS), "What the weight multiplies.")
 START_AT = number(0.0, 0.0, 1.0, 0.001, "When the picture begins to act.")
 END_AT = number(1.0, 0.0, 1.0, 0.001, "When it stops.")
 ENCODE_BATCH = count(0, 0, 4096, "Has no effect any more: long batches are encoded in pieces.")

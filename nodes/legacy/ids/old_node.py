@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 
 from comfy_api.latest import io
 
-from .kinds import LINEAR, MEAN_PENALTY, OLD_TYPES
+from .weight_types import LINEAR, MEAN_PENALTY, RENAMED_TYPES
 
 RENAMED: dict[
     str, dict[str, dict[str, str]]
 ] = {  # input -> old option -> inputs that say the same today
     "weight_type": {
-        **{old: {"weight_type": new} for old, new in OLD_TYPES.items()},
+        **{old: {"weight_type": new} for old, new in RENAMED_TYPES.items()},
         "channel penalty": {"weight_type": LINEAR, "embeds_scaling": MEAN_PENALTY},
         "style transfer (SDXL only)": {"weight_type": "style transfer"},
     }
@@ -44,7 +44,7 @@ class OldNode:
         return io.Schema(node_id=cls.NODE_ID, display_name=cls.NAME, category=cls.CATEGORY)
 
     @classmethod
-    def in_todays_words(cls, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def with_current_options(cls, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Typed inputs with options that later releases renamed, under today's names; others stay."""
         types = cls.INPUT_TYPES()
         specs = {**types["required"], **types.get("optional", {})}

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .applied import OPTION, PAPER
+from .old_apply import OPTION, PAPER
 
 AS_BEFORE = "as IPAdapter_plus"
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...pictures import rgb
-from . import widgets as w
-from .base import OldNode
-from .seen import SIDE
+from . import input_specs as w
+from .encoder_views import SIDE
+from .old_node import OldNode
 
 FILTERS = ["LANCZOS", "BICUBIC", "HAMMING", "BILINEAR", "BOX", "NEAREST"]
 CROPS = ["top", "bottom", "left", "right", "center", "pad"]

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..ids.base import OldNode
+from ..ids.old_node import OldNode
 from . import prompts
 
-LINK = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
-GROWS = "COMFY_AUTOGROW_V3"  # the type of an input with as many places as are taken
-READ = {  # widgets of the host's nodes that matter here, in order
+LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+AUTOGROW = "COMFY_AUTOGROW_V3"  # the type of an input with as many places as are taken
+HOST_WIDGETS = {  # widgets of the host's nodes that matter here, in order
     prompts.ENCODER_LOADER: ("clip_name",),
     "CheckpointLoaderSimple": ("ckpt_name",),
     "UNETLoader": ("unet_name",),
@@ -17,28 +17,28 @@ READ = {  # widgets of the host's nodes that matter here, in order
     "EmptyImage": ("width", "height", "batch_size"),
     "ImageScale": ("upscale_method", "width", "height"),
 }
-Nodes = Mapping[str, type[OldNode]]
+OldNodes = Mapping[str, type[OldNode]]
 Link = list[Any]
 
 
-def links_of(graph: Mapping[str, Any]) -> dict[int, Link]:
-    """By number, each in the order of LINK: subgraphs have them as objects."""
+def links_by_id(graph: Mapping[str, Any]) -> dict[int, Link]:
+    """By number, each in the order of LINK_FIELDS: subgraphs have them as objects."""
     return {link[0]: link for link in map(as_list, graph.get("links") or [])}
 
 
-def apart(node: Mapping[str, Any], others: Mapping[str, Any]) -> prompts.Apart | None:
+def apart(node: Mapping[str, Any], others: Mapping[str, Any]) -> prompts.ReusedId | None:
     """The other node that a saved one means; others: another pack's nodes by id."""
     kind, values = node.get("type", ""), node.get("widgets_values")
     names = [one["name"] for one in node.get("inputs") or []]
     if kind == "PrepImageForClipVision" and isinstance(values, list) and len(values) > 3:
         names += ["add_weight"] if isinstance(values[3], bool) else []
-    return prompts.apart(kind, names, others)
+    return prompts.reused_id(kind, names, others)
 
 
-def read(
+def read_node(
     node: Mapping[str, Any],
     links: Mapping[int, Link],
-    nodes: Nodes,
+    nodes: OldNodes,
     others: Mapping[str, Any],
     source: Callable[[str, Link], list[Any] | None] = lambda _kind, link: [str(link[1]), link[2]],
 ) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def read(
     """
     other = apart(node, others)
     kind, names = (other.here, other.names) if other else (node.get("type", ""), {})
-    given = dict(zip(widgets_of(kind, nodes), typed(node), strict=False))
+    given = dict(zip(widget_names(kind, nodes), widget_values(node), strict=False))
     if isinstance(node.get("widgets_values"), dict):
         given = dict(node["widgets_values"])
     for one in node.get("inputs") or []:
@@ -57,16 +57,16 @@ def read(
     return {"class_type": kind, "inputs": given}
 
 
-def typed(node: Mapping[str, Any]) -> list[Any]:
+def widget_values(node: Mapping[str, Any]) -> list[Any]:
     """Its widgets' values in order; a graph saved before a node got its last widgets has fewer."""
     values = node.get("widgets_values")
     return list(values) if isinstance(values, list) else []
 
 
-def widgets_of(kind: str, nodes: Nodes) -> list[str]:
+def widget_names(kind: str, nodes: OldNodes) -> list[str]:
     """Names of a node's widgets in order, as far as they matter here."""
     if kind not in nodes:
-        return list(READ.get(kind, ()))
+        return list(HOST_WIDGETS.get(kind, ()))
     return [name for name, spec in all_inputs(nodes[kind].INPUT_TYPES()) if is_widget(spec)]
 
 
@@ -75,10 +75,10 @@ def all_inputs(types: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from (types.get(part) or {}).items()
 
 
-def places(types: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def expand_inputs(types: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The inputs of a node that gets these values; one that grows has as many places as are taken."""
     for name, spec in all_inputs(types):
-        if spec[0] != GROWS:
+        if spec[0] != AUTOGROW:
             yield name, spec
             continue
         ((place,),) = (part.values() for part in spec[1]["template"]["input"].values() if part)
@@ -89,11 +89,11 @@ def is_widget(spec: Any) -> bool:
     return isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 
 
-def type_of(spec: Any) -> str:
+def socket_type(spec: Any) -> str:
     return "COMBO" if isinstance(spec[0], list) else spec[0]
 
 
-def default_of(spec: Any) -> Any:
+def default_value(spec: Any) -> Any:
     options = spec[1] if len(spec) > 1 else {}
     choices = spec[0] if isinstance(spec[0], list) else options.get("options") or [None]
     return options.get("default", choices[0])
@@ -101,15 +101,15 @@ def default_of(spec: Any) -> Any:
 
 def as_list(link: Any) -> list[Any]:
     if isinstance(link, dict):
-        return [link.get(key) for key in LINK]
+        return [link.get(key) for key in LINK_FIELDS]
     return list(link)
 
 
 def as_object(link: list[Any]) -> dict[str, Any]:
-    return dict(zip(LINK, link, strict=True))
+    return dict(zip(LINK_FIELDS, link, strict=True))
 
 
-def last_number(graph: Mapping[str, Any], kind: str) -> int:
+def last_id(graph: Mapping[str, Any], kind: str) -> int:
     state = graph.get("state") or {}
     known = graph.get(f"last_{kind}_id"), state.get(f"last{kind.capitalize()}Id")
     return max(one for one in (*known, 0) if isinstance(one, int))

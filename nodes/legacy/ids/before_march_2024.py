@@ -12,17 +12,17 @@ import comfy.utils
 from ....ipadapter_core.adapter.checkpoint import EMBEDS
 from ...pictures import rgb
 from ...references.encode import CROP, encode
-from . import kinds, widgets as w
-from .applied import Old, Sides, apply
-from .base import OldNode
-from .images import prepared
-from .load import PROVIDERS
-from .pipe import Loaded, both_of, opened
-from .seen import features_of, is_stack, nothing_of, paired
-from .v1_pictures import TILE, masked_tiles, shuffled
+from . import input_specs as w, weight_types
+from .adapter_link import Loaded, both_of, opened
+from .encoder_views import features_of, is_stack, nothing_of, paired
+from .image_nodes import prepared
+from .image_tiles import TILE, masked_tiles, shuffled
+from .loader_nodes import PROVIDERS
+from .old_apply import Old, Sides, apply
+from .old_node import OldNode
 
 APPLY = "Apply IPAdapter"
-FIRST = w.choice(list(kinds.FIRST_TYPES), "What the weight multiplies.")
+FIRST = w.choice(list(weight_types.SCALINGS_BEFORE_MARCH_2024), "What the weight multiplies.")
 NOISE = w.number(0.0, 0.0, 1.0, 0.01, "How much of the picture, shuffled, the negative side sees.")
 UNFOLD = w.switch(False, "One reference for each picture of the batch.")
 WIDGETS = {"weight": w.weight(3), "noise": NOISE, "weight_type": FIRST, **w.WINDOW}
@@ -272,11 +272,11 @@ class PrepImageForInsightFace(OldNode):
 
 def first(node: str, weight, weight_type: str, start_at, end_at, by_frame: bool) -> Old:
     """A node of the first releases. Raises ValueError for an unknown weight type."""
-    if weight_type not in kinds.FIRST_TYPES:
+    if weight_type not in weight_types.SCALINGS_BEFORE_MARCH_2024:
         raise ValueError(
-            f"{node} has the unknown weight_type '{weight_type}': choose one of {', '.join(kinds.FIRST_TYPES)}."
+            f"{node} has the unknown weight_type '{weight_type}': choose one of {', '.join(weight_types.SCALINGS_BEFORE_MARCH_2024)}."
         )
-    scaling = kinds.FIRST_TYPES[weight_type]
+    scaling = weight_types.SCALINGS_BEFORE_MARCH_2024[weight_type]
     return Old(
         node,
         weight,

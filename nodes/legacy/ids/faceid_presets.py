@@ -15,10 +15,10 @@ import folder_paths
 
 from ....ipadapter_core.adapter.checkpoint import flatten
 from ...files import folders
-from . import resolve
+from . import installed_files
 
 LORAS = "loras"
-LINKS = {row.name: row.link for row in resolve.TABLE}
+LINKS = {row.name: row.link for row in installed_files.PUBLISHED}
 INSTEAD = "replace it by IPAdapter Unified Loader with the preset 'PLUS FACE (portraits)' and Face Crop, or bypass it and its apply node"
 RANK, SDXL_TEXT = 128, 2048
 IDENTITY, PLUS, PORTRAIT, UNNORM = "identity", "identity and look", "portrait", "unnorm portrait"
@@ -125,7 +125,7 @@ def _found(
     fits: list[tuple[bool, bool, str]] = []
     for name in names:
         path = folder_paths.get_full_path(folder, name)
-        if path is None or resolve.spec_of(path, read) != content:
+        if path is None or installed_files.cached_spec(path, read) != content:
             continue
         named = _twin(name)
         if named in (twin, ""):  # a name that says nothing may be any of them

@@ -11,7 +11,7 @@ from ....ipadapter_core.weights.presets import TAKES, base_of
 from ....ipadapter_core.weights.weight_map import STEPS, WeightMap, names
 
 LINEAR, PRECISE_STYLE, PRECISE_LAYOUT = "linear", "style transfer precise", "composition precise"
-TYPES = {  # as the widget lists them -> what they take
+NEW_TAKES = {  # as the widget lists them -> what they take
     LINEAR: "balanced",
     "ease in": "ease in",
     "ease out": "ease out",
@@ -29,7 +29,7 @@ TYPES = {  # as the widget lists them -> what they take
     PRECISE_LAYOUT: "precise layout",
 }
 STRONG_BOTH = "strong style and composition"  # only of the style and composition node
-OLD_TYPES = {  # names that saved graphs still have -> today's
+RENAMED_TYPES = {  # names that saved graphs still have -> today's
     "original": LINEAR,
     "channel penalty": LINEAR,
     "standard": LINEAR,
@@ -44,37 +44,41 @@ V_ONLY, K_V, PENALTY, MEAN_PENALTY = (
     "K+V w/ C penalty",
     "K+mean(V) w/ C penalty",
 )
-SCALINGS = {  # as the widget lists them -> ours
+NEW_SCALINGS = {  # as the widget lists them -> ours
     V_ONLY: V_ONLY,
     K_V: K_V,
     PENALTY: "K+V with C penalty",
     MEAN_PENALTY: "K+mean(V) with C penalty",
 }
-FIRST_TYPES = {"original": V_ONLY, "linear": K_V, "channel penalty": MEAN_PENALTY}  # before 2024-03
+SCALINGS_BEFORE_MARCH_2024 = {
+    "original": V_ONLY,
+    "linear": K_V,
+    "channel penalty": MEAN_PENALTY,
+}  # before 2024-03
 
 
-def type_of(name: str, node: str) -> str:
+def current_type(name: str, node: str) -> str:
     """Today's name of a weight type. Raises ValueError for one that no release had."""
-    found = OLD_TYPES.get(name, name)
-    if found not in TYPES and found != STRONG_BOTH:
+    found = RENAMED_TYPES.get(name, name)
+    if found not in NEW_TAKES and found != STRONG_BOTH:
         raise ValueError(
-            f"{node} has the unknown weight_type '{name}': choose one of {', '.join(TYPES)}."
+            f"{node} has the unknown weight_type '{name}': choose one of {', '.join(NEW_TAKES)}."
         )
     return found
 
 
-def scaling_of(weight_type: str, embeds_scaling: str, node: str) -> str:
+def current_scaling(weight_type: str, embeds_scaling: str, node: str) -> str:
     """Our name of a scaling; `channel penalty` as a weight type was one."""
     if weight_type == "channel penalty":
-        return SCALINGS[MEAN_PENALTY]
-    if embeds_scaling not in SCALINGS:
+        return NEW_SCALINGS[MEAN_PENALTY]
+    if embeds_scaling not in NEW_SCALINGS:
         raise ValueError(
-            f"{node} has the unknown embeds_scaling '{embeds_scaling}': choose one of {', '.join(SCALINGS)}."
+            f"{node} has the unknown embeds_scaling '{embeds_scaling}': choose one of {', '.join(NEW_SCALINGS)}."
         )
-    return SCALINGS[embeds_scaling]
+    return NEW_SCALINGS[embeds_scaling]
 
 
-def weight_map(
+def old_weight_map(
     blocks: Sequence[Block],
     kind: str,
     weight: float,
@@ -88,7 +92,7 @@ def weight_map(
     elif kind == STRONG_BOTH:
         toward, against = TAKES["strong style and layout"](blocks, weight, second)
     else:
-        toward, against = TAKES[TYPES[kind]](blocks, weight, second)
+        toward, against = TAKES[NEW_TAKES[kind]](blocks, weight, second)
     factors = [float(middle or block[0] != "middle") for block in blocks]
     sides = (
         tuple(one * factor for one, factor in zip(side, factors, strict=True))
@@ -98,7 +102,7 @@ def weight_map(
     return WeightMap(tuple(blocks), toward, against)
 
 
-def layer_weights(text: str, blocks: Sequence[Block], node: str) -> dict[int, float]:
+def parse_layer_weights(text: str, blocks: Sequence[Block], node: str) -> dict[int, float]:
     """`3:1.0, 6:0.5`; numbers that the model does not have are ignored, as before. Raises ValueError."""
     found: dict[int, float] = {}
     for entry in (part.strip() for part in text.replace("\n", ",").split(",")):

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from . import kinds, widgets as w
-from .applied import Old, Sides, apply, is_paper
-from .base import OldNode
-from .pipe import Loaded, opened
-from .seen import PLAIN, View, features_of, nothing_of, paired
+from . import input_specs as w, weight_types
+from .adapter_link import Loaded, opened
+from .encoder_views import PLAIN, View, features_of, nothing_of, paired
+from .old_apply import Old, Sides, apply, is_paper
+from .old_node import OldNode
 
 Inputs = dict[str, w.Spec]
 APPLY = "Apply IPAdapter"
@@ -44,7 +44,7 @@ class IPAdapterAdvanced(OldNode):
         weight_style=1.0,
         weight_composition=1.0,
         expand_style=False,
-        weight_type=kinds.LINEAR,
+        weight_type=weight_types.LINEAR,
         combine_embeds="concat",
         weight_faceidv2=None,
         image=None,
@@ -54,7 +54,7 @@ class IPAdapterAdvanced(OldNode):
         clip_vision=None,
         attn_mask=None,
         insightface=None,
-        embeds_scaling=kinds.V_ONLY,
+        embeds_scaling=weight_types.V_ONLY,
         layer_weights=None,
         ipadapter_params=None,
         encode_batch_size=0,
@@ -68,12 +68,12 @@ class IPAdapterAdvanced(OldNode):
         second = None
         if image_style is not None:
             image, weight, second = image_style, weight_style, weight_composition
-            weight_type = kinds.STRONG_BOTH if expand_style else "style and composition"
+            weight_type = weight_types.STRONG_BOTH if expand_style else "style and composition"
             image_composition = image_style if image_composition is None else image_composition
         if style_boost is not None:
-            weight_type, second = kinds.PRECISE_STYLE, style_boost
+            weight_type, second = weight_types.PRECISE_STYLE, style_boost
         elif composition_boost is not None:
-            weight_type, second = kinds.PRECISE_LAYOUT, composition_boost
+            weight_type, second = weight_types.PRECISE_LAYOUT, composition_boost
         pictures = {
             "image": image,
             "image_composition": image_composition,

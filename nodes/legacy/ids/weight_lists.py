@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import widgets as w
-from .base import OldNode
+from . import input_specs as w
+from .old_node import OldNode
 
 TIMINGS = ["custom", "linear", "ease_in_out", "ease_in", "ease_out", "random"]
 METHODS = ["full batch", "shift batches", "alternate batches"]
@@ -57,7 +57,7 @@ class IPAdapterWeights(OldNode):
         )
 
     @classmethod
-    def in_todays_words(cls, inputs):
+    def with_current_options(cls, inputs):
         """A timing that was taken back becomes the weights that it makes."""
         given = {name: inputs.get(name) for name in ("weights", "timing", *RAMP)}
         if given["timing"] != TAKEN_BACK or not all(isinstance(given[name], int) for name in RAMP):
