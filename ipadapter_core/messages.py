@@ -5,7 +5,7 @@ wrong with a subject and still needs that subject in front; a plain `ValueError`
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 _MARK = re.compile(r"<(\d+)>")
@@ -28,6 +28,30 @@ class Message(str):
 
     def __reduce__(self) -> tuple[Any, ...]:  # for copies and pickles
         return Message, (self.template, *self.values)
+
+    def with_values(self, change: Callable[[str], str]) -> "Message":
+        """The same sentence, with the change made to each text in it."""
+        return Message(self.template, *(_changed(value, change) for value in self.values))
+
+
+def _changed(value: object, change: Callable[[str], str]) -> object:
+    if isinstance(value, Message):
+        return value.with_values(change)
+    return change(value) if isinstance(value, str) else value
+
+
+def printable(text: str) -> str:
+    """A text from outside as it may stand in a sentence: short, without control characters."""
+    text = "".join(character if character.isprintable() else "?" for character in text[:161])
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+def message_of(error: BaseException) -> str:
+    """The text of an error, with its template if it has one: `str(error)` would lose that."""
+    if isinstance(error, Predicate):
+        return error.message
+    text = error.args[0] if len(error.args) == 1 else None
+    return text if isinstance(text, Message) else str(error)
 
 
 def joined(separator: str, texts: Iterable[str]) -> Message:

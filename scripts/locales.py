@@ -112,7 +112,7 @@ def spoken() -> set[str]:
 
 def _is_raised(node: ast.AST) -> bool:
     """Whether a node makes an error, or a note on a changed graph."""
-    names = ("ValueError", "Kept", "append")
+    names = ("ValueError", "Predicate", "Message", "Kept", "append")
     return isinstance(node, ast.Call) and bool(
         {getattr(node.func, "id", ""), getattr(node.func, "attr", "")} & set(names)
     )

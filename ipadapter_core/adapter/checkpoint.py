@@ -3,14 +3,15 @@
 IP-Adapter, Ye et al. 2023: https://arxiv.org/abs/2308.06721
 Key layout: https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py
 
-The file's name never counts. Every `ValueError` raised here is a predicate ("is a FaceID adapter ..."),
-so that the caller can put the file's name in front of it.
+The file's name never counts.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
+
+from ..messages import Message, Predicate, printable
 
 Shape = tuple[int, ...]
 
@@ -35,9 +36,6 @@ _PREFIXES = {
     "adapter_modules": "ip_adapter",
 }
 _LAYER_KEY = re.compile(r"ip_adapter\.(\d+)\.to_([kv])_ip\.weight")
-_LATER = (
-    "this pack cannot run those yet; choose a base, plus or full-face adapter for SD1.5 or SDXL"
-)
 
 
 @dataclass(frozen=True)
@@ -83,21 +81,25 @@ class AdapterSpec:
 
     @property
     def base_model(self) -> str:
-        return BASE_MODELS.get(self.text_width, f"a model with text width {self.text_width}")
+        return BASE_MODELS.get(
+            self.text_width, Message("a model with text width <1>", self.text_width)
+        )
 
     @property
     def encoder(self) -> str:
         width = self.projector.features
-        return ENCODERS.get((self.feature, width), f"an encoder with {width} features")
+        return ENCODERS.get((self.feature, width), Message("an encoder with <1> features", width))
 
     @property
     def tokens(self) -> str:
         if isinstance(self.projector, MLPSpec):
-            return "one token per patch"
-        return f"{self.projector.tokens} tokens"
+            return Message("one token per patch")
+        return Message("<1> tokens", self.projector.tokens)
 
     def describe(self) -> str:
-        return f"{self.base_model} {self.kind}, {self.tokens}, needs {self.encoder}"
+        return Message(
+            "<1> <2>, <3>, needs <4>", self.base_model, self.kind, self.tokens, self.encoder
+        )
 
 
 def flatten(weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,17 +123,11 @@ def flatten(weights: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def shown(text: str) -> str:
-    """Text out of a file as it may stand in a sentence: short, and without control characters."""
-    text = "".join(one if one.isprintable() else "?" for one in text[:161])
-    return text if len(text) <= 160 else text[:157] + "..."
-
-
 def read_spec(weights: Mapping[str, Any]) -> AdapterSpec:
     """Recognise an adapter by the keys and shapes of its tensors.
 
     weights: flat or nested, anything with a `.shape` as values.
-    Raises ValueError with a predicate that says what the file is instead.
+    Raises Predicate, which says what the file is instead.
     """
     shapes = {
         key: tuple(value.shape)
@@ -142,8 +138,10 @@ def read_spec(weights: Mapping[str, Any]) -> AdapterSpec:
     feature, kind, projector = _read_projector(shapes)
     layers, text_width = _read_layers(shapes)
     if projector.width != text_width:
-        raise ValueError(
-            f"is damaged: its projection makes tokens of width {projector.width}, its layers expect {text_width}"
+        raise Predicate(
+            "is damaged: its projection makes tokens of width <1>, its layers expect <2>",
+            projector.width,
+            text_width,
         )
     return AdapterSpec(kind, feature, projector, layers, text_width)
 
@@ -155,17 +153,15 @@ def _read_layers(shapes: Mapping[str, Shape]) -> tuple[tuple[tuple[int, int], ..
         if match:
             found.setdefault(int(match[1]), {})[match[2]] = shape
         elif key.startswith("ip_adapter."):
-            raise ValueError(f"holds the tensor '{shown(key)}', which no known adapter has")
+            raise Predicate("holds the tensor '<1>', which no known adapter has", printable(key))
     for index, pair in found.items():
         if set(pair) != {"k", "v"} or pair["k"] != pair["v"] or len(pair["k"]) != 2:
-            raise ValueError(f"is damaged: key and value of layer {index} do not belong together")
+            raise Predicate("is damaged: key and value of layer <1> do not belong together", index)
     widths = {pair["k"][1] for pair in found.values()}
     if len(widths) != 1:
-        raise ValueError(
-            "is damaged: its layers expect tokens of different widths"
-            if found
-            else "is damaged: it has no 'to_k_ip' layers"
-        )
+        if found:
+            raise Predicate("is damaged: its layers expect tokens of different widths")
+        raise Predicate("is damaged: it has no 'to_k_ip' layers")
     return tuple((index, found[index]["k"][0]) for index in sorted(found)), widths.pop()
 
 
@@ -180,14 +176,14 @@ def _read_projector(
 
     def dims(key: str, count: int) -> Shape:
         if key not in proj or len(proj[key]) != count or 0 in proj[key]:
-            raise ValueError(f"is damaged: 'image_proj.{key}' is {proj.get(key, 'missing')}")
+            raise Predicate("is damaged: 'image_proj.<1>' is <2>", key, proj.get(key, "missing"))
         return proj[key]
 
     if "proj.weight" in proj:
         rows, features = dims("proj.weight", 2)
         (width,) = dims("norm.weight", 1)
         if rows % width:
-            raise ValueError(f"is damaged: {rows} rows do not make tokens of width {width}")
+            raise Predicate("is damaged: <1> rows do not make tokens of width <2>", rows, width)
         return EMBEDS, "base", LinearSpec(features, rows // width, width)
     if "latents" in proj:
         _, tokens, dim = dims("latents", 3)
@@ -210,7 +206,7 @@ def _read_projector(
     if "proj.3.weight" in proj:
         hidden, features = dims("proj.0.weight", 2)
         return HIDDEN, "full-face", MLPSpec(features, hidden, dims("proj.2.weight", 2)[0])
-    raise ValueError("is no IP-Adapter: it has no image projection of a known kind")
+    raise Predicate("is no IP-Adapter: it has no image projection of a known kind")
 
 
 def _refuse_foreign(weights: Mapping[str, Any], shapes: Mapping[str, Shape]) -> None:
@@ -226,35 +222,49 @@ def _refuse_foreign(weights: Mapping[str, Any], shapes: Mapping[str, Shape]) -> 
     if starts("double_blocks.", "ip_adapter_proj_model.") or shape("ip_adapter.0.to_k_ip.weight")[
         1:
     ] == (4096,):
-        raise ValueError(f"is an IP-Adapter for FLUX; {_LATER}")
+        raise Predicate(
+            "is an IP-Adapter for FLUX; this pack cannot run those yet; choose a base, plus "
+            "or full-face adapter for SD1.5 or SDXL"
+        )
     if "image_proj.time_embedding.linear_1.weight" in shapes:
-        raise ValueError(f"is an IP-Adapter for SD3; {_LATER}")
+        raise Predicate(
+            "is an IP-Adapter for SD3; this pack cannot run those yet; choose a base, plus "
+            "or full-face adapter for SD1.5 or SDXL"
+        )
     if shape("image_proj.proj_in.weight")[1:] == (512,):
-        raise ValueError(
-            f"is a face-identity adapter (FaceID Portrait unnorm or InstantID), which needs InsightFace embeddings; {_LATER}"
+        raise Predicate(
+            "is a face-identity adapter (FaceID Portrait unnorm or InstantID), which needs "
+            "InsightFace embeddings; this pack cannot run those yet; choose a base, plus or "
+            "full-face adapter for SD1.5 or SDXL"
         )
     faceid = any(
         "_lora." in key or key.startswith("image_proj.perceiver_resampler.") for key in shapes
     )
     if faceid or ("image_proj.proj.0.weight" in shapes and "image_proj.norm.weight" in shapes):
-        raise ValueError(f"is a FaceID adapter, which needs InsightFace embeddings; {_LATER}")
+        raise Predicate(
+            "is a FaceID adapter, which needs InsightFace embeddings; this pack cannot run "
+            "those yet; choose a base, plus or full-face adapter for SD1.5 or SDXL"
+        )
     if (
         len(shape("image_proj.latents")) == 3
         and shape("image_proj.latents")[2] == 2048
         and shape("image_proj.proj_in.weight")[1:] == (1024,)
     ):
-        raise ValueError(f"is an IP-Adapter for Kolors; {_LATER}")
+        raise Predicate(
+            "is an IP-Adapter for Kolors; this pack cannot run those yet; choose a base, "
+            "plus or full-face adapter for SD1.5 or SDXL"
+        )
     if starts("image_proj.", "image_proj_model.", "ip_adapter.", "adapter_modules.") or {
         "image_proj",
         "ip_adapter",
     } & set(names):
         return
     if starts("vision_model.", "visual.transformer."):
-        raise ValueError("is a CLIP vision encoder, not an adapter; move it to models/clip_vision")
+        raise Predicate("is a CLIP vision encoder, not an adapter; move it to models/clip_vision")
     if starts("model.diffusion_model."):
-        raise ValueError("is a whole checkpoint, not an adapter; move it to models/checkpoints")
+        raise Predicate("is a whole checkpoint, not an adapter; move it to models/checkpoints")
     if starts("lora_unet_", "lora_te") or any(
         key.endswith((".lora_down.weight", ".lora_A.weight")) for key in names
     ):
-        raise ValueError("is a LoRA, not an adapter; move it to models/loras")
-    raise ValueError("is no IP-Adapter: none of its tensors belongs to one")
+        raise Predicate("is a LoRA, not an adapter; move it to models/loras")
+    raise Predicate("is no IP-Adapter: none of its tensors belongs to one")

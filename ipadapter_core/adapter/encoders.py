@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..messages import Message
 from .checkpoint import EMBEDS, ENCODERS, AdapterSpec
 
 _NAMES = {
@@ -26,7 +27,7 @@ class EncoderSpec:
 
     @classmethod
     def of(cls, depth: int, hidden: int, projection: int) -> "EncoderSpec":
-        unknown = f"a vision encoder with {depth} layers of width {hidden}"
+        unknown = Message("a vision encoder with <1> layers of width <2>", depth, hidden)
         return cls(_NAMES.get((depth, hidden, projection), unknown), hidden, projection)
 
     def fits(self, adapter: AdapterSpec) -> bool:

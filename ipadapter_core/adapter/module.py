@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..messages import Predicate, printable
 from ..operations import Device, Operations
-from .checkpoint import AdapterSpec, flatten, read_spec, shown
+from .checkpoint import AdapterSpec, flatten, read_spec
 from .projectors import make_projector
 
 
@@ -46,7 +47,7 @@ def build(weights: Mapping[str, Any], operations: Operations) -> IPAdapter:
     """The adapter of an opened file. Its tensors are taken over as they are, mapped ones stay mapped.
 
     weights: flat or nested; operations: the layer classes (`torch.nn`, or the host's).
-    Raises ValueError with a predicate ("is damaged: ...") that wants the file's name in front.
+    Raises Predicate for a file that is damaged or no adapter.
     """
     spec = read_spec(weights)
     given = {key: value for key, value in flatten(weights).items() if isinstance(value, Tensor)}
@@ -56,12 +57,17 @@ def build(weights: Mapping[str, Any], operations: Operations) -> IPAdapter:
     for key in sorted(wanted.keys() | given.keys()):
         found = tuple(given[key].shape) if key in given else "missing"
         if found != wanted.get(key, "unknown"):
-            raise ValueError(
-                f"is damaged or of an unknown kind: '{shown(key)}' is {found}, expected {wanted.get(key, 'no such tensor')}"
+            raise Predicate(
+                "is damaged or of an unknown kind: '<1>' is <2>, expected <3>",
+                printable(key),
+                found,
+                wanted.get(key, "no such tensor"),
             )
         if not given[key].is_floating_point():
-            raise ValueError(
-                f"is damaged: '{shown(key)}' holds {given[key].dtype}, not floating-point numbers"
+            raise Predicate(
+                "is damaged: '<1>' holds <2>, not floating-point numbers",
+                printable(key),
+                given[key].dtype,
             )
     adapter = IPAdapter(spec, operations, device="meta")
     adapter.load_state_dict(given, assign=True)

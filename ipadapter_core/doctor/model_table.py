@@ -12,6 +12,7 @@ from typing import Any
 
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
+from ..messages import Message
 
 RUNS = ("encoder", "base", "plus", "full-face")  # kinds that this pack runs; others it only fetches
 ROUNDING = 0.01  # how far a size that is known rounded may be off
@@ -85,7 +86,7 @@ def published(
 
 def size_text(size: int) -> str:
     if size < 1e5:
-        return f"{size} bytes"
+        return Message("<1> bytes", size)
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 

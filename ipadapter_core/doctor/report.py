@@ -11,6 +11,7 @@ from typing import Any
 
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
+from ..messages import Message
 from .model_table import BASES, PURPOSES, ModelFile, published, size_text
 
 ADAPTER, ENCODER, EMBEDS, OTHER = "adapter", "encoder", "embeds", "other"
@@ -124,9 +125,9 @@ def _entry(file: Found, table: tuple[ModelFile, ...]) -> Entry:
     if isinstance(what, Embeds):
         return Entry(file, EMBEDS, what.text, _name_advice(file), None)
     if what is None:
-        other = file.note or "holds nothing that this pack uses"
+        other = file.note or Message("holds nothing that this pack uses")
         if file.folder == FOLDERS[ENCODER]:
-            other = "is no image encoder that an adapter of this pack needs"
+            other = Message("is no image encoder that an adapter of this pack needs")
         text = file.fault or other
         row = None if file.fault else _foreign(file, table)
         return Entry(file, OTHER, text, _fault_advice(file, table), row)
@@ -148,30 +149,38 @@ def _fault_advice(file: Found, table: tuple[ModelFile, ...]) -> str:
     row = next((row for row in table if row.has_name(finished_name(file.name))), None)
 
     def whole(text: str) -> str:
-        return f"{text} ('{row.name}' has {row.size_text})" if row else text
+        return Message("<1> ('<2>' has <3>)", text, row.name, row.size_text) if row else text
 
     if is_unfinished(file.name):
         ours = file.name.rsplit("/", 1)[-1].startswith(".")
-        go_on = "download it again, which goes on from there" if ours else "finish it"
+        go_on = (
+            Message("download it again, which goes on from there") if ours else Message("finish it")
+        )
         size = whole(size_text(file.size))
-        return f"is an unfinished download of {size}: {go_on}, or delete it"
+        return Message("is an unfinished download of <1>: <2>, or delete it", size, go_on)
     return whole(file.fault)
 
 
 def _place_advice(file: Found, kind: str) -> str:
     if file.folder == FOLDERS[kind]:
         return ""
-    thing = "an adapter" if kind == ADAPTER else "an image encoder"
-    return f"is {thing} in the wrong folder: move it to models/{FOLDERS[kind]}"
+    thing = Message("an adapter") if kind == ADAPTER else Message("an image encoder")
+    return Message("is <1> in the wrong folder: move it to models/<2>", thing, FOLDERS[kind])
 
 
 def _name_advice(file: Found) -> str:
     base = file.name.rsplit("/", 1)[-1]
     good = finished_name(base)
     if not file.listed and file.folder:
-        return f"is whole, but ComfyUI does not list it under this name: rename it to '{good}'"
+        return Message(
+            "is whole, but ComfyUI does not list it under this name: rename it to '<1>'", good
+        )
     if good != base:
-        return f"has a stray space or copy mark in its name, so graphs of others do not find it: rename it to '{good}'"
+        return Message(
+            "has a stray space or copy mark in its name, so graphs of others do not find it: "
+            "rename it to '<1>'",
+            good,
+        )
     return ""
 
 

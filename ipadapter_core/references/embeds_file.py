@@ -1,7 +1,4 @@
-"""Embeds as files: tensors and metadata of a safetensors file, and the three older contents of `.ipadpt`.
-
-Every ValueError is a predicate ("holds ...") that wants the file's name in front.
-"""
+"""Embeds as files: tensors and metadata of a safetensors file, and the three older contents of `.ipadpt`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ..adapter.checkpoint import EMBEDS, ENCODERS, HIDDEN, shown
+from ..adapter.checkpoint import EMBEDS, ENCODERS, HIDDEN
+from ..messages import Predicate, printable
 from .embeds import CONCAT, METHODS, References
 
 FORMAT = "ip-adapter-embeds"
@@ -49,13 +47,14 @@ def from_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Sid
     """What `to_file` made; its metadata is checked, since anyone can write a file."""
     features = tensors.get("positive")
     if metadata.get("format") != FORMAT or features is None:
-        raise ValueError("holds no embeds of this pack: save them with Save IPAdapter Embeds")
+        raise Predicate("holds no embeds of this pack: save them with Save IPAdapter Embeds")
     feature = metadata.get("feature", "")
     method = metadata.get("method", CONCAT)
     _check(features, feature)
     if method not in METHODS:
-        raise ValueError(
-            f"combines its references by the unknown method '{shown(method)}': update the pack"
+        raise Predicate(
+            "combines its references by the unknown method '<1>': update the pack",
+            printable(method),
         )
     try:
         weights = tuple(float(weight) for weight in json.loads(metadata["weights"]))
@@ -63,10 +62,10 @@ def from_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Sid
         if not all(map(isfinite, weights)):
             raise ValueError("weights that are not finite")
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
-        raise ValueError("is damaged: its weights cannot be read") from None
+        raise Predicate("is damaged: its weights cannot be read") from None
     if len(weights) != len(features):
-        raise ValueError(
-            f"is damaged: it has {len(weights)} weights for {len(features)} references"
+        raise Predicate(
+            "is damaged: it has <1> weights for <2> references", len(weights), len(features)
         )
     notes = {key: metadata[key] for key in NOTES if key in metadata}
     positive = References(features, weights, feature, method, projected, notes=notes)
@@ -90,12 +89,12 @@ def from_ipadpt(content: Any) -> Sides:
     if isinstance(content, (list, tuple)):
         listed = cast("Sequence[Any]", content)
         if not listed or not isinstance(listed[0], Tensor) or listed[0].ndim < 2:
-            raise ValueError("holds no tensor of embeds")
+            raise Predicate("holds no tensor of embeds")
         found = listed[0].flatten(0, 1) if listed[0].ndim == 4 or _rows(listed[0]) else listed[0]
         unseen, seen = found.chunk(2) if len(found) > 1 else (None, found)
         return _one(seen), None if unseen is None else _one(unseen)
     if not isinstance(content, Tensor):
-        raise ValueError(f"holds a {type(content).__name__} where embeds should be")
+        raise Predicate("holds a <1> where embeds should be", type(content).__name__)
     if content.shape[:1] == (2,) and (content.ndim == 4 or _rows(content)):
         return _one(content[0]), _one(content[1])
     return _one(content), None
@@ -114,10 +113,11 @@ def _one(features: Tensor) -> References:
 
 def _check(features: Tensor, feature: str) -> None:
     if feature not in (EMBEDS, HIDDEN) or features.ndim != (2 if feature == EMBEDS else 3):
-        raise ValueError(
-            f"holds a tensor of shape {list(features.shape)}, which is no output of an image encoder"
+        raise Predicate(
+            "holds a tensor of shape <1>, which is no output of an image encoder",
+            list(features.shape),
         )
     if 0 in features.shape or not features.is_floating_point():
-        raise ValueError("is damaged: its embeds are empty or no numbers")
+        raise Predicate("is damaged: its embeds are empty or no numbers")
     if not features.isfinite().all():
-        raise ValueError("is damaged: its embeds hold NaN or infinite values")
+        raise Predicate("is damaged: its embeds hold NaN or infinite values")

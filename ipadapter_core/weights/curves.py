@@ -1,13 +1,12 @@
-"""Key frames as text become numbers: `0:1.0, 0.4:0.6 ease, 1:0`.
-
-Every ValueError is a predicate ("has no ...") that wants the input's name in front.
-"""
+"""Key frames as text become numbers: `0:1.0, 0.4:0.6 ease, 1:0`."""
 
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import cos, isfinite, pi
 from typing import NamedTuple
+
+from ..messages import Message, Predicate
 
 EASINGS: dict[str, Callable[[float], float]] = {
     "linear": lambda x: x,
@@ -34,21 +33,34 @@ def parse(text: str, last: float | None = None) -> tuple[Key, ...]:
     for number, part in entries(text):
         match = _KEY.fullmatch(part)
         if not match:
-            raise ValueError(
-                f"has no key frame at entry {number}, '{part}': write time:value, for example 0:1.0, 0.4:0.6 ease, 1:0"
+            raise Predicate(
+                "has no key frame at entry <1>, '<2>': write time:value, for example 0:1.0, "
+                "0.4:0.6 ease, 1:0",
+                number,
+                part,
             )
         time, value = (_number(match[group], number, part) for group in (1, 2))
         easing = " ".join((match[3] or "linear").split())
         if easing not in EASINGS:
-            raise ValueError(
-                f"has the unknown easing '{easing}' at entry {number}, '{part}': use one of {', '.join(EASINGS)}"
+            raise Predicate(
+                "has the unknown easing '<1>' at entry <2>, '<3>': use one of <4>",
+                easing,
+                number,
+                part,
+                ", ".join(EASINGS),
             )
         if time < 0 or (last is not None and time > last):
-            until = f"0 to {last:g}" if last is not None else "0 upward"
-            raise ValueError(f"has the time {time:g} at entry {number}, '{part}': use {until}")
+            until = "0 upward" if last is None else Message("0 to <1>", f"{last:g}")
+            raise Predicate(
+                "has the time <1> at entry <2>, '<3>': use <4>", f"{time:g}", number, part, until
+            )
         if keys and time < keys[-1].time:
-            raise ValueError(
-                f"goes back in time at entry {number}, '{part}': {time:g} comes after {keys[-1].time:g}"
+            raise Predicate(
+                "goes back in time at entry <1>, '<2>': <3> comes after <4>",
+                number,
+                part,
+                f"{time:g}",
+                f"{keys[-1].time:g}",
             )
         keys.append(Key(time, value, easing))
     return tuple(keys) or (Key(0.0, 1.0, "linear"),)
@@ -84,5 +96,5 @@ def _number(text: str, number: int, entry: str) -> float:
     except ValueError:
         value = float("nan")
     if not isfinite(value):
-        raise ValueError(f"has no number at entry {number}, '{entry}': '{text}'")
+        raise Predicate("has no number at entry <1>, '<2>': '<3>'", number, entry, text)
     return value

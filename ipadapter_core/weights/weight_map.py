@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 
 import torch
 
+from ..messages import Predicate
 from .blocks import Address, Block
 from .curves import entries, numbers, parse, value_at
 from .presets import TAKES, Row
@@ -86,7 +87,7 @@ def make_map(
 ) -> WeightMap:
     """A kind with its two amounts, times a list per block, times a curve over time, times jitter.
 
-    Raises ValueError with a predicate after the name of the input that is wrong ("'curve' has ...").
+    Raises Predicate, which begins with the name of the input that is wrong ("'curve' has ...").
     """
     blocks = tuple(blocks)
     toward, against = TAKES[take](blocks, first, second)
@@ -110,14 +111,14 @@ def make_map(
 
 
 def check_texts(layers: str, curve: str) -> None:
-    """Raises `make_map`'s ValueError for texts that are wrong for every model."""
+    """Raises `make_map`'s Predicate for texts that are wrong for every model."""
     _named("curve", lambda: parse(curve, 1.0))
     if ":" not in layers:
         _named("layers", lambda: numbers(layers))
         return
     try:
         layer_factors(layers, SDXL)
-    except ValueError:
+    except Predicate:
         _named("layers", lambda: layer_factors(layers, SD15))
 
 
@@ -131,8 +132,11 @@ def layer_factors(text: str, blocks: Sequence[Block]) -> Row:
     if ":" not in text:
         found = numbers(text)
         if len(found) != len(blocks):
-            raise ValueError(
-                f"has {len(found)} numbers, but this model has {len(blocks)} blocks: {names(blocks)}"
+            raise Predicate(
+                "has <1> numbers, but this model has <2> blocks: <3>",
+                len(found),
+                len(blocks),
+                names(blocks),
             )
         return tuple(found)
     places = {block_name(block): number for number, block in enumerate(blocks)}
@@ -142,13 +146,19 @@ def layer_factors(text: str, blocks: Sequence[Block]) -> Row:
         place, _, value = part.partition(":")
         place = " ".join(place.lower().split())
         if place != REST and place not in places:
-            raise ValueError(
-                f"has no block '{place}' at entry {number}, '{part}': the blocks are 0 to {len(blocks) - 1}, or {names(blocks)}, or {REST}"
+            raise Predicate(
+                "has no block '<1>' at entry <2>, '<3>': the blocks are 0 to <4>, or <5>, or <6>",
+                place,
+                number,
+                part,
+                len(blocks) - 1,
+                names(blocks),
+                REST,
             )
         try:
             factor = numbers(value)[0]
-        except (ValueError, IndexError):
-            raise ValueError(f"has no number at entry {number}, '{part}'") from None
+        except (Predicate, IndexError):
+            raise Predicate("has no number at entry <1>, '<2>'", number, part) from None
         if place == REST:
             rest = factor
         else:
@@ -171,8 +181,8 @@ def constant(rows: Rows) -> bool:
 def _named(name: str, make: Callable[[], T]) -> T:
     try:
         return make()
-    except ValueError as error:
-        raise ValueError(f"'{name}' {error}") from None
+    except Predicate as error:
+        raise Predicate("'<1>' <2>", name, error.message) from None
 
 
 def _each(join: Callable[[float, float], float], one: Rows, other: Rows) -> Rows:

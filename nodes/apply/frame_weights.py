@@ -5,6 +5,7 @@ import logging
 import torch
 from torch import Tensor
 
+from ...ipadapter_core.messages import Predicate
 from ...ipadapter_core.weights.curves import numbers, parse, value_at
 
 TOGETHER, PER_FRAME = "together", "one for each picture"
@@ -34,8 +35,8 @@ def frame_weights(text: str) -> list[float]:
         if ":" not in text:
             return numbers(text)
         keyframes = parse(text)
-    except ValueError as error:
-        raise ValueError(f"Apply IPAdapter's 'frame_weights' {error}.") from None
+    except Predicate as error:
+        raise error.about("Apply IPAdapter's 'frame_weights'") from None
     return [value_at(keyframes, frame) for frame in range(int(keyframes[-1].time) + 1)]
 
 

@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io, ui
 
+from ...ipadapter_core.messages import Predicate
 from ...ipadapter_core.weights.blocks import blocks_of
 from ...ipadapter_core.weights.presets import BALANCED, TAKES
 from ...ipadapter_core.weights.weight_map import block_name, check_texts, make_map
@@ -95,7 +96,7 @@ class IPAdapterWeightMap(io.ComfyNode):
         texts = [text if isinstance(text, str) else "" for text in (layers, curve)]
         try:
             check_texts(*texts)
-        except ValueError as error:
+        except Predicate as error:
             return f"{NODE}'s {error}."
         return True
 
@@ -120,8 +121,8 @@ class IPAdapterWeightMap(io.ComfyNode):
             )
         try:
             made = make_map(blocks, take, amount, second_amount, layers, curve, jitter, seed)
-        except ValueError as error:
-            raise ValueError(f"{NODE}'s {error}.") from None
+        except Predicate as error:
+            raise error.about(f"{NODE}'s") from None
         if factor := weights_of(multiply, "multiply"):
             made = made.times(factor)
         if summand := weights_of(add, "add"):

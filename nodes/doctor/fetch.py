@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import folder_paths
 
 from ...ipadapter_core.doctor.model_table import ModelFile, size_text
+from ...ipadapter_core.messages import Message
 from .scan import display
 
 BLOCK = 4 << 20
@@ -82,7 +83,9 @@ def _folder(kind: str) -> str:
         if os.access(folder, os.W_OK):
             return folder
     raise ValueError(
-        f"No folder for '{kind}' can be written: allow it, or put the file there yourself."
+        Message(
+            "No folder for '<1>' can be written: allow it, or put the file there yourself.", kind
+        )
     )
 
 
@@ -90,7 +93,11 @@ def _already(row: ModelFile, target: Path, progress: Progress) -> str:
     if _digest(target, "checking", progress) == row.sha256:
         return str(target)
     raise ValueError(
-        f"'{display(str(target), row.folder, row.name)}' is there, but it is not the published file (its SHA-256 differs): rename or delete it, then try again."
+        Message(
+            "'<1>' is there, but it is not the published file (its SHA-256 differs): rename "
+            "or delete it, then try again.",
+            display(str(target), row.folder, row.name),
+        )
     )
 
 
@@ -101,7 +108,10 @@ def _library() -> Any:
         import huggingface_hub.utils
     except ImportError:
         raise ValueError(
-            "Downloading needs the package huggingface_hub, which comes with ComfyUI's own requirements: install those, or download the file by its link."
+            Message(
+                "Downloading needs the package huggingface_hub, which comes with ComfyUI's own "
+                "requirements: install those, or download the file by its link."
+            )
         ) from None
     return huggingface_hub
 
@@ -125,7 +135,12 @@ def _download(row: ModelFile, part: Path, progress: Progress) -> None:
     library = _library()
     if library.constants.HF_HUB_OFFLINE:
         raise ValueError(
-            f"'{row.name}' is not in the cache, and HF_HUB_OFFLINE is set: unset it and start ComfyUI again, or copy the file to models/{row.folder}."
+            Message(
+                "'<1>' is not in the cache, and HF_HUB_OFFLINE is set: unset it and start "
+                "ComfyUI again, or copy the file to models/<2>.",
+                row.name,
+                row.folder,
+            )
         )
     url = library.hf_hub_url(row.repository, row.path, revision=row.revision)
     progress("connecting", 0, row.size)
@@ -171,7 +186,13 @@ def _size(row: ModelFile, url: str) -> int:
         raise ValueError(_trouble(row, None, error)) from None
     if size is None or not row.has_size(size):
         raise ValueError(
-            f"The server offers {size} bytes for '{row.name}', the published file has {row.size_text}: nothing was downloaded."
+            Message(
+                "The server offers <1> bytes for '<2>', the published file has <3>: nothing was "
+                "downloaded.",
+                size,
+                row.name,
+                row.size_text,
+            )
         )
     return size
 
@@ -194,7 +215,14 @@ def _room(row: ModelFile, part: Path, wanted: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if free < wanted + SPARE:
         raise ValueError(
-            f"'{row.name}' needs {size_text(wanted)} more, but the disk of models/{row.folder} has {size_text(free)} free: make room and try again."
+            Message(
+                "'<1>' needs <2> more, but the disk of models/<3> has <4> free: make room and "
+                "try again.",
+                row.name,
+                size_text(wanted),
+                row.folder,
+                size_text(free),
+            )
         )
 
 
@@ -203,7 +231,13 @@ def _check(row: ModelFile, part: Path, progress: Progress) -> None:
     if found != row.sha256:
         part.unlink()
         raise ValueError(
-            f"What came as '{row.name}' is not the published file (SHA-256 {found[:12]}..., expected {row.sha256[:12]}...): it was deleted; try again, or without a mirror."
+            Message(
+                "What came as '<1>' is not the published file (SHA-256 <2>..., expected <3>...): "
+                "it was deleted; try again, or without a mirror.",
+                row.name,
+                found[:12],
+                row.sha256[:12],
+            )
         )
 
 
@@ -238,13 +272,22 @@ def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
         if part is not None:
             part.unlink(missing_ok=True)
         reason = os.strerror(getattr(error, "errno", 0))
-        return f"'{row.name}' could not be written to models/{row.folder}: {reason}."
+        return Message(
+            "'<1>' could not be written to models/<2>: <3>.", row.name, row.folder, reason
+        )
     status = getattr(getattr(error, "response", None), "status_code", None)
-    reason = f"it answered {status}" if status else type(error).__name__
+    reason = Message("it answered <1>", status) if status else type(error).__name__
     kept = part.stat().st_size if part is not None and part.exists() else 0
     if part is not None and not kept:
         part.unlink(missing_ok=True)
-    again = "Check the connection and HF_ENDPOINT, or download it by its link."
+    again = Message("Check the connection and HF_ENDPOINT, or download it by its link.")
     if kept:
-        return f"The server did not send '{row.name}' ({reason}); {size_text(kept)} are kept, and trying again goes on from there. {again}"
-    return f"The server did not send '{row.name}' ({reason}). {again}"
+        return Message(
+            "The server did not send '<1>' (<2>); <3> are kept, and trying again goes on "
+            "from there. <4>",
+            row.name,
+            reason,
+            size_text(kept),
+            again,
+        )
+    return Message("The server did not send '<1>' (<2>). <3>", row.name, reason, again)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ...ipadapter_core.doctor.model_table import ModelFile
+from ...ipadapter_core.messages import Message, message_of
 from .fetch import Cancelled, Progress, fetch
 
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
@@ -39,11 +40,14 @@ class Downloads:
     def start(self, name: str) -> State:
         """Begin to fetch a row of the table. Raises ValueError for another name, or while one runs."""
         if name not in self.rows:
-            raise ValueError("The model table has no file of that name.")
+            raise ValueError(Message("The model table has no file of that name."))
         with self._lock:
             if self.state is not None and self.state.status == RUNNING:
                 raise ValueError(
-                    f"'{self.state.name}' is being downloaded: wait for it or cancel it first."
+                    Message(
+                        "'<1>' is being downloaded: wait for it or cancel it first.",
+                        self.state.name,
+                    )
                 )
             self._stop.clear()
             self.state = State(name, RUNNING, total=self.rows[name].size)
@@ -61,10 +65,12 @@ class Downloads:
         except Cancelled:
             state = replace(self.state or state, status=CANCELLED)
         except ValueError as error:
-            state = replace(self.state or state, status=FAILED, message=str(error))
+            state = replace(self.state or state, status=FAILED, message=message_of(error))
         except Exception as error:
             log.exception("Downloading '%s' failed.", name)
-            text = f"Downloading '{name}' failed ({type(error).__name__}): see ComfyUI's log."
+            text = Message(
+                "Downloading '<1>' failed (<2>): see ComfyUI's log.", name, type(error).__name__
+            )
             state = replace(self.state or state, status=FAILED, message=text)
         self.state = state
 

@@ -19,6 +19,7 @@ from aiohttp import web
 from ...ipadapter_core.doctor.model_table import load
 from ...ipadapter_core.doctor.report import Report
 from ...ipadapter_core.doctor.report_text import as_data
+from ...ipadapter_core.messages import message_of
 from ..project import is_ours
 from . import scan
 from .jobs import Downloads
@@ -68,7 +69,7 @@ def add(
         try:
             return web.json_response(asdict(downloads.start(name)))
         except ValueError as error:
-            return web.json_response({"error": str(error)}, status=409)
+            return web.json_response({"error": message_of(error)}, status=409)
 
     @routes.post(f"{PREFIX}/cancel")
     async def cancel(request: web.Request) -> web.Response:

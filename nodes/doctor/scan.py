@@ -12,7 +12,7 @@ import torch
 
 import folder_paths
 
-from ...ipadapter_core.adapter.checkpoint import read_spec, shown as printable
+from ...ipadapter_core.adapter.checkpoint import read_spec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 from ...ipadapter_core.doctor.model_table import load
 from ...ipadapter_core.doctor.report import (
@@ -23,6 +23,7 @@ from ...ipadapter_core.doctor.report import (
     examine,
     is_near_miss,
 )
+from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds_file import FORMAT, from_ipadpt
 from ..files.folders import ADAPTERS, ENCODERS
 from ..files.open_files import read_embeds, read_metadata, read_shapes
@@ -129,7 +130,9 @@ def display(path: str, kind: str = "", name: str = "") -> str:
     """The path below the host's models folder, or the kind of folder where it lies outside of that."""
     inside = os.path.relpath(path, folder_paths.models_dir).replace(os.sep, "/")
     away = inside.startswith("../") or os.path.isabs(inside)
-    return printable(f"{kind}/{name} (outside the models folder)" if away else f"models/{inside}")
+    if away:
+        return Message("<1>/<2> (outside the models folder)", kind, printable(name))
+    return printable(f"models/{inside}")
 
 
 def _found(kind: str, path: str, name: str, listed: bool) -> Found:
@@ -137,7 +140,9 @@ def _found(kind: str, path: str, name: str, listed: bool) -> Found:
     try:
         status = os.stat(path)
     except OSError:
-        return Found(kind, name, shown, 0, listed, fault="is a link to a file that is not there")
+        return Found(
+            kind, name, shown, 0, listed, fault=Message("is a link to a file that is not there")
+        )
     what, fault, note = content(path, status.st_size, status.st_mtime_ns, own)
     return Found(kind, name, shown, status.st_size, listed, what, fault, note)
 
@@ -149,18 +154,18 @@ def content(path: str, size: int, changed: int, own: bool) -> tuple[Any, str, st
         if not own and not _may_hold(path):
             return None, "", ""
         shapes = read_shapes(path)
-    except ValueError as error:
-        return None, str(error).replace(path, THE_FILE), ""
+    except Predicate as error:
+        return None, _without_path(error, path), ""
     except OSError as error:
-        return None, f"cannot be read ({error.strerror})", ""
+        return None, Message("cannot be read (<1>)", error.strerror), ""
     encoder = read_encoder(shapes)
     if encoder is not None:  # a whole CLIP elsewhere is there for its text side
         whole = any(key.startswith(("text_model.", "transformer.")) for key in shapes)
         return None if whole and not own else encoder, "", ""
     try:
         return read_spec(shapes), "", ""
-    except ValueError as error:
-        return None, "", str(error)
+    except Predicate as error:
+        return None, "", error.message
 
 
 def _may_hold(path: str) -> bool:
@@ -184,6 +189,16 @@ def _may_hold(path: str) -> bool:
     return any(mark in names for mark in MARKS)
 
 
+def _embeds_of(metadata: dict[str, str]) -> str:
+    encoder, feature = (printable(str(metadata.get(key))) for key in ("encoder", "feature"))
+    return Message("embeds of <1>, <2>", encoder, feature)
+
+
+def _without_path(error: Predicate, path: str) -> str:
+    """What is wrong with a file, without its path on this machine, which libraries may quote."""
+    return error.message.with_values(lambda text: text.replace(path, THE_FILE))
+
+
 def embeds() -> Iterator[Found]:
     """Embeds files in the input and the output folder."""
     count = 0
@@ -205,14 +220,18 @@ def _embeds(place: str, path: str, name: str) -> Found | None:
         size = os.path.getsize(path)
         if name.lower().endswith(".ipadpt"):
             seen, _ = from_ipadpt(read_embeds(path)[0])
-            text = f"embeds of {len(seen.features)} pictures, {seen.features.shape[-1]} wide"
+            text = Message(
+                "embeds of <1> pictures, <2> wide", len(seen.features), seen.features.shape[-1]
+            )
         else:
             notes = read_metadata(path)
             if notes.get("format") != FORMAT:
                 return None
-            text = printable(f"embeds of {notes.get('encoder')}, {notes.get('feature')}")
-    except ValueError as error:
-        return Found(place, name, shown, size, True, fault=str(error).replace(path, THE_FILE))
+            text = _embeds_of(notes)
+    except Predicate as error:
+        return Found(place, name, shown, size, True, fault=_without_path(error, path))
     except OSError as error:
-        return Found(place, name, shown, size, True, fault=f"cannot be read ({error.strerror})")
+        return Found(
+            place, name, shown, size, True, fault=Message("cannot be read (<1>)", error.strerror)
+        )
     return Found(place, name, shown, size, True, Embeds(text))

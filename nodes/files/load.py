@@ -17,6 +17,7 @@ from comfy_api.latest import io
 from ...ipadapter_core.adapter import module as core
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
+from ...ipadapter_core.messages import Message, Predicate
 from ..sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
 from . import folders
 from .open_files import read_shapes, read_weights
@@ -63,8 +64,8 @@ class LoadIPAdapter(io.ComfyNode):
         path = folders.path_of(folders.ADAPTERS, ipadapter_file)
         try:
             loaded = loaded_adapter(ipadapter_file, read_weights(path))
-        except ValueError as error:
-            raise ValueError(f"The adapter file '{ipadapter_file}' {error}.") from None
+        except Predicate as error:
+            raise error.about(Message("The adapter file '<1>'", ipadapter_file)) from None
         return io.NodeOutput(loaded, ui={"text": (loaded.spec.describe(),)})
 
 
@@ -122,8 +123,8 @@ class LoadCLIPVision(io.ComfyNode):
         path = folders.path_of(folders.ENCODERS, clip_name)
         try:  # what is wrong with the file is said before the host tries
             spec = _read_encoder(path)
-        except ValueError as error:
-            raise ValueError(f"The CLIP Vision file '{clip_name}' {error}.") from None
+        except Predicate as error:
+            raise error.about(Message("The CLIP Vision file '<1>'", clip_name)) from None
         if adapter is not None:
             _check_pair(clip_name, spec, adapter)
         encoder = _load_encoder(clip_name, path)
@@ -131,7 +132,7 @@ class LoadCLIPVision(io.ComfyNode):
 
 
 def loaded_adapter(name: str, weights: Mapping[str, Any]) -> LoadedAdapter:
-    """An adapter of its weights, known to the host's memory management. Raises ValueError with a predicate."""
+    """An adapter of its weights, known to the host's memory management. Raises Predicate."""
     module = core.build(weights, comfy.ops.manual_cast)
     read_in(module.state_dict().values())
     patcher = comfy.model_patcher.CoreModelPatcher(
@@ -169,7 +170,7 @@ def installed_encoders(adapter: AdapterSpec) -> list[str]:
     for name in folders.names(folders.ENCODERS):
         try:
             spec = _read_encoder(folders.path_of(folders.ENCODERS, name))
-        except ValueError:
+        except Predicate:
             continue
         if spec is not None and spec.fits(adapter):
             fits.append(name)

@@ -1,7 +1,4 @@
-"""Opening model files: by what they hold, never by their name; mapped, not read; nothing in them runs.
-
-Every ValueError is a predicate ("is cut off: ...") that wants the file's name in front.
-"""
+"""Opening model files: by what they hold, never by their name; mapped, not read; nothing in them runs."""
 
 import os
 import pickle
@@ -15,7 +12,7 @@ import torch
 
 import comfy.utils
 
-from ...ipadapter_core.adapter.checkpoint import shown
+from ...ipadapter_core.messages import Predicate, printable
 
 LONGEST_HEADER = 100_000_000  # what safetensors itself allows
 
@@ -47,23 +44,25 @@ def _container(path: str) -> str:
     with open(path, "rb") as file:
         start = file.read(64)
     if not start:
-        raise ValueError("is empty (0 bytes): download it again")
+        raise Predicate("is empty (0 bytes): download it again")
     length = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and length <= LONGEST_HEADER:  # first: a length can begin with any bytes
         if length + 8 > size:
-            raise ValueError(
-                f"is cut off: its header alone needs {length + 8} bytes, it has {size}; download it again"
+            raise Predicate(
+                "is cut off: its header alone needs <1> bytes, it has <2>; download it again",
+                length + 8,
+                size,
             )
         return "safetensors"
     if start[:2] == b"PK" or start[:1] == b"\x80":
         return "torch"
     if start.startswith(b"version https://git-lfs"):
-        raise ValueError(
+        raise Predicate(
             "is a Git LFS pointer, not the model itself: download the file it stands for"
         )
     if start.lstrip()[:1] == b"<":
-        raise ValueError("is a web page, not a model: download the file itself")
-    raise ValueError(
+        raise Predicate("is a web page, not a model: download the file itself")
+    raise Predicate(
         "is neither a safetensors nor a torch file: its first bytes belong to something else"
     )
 
@@ -72,15 +71,15 @@ def _safe_open(path: str) -> Any:
     try:
         return safetensors.safe_open(path, framework="pt")
     except Exception as error:
-        raise ValueError(
-            f"is damaged or cut off (as safetensors: {_reason(error)}); download it again"
+        raise Predicate(
+            "is damaged or cut off (as safetensors: <1>); download it again", _reason(error)
         ) from None
 
 
 def _torch_load(path: str, device: str) -> Mapping[str, Any]:
     content = _torch_content(path, device)
     if not isinstance(content, Mapping):
-        raise ValueError("is no model file: it holds no named tensors")
+        raise Predicate("is no model file: it holds no named tensors")
     nested = content.get("state_dict")
     content = nested if isinstance(nested, Mapping) else content
     return {key: value for key, value in content.items() if isinstance(key, str)}
@@ -95,8 +94,10 @@ def _torch_content(path: str, device: str) -> Any:
             with open(path, "rb") as file:
                 return torch.load(file, map_location=device, weights_only=True)
     except Exception as error:
-        raise ValueError(
-            f"is damaged, cut off, or holds more than tensors, which is never run (as a torch file: {_reason(error)}); download it again from its author"
+        raise Predicate(
+            "is damaged, cut off, or holds more than tensors, which is never run (as a torch "
+            "file: <1>); download it again from its author",
+            _reason(error),
         ) from None
 
 
@@ -105,7 +106,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, pickle.UnpicklingError) and error.__context__ is not None:
         error = error.__context__
     line = (str(error).strip().splitlines() or [""])[0].strip(" .")
-    return shown(line) if line else type(error).__name__
+    return printable(line) if line else type(error).__name__
 
 
 def _is_plain_zip(path: str) -> bool:
@@ -117,11 +118,11 @@ def _is_plain_zip(path: str) -> bool:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        raise ValueError(
+        raise Predicate(
             "is damaged or cut off (as a torch file: no end of archive); download it again"
         ) from None
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ValueError("is no model file: it is a compressed archive, which torch never writes")
+        raise Predicate("is no model file: it is a compressed archive, which torch never writes")
     return True
 
 

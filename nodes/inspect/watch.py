@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ...ipadapter_core.attention.image_part import token_shares
 from ...ipadapter_core.attention.keys import NEGATIVE
+from ...ipadapter_core.messages import Predicate
 from ...ipadapter_core.weights.blocks import Block, blocks_of
 from ...ipadapter_core.weights.curves import numbers
 from ..drawing import over
@@ -156,8 +157,8 @@ class WatchIPAdapterAttention(io.ComfyNode):
 def _numbers_in(layers: str) -> list[int]:
     try:
         return [int(one) for one in numbers(layers)]
-    except ValueError as error:
-        raise ValueError(f"{NODE}'s 'layers' {error}.") from None
+    except Predicate as error:
+        raise error.about(f"{NODE}'s 'layers'") from None
 
 
 class ShowIPAdapterAttention(io.ComfyNode):

@@ -8,6 +8,7 @@ from torch.nn.functional import interpolate
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.faces.face_square import Box, visible
+from ...ipadapter_core.messages import Message, Predicate
 from ...ipadapter_core.weights.curves import numbers
 
 SHOWN = 768  # longer side of the picture in the editor, at most
@@ -23,18 +24,23 @@ def box_input() -> io.String.Input:
 
 
 def box_of(text: str) -> Box | None:
-    """`x, y, width, height` in whole pixels; None for an empty text. Raises ValueError with a predicate."""
+    """`x, y, width, height` in whole pixels; None for an empty text. Raises Predicate."""
     if not text.strip():
         return None
     found = numbers(text)
     if len(found) != 4 or any(one != int(one) for one in found):
-        raise ValueError(
-            f"is '{text}': write four whole numbers, x, y, width, height, or nothing for the whole picture"
+        raise Predicate(
+            "is '<1>': write four whole numbers, x, y, width, height, or nothing for the "
+            "whole picture",
+            text,
         )
     box = Box(*map(int, found))
     if box.width <= 0 or box.height <= 0:
-        raise ValueError(
-            f"has the width {box.width} and the height {box.height}: both must be above 0; leave it empty for the whole picture"
+        raise Predicate(
+            "has the width <1> and the height <2>: both must be above 0; leave it empty for "
+            "the whole picture",
+            box.width,
+            box.height,
         )
     return box
 
@@ -43,8 +49,8 @@ def what_is_wrong(text: Any, node: str) -> str | None:
     """The sentence for a text that is no box, before anything runs; a linked one is not known yet."""
     try:
         box_of(text if isinstance(text, str) else "")
-    except ValueError as error:
-        return f"{node}'s 'box' {error}."
+    except Predicate as error:
+        return Message("<1>'s 'box' <2>.", node, error.message)
     return None
 
 

@@ -10,6 +10,7 @@ import torch
 import folder_paths
 from comfy_api.latest import io, ui
 
+from ...ipadapter_core.messages import Message, Predicate
 from ...ipadapter_core.references.embeds import CONCAT, METHODS, combine
 from ...ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
 from ..files.open_files import read_embeds
@@ -176,8 +177,8 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
         try:
             content, metadata = read_embeds(path_of(file))
             sides = from_ipadpt(content) if metadata is None else from_file(content, metadata)
-        except ValueError as error:
-            raise ValueError(f"The embeds file '{file}' {error}.") from None
+        except Predicate as error:
+            raise error.about(Message("The embeds file '<1>'", file)) from None
         return io.NodeOutput(*sides, ui=_shown(content, metadata))
 
 

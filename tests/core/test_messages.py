@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from ipadapter_core.messages import Message, Predicate, for_page, joined
+from ipadapter_core.messages import Message, Predicate, for_page, joined, message_of, printable
 
 
 def test_a_message_is_its_english_text():
@@ -63,3 +63,29 @@ def test_a_predicate_becomes_a_sentence_about_its_subject():
         "text": "is empty (<1> bytes)",
         "values": ["0"],
     }
+
+
+def test_copies_keep_the_template():
+    message = Message("'<1>' is <2>", "<2>", 3)
+    duplicate = copy.deepcopy(message)
+    assert duplicate == message and duplicate.values == ("<2>", 3)
+
+
+def test_texts_in_a_message_can_be_changed_at_every_depth():
+    message = Message("<1> has <2>: <3>", "/a/b", 2, Message("no <1>", "/a/b"))
+    changed = message.with_values(lambda text: text.replace("/a/b", "x"))
+    assert changed == "x has 2: no x" and changed.values[2].template == "no <1>"
+
+
+@pytest.mark.parametrize("error", [Predicate("has <1>", 7), ValueError(Message("has <1>", 7))])
+def test_the_text_of_an_error_keeps_its_template(error):
+    assert message_of(error) == "has 7" and message_of(error).template == "has <1>"
+
+
+def test_the_text_of_a_foreign_error_is_plain():
+    assert message_of(KeyError("a")) == "'a'" and message_of(OSError(2, "gone")) == "[Errno 2] gone"
+
+
+def test_printable_text_is_short_and_has_no_control_characters():
+    assert printable("a\nb\x1b") == "a?b?"
+    assert len(printable("x" * 500)) == 160 and printable("x" * 500).endswith("...")

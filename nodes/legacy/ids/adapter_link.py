@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ....ipadapter_core.messages import Predicate
 from ...files.load import AUTO, LoadCLIPVision, loaded_adapter
 from ...references.pair import needs_nothing
 from ...sockets import LoadedAdapter
@@ -80,5 +81,5 @@ def _of_another_pack(weights: Mapping[str, Any]) -> LoadedAdapter:
     name = "the adapter from another pack"
     try:
         return loaded_adapter(name, weights)
-    except ValueError as error:
-        raise ValueError(f"{name} {error}.") from None
+    except Predicate as error:
+        raise error.about(name) from None

@@ -10,6 +10,7 @@ import comfy.model_management
 import folder_paths
 
 from ....ipadapter_core.adapter.checkpoint import EMBEDS
+from ....ipadapter_core.messages import Message, Predicate
 from ....ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, References, combine
 from ....ipadapter_core.references.embeds_file import from_ipadpt
 from ...files.open_files import read_embeds
@@ -192,10 +193,10 @@ class IPAdapterLoadEmbeds(OldNode):
         try:
             content, metadata = read_embeds(path_of(embeds))
             if metadata is not None:
-                raise ValueError("is no .ipadpt file: open it with Load IPAdapter Embeds")
+                raise Predicate("is no .ipadpt file: open it with Load IPAdapter Embeds")
             return (content.float() if is_stack(content) else from_ipadpt(content)[0].features,)
-        except ValueError as error:
-            raise ValueError(f"The embeds file '{embeds}' {error}.") from None
+        except Predicate as error:
+            raise error.about(Message("The embeds file '<1>'", embeds)) from None
 
 
 def _behind(clip_vision, adapter, image, mask, node) -> Tensor:

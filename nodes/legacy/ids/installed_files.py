@@ -13,6 +13,7 @@ import folder_paths
 from ....ipadapter_core.adapter.checkpoint import EMBEDS, ENCODERS, read_spec
 from ....ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 from ....ipadapter_core.doctor.model_table import ModelFile, load
+from ....ipadapter_core.messages import Predicate
 from ...files import folders
 from ...files.open_files import read_shapes
 
@@ -202,5 +203,5 @@ def cached_spec(path: str, read: Callable) -> Any:
 def _read(path: str, size: int, changed: int, read: Callable) -> Any:
     try:
         return read(read_shapes(path))
-    except ValueError:
+    except Predicate:
         return None
