@@ -14,7 +14,7 @@ from ipadapter_core.doctor.report_text import as_data, as_text, row_lines
 
 TABLE = load()
 VIT_H, BIGG = EncoderSpec.of(32, 1280, 1024), EncoderSpec.of(48, 1664, 1280)
-README = Path(__file__).parent.parent.parent / "README.md"
+MODELS_PAGE = Path(__file__).parent.parent.parent / "docs" / "models.md"
 
 
 class Shape:
@@ -215,8 +215,8 @@ def test_what_is_no_encoder_is_told_by_its_folder():
     )
 
 
-def test_the_readme_has_the_same_table():
-    rows = [line for line in README.read_text().splitlines() if line.startswith("| [`")]
+def test_the_models_page_has_the_same_table():
+    rows = [line for line in MODELS_PAGE.read_text().splitlines() if line.startswith("| [`")]
     written = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     found = [re.fullmatch(r"\[`(.*)`\]\((.*)\)", cells[0]).groups() for cells in written]
     assert found == [(row.name, row.link) for row in TABLE]

@@ -16,7 +16,7 @@ from workflow import to_prompt
 pytestmark = pytest.mark.http
 
 FOLDER = Path(__file__).parent.parent.parent / "example_workflows"
-README = FOLDER.parent / "README.md"
+MODELS_PAGE = FOLDER.parent / "docs" / "models.md"
 DIRECTORIES = {
     "CheckpointLoaderSimple": "checkpoints",
     "ControlNetLoader": "controlnet",
@@ -192,7 +192,7 @@ def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path)
             assert models[file]["url"].endswith(f"/{file}")
             assert models[file]["directory"] == DIRECTORIES[saved["type"]]
             if ours:
-                assert f"`{models[file]['hash']}`" in README.read_text("utf-8")
+                assert f"`{models[file]['hash']}`" in MODELS_PAGE.read_text("utf-8")
     with Image.open(path.with_suffix(".jpg")) as picture:
         assert picture.size == (400, 400)
     assert path.with_suffix(".jpg").stat().st_size < 60_000
