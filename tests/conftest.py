@@ -15,8 +15,15 @@ PACK = Path(__file__).parent.parent
 sys.path[:] = [p for p in sys.path if Path(p or os.curdir).resolve() != PACK]
 sys.path.append(str(PACK))
 sys.path += [
-    str(PACK / folder) for folder in ("scripts", "benchmarks", "tests/host", "tests/workflows")
+    str(PACK / folder)
+    for folder in ("scripts", "benchmarks", "tests", "tests/host", "tests/workflows")
 ]
+
+
+def pytest_configure(config):
+    from support.memory import MemoryLimit
+
+    config.pluginmanager.register(MemoryLimit())
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,6 +43,15 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def inference_mode(request):
+    """As the host runs nodes: a result that remembers how it came about holds all that it came from."""
+    import torch
+
+    with torch.inference_mode(not request.node.get_closest_marker("gradients")):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,4 @@
+"""What tests share.
+
+memory     the peak of every process of a run, and the limit
+"""

@@ -1,0 +1,65 @@
+"""The most memory that any process of a test run has had, servers and commands included, and a limit to it.
+
+A machine with 8 GB shall run the tests: two processes of theirs and what these start.
+"""
+
+import resource
+import sys
+
+import pytest
+
+LIMIT = 4.0  # GB for one process
+WORTH_NAMING = 0.3  # GB by which one test raises the peak of its process
+UNIT = 1e9 if sys.platform == "darwin" else 1e6  # bytes there, kB here
+
+
+def peak(whose: int) -> float:
+    """The peak in GB of this process, or of the largest one that it started and that has ended."""
+    return resource.getrusage(whose).ru_maxrss / UNIT
+
+
+class MemoryLimit:
+    """A pytest plugin: the run fails when a process went above the limit, and says by which tests."""
+
+    def __init__(self) -> None:
+        self.rises: list[str] = []
+        self.peaks: dict[str, tuple[float, float]] = {}
+        self.reported: list[str] = []
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        before = [peak(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        result = yield
+        after = [peak(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        for process, low, high in zip(("tests", "children"), before, after, strict=True):
+            if high - low > WORTH_NAMING:
+                self.rises.append(f"{process} {low:.1f} -> {high:.1f} GB: {item.nodeid}")
+        return result
+
+    def pytest_sessionfinish(self, session):
+        own, children = peak(resource.RUSAGE_SELF), peak(resource.RUSAGE_CHILDREN)
+        worker = getattr(session.config, "workeroutput", None)
+        if worker is not None:
+            worker["memory"] = (own, children, self.rises)
+            return
+        self.peaks["this process"] = (own, children)
+        self.reported += self.rises
+        if any(max(pair) > LIMIT for pair in self.peaks.values()) and not session.exitstatus:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        own, children, rises = getattr(node, "workeroutput", {}).get("memory", (0.0, 0.0, []))
+        self.peaks[node.gateway.id] = (own, children)
+        self.reported += [f"{node.gateway.id} {rise}" for rise in rises]
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if not self.peaks:  # a process of xdist
+            return
+        terminalreporter.section(f"peak memory (limit {LIMIT:.0f} GB a process)")
+        for name, (own, children) in self.peaks.items():
+            words = " ABOVE THE LIMIT" if max(own, children) > LIMIT else ""
+            line = f"{name}: {own:.1f} GB, the largest that it started: {children:.1f} GB{words}"
+            terminalreporter.write_line(line)
+        for rise in self.reported:
+            terminalreporter.write_line(f"  {rise}")
