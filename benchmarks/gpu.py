@@ -33,11 +33,11 @@ class Case(NamedTuple):
 
 def results(pack: Any) -> dict:
     """What small models of the real topologies make of a picture, masked and not."""
-    sys.path.append(str(inside.PACK / "tests" / "host"))
+    sys.path.append(str(inside.PACK / "tests"))
     import make_models
-    import tiny
     import torch
     import variants
+    from support import tiny
 
     import comfy.model_patcher
     import comfy.ops

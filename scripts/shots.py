@@ -26,7 +26,7 @@ import served_models
 from PIL import Image, ImageDraw, ImageSequence
 
 PACK = comfy_host.PACK
-sys.path.append(str(PACK / "tests" / "host"))
+sys.path.append(str(PACK / "tests"))
 
 DOCS, TEMPLATES = PACK / "web" / "docs", PACK / "example_workflows"
 SIDE = 400  # of a template's picture
@@ -245,8 +245,8 @@ def main() -> None:
     parser.add_argument("--demo", action="store_true")
     parser.add_argument("names", nargs="*", help="node ids and templates; all without any")
     arguments = parser.parse_args()
-    from page import Page, launch
     from playwright.sync_api import sync_playwright
+    from support.page import Page, launch
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

@@ -14,10 +14,7 @@ import pytest
 PACK = Path(__file__).parent.parent
 sys.path[:] = [p for p in sys.path if Path(p or os.curdir).resolve() != PACK]
 sys.path.append(str(PACK))
-sys.path += [
-    str(PACK / folder)
-    for folder in ("scripts", "benchmarks", "tests", "tests/host", "tests/workflows")
-]
+sys.path += [str(PACK / folder) for folder in ("scripts", "benchmarks", "tests")]
 
 
 def pytest_configure(config):

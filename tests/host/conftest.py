@@ -12,14 +12,14 @@ import comfy_host
 import make_models
 import pytest
 import torch
-import upgrading
-from compare import NAMES, SIZE, difference
-from graphs import ADAPTERS, serve_from
+from support import upgrading
+from support.compare import NAMES, SIZE, difference
+from support.graphs import ADAPTERS, serve_from
 
 
 @pytest.fixture(scope="session")
 def tiny(host):
-    import tiny
+    from support import tiny
 
     return tiny
 
@@ -244,8 +244,8 @@ def steps(host, monkeypatch):
 @pytest.fixture(scope="module")
 def chromium():
     """A headless browser for the tests of one file."""
-    from page import launch
     from playwright.sync_api import sync_playwright
+    from support.page import launch
 
     with sync_playwright() as playwright:
         try:
@@ -259,7 +259,7 @@ def chromium():
 @pytest.fixture(scope="module", params=["classic", "vue"])
 def opened(request, chromium, server):
     """The host's page in each of its renderers."""
-    from page import Page
+    from support.page import Page
 
     page = Page(chromium, server, VueNodes_Enabled=request.param == "vue")
     yield page

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from page import Page, set_up
+from support.page import Page, set_up
 from workflow import to_prompt
 
 pytestmark = pytest.mark.http

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from compare import NAMES, SIZE, difference
+from support.compare import NAMES, SIZE, difference
 
 pytestmark = pytest.mark.host
 

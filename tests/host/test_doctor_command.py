@@ -8,7 +8,7 @@ import urllib.request
 
 import comfy_host
 import pytest
-from hub import Hub
+from support.hub import Hub
 
 pytestmark = pytest.mark.http
 

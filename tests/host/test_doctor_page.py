@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from page import Page, set_up
+from support.page import Page, set_up
 
 pytestmark = pytest.mark.http
 

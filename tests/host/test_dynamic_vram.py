@@ -6,7 +6,7 @@ Here without a GPU, so the layers alone; scripts/gpu-check runs a server with it
 import make_models
 import pytest
 import torch
-from compare import NAMES
+from support.compare import NAMES
 
 pytestmark = pytest.mark.host
 

@@ -61,7 +61,7 @@ def encode(pack):
 
 def photograph(height, width):
     """A smooth picture with detail, [1, H, W, 3], in steps of 1/255 as from a file."""
-    from graphs import PORTRAIT
+    from support.graphs import PORTRAIT
 
     picture = Image.open(PORTRAIT).convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
     return torch.from_numpy(numpy.asarray(picture, dtype=numpy.float32) / 255)[None]

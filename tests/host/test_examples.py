@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy
 import pytest
-from graphs import PORTRAIT, links_within, node, one_step, pictures, prompt_of
 from PIL import Image
+from support.graphs import PORTRAIT, links_within, node, one_step, pictures, prompt_of
 from workflow import to_prompt
 
 pytestmark = pytest.mark.http

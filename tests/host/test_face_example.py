@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from graphs import links_within, node, one_step, pictures, prompt_of
+from support.graphs import links_within, node, one_step, pictures, prompt_of
 
 pytestmark = pytest.mark.http
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from graphs import failure, node, pictures
+from support.graphs import failure, node, pictures
 
 pytestmark = pytest.mark.http
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from compare import difference, host_node, mask
+from support.compare import difference, host_node, mask
 
 pytestmark = pytest.mark.host
 

@@ -8,7 +8,7 @@ import shutil
 import threading
 
 import pytest
-from hub import Hub
+from support.hub import Hub
 
 pytestmark = pytest.mark.host
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy
 import pytest
 import torch
-from formula import BOTH, PENALTY, V_ONLY, Prompt, Reference, everywhere
 from scipy.ndimage import gaussian_filter1d
+from support.formula import BOTH, PENALTY, V_ONLY, Prompt, Reference, everywhere
 
 pytestmark = pytest.mark.host
 

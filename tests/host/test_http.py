@@ -4,7 +4,7 @@ import os
 
 import comfy_host
 import pytest
-from graphs import (
+from support.graphs import (
     ADAPTERS,
     cached,
     failure,

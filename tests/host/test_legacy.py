@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from compare import NAMES, difference, mask
+from support.compare import NAMES, difference, mask
 from torch.nn.functional import interpolate
 
 pytestmark = pytest.mark.host

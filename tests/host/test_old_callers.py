@@ -10,8 +10,8 @@ import json
 import make_models
 import pytest
 import torch
-from compare import NAMES
-from graphs import node
+from support.compare import NAMES
+from support.graphs import node
 
 pytestmark = pytest.mark.host
 

@@ -2,9 +2,9 @@
 
 import math
 
-import make_workflows
 import pytest
 import torch
+from support.workflows import make_workflows
 
 pytestmark = pytest.mark.host
 

@@ -7,12 +7,11 @@ import json
 import os
 
 import comfy_host
-import corpus
-import make_workflows
 import outside_checks
 import pytest
-from graphs import failure
-from page import Page
+from support.graphs import failure
+from support.page import Page
+from support.workflows import corpus, make_workflows
 
 pytestmark = pytest.mark.http
 
@@ -52,7 +51,7 @@ REGISTERED = """() => Object.values(LiteGraph.registered_node_types).map((one) =
 def old_server(model_folder, tmp_path_factory):
     folder, work = tmp_path_factory.mktemp("corpus"), tmp_path_factory.mktemp("work")
     corpus.prepare(folder, model_folder)
-    paths = [str(comfy_host.PACK / name) for name in ("scripts", "benchmarks", "tests/host")]
+    paths = [str(comfy_host.PACK / name) for name in ("scripts", "benchmarks", "tests")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         server = comfy_host.Server(comfy_host.prepare(), work, *corpus.flags(folder, work))

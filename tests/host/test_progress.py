@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 import torch
-from graphs import graph
+from support.graphs import graph
 
 
 async def heard(server, prompt):

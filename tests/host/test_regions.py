@@ -4,7 +4,7 @@ import os
 
 import pytest
 import torch
-from compare import difference
+from support.compare import difference
 
 pytestmark = pytest.mark.host
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import comfy_host
 import pytest
-from graphs import PORTRAIT, cached, pictures
+from support.graphs import PORTRAIT, cached, pictures
 from workflow import to_prompt
 
 pytestmark = pytest.mark.http

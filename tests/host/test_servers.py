@@ -11,19 +11,19 @@ from pathlib import Path
 import comfy_host
 import make_models
 import pytest
-import tiny
-from graphs import node
+from support import tiny
+from support.graphs import node
 
 pytestmark = pytest.mark.http
 
-HERE = Path(__file__).parent
+PACKS = Path(__file__).parents[1] / "support" / "packs"
 PROMPTS = 200
 
 
 @pytest.fixture
 def start(tmp_path, monkeypatch, host_tree):
     """Starts a server with the given flags, two small adapters and the nodes of tiny_pack."""
-    folders = [comfy_host.PACK / name for name in ("scripts", "benchmarks", "tests/host")]
+    folders = [comfy_host.PACK / name for name in ("scripts", "benchmarks", "tests")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
     monkeypatch.setenv(
         "OMP_NUM_THREADS", "1"
@@ -32,7 +32,7 @@ def start(tmp_path, monkeypatch, host_tree):
     for name, published in (("a", "ip-adapter_sd15"), ("b", "ip-adapter_sd15_light")):
         tensors = make_models.adapter_tensors(published, small)
         make_models.save(tmp_path / "models" / "ipadapter" / f"{name}.safetensors", tensors)
-    shutil.copytree(HERE / "tiny_pack", tmp_path / "models" / "custom_nodes" / "tiny_pack")
+    shutil.copytree(PACKS / "tiny_pack", tmp_path / "models" / "custom_nodes" / "tiny_pack")
     paths = {"base_path": str(tmp_path / "models"), "ipadapter": "ipadapter"}
     config = tmp_path / "paths.yaml"  # JSON is YAML
     config.write_text(json.dumps({"tests": {**paths, "custom_nodes": "custom_nodes"}}))

@@ -3,8 +3,8 @@
 import importlib
 
 import pytest
-from compare import difference
-from upgrading import BASE, PLUS, SAME, XL, picture
+from support.compare import difference
+from support.upgrading import BASE, PLUS, SAME, XL, picture
 
 pytestmark = pytest.mark.host
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from compare import difference
-from upgrading import BASE, PLUS, XL, XL_PLUS, Old, picture
+from support.compare import difference
+from support.upgrading import BASE, PLUS, XL, XL_PLUS, Old, picture
 
 pytestmark = pytest.mark.host
 ADAPTERS = [("sd15", BASE), ("sd15", PLUS), ("sdxl", XL), ("sdxl", XL_PLUS)]

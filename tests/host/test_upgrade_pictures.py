@@ -3,9 +3,9 @@
 import numpy
 import pytest
 import torch
-from compare import difference
 from PIL import Image
-from upgrading import BASE, PLUS, XL, XL_PLUS, Old, picture
+from support.compare import difference
+from support.upgrading import BASE, PLUS, XL, XL_PLUS, Old, picture
 
 pytestmark = pytest.mark.host
 SETTINGS = {"weight": 0.8, "weight_type": "linear", "start_at": 0.0, "end_at": 1.0}

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from upgrading import BASE, PLUS, XL, Old, picture
+from support.upgrading import BASE, PLUS, XL, Old, picture
 
 pytestmark = pytest.mark.host
 

@@ -1,4 +1,13 @@
 """What tests share.
 
-memory     the peak of every process of a run, and the limit
+tiny        real UNet classes with small widths, here and in diffusers
+compare     sizes, masks and differences
+formula     image prompts computed straight from the formulas
+graphs      API prompts for a server, and what comes back
+upgrading   prompts with old nodes, run node by node
+hub         a server that speaks the Hugging Face hub's protocol
+page        the host's page in a headless Chromium
+memory      the peak of every process of a run, and the limit
+packs/      node packs for servers of tests
+workflows/  the graphs of old nodes, as Python that writes `tests/workflows`
 """

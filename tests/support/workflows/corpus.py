@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 
 import make_models
-import tiny
 import torch
 
-HERE = Path(__file__).parent
-TESTS = HERE.parent
+from support import tiny
+
+TESTS = Path(__file__).parents[2]
+PACKS = TESTS / "support" / "packs"
 SD15, SDXL = tiny.SMALL["sd15"], tiny.SMALL["sdxl"]
 MADE = {  # below models/ipadapter -> what makes it; a small resampler, as nobody looks at the pictures
     "ip-adapter_sd15.safetensors": (SD15, make_models.vit_h(SD15)),
@@ -39,8 +40,8 @@ def prepare(folder: Path, model_folder: Path) -> None:
         make_models.save(folder / name, short_tower(tower))
     (folder / "checkpoints").symlink_to(model_folder / "checkpoints")
     packs = folder / "custom_nodes"
-    shutil.copytree(HERE / "short_pack", packs / "short_pack")
-    shutil.copytree(TESTS / "host" / "counting_pack", packs / "counting_pack")
+    shutil.copytree(PACKS / "short_pack", packs / "short_pack")
+    shutil.copytree(PACKS / "counting_pack", packs / "counting_pack")
 
 
 def short_tower(name: str) -> dict[str, torch.Tensor]:

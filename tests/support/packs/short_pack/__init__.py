@@ -1,13 +1,13 @@
 """A pack for tests alone: what makes hundreds of samplings cheap, under the host's own node ids.
 
-A checkpoint brings the host's UNet class in a tenth of its width, an encoder has two of its layers. `tests/host`
-and `scripts` must be on PYTHONPATH.
+A checkpoint brings the host's UNet class in a tenth of its width, an encoder has two of its layers. `tests` and
+`scripts` must be on PYTHONPATH.
 """
 
 import json
 import os
 
-import tiny
+from support import tiny
 
 import comfy.clip_vision
 import nodes

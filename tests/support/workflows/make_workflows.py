@@ -1,18 +1,15 @@
-"""Writes the corpus: graphs as browsers saved them, below `saved/`.
+"""Writes the corpus: graphs as browsers saved them, below `tests/workflows/saved`.
 
-python tests/workflows/make_workflows.py
+PYTHONPATH=tests python -m support.workflows.make_workflows
 """
 
 import json
 from pathlib import Path
 
-import graphs_more
-import graphs_nested
-import graphs_v1
-import graphs_v2
-from litegraph import Graph
+from support.workflows import graphs_more, graphs_nested, graphs_v1, graphs_v2
+from support.workflows.litegraph import Graph
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[2] / "workflows"
 SAVED, PROMPTS = FOLDER / "saved", FOLDER / "prompts"
 SENT = FOLDER / "api"  # prompts of programs, with the names of other machines and releases
 GRAPHS = {**graphs_v2.GRAPHS, **graphs_more.GRAPHS, **graphs_v1.GRAPHS, **graphs_nested.GRAPHS}

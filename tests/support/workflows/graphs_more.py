@@ -2,9 +2,19 @@
 
 from collections.abc import Callable
 
-from graphs_v2 import LAST, UNIFIED, advanced
-from litegraph import Graph, Output
-from scenes import ENCODER, PLUS, PLUS_XL, SDXL, Scene, loaders, picture, pictures, scene
+from support.workflows.graphs_v2 import LAST, UNIFIED, advanced
+from support.workflows.litegraph import Graph, Output
+from support.workflows.scenes import (
+    ENCODER,
+    PLUS,
+    PLUS_XL,
+    SDXL,
+    Scene,
+    loaders,
+    picture,
+    pictures,
+    scene,
+)
 
 
 def style_and_composition() -> Graph:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from litegraph import Graph, Socket
-from scenes import ENCODER, PLUS, loaders, picture, scene
+from support.workflows.litegraph import Graph, Socket
+from support.workflows.scenes import ENCODER, PLUS, loaders, picture, scene
 
 IDENTITY = "6f0d1c52-5f6e-4d1b-9b7a-3c1a4c0e7a11"
 

@@ -1,6 +1,6 @@
 """A pack for tests alone: models and features that cost nothing, and what a server still holds.
 
-The folders of `make_models`, `tiny` and `counters` must be on PYTHONPATH.
+`scripts`, `benchmarks` and `tests` must be on PYTHONPATH.
 """
 
 import gc
@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 import counters
-import tiny
 from aiohttp import web
 from server import PromptServer
+from support import tiny
 
 from comfy.patcher_extension import WrappersMP
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from litegraph import Graph, Output
-from scenes import ENCODER, PLUS, PLUS_XL, SDXL, loaders, picture, pictures, scene
+from support.workflows.litegraph import Graph, Output
+from support.workflows.scenes import ENCODER, PLUS, PLUS_XL, SDXL, loaders, picture, pictures, scene
 
 TYPES = ("original", "linear", "channel penalty")
 BASE = "ip-adapter_sd15.bin"

@@ -172,7 +172,7 @@ def serve_from(model_folder: Path, work: Path) -> tuple[str, ...]:
     paths = {name: name for name in ("checkpoints", "ipadapter", "clip_vision")}
     paths["custom_nodes"] = str(work / "custom_nodes")
     shutil.copytree(
-        Path(__file__).parent / "counting_pack", work / "custom_nodes" / "counting_pack"
+        Path(__file__).parent / "packs" / "counting_pack", work / "custom_nodes" / "counting_pack"
     )
     config = work / "paths.yaml"  # JSON is YAML
     config.write_text(json.dumps({"tests": {"base_path": str(model_folder), **paths}}))

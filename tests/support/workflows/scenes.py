@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from litegraph import Graph, Node, Output
+from support.workflows.litegraph import Graph, Node, Output
 
 SD15, SDXL = "sd15.safetensors", "sdxl.safetensors"
 PLUS = "ip-adapter-plus_sd15.safetensors"  # here it is a .bin in a folder of its own

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from litegraph import Graph, Output
-from scenes import PLUS_XL, SDXL, Scene, loaders, picture, pictures, scene
+from support.workflows.litegraph import Graph, Output
+from support.workflows.scenes import PLUS_XL, SDXL, Scene, loaders, picture, pictures, scene
 
 TYPES = ["linear", "ease in", "ease out", "ease in-out", "reverse in-out"]
 TYPES += ["weak input", "weak output", "weak middle", "strong middle", "style transfer"]

@@ -1,0 +1,8 @@
+"""The corpus of graphs with old nodes.
+
+litegraph       saved graphs as the page writes them
+scenes          what every graph has around its IPAdapter nodes
+graphs_*        the graphs, by release and by what they hold
+make_workflows  writes them below `tests/workflows`
+corpus          a server with models for them
+"""
