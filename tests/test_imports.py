@@ -17,12 +17,13 @@ CORE = {
     "faces": {"messages", "operations"},
     "doctor": {"messages", "adapter"},
 }
-GROUND = {"sockets", "recall", "pictures", "drawing", "project"}
+GROUND = {"sockets", "recall", "pictures", "drawing", "notes", "project"}
 NODES = {
     "sockets": set(),
     "recall": set(),
     "pictures": set(),
     "drawing": set(),
+    "notes": set(),
     "project": set(),
     "files": GROUND,
     "references": GROUND | {"files"},

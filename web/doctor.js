@@ -11,7 +11,7 @@ import {
   problemsOf,
   PURPOSES,
 } from './doctor_logic.js'
-import { hear, loadWords, say } from './words.js'
+import { loadWords, say, translate } from './words.js'
 
 const ROUTES = '/ipadapternodes'
 const FOR_THE_GRAPH = [
@@ -90,7 +90,7 @@ function cancel() {
 /** @param {any} row @param {any} follow */
 async function get(row, follow) {
   const state = await post('download', { name: row.name })
-  if (state.error) follow.note(hear(state.error))
+  if (state.error) follow.note(translate(state.error))
   else follow.start(state)
 }
 

@@ -1,6 +1,6 @@
 // Pure: what the doctor's panel says. Does nothing when the page imports it by itself.
 
-import { hear, say } from './words.js'
+import { say, translate } from './words.js'
 
 export const BASES = ['SD1.5', 'SDXL']
 export const PURPOSES = [
@@ -40,12 +40,12 @@ export function installedOf(report) {
   const order = ['adapter', 'encoder', 'embeds']
   const shown = report.files.filter((one) => one.usable || one.kind === 'embeds')
   shown.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
-  return shown.map((one) => ({ path: hear(one.path), text: textOf(one) }))
+  return shown.map((one) => ({ path: translate(one.path), text: textOf(one) }))
 }
 
 /** @param {any} file */
 function textOf(file) {
-  const [what, size] = [hear(file.text), hear(file.size)]
+  const [what, size] = [translate(file.text), translate(file.size)]
   if (file.kind !== 'adapter') return say('<what> (<size>)', { what, size })
   const encoders = file.works_with.join(', ')
   if (!encoders) return say('<what> (<size>); no encoder here fits', { what, size })
@@ -55,18 +55,19 @@ function textOf(file) {
 /** @param {any} report @returns {string[]} one sentence for each file with something wrong */
 export function problemsOf(report) {
   const wrong = report.files.filter((one) => one.advice)
-  return wrong.map((one) => say('<file> <advice>.', { file: hear(one.path), advice: hear(one.advice) }))
+  return wrong.map((one) => say('<file> <advice>.', { file: translate(one.path), advice: translate(one.advice) }))
 }
 
 /** @param {any} row of the model table */
 export function aboutRow(row) {
-  const { size, licence, folder } = row
+  const { licence, folder } = row
+  const size = translate(row.size)
   const kind = row.kind === 'encoder' ? say('encoder') : row.kind
   const purpose = PURPOSES.find(([name]) => name === row.purpose)?.[1]
   const named = [row.base, kind].filter(Boolean).join(' ')
   let what = purpose ? say('<model> for <purpose>', { model: named, purpose: say(purpose) }) : named
   if (!row.runs) what = say('<model>, for other packs: this one does not run it', { model: named })
-  return say('<what>; <size>; <licence>; into models/<folder>', { what, size, licence: hear(licence), folder })
+  return say('<what>; <size>; <licence>; into models/<folder>', { what, size, licence, folder })
 }
 
 /** @param {any} state of a download @returns {number} 0 to 1 */
@@ -80,7 +81,7 @@ export function stateText(state) {
   const { name, status } = state
   if (status === 'done') return say('<name> is in its place.', { name })
   if (status === 'cancelled') return say('<name>: cancelled, nothing was left behind.', { name })
-  if (status === 'failed') return hear(state.message)
+  if (status === 'failed') return translate(state.message)
   return say(DOING[state.doing], { name, done: bytes(state.done), total: bytes(state.total) })
 }
 

@@ -1,6 +1,6 @@
 // Pure: what to say on a node. Does nothing when the page imports it by itself.
 
-import { hear } from './words.js'
+import { translate } from './words.js'
 
 export const OURS = new Set([
   'LoadIPAdapter',
@@ -22,9 +22,9 @@ export function heightsOf(kind) {
 }
 
 /**
- * The lines that a node sent with its last run.
- * @param {{ text?: string[] } | null | undefined} output
+ * The lines that a node sent with its last run, in the page's language.
+ * @param {{ text?: string[], ipadapter_note?: import('./words.js').Text[] } | null | undefined} output
  */
 export function noteOf(output) {
-  return (output?.text ?? []).filter((line) => typeof line === 'string' && line).map(hear).join('\n')
+  return (output?.ipadapter_note ?? []).filter(Boolean).map(translate).join('\n')
 }

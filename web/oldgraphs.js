@@ -1,7 +1,7 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
-import { hear, loadWords, say } from './words.js'
+import { loadWords, say, translate } from './words.js'
 
 // Graphs with old nodes: opened as they were meant, and turned into new nodes on request.
 
@@ -65,7 +65,10 @@ async function ask(route, body) {
   return answer.json()
 }
 
-/** @param {'info' | 'error'} severity @param {string[]} lines @param {number} [life] milliseconds; else until it is closed */
+/**
+ * @param {'info' | 'error'} severity @param {import('./words.js').Text[]} lines
+ * @param {number} [life] milliseconds; else until it is closed
+ */
 function toast(severity, lines, life) {
-  app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: lines.map(hear).join('\n'), life })
+  app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: lines.map(translate).join('\n'), life })
 }

@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ...ipadapter_core.doctor.model_table import BASES, PURPOSES
 from ...ipadapter_core.doctor.report_text import as_text
+from ..notes import shown_texts
 from ..sockets import KEEPS_SHOWING
 from . import scan
 
@@ -56,4 +57,4 @@ class IPAdapterDoctor(io.ComfyNode):
             if base_model in (EVERY, need.base) and purpose in (EVERY, need.purpose)
         )
         text = as_text(report, wanted)
-        return io.NodeOutput(text, ui={"text": (text,)})
+        return io.NodeOutput(text, ui=shown_texts(text))

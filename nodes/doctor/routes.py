@@ -19,7 +19,7 @@ from aiohttp import web
 from ...ipadapter_core.doctor.model_table import load
 from ...ipadapter_core.doctor.report import Report
 from ...ipadapter_core.doctor.report_text import as_data
-from ...ipadapter_core.messages import message_of
+from ...ipadapter_core.messages import Message, for_page, message_of
 from ..project import is_ours
 from . import scan
 from .jobs import Downloads
@@ -48,35 +48,39 @@ def add(
 
     @routes.get(f"{PREFIX}/doctor")
     async def doctor(request: web.Request) -> web.Response:
-        return web.json_response(as_data(await asyncio.to_thread(examine)))
+        return web.json_response(for_page(as_data(await asyncio.to_thread(examine))))
 
     @routes.get(f"{PREFIX}/stamps")
     async def known(request: web.Request) -> web.Response:
         return web.json_response(stamps(await asyncio.to_thread(examine), nodes()))
 
     @routes.get(f"{PREFIX}/download")
-    async def state(request: web.Request) -> web.Response:
-        return web.json_response(asdict(downloads.state) if downloads.state else None)
+    async def progress(request: web.Request) -> web.Response:
+        state = downloads.state
+        return web.json_response(for_page(asdict(state)) if state else None)
 
     @routes.post(f"{PREFIX}/download")
     async def start(request: web.Request) -> web.Response:
         if not is_own(request):
-            return web.json_response({"error": "This comes from another site."}, status=403)
+            return refused(Message("This comes from another site."), 403)
         name = await _name(request)
         if name not in downloads.rows:
-            text = "The model table has no file of that name."
-            return web.json_response({"error": text}, status=400)
+            return refused(Message("The model table has no file of that name."), 400)
         try:
-            return web.json_response(asdict(downloads.start(name)))
+            return web.json_response(for_page(asdict(downloads.start(name))))
         except ValueError as error:
-            return web.json_response({"error": message_of(error)}, status=409)
+            return refused(message_of(error), 409)
 
     @routes.post(f"{PREFIX}/cancel")
     async def cancel(request: web.Request) -> web.Response:
         if not is_own(request):
-            return web.json_response({"error": "This comes from another site."}, status=403)
+            return refused(Message("This comes from another site."), 403)
         downloads.cancel()
         return web.json_response({})
+
+
+def refused(reason: str, status: int) -> web.Response:
+    return web.json_response({"error": for_page(reason)}, status=status)
 
 
 async def _name(request: web.Request) -> str:

@@ -18,6 +18,7 @@ from ...ipadapter_core.adapter import module as core
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 from ...ipadapter_core.messages import Message, Predicate
+from ..notes import shown_texts
 from ..sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
 from . import folders
 from .open_files import read_shapes, read_weights
@@ -66,7 +67,7 @@ class LoadIPAdapter(io.ComfyNode):
             loaded = loaded_adapter(ipadapter_file, read_weights(path))
         except Predicate as error:
             raise error.about(Message("The adapter file '<1>'", ipadapter_file)) from None
-        return io.NodeOutput(loaded, ui={"text": (loaded.spec.describe(),)})
+        return io.NodeOutput(loaded, ui=shown_texts(loaded.spec.describe()))
 
 
 class LoadCLIPVision(io.ComfyNode):
@@ -128,7 +129,9 @@ class LoadCLIPVision(io.ComfyNode):
         if adapter is not None:
             _check_pair(clip_name, spec, adapter)
         encoder = _load_encoder(clip_name, path)
-        return io.NodeOutput(encoder, ui={"text": (f"{clip_name}: {encoder_name(encoder)}",)})
+        return io.NodeOutput(
+            encoder, ui=shown_texts(Message("<1>: <2>", clip_name, encoder_name(encoder)))
+        )
 
 
 def loaded_adapter(name: str, weights: Mapping[str, Any]) -> LoadedAdapter:

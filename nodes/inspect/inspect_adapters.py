@@ -5,6 +5,7 @@ from collections import Counter
 from comfy_api.latest import io
 
 from ...ipadapter_core.weights.curves import entries
+from ..notes import shown_texts
 from ..sampling.image_prompt import KEY, ImagePrompt
 
 NODE = "Inspect IPAdapter"
@@ -48,7 +49,7 @@ class InspectIPAdapter(io.ComfyNode):
         lines = [f"{n}. {describe(one)}" for n, one in enumerate(prompts, 1)]
         lines = lines or ["No adapter of this pack is on the model."]
         report = "\n".join(lines + others(options))
-        return io.NodeOutput(model, report, ui={"text": (report,)})
+        return io.NodeOutput(model, report, ui=shown_texts(report))
 
 
 def changed(prompts: tuple[ImagePrompt, ...], text: str) -> tuple[ImagePrompt, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ...ipadapter_core.messages import Message, for_page
 from ..project import is_ours
 from .ids import (
     apply_nodes,
@@ -74,7 +75,7 @@ def listen(server: Any, registered: Mapping[str, Any]) -> None:
             made, said = open_graph.open_graph((await request.json())["workflow"], *owners())
         except UNREADABLE as error:
             return unreadable(error)
-        return web.json_response({"nodes": made, "report": said})
+        return web.json_response({"nodes": made, "report": for_page(said)})
 
     async def say(_: object) -> None:
         if owned := taken(registered):
@@ -92,14 +93,15 @@ def listen(server: Any, registered: Mapping[str, Any]) -> None:
         except UNREADABLE as error:
             return unreadable(error)
         lines = [change.describe() for change in report]
-        return web.json_response({"workflow": made, "report": lines})
+        return web.json_response({"workflow": made, "report": for_page(lines)})
 
     def inputs_of(kind: str) -> dict[str, Any]:
         return registered[kind].INPUT_TYPES()
 
     def unreadable(error: Exception) -> web.Response:
         log.warning("A graph could not be read: %s", error)
-        return web.json_response({"error": "This graph cannot be read."}, status=400)
+        text = Message("This graph cannot be read.")
+        return web.json_response({"error": for_page(text)}, status=400)
 
     server.routes.post("/ipadapternodes/upgrade")(upgrade)
     server.routes.post("/ipadapternodes/opened")(open_)

@@ -14,6 +14,7 @@ from ...ipadapter_core.messages import Message, Predicate
 from ...ipadapter_core.references.embeds import CONCAT, METHODS, combine
 from ...ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
 from ..files.open_files import read_embeds
+from ..notes import shown_texts
 from ..pictures import rgb
 from ..project import project
 from ..sockets import EmbedsSocket, embeds_of
@@ -130,7 +131,7 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
         file = f"{name}_{counter:05}_.safetensors"
         tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
         safetensors.torch.save_file(tensors, os.path.join(folder, file), metadata)
-        return io.NodeOutput(ui={"text": (os.path.join(subfolder, file),)})
+        return io.NodeOutput(ui=shown_texts(os.path.join(subfolder, file)))
 
 
 class LoadIPAdapterEmbeds(io.ComfyNode):
@@ -229,8 +230,8 @@ def _thumbnail(image):
 def _shown(content, metadata):
     """What the node shows: the picture kept in the file, and what the encoder was."""
     if metadata is None:
-        return {"text": ("an .ipadpt file",)}
-    text = {"text": (f"{metadata.get('encoder')}, {metadata.get('feature')}",)}
+        return shown_texts(Message("an .ipadpt file"))
+    text = shown_texts(f"{metadata.get('encoder')}, {metadata.get('feature')}")
     small = content.get("thumbnail")
     if small is None or small.ndim != 3 or small.shape[-1] != 3 or small.dtype != torch.uint8:
         return text

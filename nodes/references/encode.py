@@ -14,6 +14,8 @@ import comfy.utils
 from comfy_api.latest import ui
 
 from ...ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
+from ...ipadapter_core.messages import Message
+from ..notes import shown_texts
 from ..pictures import rgb
 from ..recall import recall
 from .boxes import source, within
@@ -58,7 +60,7 @@ def encoded(
         preview = ui.PreviewImage(seen(clip_vision, pictures[:SHOWN], fit)).as_dict()
         return Encoded(
             encode(clip_vision, pictures, fit),
-            {**preview, "text": (note,) if note else ()},
+            {**preview, **(shown_texts(note) if note else shown_texts())},
         )
 
     return recall(clip_vision.patcher, (image,), (fit, box.strip()), make)
@@ -129,11 +131,17 @@ def seen(clip_vision: Any, pictures: Tensor, fit: str) -> Tensor:
     return pixels.movedim(1, -1)
 
 
-def cut_off(pictures: Tensor, fit: str, name: str) -> str | None:
+def cut_off(pictures: Tensor, fit: str, name: str) -> Message | None:
     """The sentence for a crop that removes more than a tenth."""
     height, width = pictures.shape[1:3]
     lost = 1 - min(height, width) / max(height, width)
     if fit != CROP or lost <= 0.1:
         return None
-    sides = "left and right" if width > height else "top and bottom"
-    return f"{name}: {lost:.0%} of the picture is cut off ({sides} of {width} x {height}); 'fit' can pad or stretch instead."
+    return Message(
+        "<1>: <2> of the picture is cut off (<3> of <4> x <5>); 'fit' can pad or stretch instead.",
+        name,
+        f"{lost:.0%}",
+        Message("left and right") if width > height else Message("top and bottom"),
+        width,
+        height,
+    )

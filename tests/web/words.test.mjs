@@ -4,7 +4,7 @@ import { afterEach, test } from 'node:test'
 
 import { aboutRow, planOf, PURPOSES } from '../../web/doctor_logic.js'
 import { noteOf } from '../../web/note_logic.js'
-import { hear, loadWords, say, useWords } from '../../web/words.js'
+import { loadWords, say, translate, useWords } from '../../web/words.js'
 
 const at = (path) => new URL(`../../${path}`, import.meta.url)
 const tableOf = (language) => JSON.parse(readFileSync(at(`locales/${language}/main.json`), 'utf8')).ipadapter
@@ -38,23 +38,28 @@ test('a word that is not there is English, and marks are filled once', () => {
   assert.equal(say('<a> and <b>', { a: '<b>', b: '$&' }), '<b> and $&')
 })
 
-test('sentences of the server are heard with what they name, in their parts and line by line', () => {
+test('a text of the server is translated with the texts in it, and a plain one stays as it is', () => {
   useWords(tableOf('zh'))
-  const unfinished = "is an unfinished download of 12.0 MB ('a.safetensors' has 44.6 MB): finish it, or delete it"
-  for (const sentence of [
-    unfinished,
-    'SD1.5 plus, 16 tokens, needs CLIP ViT-H/14',
-    'is an adapter in the wrong folder: move it to models/ipadapter',
-    'IPAdapter Advanced (node 3) becomes LoadCLIPVision, ApplyIPAdapter: a black picture is the negative, as IPAdapter_plus has it (without it the adapter sees nothing, as it was trained); masks lie exactly now: the same for pictures of a multiple of 64 pixels, straight where IPAdapter_plus sheared them.',
-    "image: 25% of the picture is cut off (left and right of 400 x 300); 'fit' can pad or stretch instead.",
-  ]) {
-    const heard = hear(sentence)
-    assert.match(heard, /[\u4e00-\u9fff]/)
-    assert.doesNotMatch(heard, /\b(is|of|the|and|becomes|tokens|needs|finish)\b/, heard)
-  }
-  assert.match(hear(unfinished), /12\.0 MB.*a\.safetensors.*44\.6 MB/)
-  assert.equal(hear('something else'), 'something else')
-  assert.equal(noteOf({ text: ['a.bin', 'one token per patch'] }), `a.bin\n${hear('one token per patch')}`)
+  const size = { text: "<1> ('<2>' has <3>)", values: ['12.0 MB', 'a.safetensors', '44.6 MB'] }
+  const unfinished = { text: 'is an unfinished download of <1>: <2>, or delete it', values: [size, { text: 'finish it', values: [] }] }
+  const translated = translate(unfinished)
+  assert.match(translated, /[\u4e00-\u9fff]/)
+  assert.match(translated, /12\.0 MB.*a\.safetensors.*44\.6 MB/)
+  assert.doesNotMatch(translated, /\b(is|an|has|finish|delete)\b/)
+  assert.equal(translate('finish it'), 'finish it')
+})
+
+test('a text that is not among the translations is its English one, and marks in values stay', () => {
+  const note = { text: '<1>; <2>', values: ['<2>', { text: '<1> of <2>', values: ['$&', '<1>'] }] }
+  assert.equal(translate(note), '<2>; $& of <1>')
+})
+
+test('the note of a node is its lines in the language of the page', () => {
+  useWords(tableOf('zh'))
+  const lines = ['a.bin', '', { text: 'one token per patch', values: [] }]
+  assert.equal(noteOf({ ipadapter_note: lines }), `a.bin\n${say('one token per patch')}`)
+  assert.equal(noteOf({ text: ['of another node'] }), '')
+  assert.equal(noteOf(null), '')
 })
 
 test('the panel speaks the language that it was given', () => {

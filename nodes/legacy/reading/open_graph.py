@@ -6,6 +6,7 @@ What prompts are read as, written back into the graph: `prompts.read_prompt` dec
 from collections.abc import Mapping
 from typing import Any
 
+from ....ipadapter_core.messages import Message
 from . import prompts, saved_graph
 
 FILES = *prompts.ADAPTER_INPUTS, "clip_name"
@@ -100,7 +101,7 @@ def _renamed(node: dict[str, Any], other: prompts.ReusedId | None) -> dict[str, 
     return {**node, "type": other.here, "inputs": sockets, "properties": properties}
 
 
-def _replaced(old: Any, new: Any, file: bool) -> str:
+def _replaced(old: Any, new: Any, file: bool) -> Message:
     if file:
-        return f"'{old}' is not here, and '{new}' is of the same kind."
-    return f"'{old}' is called '{new}' today."
+        return Message("'<1>' is not here, and '<2>' is of the same kind.", old, new)
+    return Message("'<1>' is called '<2>' today.", old, new)
