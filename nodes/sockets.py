@@ -49,30 +49,30 @@ class ImageKeys:
     patcher: ModelPatcher | None = None  # the adapter, where it is needed while sampling
 
 
-def adapter_of(value: Any) -> LoadedAdapter:
+def require_adapter(value: Any) -> LoadedAdapter:
     """The adapter on an IPADAPTER link, also as old unified loaders put it there. Raises ValueError for another pack's."""
     if isinstance(value, Mapping) and isinstance(value.get("ipadapter"), Mapping):
         value = value["ipadapter"].get("model")
-    return own(value, LoadedAdapter, "ipadapter", "Load IPAdapter")
+    return require_type(value, LoadedAdapter, "ipadapter", "Load IPAdapter")
 
 
-def embeds_of(value: Any, name: str) -> References:
-    return own(value, References, name, "Encode IPAdapter Reference")
+def require_embeds(value: Any, name: str) -> References:
+    return require_type(value, References, name, "Encode IPAdapter Reference")
 
 
-def weights_of(value: Any, name: str = "weight_map") -> WeightMap | None:
+def require_weight_map(value: Any, name: str = "weight_map") -> WeightMap | None:
     """The map on a link, or None where there is none."""
-    return None if value is None else own(value, WeightMap, name, "IPAdapter Weight Map")
+    return None if value is None else require_type(value, WeightMap, name, "IPAdapter Weight Map")
 
 
-def unknown_option(value: Any, options: Sequence[str], node: str, name: str) -> str | None:
+def option_problem(value: Any, options: Sequence[str], node: str, name: str) -> str | None:
     """The sentence for a list's value that is none of it: the host leaves that to a node that looks at it."""
     if value is None or value in options:
         return None
     return f"{node}'s '{name}' is '{value}': choose one of {', '.join(options)}."
 
 
-def own(value: Any, kind: type, name: str, node: str) -> Any:
+def require_type(value: Any, kind: type, name: str, node: str) -> Any:
     if isinstance(value, kind):
         return value
     raise ValueError(

@@ -45,7 +45,7 @@ SPEAKS = {
     "nodes/doctor/routes.py": ("add",),
     "nodes/doctor/scan.py": ("display", "content", "_found", "_embeds"),
     "nodes/references/embeds.py": ("_shown",),
-    "nodes/references/encode.py": ("cut_off",),
+    "nodes/references/encode.py": ("crop_warning",),
     "nodes/legacy/reading/open_graph.py": ("_replaced",),
     "nodes/legacy/upgrade/parts.py": ("sources", "negative", "mask", "weight_map"),
     "nodes/legacy/upgrade/plans.py": ("_unified", "_nothing"),

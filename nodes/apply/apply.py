@@ -9,10 +9,17 @@ from ...ipadapter_core.attention.keys import V_ONLY
 from ...ipadapter_core.references.embeds import CONCAT, METHODS
 from ..references import boxes
 from ..references.encode import CROP
-from ..references.side_inputs import Encoder, what_is_wrong
+from ..references.side_inputs import ReferenceEncoder, input_problem
 from ..sampling.image_prompt import Settings
 from ..sampling.patch import hang
-from ..sockets import ABSENT, KEEPS_SHOWING, EmbedsSocket, IPAdapterSocket, adapter_of, weights_of
+from ..sockets import (
+    ABSENT,
+    KEEPS_SHOWING,
+    EmbedsSocket,
+    IPAdapterSocket,
+    require_adapter,
+    require_weight_map,
+)
 from . import inputs
 from .attention_mask import checked_mask
 from .frame_weights import BATCH_MODES, TOGETHER, frame_weights as weights_in, mask_per_frame
@@ -108,8 +115,8 @@ class ApplyIPAdapter(io.ComfyNode):
             [name for name, one in side.items() if one is not ABSENT]
             for side in (positive, negative)
         ]
-        wrong = what_is_wrong(there[0], there[1], clip_vision is not ABSENT, NODE)
-        return wrong or _wrong_weights(frame_weights) or boxes.what_is_wrong(box, NODE) or True
+        wrong = input_problem(there[0], there[1], clip_vision is not ABSENT, NODE)
+        return wrong or _wrong_weights(frame_weights) or boxes.box_problem(box, NODE) or True
 
     @classmethod
     def execute(
@@ -142,11 +149,13 @@ class ApplyIPAdapter(io.ComfyNode):
             "clip_vision_output_negative": clip_vision_output_negative,
             "embeds_negative": embeds_negative,
         }
-        adapter = adapter_of(ipadapter)
-        settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)
+        adapter = require_adapter(ipadapter)
+        settings = Settings(
+            weight, start_at, end_at, require_weight_map(weight_map), scaling, keep_prompt
+        )
         mask = mask_per_frame(checked_mask(attn_mask, NODE), frame_weights)
-        encoder = Encoder(clip_vision, adapter, fit, NODE, box)
-        found = encoder.sides(positive, negative, combine if batch == TOGETHER else CONCAT)
+        encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE, box)
+        found = encoder.encode_sides(positive, negative, combine if batch == TOGETHER else CONCAT)
         if found is None:
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())

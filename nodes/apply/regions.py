@@ -13,7 +13,7 @@ from ...ipadapter_core.attention.regions import NORMALISED, OVERLAPS, arranged, 
 from ...ipadapter_core.references.embeds import References
 from ..pictures import rgb
 from ..recall import recall
-from ..references.side_inputs import Encoder
+from ..references.side_inputs import ReferenceEncoder
 from ..sampling.image_prompt import Settings, prompts_for
 from ..sampling.patch import hang_all
 from ..sockets import (
@@ -21,9 +21,9 @@ from ..sockets import (
     IPAdapterSocket,
     LoadedAdapter,
     RegionSocket,
-    adapter_of,
-    own,
-    weights_of,
+    require_adapter,
+    require_type,
+    require_weight_map,
 )
 from . import inputs
 from .attention_mask import checked_mask
@@ -96,14 +96,16 @@ class IPAdapterRegion(io.ComfyNode):
         scaling=V_ONLY,
         keep_prompt=0.0,
     ):
-        adapter = adapter_of(ipadapter)
-        encoder = Encoder(clip_vision, adapter, fit, REGION)
-        found = encoder.sides(
+        adapter = require_adapter(ipadapter)
+        encoder = ReferenceEncoder(clip_vision, adapter, fit, REGION)
+        found = encoder.encode_sides(
             {"image": image, "embeds": embeds}, {"embeds_negative": embeds_negative}
         )
         if found is None:
             raise ValueError(f"{REGION} got an empty 'image': connect at least one picture.")
-        settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)
+        settings = Settings(
+            weight, start_at, end_at, require_weight_map(weight_map), scaling, keep_prompt
+        )
         region = Region(adapter, *found, settings, checked_mask(mask, REGION, "mask"))
         return io.NodeOutput((region,), ui=encoder.shown)
 
@@ -159,22 +161,24 @@ class IPAdapterTiles(io.ComfyNode):
         keep_prompt=0.0,
         embeds_negative=None,
     ):
-        adapter, pictures = adapter_of(ipadapter), rgb(image, TILES, "image")
+        adapter, pictures = require_adapter(ipadapter), rgb(image, TILES, "image")
         if not len(pictures):
             raise ValueError(f"{TILES} got an empty 'image': connect a picture.")
         height, width = pictures.shape[1:3]
         places = tiles_of(height, width, short_side)
-        encoder = Encoder(clip_vision, adapter, fit, TILES)
+        encoder = ReferenceEncoder(clip_vision, adapter, fit, TILES)
 
         def cut_out() -> Tensor:
             return torch.cat([pictures[:1, y : y + s, x : x + s] for y, x, s in places])
 
         # the same tensor for the same picture: the encoder recalls what it has seen by it
         cut = recall(clip_vision.patcher, (image,), ("tiles", tuple(places)), cut_out)
-        found = encoder.sides({"image": cut}, {"embeds_negative": embeds_negative})
+        found = encoder.encode_sides({"image": cut}, {"embeds_negative": embeds_negative})
         assert found is not None  # there is a picture
         positive, negative = found
-        settings = Settings(weight, start_at, end_at, weights_of(weight_map), scaling, keep_prompt)
+        settings = Settings(
+            weight, start_at, end_at, require_weight_map(weight_map), scaling, keep_prompt
+        )
         masks = tile_masks(height, width, places)
         regions = tuple(
             Region(adapter, _only(positive, number), negative, settings, mask)
@@ -230,7 +234,7 @@ class ApplyIPAdapterRegions(io.ComfyNode):
             region
             for name, one in regions.items()
             if one is not None
-            for region in own(one, tuple, name, REGION)
+            for region in require_type(one, tuple, name, REGION)
         ]
         if not given:
             raise ValueError(f"{APPLY} has no regions: connect at least one to 'region0'.")

@@ -8,7 +8,7 @@ from ...ipadapter_core.weights.presets import BALANCED, TAKES
 from ...ipadapter_core.weights.weight_map import block_name, check_texts, make_map
 from ..drawing import heat_map
 from ..sampling.layers import layers_of
-from ..sockets import KEEPS_SHOWING, WeightMapSocket, weights_of
+from ..sockets import KEEPS_SHOWING, WeightMapSocket, require_weight_map
 
 NODE = "IPAdapter Weight Map"
 
@@ -123,9 +123,9 @@ class IPAdapterWeightMap(io.ComfyNode):
             made = make_map(blocks, take, amount, second_amount, layers, curve, jitter, seed)
         except Predicate as error:
             raise error.about(f"{NODE}'s") from None
-        if factor := weights_of(multiply, "multiply"):
+        if factor := require_weight_map(multiply, "multiply"):
             made = made.times(factor)
-        if summand := weights_of(add, "add"):
+        if summand := require_weight_map(add, "add"):
             made = made.plus(summand)
         picture = picture_of(made)
         names = [block_name(block) for block in blocks]

@@ -10,8 +10,8 @@ from torch import Tensor
 from comfy_api.latest import io, ui
 
 from ..pictures import rgb
-from ..references.boxes import source
-from ..sockets import ABSENT, unknown_option
+from ..references.boxes import editor_picture
+from ..sockets import ABSENT, option_problem
 from . import results as results, settings as words
 from .search import Seen, contradiction, search
 from .settings import BY_SIZE, ERROR, INSIDE, NODE, SKIP, WHOLE, Settings
@@ -63,7 +63,7 @@ class FaceCrop(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, which=words.LARGEST, mask=ABSENT, follow=False):
-        wrong = unknown_option(which, words.WHICH, NODE, "which")
+        wrong = option_problem(which, words.WHICH, NODE, "which")
         return wrong or contradiction(which, mask is not ABSENT, bool(follow)) or True
 
     @classmethod
@@ -79,7 +79,7 @@ class FaceCrop(io.ComfyNode):
         landmarks = results.host_landmarks([one.chosen for one in seen], extent)
         numbers = [number for number, faces in enumerate(shots) for _ in faces]
         shown = ui.PreviewImage(crops if len(crops) else previews, cls=cls)
-        said = {**shown.as_dict(), **source(pictures[0])}
+        said = {**shown.as_dict(), **editor_picture(pictures[0])}
         return io.NodeOutput(crops, masks, boxes, landmarks, previews, numbers, ui=said)
 
 

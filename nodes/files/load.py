@@ -19,7 +19,7 @@ from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 from ...ipadapter_core.messages import Message, Predicate
 from ..notes import shown_texts
-from ..sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, adapter_of
+from ..sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, require_adapter
 from . import folders
 from .open_files import read_shapes, read_weights
 
@@ -116,7 +116,7 @@ class LoadCLIPVision(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip_name, ipadapter=None):
-        adapter = adapter_of(ipadapter) if ipadapter is not None else None
+        adapter = require_adapter(ipadapter) if ipadapter is not None else None
         if clip_name == AUTO:
             if adapter is None:
                 raise ValueError(f"Load CLIP Vision's {ASKS}")

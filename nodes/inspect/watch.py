@@ -19,7 +19,7 @@ from ..pictures import rgb
 from ..sampling.image_prompt import ImagePrompt
 from ..sampling.layers import layers_of
 from ..sampling.patch import WATCH, wrap
-from ..sockets import WatchSocket, own
+from ..sockets import WatchSocket, require_type
 
 NODE, SHOW = "Watch IPAdapter Attention", "Show IPAdapter Attention"
 GRID = 64  # longer side of the maps
@@ -192,7 +192,7 @@ class ShowIPAdapterAttention(io.ComfyNode):
 
     @classmethod
     def execute(cls, watch, image, tokens):
-        seen = own(watch, Watch, "watch", NODE).found
+        seen = require_type(watch, Watch, "watch", NODE).found
         if seen is None:
             raise ValueError(
                 f"{SHOW} has nothing to show: sample with the 'model' of {NODE} and connect the picture that comes of it, with an adapter of that number on the model."

@@ -23,7 +23,7 @@ def box_input() -> io.String.Input:
     )
 
 
-def box_of(text: str) -> Box | None:
+def parse_box(text: str) -> Box | None:
     """`x, y, width, height` in whole pixels; None for an empty text. Raises Predicate."""
     if not text.strip():
         return None
@@ -45,21 +45,21 @@ def box_of(text: str) -> Box | None:
     return box
 
 
-def what_is_wrong(text: Any, node: str) -> str | None:
+def box_problem(text: Any, node: str) -> str | None:
     """The sentence for a text that is no box, before anything runs; a linked one is not known yet."""
     try:
-        box_of(text if isinstance(text, str) else "")
+        parse_box(text if isinstance(text, str) else "")
     except Predicate as error:
         return Message("<1>'s 'box' <2>.", node, error.message)
     return None
 
 
-def within(pictures: Tensor, text: str, node: str) -> Tensor:
+def crop_to_box(pictures: Tensor, text: str, node: str) -> Tensor:
     """The part of pictures [B, H, W, C] that lies in the box. Raises ValueError for a box outside of them."""
-    wrong = what_is_wrong(text, node)
+    wrong = box_problem(text, node)
     if wrong:
         raise ValueError(wrong)
-    box = box_of(text)
+    box = parse_box(text)
     if box is None:
         return pictures
     height, width = pictures.shape[1:3]
@@ -71,7 +71,7 @@ def within(pictures: Tensor, text: str, node: str) -> Tensor:
     return pictures[:, part.y : part.y + part.height, part.x : part.x + part.width]
 
 
-def source(picture: Tensor) -> dict[str, Any]:
+def editor_picture(picture: Tensor) -> dict[str, Any]:
     """For a node's `ui`: a picture [H, W, C] as a small file, and how large it is, so that a box can be drawn in it."""
     height, width = picture.shape[:2]
     scale = min(1.0, SHOWN / max(height, width))

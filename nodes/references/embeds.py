@@ -17,7 +17,7 @@ from ..files.open_files import read_embeds
 from ..notes import shown_texts
 from ..pictures import rgb
 from ..project import project
-from ..sockets import EmbedsSocket, embeds_of
+from ..sockets import EmbedsSocket, require_embeds
 
 BEFORE, AFTER = "before", "after"
 FILES = (".safetensors", ".ipadpt")
@@ -61,7 +61,7 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
 
     @classmethod
     def execute(cls, references, method, projection):
-        given = [embeds_of(one, name) for name, one in references.items() if one is not None]
+        given = [require_embeds(one, name) for name, one in references.items() if one is not None]
         if not given:
             raise ValueError(f"{COMBINE} has no references: connect at least one to 'embeds0'.")
         for number, one in enumerate(given):
@@ -121,8 +121,10 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
 
     @classmethod
     def execute(cls, embeds, filename_prefix, embeds_negative=None, image=None):
-        seen = embeds_of(embeds, "embeds")
-        unseen = None if embeds_negative is None else embeds_of(embeds_negative, "embeds_negative")
+        seen = require_embeds(embeds, "embeds")
+        unseen = (
+            None if embeds_negative is None else require_embeds(embeds_negative, "embeds_negative")
+        )
         small = None if image is None else _thumbnail(image)
         tensors, metadata = to_file(seen, unseen, project("version"), small)
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(

@@ -18,7 +18,7 @@ from ...ipadapter_core.messages import Message
 from ..notes import shown_texts
 from ..pictures import rgb
 from ..recall import recall
-from .boxes import source, within
+from .boxes import crop_to_box, editor_picture
 
 CROP, PAD, STRETCH = "crop", "pad", "stretch"
 FITS = [CROP, PAD, STRETCH]
@@ -28,37 +28,37 @@ SHOWN = 16  # pictures of a long batch that the node shows
 log = logging.getLogger("ipadapter")
 
 
-class Encoded(NamedTuple):
+class EncodedReference(NamedTuple):
     """The host's CLIP_VISION_OUTPUT, and what the node shows of it."""
 
     output: Any
     shown: dict[str, Any]
 
 
-def encoded(
+def encode_reference(
     clip_vision: Any,
     image: Tensor,
     fit: str,
     name: str,
     node: str = "Apply IPAdapter",
     box: str = "",
-) -> Encoded | None:
+) -> EncodedReference | None:
     """What the encoder gives for pictures [B, H, W, C], recalled if it has seen them; None for no picture.
 
     name: what the input is called on the node, whose name is `node`.
     box: the part of the pictures that is used, as text.
     """
 
-    def make() -> Encoded | None:
+    def make() -> EncodedReference | None:
         pictures = rgb(image, node, name)
         if not len(pictures):
             return None
-        pictures = within(pictures, box, node)
-        note = cut_off(pictures, fit, name)
+        pictures = crop_to_box(pictures, box, node)
+        note = crop_warning(pictures, fit, name)
         if note:
             log.warning("%s, %s", node, note)
-        preview = ui.PreviewImage(seen(clip_vision, pictures[:SHOWN], fit)).as_dict()
-        return Encoded(
+        preview = ui.PreviewImage(encoder_view(clip_vision, pictures[:SHOWN], fit)).as_dict()
+        return EncodedReference(
             encode(clip_vision, pictures, fit),
             {**preview, **(shown_texts(note) if note else shown_texts())},
         )
@@ -66,17 +66,17 @@ def encoded(
     return recall(clip_vision.patcher, (image,), (fit, box.strip()), make)
 
 
-def whole(clip_vision: Any, image: Tensor) -> dict[str, Any]:
+def box_editor_picture(clip_vision: Any, image: Tensor) -> dict[str, Any]:
     """For a node's `ui`: the first picture as it came in, for the editor of 'box', recalled."""
-    return recall(clip_vision.patcher, (image,), "whole", lambda: source(image[0]))
+    return recall(clip_vision.patcher, (image,), "whole", lambda: editor_picture(image[0]))
 
 
-def nothing(clip_vision: Any) -> Any:
+def unconditional_output(clip_vision: Any) -> Any:
     """What the encoder gives for no picture: pixel values of zero, recalled."""
     return recall(clip_vision.patcher, (), "nothing", lambda: encode_zeros(clip_vision))
 
 
-def square(pictures: Tensor, fit: str) -> Tensor:
+def pad_to_square(pictures: Tensor, fit: str) -> Tensor:
     """[B, H, W, 3] as the encoder's own resize and crop shall get them: padded only for `pad`."""
     height, width = pictures.shape[1:3]
     if fit != PAD or height == width:
@@ -97,7 +97,7 @@ def encode(clip_vision: Any, pictures: Tensor, fit: str, progress: Any = None) -
     progress = progress or comfy.utils.ProgressBar(len(pictures))
     for number, chunk in enumerate(pictures.split(CHUNK)):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        part = clip_vision.encode_image(square(chunk, fit), crop=fit != STRETCH)
+        part = clip_vision.encode_image(pad_to_square(chunk, fit), crop=fit != STRETCH)
         for key in (HIDDEN, EMBEDS):
             if not number:  # the results alone stay, in one piece of memory
                 output[key] = part[key].new_empty(len(pictures), *part[key].shape[1:])
@@ -122,16 +122,16 @@ def encode_zeros(clip_vision: Any) -> Any:
     return output
 
 
-def seen(clip_vision: Any, pictures: Tensor, fit: str) -> Tensor:
+def encoder_view(clip_vision: Any, pictures: Tensor, fit: str) -> Tensor:
     """What the encoder looks at, [B, S, S, 3]: the host's own preprocessing without the normalisation."""
     plain = {"mean": [0.0] * 3, "std": [1.0] * 3, "crop": fit != STRETCH}
     pixels = comfy.clip_model.clip_preprocess(
-        square(pictures, fit), size=clip_vision.image_size, **plain
+        pad_to_square(pictures, fit), size=clip_vision.image_size, **plain
     )
     return pixels.movedim(1, -1)
 
 
-def cut_off(pictures: Tensor, fit: str, name: str) -> Message | None:
+def crop_warning(pictures: Tensor, fit: str, name: str) -> Message | None:
     """The sentence for a crop that removes more than a tenth."""
     height, width = pictures.shape[1:3]
     lost = 1 - min(height, width) / max(height, width)

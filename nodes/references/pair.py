@@ -8,12 +8,12 @@ from ..files.load import encoder_hint
 from ..sockets import LoadedAdapter
 
 
-def needs_nothing(adapter: LoadedAdapter) -> bool:
+def needs_encoded_zeros(adapter: LoadedAdapter) -> bool:
     """Whether its negative side is the encoder's output for zeros; base adapters take zeros themselves."""
     return adapter.spec.feature != EMBEDS
 
 
-def references(output: Any, adapter: LoadedAdapter, name: str) -> References:
+def references_for(output: Any, adapter: LoadedAdapter, name: str) -> References:
     """The output of the encoder that the adapter was trained on; also from an IPADAPTER_EMBEDS link.
 
     Raises ValueError where adapter and encoder do not belong together.

@@ -14,10 +14,19 @@ from ...ipadapter_core.references.embeds import References, many_scales
 from ...ipadapter_core.references.noise import NOISES, noisy
 from ..pictures import rgb
 from ..recall import recall
-from ..sockets import ABSENT, EmbedsSocket, IPAdapterSocket, adapter_of, unknown_option
-from .boxes import box_input, what_is_wrong, within
-from .encode import CROP, FITS, PAD, encode, encoded, nothing, square, whole
-from .pair import needs_nothing, references
+from ..sockets import ABSENT, EmbedsSocket, IPAdapterSocket, option_problem, require_adapter
+from .boxes import box_input, box_problem, crop_to_box
+from .encode import (
+    CROP,
+    FITS,
+    PAD,
+    box_editor_picture,
+    encode,
+    encode_reference,
+    pad_to_square,
+    unconditional_output,
+)
+from .pair import needs_encoded_zeros, references_for
 
 NODE, NEGATIVE_NODE = "Encode IPAdapter Reference", "IPAdapter Negative Reference"
 NONE, ZEROS, BLACK, PICTURE = "none", "zeros", "black", "image"
@@ -94,7 +103,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, box="", weight_on=TOKENS):
-        wrong = what_is_wrong(box, NODE) or unknown_option(weight_on, WEIGHED, NODE, "weight_on")
+        wrong = box_problem(box, NODE) or option_problem(weight_on, WEIGHED, NODE, "weight_on")
         return wrong or True
 
     @classmethod
@@ -110,11 +119,11 @@ class EncodeIPAdapterReference(io.ComfyNode):
         box="",
         weight_on=TOKENS,
     ):
-        adapter = adapter_of(ipadapter)
-        found = encoded(clip_vision, image, fit, "image", NODE, box)
+        adapter = require_adapter(ipadapter)
+        found = encode_reference(clip_vision, image, fit, "image", NODE, box)
         if found is None:
             raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
-        made = references(found.output, adapter, "image")
+        made = references_for(found.output, adapter, "image")
         if detail > 1:
             made = replace(
                 made, features=_detailed(clip_vision, image, fit, detail, detail_ratio, made, box)
@@ -130,7 +139,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
             made = replace(made, features=made.features * weight, notes=notes)
         else:
             made = replace(made, weights=(weight,) * len(made.features), notes=notes)
-        shown = {**found.shown, **whole(clip_vision, image)}
+        shown = {**found.shown, **box_editor_picture(clip_vision, image)}
         return io.NodeOutput(made, _zeros(adapter, clip_vision), ui=shown)
 
 
@@ -197,11 +206,11 @@ class IPAdapterNegativeReference(io.ComfyNode):
     def validate_inputs(cls, kind=ZEROS, image=ABSENT):
         if kind == PICTURE and image is ABSENT:
             return NO_PICTURE
-        return unknown_option(kind, KINDS, NEGATIVE_NODE, "kind") or True
+        return option_problem(kind, KINDS, NEGATIVE_NODE, "kind") or True
 
     @classmethod
     def execute(cls, ipadapter, clip_vision, kind, strength, seed, blur, image=None, fit=CROP):
-        adapter = adapter_of(ipadapter)
+        adapter = require_adapter(ipadapter)
         black = torch.zeros(1, SIDE, SIDE, 3)
         if kind in (NONE, ZEROS):
             made = _zeros(adapter, clip_vision)
@@ -211,15 +220,15 @@ class IPAdapterNegativeReference(io.ComfyNode):
         picture = black if image is None or kind == BLACK else rgb(image, NEGATIVE_NODE, "image")
         if kind in NOISES:
             picture = noisy(picture, kind, strength, seed, blur)
-        found = encoded(clip_vision, picture, fit, "image", NEGATIVE_NODE)
+        found = encode_reference(clip_vision, picture, fit, "image", NEGATIVE_NODE)
         if found is None:
             raise ValueError(f"{NEGATIVE_NODE} got an empty 'image': connect at least one picture.")
-        return io.NodeOutput(references(found.output, adapter, "image"), picture)
+        return io.NodeOutput(references_for(found.output, adapter, "image"), picture)
 
 
 def _zeros(adapter, clip_vision) -> References:
-    if needs_nothing(adapter):
-        return references(nothing(clip_vision), adapter, "image")
+    if needs_encoded_zeros(adapter):
+        return references_for(unconditional_output(clip_vision), adapter, "image")
     return References.of(torch.zeros(1, adapter.spec.projector.features), EMBEDS)
 
 
@@ -227,13 +236,13 @@ def _detailed(clip_vision, image, fit, tiles, ratio, made: References, box):
     """The features of each picture with those of its tiles, recalled."""
 
     def make() -> Tensor:
-        rows, pictures = [], within(rgb(image, NODE, "image"), box, NODE)
+        rows, pictures = [], crop_to_box(rgb(image, NODE, "image"), box, NODE)
         progress = comfy.utils.ProgressBar(len(pictures) * tiles * tiles)
         for number, picture in enumerate(pictures.split(1)):
             cut = _tiles(_squared(picture, fit), tiles)
             output = encode(clip_vision, cut, CROP, progress)
-            whole = made.features[number : number + 1]
-            rows.append(many_scales(whole, getattr(output, made.feature), ratio))
+            whole_features = made.features[number : number + 1]
+            rows.append(many_scales(whole_features, getattr(output, made.feature), ratio))
         return torch.cat(rows)
 
     settings = ("detail", fit, tiles, ratio, made.feature, box)
@@ -243,7 +252,7 @@ def _detailed(clip_vision, image, fit, tiles, ratio, made: References, box):
 def _squared(picture, fit):
     """[1, S, S, 3] as the encoder's own crop would show it, at full size."""
     if fit == PAD:
-        return square(picture, fit)
+        return pad_to_square(picture, fit)
     height, width = picture.shape[1:3]
     side = min(height, width)
     if fit == CROP:

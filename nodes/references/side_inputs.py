@@ -6,12 +6,12 @@ from typing import Any
 
 from ...ipadapter_core.references.embeds import CONCAT, References
 from ..files.load import AUTO, LoadCLIPVision
-from ..sockets import LoadedAdapter, embeds_of
-from .encode import encoded, nothing, whole
-from .pair import needs_nothing, references
+from ..sockets import LoadedAdapter, require_embeds
+from .encode import box_editor_picture, encode_reference, unconditional_output
+from .pair import needs_encoded_zeros, references_for
 
 
-class Encoder:
+class ReferenceEncoder:
     """The encoder of one run of the node, and what the node shows of its work."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Encoder:
             return self._given
         return LoadCLIPVision.execute(AUTO, self._adapter).args[0]
 
-    def sides(
+    def encode_sides(
         self, positive: dict[str, Any], negative: dict[str, Any], combine: str = CONCAT
     ) -> tuple[References, References | None] | None:
         """What the adapter takes of both sides, input name -> value; None where there is no picture.
@@ -41,14 +41,16 @@ class Encoder:
         Raises ValueError for inputs that do not make sense together.
         """
         there = [[k for k, one in side.items() if one is not None] for side in (positive, negative)]
-        wrong = what_is_wrong(there[0], there[1], self._given is not None, self._node)
+        wrong = input_problem(there[0], there[1], self._given is not None, self._node)
         if wrong:
             raise ValueError(wrong)
         seen, unseen = (self._side(side) for side in (positive, negative))
         if seen is None:
             return None
-        if unseen is None and needs_nothing(self._adapter):
-            unseen = references(nothing(self.clip_vision), self._adapter, "image_negative")
+        if unseen is None and needs_encoded_zeros(self._adapter):
+            unseen = references_for(
+                unconditional_output(self.clip_vision), self._adapter, "image_negative"
+            )
         if "embeds" not in there[0]:  # embeds bring their own way
             seen = replace(seen, method=combine)
         return seen, unseen
@@ -58,25 +60,25 @@ class Encoder:
             if value is None:
                 continue
             if name.startswith("embeds"):
-                value = embeds_of(value, name)
+                value = require_embeds(value, name)
             elif name.startswith("image"):
                 value = self._encoded(value, name)
-            return None if value is None else references(value, self._adapter, name)
+            return None if value is None else references_for(value, self._adapter, name)
         return None
 
     def _encoded(self, image: Any, name: str) -> Any:
         box = self._box if name == "image" else None
-        found = encoded(self.clip_vision, image, self._fit, name, self._node, box or "")
+        found = encode_reference(self.clip_vision, image, self._fit, name, self._node, box or "")
         if found is None:
             return None
         if box is not None:
-            self.shown |= whole(self.clip_vision, image)
+            self.shown |= box_editor_picture(self.clip_vision, image)
         for key, values in found.shown.items():
             self.shown[key] = (*self.shown.get(key, ()), *values)
         return found.output
 
 
-def what_is_wrong(positive: list[str], negative: list[str], encoder: bool, node: str) -> str | None:
+def input_problem(positive: list[str], negative: list[str], encoder: bool, node: str) -> str | None:
     """The sentence for connected inputs that do not make sense together, by their names."""
     if not positive:
         return f"{node} has no reference: connect 'image' (with 'clip_vision'), 'clip_vision_output' from CLIP Vision Encode, or 'embeds'."

@@ -66,7 +66,9 @@ def picture():
 )
 def test_the_encoder_gets_the_part_in_the_box(pack, encoder, picture, box, rows, columns):
     for _ in range(2):  # the second time it is recalled
-        pack.nodes.references.encode.encoded(encoder, picture, "crop", "image", "A node", box)
+        pack.nodes.references.encode.encode_reference(
+            encoder, picture, "crop", "image", "A node", box
+        )
     (seen,) = encoder.seen
     assert (seen == picture[:, rows, columns]).all()
 
@@ -98,7 +100,7 @@ def test_a_box_or_none_and_one_that_comes_over_a_link_pass(nodes_by_id, box):
 
 def test_a_box_outside_of_the_picture_is_refused(pack, encoder, picture):
     with pytest.raises(ValueError, match="outside the picture of 56 x 40 pixels"):
-        pack.nodes.references.encode.encoded(
+        pack.nodes.references.encode.encode_reference(
             encoder, picture, "crop", "image", "A node", "56, 0, 9, 9"
         )
 
@@ -107,7 +109,7 @@ def test_the_editors_picture_is_small_and_knows_its_true_size(pack, tmp_path, mo
     from PIL import Image
 
     wide = torch.linspace(0, 1, 2000)[None, :, None].expand(500, -1, 3)
-    (shown,) = pack.nodes.references.boxes.source(wide)["source"]
+    (shown,) = pack.nodes.references.boxes.editor_picture(wide)["source"]
     assert (shown["width"], shown["height"], shown["type"]) == (2000, 500, "temp")
     small = Image.open(tmp_path / shown["filename"])
     assert small.size == (768, 192)
@@ -151,7 +153,7 @@ def test_the_editor_reads_boxes_as_the_node_does(pack):
     assert found == list(BOXES.values())
     for text, expected in BOXES.items():
         try:
-            box = pack.nodes.references.boxes.box_of(text)
+            box = pack.nodes.references.boxes.parse_box(text)
         except ValueError:
             box = None
         assert (box and tuple(box)) == expected

@@ -103,7 +103,7 @@ def test_the_hosts_resize_stays_near_the_processors(
     _, processor = theirs
     picture = photograph(height, width)
     expected = processor(as_file(picture), return_tensors="np", do_normalize=False).pixel_values[0]
-    found = encode.seen(clip_vision, picture, "crop")[0].movedim(-1, 0).numpy()
+    found = encode.encoder_view(clip_vision, picture, "crop")[0].movedim(-1, 0).numpy()
     difference = numpy.abs(found - expected) * 255
     assert difference.max() <= pixels
     assert difference.mean() <= mean
@@ -111,7 +111,7 @@ def test_the_hosts_resize_stays_near_the_processors(
 
 def test_pad_shows_the_whole_picture_in_grey_of_clips_mean(clip_vision, encode):
     picture = torch.ones(1, 100, 200, 3)
-    seen = encode.seen(clip_vision, picture, "pad")[0]
+    seen = encode.encoder_view(clip_vision, picture, "pad")[0]
     assert seen.shape == (224, 224, 3)
     grey = torch.tensor([0.4815, 0.4578, 0.4082])
     for row in (0, 40, 183, 223):
@@ -125,13 +125,13 @@ def test_pad_shows_the_whole_picture_in_grey_of_clips_mean(clip_vision, encode):
 def test_only_crop_loses_the_sides(clip_vision, encode, fit, columns):
     picture = torch.zeros(1, 100, 300, 3)
     picture[:, :, :60] = picture[:, :, -60:] = 1  # white at both ends
-    seen = encode.seen(clip_vision, picture, fit)[0, 112, :, 0]
+    seen = encode.encoder_view(clip_vision, picture, fit)[0, 112, :, 0]
     assert (int(seen[:20].gt(0.9).any()), int(seen[-20:].gt(0.9).any())) == columns
 
 
 def test_a_square_picture_is_the_same_under_every_fit(clip_vision, encode):
     picture = photograph(150, 150)
-    crop, pad, stretch = (encode.seen(clip_vision, picture, fit) for fit in encode.FITS)
+    crop, pad, stretch = (encode.encoder_view(clip_vision, picture, fit) for fit in encode.FITS)
     assert torch.equal(crop, pad)
     assert torch.equal(crop, stretch)
 
@@ -168,10 +168,10 @@ def test_the_tiles_of_several_references_are_one_progress(clip_vision, pack, ste
     ],
 )
 def test_a_crop_that_removes_more_than_a_tenth_is_said(encode, height, width, words):
-    note = encode.cut_off(torch.zeros(1, height, width, 3), "crop", "image")
+    note = encode.crop_warning(torch.zeros(1, height, width, 3), "crop", "image")
     assert (note is None) == (words is None)
     assert words is None or words in note
-    assert encode.cut_off(torch.zeros(1, height, width, 3), "pad", "image") is None
+    assert encode.crop_warning(torch.zeros(1, height, width, 3), "pad", "image") is None
 
 
 @pytest.fixture
@@ -190,22 +190,22 @@ def test_the_same_picture_is_encoded_once_and_forgotten_with_it(
     monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
     before = len(clip_vision.patcher.get_attachment("ipadapter_recall") or {})
     picture = photograph(60, 50)
-    first = encode.encoded(clip_vision, picture, "crop", "image")
-    assert encode.encoded(clip_vision, picture, "crop", "image") is first
+    first = encode.encode_reference(clip_vision, picture, "crop", "image")
+    assert encode.encode_reference(clip_vision, picture, "crop", "image") is first
     assert len(counted) == 1
-    encode.encoded(clip_vision, picture, "pad", "image")
-    encode.encoded(clip_vision, picture.clone(), "crop", "image")
+    encode.encode_reference(clip_vision, picture, "pad", "image")
+    encode.encode_reference(clip_vision, picture.clone(), "crop", "image")
     assert len(counted) == 3
     del picture
     assert len(clip_vision.patcher.get_attachment("ipadapter_recall")) == before
 
 
 def test_no_picture_gives_nothing_and_nan_is_refused(clip_vision, encode, counted):
-    assert encode.encoded(clip_vision, torch.zeros(0, 5, 7, 3), "crop", "image") is None
+    assert encode.encode_reference(clip_vision, torch.zeros(0, 5, 7, 3), "crop", "image") is None
     holed = torch.zeros(2, 5, 7, 3)
     holed[1, 2, 3, 0] = torch.nan
     with pytest.raises(ValueError, match="Apply IPAdapter's 'image' number 2 of 2 holds NaN"):
-        encode.encoded(clip_vision, holed, "crop", "image")
+        encode.encode_reference(clip_vision, holed, "crop", "image")
     assert not counted
 
 
@@ -218,7 +218,7 @@ def test_grey_and_alpha_are_taken_as_rgb(clip_vision, encode, channels, tmp_path
     grey = picture[..., :1].expand(-1, -1, -1, 3)
     other = picture[..., :1] if channels == 1 else torch.cat([picture, picture[..., :1]], -1)
     expected = encode.encode(clip_vision, grey if channels == 1 else picture, "crop")
-    found = encode.encoded(clip_vision, other, "crop", "image").output
+    found = encode.encode_reference(clip_vision, other, "crop", "image").output
     assert torch.equal(found.image_embeds, expected.image_embeds)
 
 
@@ -231,7 +231,7 @@ def test_an_encoder_of_another_size_sees_the_picture_at_its_own(host, encode, tm
     larger = comfy.clip_vision.ClipVisionModel(str(tmp_path / "config.json"))
     make_models.fill(larger.model, torch.Generator().manual_seed(3))
     picture = photograph(500, 400)
-    assert encode.seen(larger, picture, "crop").shape == (1, 336, 336, 3)
+    assert encode.encoder_view(larger, picture, "crop").shape == (1, 336, 336, 3)
     assert encode.encode(larger, picture, "crop").penultimate_hidden_states.shape == (1, 577, 48)
     assert encode.encode_zeros(larger).penultimate_hidden_states.shape == (1, 577, 48)
 

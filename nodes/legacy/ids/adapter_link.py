@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ....ipadapter_core.messages import Predicate
 from ...files.load import AUTO, LoadCLIPVision, loaded_adapter
-from ...references.pair import needs_nothing
+from ...references.pair import needs_encoded_zeros
 from ...sockets import LoadedAdapter
 from .encoder_views import from_embeds, is_stack, nothing_of
 from .faceid_presets import FaceID
@@ -62,7 +62,7 @@ def both_of(
             return seen, from_embeds(unseen, adapter, other, node)
     if is_stack(embeds):
         return seen, from_embeds(embeds[1], adapter, name, node)
-    if not needs_nothing(adapter):
+    if not needs_encoded_zeros(adapter):
         return seen, None
     return seen, nothing_of(loaded.clip_vision(clip_vision), adapter, paper)
 

@@ -16,7 +16,7 @@ from ....ipadapter_core.references.embeds_file import from_ipadpt
 from ...files.open_files import read_embeds
 from ...pictures import rgb
 from ...references.embeds import path_of
-from ...references.pair import references
+from ...references.pair import references_for
 from . import input_specs as w, weight_types
 from .adapter_link import both_of, opened
 from .encoder_views import SIDE, features_of, is_stack, nothing_of, paired
@@ -223,7 +223,7 @@ def _behind(clip_vision, adapter, image, mask, node) -> Tensor:
     store = comfy.model_management.intermediate_device()
     feature = adapter.spec.feature
     found = (embeds if feature == EMBEDS else hidden).to(store)
-    return references(References.of(found, feature), adapter, "image").features
+    return references_for(References.of(found, feature), adapter, "image").features
 
 
 def _files() -> list[str]:

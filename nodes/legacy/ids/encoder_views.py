@@ -11,8 +11,8 @@ from ....ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
 from ....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE, References, many_scales
 from ...pictures import rgb
 from ...recall import recall
-from ...references.encode import CROP, encode, nothing
-from ...references.pair import needs_nothing, references
+from ...references.encode import CROP, encode, unconditional_output
+from ...references.pair import needs_encoded_zeros, references_for
 from ...sockets import LoadedAdapter
 
 SIDE = 224
@@ -55,7 +55,7 @@ def features_of(
     settings = ("old features", adapter.spec.feature, view.tiles, view.ratio)
     features = recall(clip_vision.patcher, (image,), settings, make)
     # what is recalled may have been made for another adapter
-    return references(References.of(features, adapter.spec.feature), adapter, name).features
+    return references_for(References.of(features, adapter.spec.feature), adapter, name).features
 
 
 def nothing_of(clip_vision: Any, adapter: LoadedAdapter, paper: bool) -> Tensor | None:
@@ -63,10 +63,10 @@ def nothing_of(clip_vision: Any, adapter: LoadedAdapter, paper: bool) -> Tensor 
 
     IPAdapter_plus gives a black picture to plus and full-face adapters; they were trained with pixel values of zero.
     """
-    if not needs_nothing(adapter):
+    if not needs_encoded_zeros(adapter):
         return None
     if paper:
-        return references(nothing(clip_vision), adapter, "image_negative").features
+        return references_for(unconditional_output(clip_vision), adapter, "image_negative").features
 
     def make() -> Tensor:
         dark = torch.zeros(1, SIDE, SIDE, 3)
@@ -106,7 +106,7 @@ def from_embeds(embeds: Any, adapter: LoadedAdapter, name: str, node: str) -> Te
         )
     embeds = embeds[0] if is_stack(embeds) else embeds
     feature = EMBEDS if embeds.ndim == 2 else HIDDEN
-    return references(References.of(embeds, feature), adapter, name).features
+    return references_for(References.of(embeds, feature), adapter, name).features
 
 
 def is_stack(embeds: Any) -> bool:
@@ -127,7 +127,7 @@ def to_size(batch: Tensor, count: int) -> Tensor:
 
 
 def _encoded(clip_vision: Any, pictures: Tensor, adapter: LoadedAdapter, name: str) -> Tensor:
-    return references(encode(clip_vision, pictures, CROP), adapter, name).features
+    return references_for(encode(clip_vision, pictures, CROP), adapter, name).features
 
 
 def _tiles(picture: Tensor, count: int) -> Tensor:

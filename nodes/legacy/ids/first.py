@@ -13,7 +13,7 @@ import comfy.utils
 
 from ...pictures import rgb
 from ...references.encode import CROP, encode
-from ...references.pair import needs_nothing, references
+from ...references.pair import needs_encoded_zeros, references_for
 from . import input_specs as w
 from .adapter_link import Loaded, opened
 from .encoder_views import SIDE, nothing_of, paired
@@ -114,9 +114,9 @@ def hung_seen(
 ) -> Any:
     """The model with what an encoder gave, as the nodes of 2023 took it; name: the input that it came from."""
     adapter = loaded.adapter
-    positive = references(seen, adapter, name).features
+    positive = references_for(seen, adapter, name).features
     negative = None
-    if needs_nothing(adapter):
+    if needs_encoded_zeros(adapter):
         negative = nothing_of(loaded.clip_vision(None), adapter, paper=True)
     sides = paired(adapter, positive, negative, "concat", False, paper=False)
     old = Old(node, weight, masks="nearest", middle=middle, mask_input="mask")
