@@ -1,7 +1,7 @@
 """Decoupled cross-attention: the text attends as before, the image attends beside it.
 
 IP-Adapter, Ye et al. 2023: https://arxiv.org/abs/2308.06721, equation 5
-R rows (one per conditioning in the batch), B pictures per row, N latent tokens, T image tokens, C inner width, H heads of
+R rows (one per conditioning in the batch), B images per row, N latent tokens, T image tokens, C inner width, H heads of
 width D.
 """
 
@@ -13,17 +13,17 @@ from torch import Tensor
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def by_heads(tokens: Tensor, heads: int) -> Tensor:
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
     """[R, T, C] -> [R, H, T, D], not copied."""
     return tokens.reshape(*tokens.shape[:2], heads, -1).transpose(1, 2)
 
 
 def image_attention(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
-    """What the image adds to the text's output, before weight and mask: [R * B, N, C].
+    """The image part, before weight and mask: [R * B, N, C].
 
     query: [R * B, N, C], rows outermost; key, value: [R, H, T, D]; attention: of such queries, keys and values, to
     [R, B * N, C] or [R, B * N, H, D].
-    All pictures of a row share its key, so they stand in one long sequence and nothing is repeated.
+    All images of a row share its key, so they form one long sequence and nothing is repeated.
     """
     rows, heads, _, width = key.shape
     out = attention(query.reshape(rows, -1, heads, width).transpose(1, 2), key, value)
@@ -43,7 +43,7 @@ def add_image(
     )
 
 
-def off_text(image: Tensor, text: Tensor, amount: float) -> Tensor:
+def remove_text_part(image: Tensor, text: Tensor, amount: float) -> Tensor:
     """The image part without `amount` of its component along the text's output, token by token."""
     wide = text.float()  # squares of half precision overflow
     length = (wide * wide).sum(-1, keepdim=True).clamp(min=1e-12)
@@ -52,7 +52,7 @@ def off_text(image: Tensor, text: Tensor, amount: float) -> Tensor:
 
 
 def token_shares(query: Tensor, key: Tensor) -> Tensor:
-    """How much of its attention each latent token gives to each image token, mean over heads: [R * B, N, T].
+    """The share of its attention that each latent token gives to each image token, mean over heads: [R * B, N, T].
 
     query: [R * B, N, C]; key: [R or R * B, H, T, D].
     """

@@ -1,4 +1,4 @@
-"""Tokens of references become keys and values, kept in one piece; how a side or a scaling changes them.
+"""Image tokens become keys and values, kept in one piece of memory; roles and scalings change them.
 
 Scalings are those of IPAdapter_plus. R roles, F frames, T image tokens, D text width, C inner width of a layer.
 """
@@ -13,12 +13,12 @@ from torch import Tensor
 from ..adapter.module import IPAdapter
 from ..references.embeds import CONCAT, References, combine
 
-# Roles. ALONE is the positive side of a sampling that computes no negative one (CFG 1).
+# Roles of a row. ALONE: the positive side of a sampling that computes no negative one (CFG 1).
 NEGATIVE, POSITIVE, ALONE = 0, 1, 2
 V_ONLY = "V only"
 CHUNK = 16  # frames that are projected at once
-WIDEST = 1280  # inner width of the layers that a channel penalty leaves as they are
-Pair = tuple[Tensor, Tensor]
+WIDEST_LAYER = 1280  # inner width of the layers that a channel penalty leaves as they are
+LayerKeysValues = tuple[Tensor, Tensor]
 Weight = float | Tensor  # a tensor: [R * F, 1, 1]
 
 
@@ -36,62 +36,62 @@ class KeysValues:
     frames: int = 1  # 1: the same for every picture
     group: int = 0  # tokens of one reference; 0: all of them
 
-    def layers(self) -> list[Pair]:
+    def layers(self) -> list[LayerKeysValues]:
         rows = self.roles * self.frames
         sizes = [rows * self.tokens * width for width in self.widths for _ in "kv"]
         pieces: Sequence[Tensor] = self.flat.split_with_sizes(sizes)
         shaped = [piece.view(rows, self.tokens, -1) for piece in pieces]
         return list(zip(shaped[::2], shaped[1::2], strict=True))
 
-    def arranged(self, roles: Sequence[int]) -> list[Pair]:
+    def for_roles(self, roles: Sequence[int]) -> list[LayerKeysValues]:
         """Key and value of each layer for the rows of one call: [len(roles) * F, T, C]."""
-        wanted = [POSITIVE if role >= self.roles else role for role in roles]
-        first = wanted[0]
-        if wanted == list(range(first, first + len(wanted))):  # a view: the usual case
-            rows = slice(first * self.frames, (first + len(wanted)) * self.frames)
+        own_roles = [POSITIVE if role >= self.roles else role for role in roles]
+        first = own_roles[0]
+        if own_roles == list(range(first, first + len(own_roles))):  # a view: the usual case
+            rows = slice(first * self.frames, (first + len(own_roles)) * self.frames)
             return [(key[rows], value[rows]) for key, value in self.layers()]
-        index = [role * self.frames + frame for role in wanted for frame in range(self.frames)]
+        index = [role * self.frames + frame for role in own_roles for frame in range(self.frames)]
         return [(key[index], value[index]) for key, value in self.layers()]
 
     def select(
         self, frames: Sequence[int], device: torch.device | str, dtype: torch.dtype
     ) -> "KeysValues":
-        """Only these frames, there; what is the same for every frame is one."""
+        """Only these frames, on the device; keys and values shared by all frames stay one."""
         if self.frames == 1:
             return replace(self, flat=self.flat.to(device=device, dtype=dtype))
-        chosen = [min(frame, self.frames - 1) for frame in frames]
-        index = [role * self.frames + frame for role in range(self.roles) for frame in chosen]
-        changed = self.changed(lambda _, key, value: (key[index], value[index]))
-        return replace(changed, flat=changed.flat.to(device, dtype), frames=len(chosen))
+        own_frames = [min(frame, self.frames - 1) for frame in frames]
+        index = [role * self.frames + frame for role in range(self.roles) for frame in own_frames]
+        selected = self.map_layers(lambda _, key, value: (key[index], value[index]))
+        return replace(selected, flat=selected.flat.to(device, dtype), frames=len(own_frames))
 
-    def changed(self, change: Callable[[int, Tensor, Tensor], Pair]) -> "KeysValues":
+    def map_layers(self, change: Callable[[int, Tensor, Tensor], LayerKeysValues]) -> "KeysValues":
         """change(layer, key, value) at every layer; rows may come and go."""
         pairs = [change(layer, *pair) for layer, pair in enumerate(self.layers())]
         return replace(self, flat=torch.cat([part.flatten() for pair in pairs for part in pair]))
 
-    def turned(self) -> "KeysValues":
-        """The picture on the negative side: the negative row attends to it, the positive one to nothing.
+    def as_negative(self) -> "KeysValues":
+        """The reference on the negative side: the negative row attends to it, the positive one to nothing.
 
-        Without a negative row the positive one has the picture's part subtracted.
+        Without a negative row the image part is subtracted from the positive one.
         """
         frames = self.frames
 
-        def turn(_: int, key: Tensor, value: Tensor) -> Pair:
+        def move_to_negative(_: int, key: Tensor, value: Tensor) -> LayerKeysValues:
             k, v = (part[POSITIVE * frames : (POSITIVE + 1) * frames] for part in (key, value))
             zeros = torch.zeros_like(k)
             return torch.cat((k, zeros, k)), torch.cat((v, zeros, -v))
 
-        return replace(self.changed(turn), roles=3)
+        return replace(self.map_layers(move_to_negative), roles=3)
 
     def silent(self) -> "KeysValues":
         """Nothing at all on the negative side."""
 
-        def mute(_: int, key: Tensor, value: Tensor) -> Pair:
+        def mute(_: int, key: Tensor, value: Tensor) -> LayerKeysValues:
             value = value.clone()
             value[: self.frames] = 0
             return key, value
 
-        return self.changed(mute)
+        return self.map_layers(mute)
 
     @property
     def bytes(self) -> int:
@@ -100,7 +100,7 @@ class KeysValues:
 
 @dataclass(frozen=True, eq=False)
 class FrameTokens:
-    """What many frames need in place of keys: their tokens, projected for a window of frames at a time."""
+    """Tokens of many frames in place of keys, projected for a window of frames at a time."""
 
     adapter: IPAdapter
     negative: Tensor  # [1, T, D], or [F, T, D]
@@ -114,13 +114,13 @@ class FrameTokens:
     def select(
         self, frames: Sequence[int], device: torch.device | str, dtype: torch.dtype
     ) -> KeysValues:
-        sides = (_at(self.negative, frames), _at(self.positive, frames))
-        rows = torch.cat(sides).to(device, dtype)
-        values = keys_values(self.adapter, rows, len(frames), dtype, rows.device)
+        tokens = _frames_of(self.negative, frames), _frames_of(self.positive, frames)
+        rows = torch.cat(tokens).to(device, dtype)
+        values = project_keys_values(self.adapter, rows, len(frames), dtype, rows.device)
         return self.change(values) if self.change else values
 
-    def turned(self) -> "FrameTokens":
-        return replace(self, change=KeysValues.turned)
+    def as_negative(self) -> "FrameTokens":
+        return replace(self, change=KeysValues.as_negative)
 
     def silent(self) -> "FrameTokens":
         return replace(self, change=KeysValues.silent)
@@ -151,7 +151,9 @@ def image_keys(
     tokens = torch.stack([tokens.repeat(count // len(tokens), 1) for tokens, _ in sides])
     shares = torch.stack([shares.repeat(count // len(shares)) for _, shares in sides])
     group = len(sides[1][0]) // (len(positive.features) if positive.method == CONCAT else 1)
-    values = keys_values(adapter, tokens, 1, dtype, store, None if (shares == 1).all() else shares)
+    values = project_keys_values(
+        adapter, tokens, 1, dtype, store, None if (shares == 1).all() else shares
+    )
     return replace(values, group=group)
 
 
@@ -169,29 +171,29 @@ def frame_keys(
     Features come to the device a few frames at a time.
     """
 
-    def projected(side: References) -> Tensor:
-        if side.method != CONCAT:
-            features = side.features.to(device, torch.float32)
-            return tokens_of(adapter, replace(side, features=features))[0][None]
-        features = side.features
+    def project(references: References) -> Tensor:
+        if references.method != CONCAT:
+            features = references.features.to(device, torch.float32)
+            return tokens_of(adapter, replace(references, features=features))[0][None]
+        features = references.features
         starts = range(0, len(features), CHUNK)
         chunks = (features[start : start + CHUNK] for start in starts)
         return torch.cat([adapter.project(chunk.to(device, torch.float32)) for chunk in chunks])
 
-    unseen, tokens = projected(negative), projected(positive)
-    heavy = 2 * tokens.shape[0] * tokens.shape[1] > adapter.spec.text_width
-    if heavy:  # to_k and to_v have text_width rows where the keys have one for each frame and token
-        return FrameTokens(adapter, unseen.to(store, dtype), tokens.to(store, dtype))
-    both = torch.cat((_at(unseen, range(len(tokens))), tokens))
-    return keys_values(adapter, both, len(tokens), dtype, store)
+    negative_tokens, tokens = project(negative), project(positive)
+    # to_k and to_v have text_width rows where the keys have one for each frame and token
+    if 2 * tokens.shape[0] * tokens.shape[1] > adapter.spec.text_width:
+        return FrameTokens(adapter, negative_tokens.to(store, dtype), tokens.to(store, dtype))
+    rows = torch.cat((_frames_of(negative_tokens, range(len(tokens))), tokens))
+    return project_keys_values(adapter, rows, len(tokens), dtype, store)
 
 
-def _at(batch: Tensor, frames: Sequence[int]) -> Tensor:
-    """These of a batch; the last one goes on."""
+def _frames_of(batch: Tensor, frames: Sequence[int]) -> Tensor:
+    """These frames of a batch; a shorter batch repeats its last one."""
     return batch[[min(frame, len(batch) - 1) for frame in frames]]
 
 
-def keys_values(
+def project_keys_values(
     adapter: IPAdapter,
     tokens: Tensor,
     frames: int,
@@ -199,7 +201,7 @@ def keys_values(
     store: torch.device | str,
     shares: Tensor | None = None,
 ) -> KeysValues:
-    """tokens [R * F, T, D] through every layer; shares [R * F, T]: how much of each token's value counts."""
+    """tokens [R * F, T, D] through every layer; shares [R * F, T]: the share of each token's value."""
     flat: list[Tensor] = []
     for key, value in adapter.keys_values(tokens):
         value = value if shares is None else value * shares[..., None]
@@ -209,7 +211,7 @@ def keys_values(
 
 
 def tokens_of(adapter: IPAdapter, references: References) -> tuple[Tensor, Tensor]:
-    """Tokens of all references in one row [N * T, D], and how much of each counts [N * T]."""
+    """Tokens of all references in one row [N * T, D], and the share of each [N * T]."""
     features, weights, method = references.features, references.weights, references.method
     if method == CONCAT:
         tokens = adapter.project(features)
@@ -221,61 +223,66 @@ def tokens_of(adapter: IPAdapter, references: References) -> tuple[Tensor, Tenso
     return tokens.flatten(0, 1), tokens.new_ones(tokens.shape[0] * tokens.shape[1])
 
 
-def scaled(values: KeysValues, scaling: str, weights: Sequence[float]) -> KeysValues:
-    """What a weight does to keys and values themselves; attention then adds its result with weight 1."""
+def scale_keys_values(values: KeysValues, scaling: str, weights: Sequence[float]) -> KeysValues:
+    """Keys and values times a weight, in the way of a scaling; attention then adds its result with weight 1."""
     change = SCALINGS[scaling]
 
-    def scale(layer: int, key: Tensor, value: Tensor) -> Pair:
+    def scale(layer: int, key: Tensor, value: Tensor) -> LayerKeysValues:
         return change(key, value, weights[layer], values.group or values.tokens)
 
-    return values.changed(scale)
+    return values.map_layers(scale)
 
 
-def framed(
+def scale_by_frame(
     values: KeysValues, scaling: str, weights: Sequence[float], factors: Sequence[float]
 ) -> KeysValues:
-    """As `scaled`, with a factor for each frame besides; V only: the factor alone, since attention adds with the weight."""
-    change, share = SCALINGS.get(scaling, _value), values.frames
-    if share != len(factors):  # the same for every frame so far
+    """As `scale_keys_values`, times a factor for each frame.
+
+    V only: the factor alone, since attention adds with the weight.
+    """
+    change = SCALINGS.get(scaling, _scale_value)
+    if values.frames != len(factors):  # the same for every frame so far
         values = replace(
-            values.changed(lambda _, key, value: (_repeat(key, factors), _repeat(value, factors))),
+            values.map_layers(
+                lambda _, key, value: (_repeat(key, factors), _repeat(value, factors))
+            ),
             frames=len(factors),
         )
     column = values.flat.new_tensor(list(factors) * values.roles).view(-1, 1, 1)
 
-    def scale(layer: int, key: Tensor, value: Tensor) -> Pair:
+    def scale(layer: int, key: Tensor, value: Tensor) -> LayerKeysValues:
         weight = 1.0 if scaling == V_ONLY else weights[layer]
         return change(key, value, column * weight, values.group or values.tokens)
 
-    return values.changed(scale)
+    return values.map_layers(scale)
 
 
 def _repeat(part: Tensor, factors: Sequence[float]) -> Tensor:
     return part.repeat_interleave(len(factors), 0)
 
 
-def _value(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
+def _scale_value(key: Tensor, value: Tensor, weight: Weight, group: int) -> LayerKeysValues:
     return key, value * weight
 
 
-def _both(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
+def _scale_both(key: Tensor, value: Tensor, weight: Weight, group: int) -> LayerKeysValues:
     return key * weight, value * weight
 
 
-def _penalised(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
-    return _both(key, value, weight * (key.shape[-1] / WIDEST), group)
+def _scale_by_width(key: Tensor, value: Tensor, weight: Weight, group: int) -> LayerKeysValues:
+    return _scale_both(key, value, weight * (key.shape[-1] / WIDEST_LAYER), group)
 
 
-def _mean_penalised(key: Tensor, value: Tensor, weight: Weight, group: int) -> Pair:
-    weight = weight * (key.shape[-1] / WIDEST)
+def _scale_mean_by_width(key: Tensor, value: Tensor, weight: Weight, group: int) -> LayerKeysValues:
+    weight = weight * (key.shape[-1] / WIDEST_LAYER)
     grouped = value.reshape(len(value), -1, group, value.shape[-1])
     mean = grouped.mean(2, keepdim=True)
-    lost = (1 - weight)[..., None] if isinstance(weight, Tensor) else 1 - weight
-    return key * weight, (grouped - mean * lost).reshape(value.shape)
+    mean_loss = (1 - weight)[..., None] if isinstance(weight, Tensor) else 1 - weight
+    return key * weight, (grouped - mean * mean_loss).reshape(value.shape)
 
 
 SCALINGS = {
-    "K+V": _both,
-    "K+V with C penalty": _penalised,
-    "K+mean(V) with C penalty": _mean_penalised,
+    "K+V": _scale_both,
+    "K+V with C penalty": _scale_by_width,
+    "K+mean(V) with C penalty": _scale_mean_by_width,
 }

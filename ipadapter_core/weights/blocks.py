@@ -1,4 +1,4 @@
-"""Where the cross-attention layers of a UNet are, in the order in which adapter files number them.
+"""The cross-attention layers of a UNet, in the order in which adapter files number them.
 
 Files count the down blocks, then the up blocks, then the middle block; a forward pass comes through
 the middle before the up blocks. (diffusers builds its attention processors in that order:
@@ -8,16 +8,15 @@ https://github.com/huggingface/diffusers/blob/v0.35.0/src/diffusers/models/unets
 import re
 from collections.abc import Iterable
 
-Address = tuple[
-    str, int, int
-]  # block, its number, transformer block in it: as attention patches are keyed
+# Block, its number, transformer block in it: the keys of the host's attention patches.
+Address = tuple[str, int, int]
 Block = tuple[str, int]
 
 _ATTN2 = re.compile(
     r"(input_blocks|output_blocks|middle_block)\.(?:(\d+)\.)?\d+\.transformer_blocks\.(\d+)\.attn2"
 )
-_ORDER = {"input": 0, "output": 1, "middle": 2}
-_FORWARD = ["input", "middle", "output"]
+_FILE_ORDER = {"input": 0, "output": 1, "middle": 2}
+_FORWARD_ORDER = ["input", "middle", "output"]
 
 
 def address(name: str) -> Address | None:
@@ -28,13 +27,13 @@ def address(name: str) -> Address | None:
     return match[1].split("_")[0], int(match[2] or 0), int(match[3])
 
 
-def layer_table(names: Iterable[str]) -> dict[Address, str]:
+def layer_table(module_names: Iterable[str]) -> dict[Address, str]:
     """Address -> module name of every cross-attention layer, in the order of adapter files."""
-    found = {place: name for name in names if (place := address(name))}
-    return dict(sorted(found.items(), key=lambda item: (_ORDER[item[0][0]], *item[0][1:])))
+    layers = {layer: name for name in module_names if (layer := address(name))}
+    return dict(sorted(layers.items(), key=lambda item: (_FILE_ORDER[item[0][0]], *item[0][1:])))
 
 
 def blocks_of(layers: Iterable[Address]) -> tuple[Block, ...]:
     """The blocks that hold these layers, in the order of a forward pass."""
-    found = {(kind, number) for kind, number, _ in layers}
-    return tuple(sorted(found, key=lambda block: (_FORWARD.index(block[0]), block[1])))
+    blocks = {(kind, number) for kind, number, _ in layers}
+    return tuple(sorted(blocks, key=lambda block: (_FORWARD_ORDER.index(block[0]), block[1])))

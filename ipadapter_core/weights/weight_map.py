@@ -1,6 +1,6 @@
-"""What a picture gives, in words and numbers, becomes one float per layer and moment, before sampling.
+"""A word, a list and a curve become one float per layer and moment, before sampling.
 
-A map has one row for each hundredth of the sampling and one column for each block of the UNet that holds
+A map has one row for each hundredth of the sampling and one column for each block of the model that holds
 cross-attention, in the order of a forward pass. The kinds and formulas are those of IPAdapter_plus
 (t: the block's number in that order, L: how many there are), with the middle block.
 """
@@ -15,7 +15,7 @@ import torch
 from ..messages import Predicate
 from .blocks import Address, Block
 from .curves import entries, numbers, parse, value_at
-from .presets import TAKES, Row
+from .presets import TAKES, BlockWeights
 
 STEPS = 100
 REST = "rest"  # in `layers`: every block that is not named
@@ -30,49 +30,50 @@ SDXL: list[Block] = [
     *(("output", n) for n in range(6)),
 ]
 T = TypeVar("T")
-Rows = tuple[Row, ...]  # STEPS + 1 of them
+WeightSchedule = tuple[BlockWeights, ...]  # STEPS + 1 of them
 
 
 @dataclass(frozen=True)
 class WeightMap:
-    """How strongly the picture acts at each moment and block: for the picture, and against it.
+    """How strongly the reference acts at each moment and block.
 
-    against: weights with which the picture stands on the negative side, so that guidance leads away from it.
+    negative: weights with which the reference stands on the negative side, so that guidance leads away from it.
     """
 
     blocks: tuple[Block, ...]
-    toward: Rows
-    against: Rows
+    positive: WeightSchedule
+    negative: WeightSchedule
 
-    def times(self, other: "WeightMap") -> "WeightMap":
-        self._check(other)
+    def times(self, factor: "WeightMap") -> "WeightMap":
+        self._require_same_blocks(factor)
         crossed = (
-            _each(mul, self.toward, other.against),
-            _each(mul, self.against, other.toward),
+            _combine(mul, self.positive, factor.negative),
+            _combine(mul, self.negative, factor.positive),
         )
-        toward = _each(mul, self.toward, other.toward)
-        return replace(self, toward=toward, against=_each(add, *crossed))
+        positive = _combine(mul, self.positive, factor.positive)
+        return replace(self, positive=positive, negative=_combine(add, *crossed))
 
-    def plus(self, other: "WeightMap") -> "WeightMap":
-        self._check(other)
-        toward = _each(add, self.toward, other.toward)
-        return replace(self, toward=toward, against=_each(add, self.against, other.against))
+    def plus(self, summand: "WeightMap") -> "WeightMap":
+        self._require_same_blocks(summand)
+        return replace(
+            self,
+            positive=_combine(add, self.positive, summand.positive),
+            negative=_combine(add, self.negative, summand.negative),
+        )
 
-    def _check(self, other: "WeightMap") -> None:
-        if self.blocks != other.blocks:
+    def over_layers(self, layers: Sequence[Address], schedule: WeightSchedule) -> WeightSchedule:
+        """A schedule with one weight per layer of an adapter, in its order."""
+        column_of = {block: number for number, block in enumerate(self.blocks)}
+        columns = [column_of[kind, number] for kind, number, _ in layers]
+        return tuple(tuple(row[column] for column in columns) for row in schedule)
+
+    def _require_same_blocks(self, weight_map: "WeightMap") -> None:
+        if self.blocks != weight_map.blocks:
             raise ValueError(
-                f"The two weight maps are for different models, one with {len(self.blocks)} and one with {len(other.blocks)} blocks: make both with the same 'model'."
+                "The two weight maps are for different models, one with "
+                f"{len(self.blocks)} and one with {len(weight_map.blocks)} blocks: "
+                "make both with the same 'model'."
             )
-
-    @property
-    def turns(self) -> bool:
-        return any(map(any, self.against))
-
-    def over_layers(self, layers: Sequence[Address], rows: Rows) -> Rows:
-        """The rows with one weight per layer of an adapter, in its order."""
-        column = {block: number for number, block in enumerate(self.blocks)}
-        places = [column[kind, number] for kind, number, _ in layers]
-        return tuple(tuple(row[place] for place in places) for row in rows)
 
 
 def make_map(
@@ -90,83 +91,57 @@ def make_map(
     Raises Predicate, which begins with the name of the input that is wrong ("'curve' has ...").
     """
     blocks = tuple(blocks)
-    toward, against = TAKES[take](blocks, first, second)
-    factors = _named("layers", lambda: layer_factors(layers, blocks))
-    keys = _named("curve", lambda: parse(curve, 1.0))
-    over_time = [value_at(keys, step / STEPS) for step in range(STEPS + 1)]
-    source = torch.Generator().manual_seed(seed)
-    noise = 1 + jitter * (2 * torch.rand(STEPS + 1, len(blocks), generator=source) - 1)
-    shaken = cast("list[list[float]]", noise.tolist())  # type: ignore[reportUnknownMemberType]
+    positive, negative = TAKES[take](blocks, first, second)
+    factors = _about_input("layers", lambda: layer_factors(layers, blocks))
+    keyframes = _about_input("curve", lambda: parse(curve, 1.0))
+    curve_values = [value_at(keyframes, step / STEPS) for step in range(STEPS + 1)]
+    noise = _jitter_factors(len(blocks), jitter, seed)
 
-    def rows(weights: Row) -> Rows:
+    def schedule(weights: BlockWeights) -> WeightSchedule:
         return tuple(
             tuple(
-                weight * factor * now * shake
-                for weight, factor, shake in zip(weights, factors, shakes, strict=True)
+                weight * factor * curve_value * noise_factor
+                for weight, factor, noise_factor in zip(weights, factors, noise_row, strict=True)
             )
-            for now, shakes in zip(over_time, shaken, strict=True)
+            for curve_value, noise_row in zip(curve_values, noise, strict=True)
         )
 
-    return WeightMap(blocks, rows(toward), rows(against))
+    return WeightMap(blocks, schedule(positive), schedule(negative))
 
 
 def check_texts(layers: str, curve: str) -> None:
     """Raises `make_map`'s Predicate for texts that are wrong for every model."""
-    _named("curve", lambda: parse(curve, 1.0))
+    _about_input("curve", lambda: parse(curve, 1.0))
     if ":" not in layers:
-        _named("layers", lambda: numbers(layers))
+        _about_input("layers", lambda: numbers(layers))
         return
     try:
         layer_factors(layers, SDXL)
     except Predicate:
-        _named("layers", lambda: layer_factors(layers, SD15))
+        _about_input("layers", lambda: layer_factors(layers, SD15))
 
 
-def layer_factors(text: str, blocks: Sequence[Block]) -> Row:
+def layer_factors(text: str, blocks: Sequence[Block]) -> BlockWeights:
     """`1, 0.5, ...`: one number for each block; `3:1, middle:0.5, rest:1`: by number from 0 or by name.
 
-    Blocks that are not named have what `rest` says, else 0.
+    Blocks that are not named have the factor of `rest`, else 0.
     """
     if not text.strip():
         return (1.0,) * len(blocks)
-    if ":" not in text:
-        found = numbers(text)
-        if len(found) != len(blocks):
-            raise Predicate(
-                "has <1> numbers, but this model has <2> blocks: <3>",
-                len(found),
-                len(blocks),
-                names(blocks),
-            )
-        return tuple(found)
-    places = {block_name(block): number for number, block in enumerate(blocks)}
-    places |= {str(number): number for number in range(len(blocks))}
-    rest, given = 0.0, dict[int, float]()
-    for number, part in entries(text):
-        place, _, value = part.partition(":")
-        place = " ".join(place.lower().split())
-        if place != REST and place not in places:
-            raise Predicate(
-                "has no block '<1>' at entry <2>, '<3>': the blocks are 0 to <4>, or <5>, or <6>",
-                place,
-                number,
-                part,
-                len(blocks) - 1,
-                names(blocks),
-                REST,
-            )
-        try:
-            factor = numbers(value)[0]
-        except (Predicate, IndexError):
-            raise Predicate("has no number at entry <1>, '<2>'", number, part) from None
-        if place == REST:
-            rest = factor
-        else:
-            given[places[place]] = factor
-    return tuple(given.get(number, rest) for number in range(len(blocks)))
+    if ":" in text:
+        return _factors_by_name(text, blocks)
+    factors = numbers(text)
+    if len(factors) != len(blocks):
+        raise Predicate(
+            "has <1> numbers, but this model has <2> blocks: <3>",
+            len(factors),
+            len(blocks),
+            block_names(blocks),
+        )
+    return tuple(factors)
 
 
-def names(blocks: Iterable[Block]) -> str:
+def block_names(blocks: Iterable[Block]) -> str:
     return ", ".join(block_name(block) for block in blocks)
 
 
@@ -174,16 +149,60 @@ def block_name(block: Block) -> str:
     return block[0] if block[0] == "middle" else f"{block[0]} {block[1]}"
 
 
-def constant(rows: Rows) -> bool:
-    return all(row == rows[0] for row in rows)
+def is_constant(schedule: WeightSchedule) -> bool:
+    return all(row == schedule[0] for row in schedule)
 
 
-def _named(name: str, make: Callable[[], T]) -> T:
+def _factors_by_name(text: str, blocks: Sequence[Block]) -> BlockWeights:
+    columns = {block_name(block): number for number, block in enumerate(blocks)}
+    columns |= {str(number): number for number in range(len(blocks))}
+    rest, factors = 0.0, dict[int, float]()
+    for number, entry in entries(text):
+        name, factor = _named_factor(entry, number)
+        if name == REST:
+            rest = factor
+        elif name in columns:
+            factors[columns[name]] = factor
+        else:
+            raise Predicate(
+                "has no block '<1>' at entry <2>, '<3>': the blocks are 0 to <4>, or <5>, or <6>",
+                name,
+                number,
+                entry,
+                len(blocks) - 1,
+                block_names(blocks),
+                REST,
+            )
+    return tuple(factors.get(number, rest) for number in range(len(blocks)))
+
+
+def _named_factor(entry: str, number: int) -> tuple[str, float]:
+    """`Middle: 0.5` -> middle and its factor."""
+    name, _, value = entry.partition(":")
+    try:
+        return " ".join(name.lower().split()), numbers(value)[0]
+    except (Predicate, IndexError):
+        raise Predicate("has no number at entry <1>, '<2>'", number, entry) from None
+
+
+def _jitter_factors(block_count: int, jitter: float, seed: int) -> list[list[float]]:
+    """One factor around 1 for every moment and block."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = 1 + jitter * (2 * torch.rand(STEPS + 1, block_count, generator=generator) - 1)
+    return cast("list[list[float]]", noise.tolist())  # type: ignore[reportUnknownMemberType]
+
+
+def _about_input(input_name: str, make: Callable[[], T]) -> T:
     try:
         return make()
     except Predicate as error:
-        raise Predicate("'<1>' <2>", name, error.message) from None
+        raise Predicate("'<1>' <2>", input_name, error.message) from None
 
 
-def _each(join: Callable[[float, float], float], one: Rows, other: Rows) -> Rows:
-    return tuple(tuple(map(join, a, b)) for a, b in zip(one, other, strict=True))
+def _combine(
+    operation: Callable[[float, float], float], left: WeightSchedule, right: WeightSchedule
+) -> WeightSchedule:
+    return tuple(
+        tuple(map(operation, left_row, right_row))
+        for left_row, right_row in zip(left, right, strict=True)
+    )

@@ -10,8 +10,8 @@ from ...ipadapter_core.references.embeds import CONCAT, METHODS
 from ..references import boxes
 from ..references.encode import CROP
 from ..references.side_inputs import ReferenceEncoder, input_problem
-from ..sampling.image_prompt import Settings
-from ..sampling.patch import hang
+from ..sampling.image_prompt import PromptSettings
+from ..sampling.patch import add_image_prompt
 from ..sockets import (
     ABSENT,
     KEEPS_SHOWING,
@@ -150,7 +150,7 @@ class ApplyIPAdapter(io.ComfyNode):
             "embeds_negative": embeds_negative,
         }
         adapter = require_adapter(ipadapter)
-        settings = Settings(
+        settings = PromptSettings(
             weight, start_at, end_at, require_weight_map(weight_map), scaling, keep_prompt
         )
         mask = mask_per_frame(checked_mask(attn_mask, NODE), frame_weights)
@@ -160,7 +160,7 @@ class ApplyIPAdapter(io.ComfyNode):
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())
         keys = keys_for(model, adapter, *found, by_frame=batch != TOGETHER)
-        return io.NodeOutput(hang(model, keys, settings, mask), ui=encoder.shown)
+        return io.NodeOutput(add_image_prompt(model, keys, settings, mask), ui=encoder.shown)
 
 
 def _more() -> list[Any]:

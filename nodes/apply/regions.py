@@ -9,13 +9,19 @@ from torch import Tensor
 from comfy_api.latest import io
 
 from ...ipadapter_core.attention.keys import V_ONLY
-from ...ipadapter_core.attention.regions import NORMALISED, OVERLAPS, arranged, tile_masks, tiles_of
+from ...ipadapter_core.attention.regions import (
+    NORMALISED,
+    OVERLAPS,
+    arrange_masks,
+    tile_boxes,
+    tile_masks,
+)
 from ...ipadapter_core.references.embeds import References
 from ..pictures import rgb
 from ..recall import recall
 from ..references.side_inputs import ReferenceEncoder
-from ..sampling.image_prompt import Settings, prompts_for
-from ..sampling.patch import hang_all
+from ..sampling.image_prompt import PromptSettings, prompts_for
+from ..sampling.patch import add_image_prompts
 from ..sockets import (
     EmbedsSocket,
     IPAdapterSocket,
@@ -39,7 +45,7 @@ class Region:
     adapter: LoadedAdapter
     positive: References
     negative: References | None
-    settings: Settings
+    settings: PromptSettings
     mask: Tensor | None  # None: everywhere
 
 
@@ -103,7 +109,7 @@ class IPAdapterRegion(io.ComfyNode):
         )
         if found is None:
             raise ValueError(f"{REGION} got an empty 'image': connect at least one picture.")
-        settings = Settings(
+        settings = PromptSettings(
             weight, start_at, end_at, require_weight_map(weight_map), scaling, keep_prompt
         )
         region = Region(adapter, *found, settings, checked_mask(mask, REGION, "mask"))
@@ -165,7 +171,7 @@ class IPAdapterTiles(io.ComfyNode):
         if not len(pictures):
             raise ValueError(f"{TILES} got an empty 'image': connect a picture.")
         height, width = pictures.shape[1:3]
-        places = tiles_of(height, width, short_side)
+        places = tile_boxes(height, width, short_side)
         encoder = ReferenceEncoder(clip_vision, adapter, fit, TILES)
 
         def cut_out() -> Tensor:
@@ -176,7 +182,7 @@ class IPAdapterTiles(io.ComfyNode):
         found = encoder.encode_sides({"image": cut}, {"embeds_negative": embeds_negative})
         assert found is not None  # there is a picture
         positive, negative = found
-        settings = Settings(
+        settings = PromptSettings(
             weight, start_at, end_at, require_weight_map(weight_map), scaling, keep_prompt
         )
         masks = tile_masks(height, width, places)
@@ -239,13 +245,13 @@ class ApplyIPAdapterRegions(io.ComfyNode):
         if not given:
             raise ValueError(f"{APPLY} has no regions: connect at least one to 'region0'.")
         masks = [torch.ones(1, 8, 8) if one.mask is None else one.mask for one in given]
-        masks = arranged(masks, feather, overlap)
+        masks = arrange_masks(masks, feather, overlap)
         prompts = []
         for region, mask in zip(given, masks, strict=True):
             keys = keys_for(model, region.adapter, region.positive, region.negative)
             everywhere = bool((mask == 1).all())
             prompts += prompts_for(model, keys, region.settings, None if everywhere else mask)
-        return io.NodeOutput(hang_all(model, prompts), torch.cat(masks))
+        return io.NodeOutput(add_image_prompts(model, prompts), torch.cat(masks))
 
 
 def _only(references: References, number: int) -> References:

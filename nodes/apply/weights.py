@@ -3,11 +3,10 @@
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.messages import Predicate
-from ...ipadapter_core.weights.blocks import blocks_of
 from ...ipadapter_core.weights.presets import BALANCED, TAKES
 from ...ipadapter_core.weights.weight_map import block_name, check_texts, make_map
 from ..drawing import heat_map
-from ..sampling.layers import layers_of
+from ..sampling.layers import model_blocks
 from ..sockets import KEEPS_SHOWING, WeightMapSocket, require_weight_map
 
 NODE = "IPAdapter Weight Map"
@@ -114,7 +113,7 @@ class IPAdapterWeightMap(io.ComfyNode):
         multiply=None,
         add=None,
     ):
-        blocks = blocks_of(layers_of(model.get_model_object("diffusion_model")))
+        blocks = model_blocks(model)
         if not blocks:
             raise ValueError(
                 f"{NODE}'s 'model' has no cross-attention layers: connect an SD1.5 or SDXL model."
@@ -135,7 +134,7 @@ class IPAdapterWeightMap(io.ComfyNode):
 
 def picture_of(made):
     """The map as a heat map; where a block stands on both sides, the difference."""
-    moments = zip(made.toward, made.against, strict=True)
+    moments = zip(made.positive, made.negative, strict=True)
     both = [[t - a for t, a in zip(*sides, strict=True)] for sides in moments]
     by_block = list(zip(*both, strict=True))
     return heat_map(by_block, [block_name(block) for block in made.blocks], "weight by layer")

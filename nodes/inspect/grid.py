@@ -1,6 +1,7 @@
-"""Label Image Grid: pictures side by side with what they are, to compare weights, kinds or adapters."""
+"""Label Image Grid: images side by side with labels, to compare weights, kinds or adapters."""
 
 import torch
+from torch import Tensor
 
 from comfy_api.latest import io
 
@@ -12,8 +13,8 @@ NODE = "Label Image Grid"
 
 class LabelImageGrid(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
-        one = io.Image.Input("image", tooltip="A picture, or a batch of them.")
+    def define_schema(cls) -> io.Schema:
+        image_input = io.Image.Input("image", tooltip="A picture, or a batch of them.")
         return io.Schema(
             node_id="LabelImageGrid",
             display_name=NODE,
@@ -23,7 +24,7 @@ class LabelImageGrid(io.ComfyNode):
             inputs=[
                 io.Autogrow.Input(
                     "images",
-                    template=io.Autogrow.TemplatePrefix(one, prefix="image", min=1, max=64),
+                    template=io.Autogrow.TemplatePrefix(image_input, prefix="image", min=1, max=64),
                     tooltip="The pictures, row by row.",
                 ),
                 io.String.Input(
@@ -40,21 +41,24 @@ class LabelImageGrid(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, images, labels, columns):
-        given = [
-            rgb(one, NODE, name).float().cpu() for name, one in images.items() if one is not None
+    def execute(cls, images: dict[str, Tensor | None], labels: str, columns: int) -> io.NodeOutput:
+        batches = [
+            rgb(image, NODE, name).float().cpu()
+            for name, image in images.items()
+            if image is not None
         ]
-        given = [batch for batch in given if len(batch)]
-        if not given:
+        batches = [batch for batch in batches if len(batch)]
+        if not batches:
             raise ValueError(f"{NODE} has no pictures: connect at least one to 'image0'.")
-        size = given[0].shape[1:3]
-        sized = [_sized(batch, size) for batch in given]
-        return io.NodeOutput(labelled_grid(torch.cat(sized), labels.splitlines(), columns))
+        height, width = batches[0].shape[1:3]
+        all_images = torch.cat([_resize(batch, (height, width)) for batch in batches])
+        return io.NodeOutput(labelled_grid(all_images, labels.splitlines(), columns))
 
 
-def _sized(batch, size):
+def _resize(batch: Tensor, size: tuple[int, int]) -> Tensor:
+    """[B, H, W, C] at another height and width."""
     if batch.shape[1:3] == size:
         return batch
     channels = batch.movedim(-1, 1)
-    made = torch.nn.functional.interpolate(channels, size, mode="bilinear", antialias=True)
-    return made.movedim(1, -1)
+    resized = torch.nn.functional.interpolate(channels, size, mode="bilinear", antialias=True)
+    return resized.movedim(1, -1)

@@ -1,94 +1,103 @@
-"""Watch and Show IPAdapter Attention: where the picture was looked at while sampling, at no cost where not connected."""
+"""Watch and Show IPAdapter Attention: where references were attended to while sampling."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ...ipadapter_core.attention.image_part import token_shares
 from ...ipadapter_core.attention.keys import NEGATIVE
 from ...ipadapter_core.messages import Predicate
-from ...ipadapter_core.weights.blocks import Block, blocks_of
+from ...ipadapter_core.weights.blocks import Block
 from ...ipadapter_core.weights.curves import numbers
 from ..drawing import over
 from ..pictures import rgb
-from ..sampling.image_prompt import ImagePrompt
-from ..sampling.layers import layers_of
-from ..sampling.patch import WATCH, wrap
+from ..sampling.image_prompt import ImagePrompt, model_sampling
+from ..sampling.layers import model_blocks
+from ..sampling.model_call import ModelCall, Observation
+from ..sampling.patch import WATCH_KEY, add_wrappers
+from ..sampling.run import WatchTotals
 from ..sockets import WatchSocket, require_type
 
-NODE, SHOW = "Watch IPAdapter Attention", "Show IPAdapter Attention"
+NODE, SHOW_NODE = "Watch IPAdapter Attention", "Show IPAdapter Attention"
 GRID = 64  # longer side of the maps
-SHOWN = 32  # tokens that are shown
-SEEN = "seen"  # what a run has added up, among what it keeps
+MOST_TOKENS = 32  # that are shown
 
 
+@dataclass(eq=False)
 class Watch:
-    """What to look at, and what the last sampling showed: maps [B, 1 + T, h, w], first where the picture acted at all."""
+    """Which adapter to look at, where and when; and the maps of the last sampling.
 
-    def __init__(self, number: int, blocks: frozenset[Block], start: float, end: float):
-        self.number, self.blocks, self.start, self.end = number, blocks, start, end
-        self.found: Tensor | None = None
+    maps: [B, 1 + T, h, w], first the strength of the image part, then the attention to each token.
+    """
 
-    def __deepcopy__(self, memo: dict) -> "Watch":
+    number: int  # of the prompt on the model, from 1
+    blocks: frozenset[Block]
+    start_sigma: float
+    end_sigma: float
+    maps: Tensor | None = None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Watch":
         return self
 
-    def prompt_of(self, prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> ImagePrompt | None:
+    def prompt_at(self, prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> ImagePrompt | None:
         """The prompt to look at now, or None."""
-        if self.number > len(prompts) or not self.end <= float(sigma[0]) <= self.start:
-            return None
-        return prompts[self.number - 1]
+        is_active = self.end_sigma <= float(sigma[0]) <= self.start_sigma
+        return prompts[self.number - 1] if is_active and self.number <= len(prompts) else None
 
-    def look(
-        self,
-        call: Any,
-        part: Any,
-        query: Tensor,
-        key: Tensor,
-        image: Tensor,
-        text: Tensor,
-        mask: Tensor | None,
-        extra: dict,
-    ) -> None:
-        """Add one layer of one call to the run's sums."""
-        if tuple(extra["block"]) not in self.blocks:
+    def look(self, call: ModelCall, observation: Observation) -> None:
+        """Add one layer of one call to the run's totals."""
+        site, rows = observation.site, call.rows
+        positive_rows = [row for row, role in enumerate(rows.roles) if role != NEGATIVE]
+        if site.address[:2] not in self.blocks or not positive_rows:
             return
-        shares = token_shares(query, key)
-        added = (image if mask is None else image * mask) * part.share
-        strength = added.float().norm(dim=-1) / text.float().norm(dim=-1).clamp(min=1e-6)
-        seen = torch.cat((strength[:, None], shares.transpose(1, 2)), 1)  # [R * B, 1 + T, N]
-        positive = [row for row, role in enumerate(call.rows.roles) if role != NEGATIVE]
-        if not positive:
-            return
-        seen = seen.unflatten(0, (len(call.rows.roles), -1))[positive].mean(0)
-        grid = tuple(extra["activations_shape"][-2:])
-        longer = max(grid)
-        size = [max(1, round(length * GRID / longer)) for length in grid]
-        wide = interpolate(seen.unflatten(-1, grid), size, mode="bilinear").cpu()
-        store = call.run.once((SEEN, query.device, wide.shape), lambda: [0, 0.0])
-        store[0], store[1] = store[0] + 1, store[1] + wide
+        token_maps = torch.cat((_strength(observation), _shares(observation)), 1)
+        positive_maps = token_maps.unflatten(0, (len(rows.roles), -1))[positive_rows].mean(0)
+        height, width = site.grid
+        size = [max(1, round(length * GRID / max(height, width))) for length in (height, width)]
+        maps = interpolate(positive_maps.unflatten(-1, (height, width)), size, mode="bilinear")
+        maps = maps.cpu()
+        totals_key = (observation.query.device, maps.shape)
+        empty_totals = WatchTotals(torch.zeros_like(maps))
+        call.run.watch_totals.setdefault(totals_key, empty_totals).add(maps)
 
-    def finish(self, cache: Mapping[tuple, Any]) -> None:
-        """The mean over all that one sampling added up; the grid that was seen most."""
-        counted = [store for key, store in cache.items() if key[0] == SEEN]
-        if counted:
-            count, total = max(counted, key=lambda pair: pair[0])
-            self.found = total / count
+    def finish(self, totals: Sequence[WatchTotals]) -> None:
+        """The mean of the maps of one sampling, on the grid that most of them had."""
+        if totals:
+            largest = max(totals, key=lambda maps: maps.count)
+            self.maps = largest.mean
+
+
+def _strength(observation: Observation) -> Tensor:
+    """The length of the image part as a share of the text's, token by token: [R * B, 1, N]."""
+    image, mask = observation.image, observation.mask
+    addition = (image if mask is None else image * mask) * observation.part.output_weight
+    text_length = observation.text.float().norm(dim=-1).clamp(min=1e-6)
+    return (addition.float().norm(dim=-1) / text_length)[:, None]
+
+
+def _shares(observation: Observation) -> Tensor:
+    """The attention to each image token: [R * B, T, N]."""
+    return token_shares(observation.query, observation.key).transpose(1, 2)
 
 
 class WatchIPAdapterAttention(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="WatchIPAdapterAttention",
             display_name=NODE,
             category="ipadapter/inspect",
             search_aliases=["attention map", "heat map", "attention visualisation"],
-            description="Remembers, while the model samples, where in the picture each token of a reference was attended to. Put it between Apply IPAdapter and the sampler.",
+            description=(
+                "Remembers, while the model samples, where in the picture each token of a "
+                "reference was attended to. Put it between Apply IPAdapter and the sampler."
+            ),
             inputs=[
                 io.Model.Input("model", tooltip="A model with an adapter on it."),
                 io.Int.Input(
@@ -98,26 +107,15 @@ class WatchIPAdapterAttention(io.ComfyNode):
                     max=64,
                     tooltip="Which of the adapters on the model, as Inspect IPAdapter numbers them.",
                 ),
-                io.Float.Input(
-                    "start_at",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="From when to look.",
-                ),
-                io.Float.Input(
-                    "end_at",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Until when to look.",
-                ),
+                _moment("start_at", 0.0, "From when to look."),
+                _moment("end_at", 1.0, "Until when to look."),
                 io.String.Input(
                     "layers",
                     default="",
-                    tooltip="Numbers of the blocks to look at, from 0 as in IPAdapter Weight Map, like 3, 6. Empty: all.",
+                    tooltip=(
+                        "Numbers of the blocks to look at, from 0 as in IPAdapter Weight Map, "
+                        "like 3, 6. Empty: all."
+                    ),
                 ),
             ],
             outputs=[
@@ -129,47 +127,57 @@ class WatchIPAdapterAttention(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, layers=""):
+    def validate_inputs(cls, layers: str = "") -> bool | str:
         try:
-            _numbers_in(layers if isinstance(layers, str) else "")
+            _block_numbers(layers if isinstance(layers, str) else "")
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def execute(cls, model, number, start_at, end_at, layers):
-        blocks = blocks_of(layers_of(model.get_model_object("diffusion_model")))
-        chosen = _numbers_in(layers) or list(range(len(blocks)))
-        for one in chosen:
-            if not 0 <= one < len(blocks):
+    def execute(
+        cls, model: ModelPatcher, number: int, start_at: float, end_at: float, layers: str
+    ) -> io.NodeOutput:
+        blocks = model_blocks(model)
+        block_numbers = _block_numbers(layers) or range(len(blocks))
+        for block_number in block_numbers:
+            if not 0 <= block_number < len(blocks):
                 raise ValueError(
-                    f"{NODE}'s 'layers' has no block {one}: the blocks are 0 to {len(blocks) - 1}."
+                    f"{NODE}'s 'layers' has no block {block_number}: "
+                    f"the blocks are 0 to {len(blocks) - 1}."
                 )
-        sampling = model.get_model_object("model_sampling")
+        sampling = model_sampling(model)
         start, end = (float(sampling.percent_to_sigma(moment)) for moment in (start_at, end_at))
-        watch = Watch(number, frozenset(blocks[one] for one in chosen), start, end)
+        watch = Watch(number, frozenset(blocks[number] for number in block_numbers), start, end)
         model = model.clone()
-        wrap(model)
-        model.model_options["transformer_options"][WATCH] = watch
+        add_wrappers(model)
+        model.model_options["transformer_options"][WATCH_KEY] = watch
         return io.NodeOutput(model, watch)
 
 
-def _numbers_in(layers: str) -> list[int]:
+def _moment(name: str, default: float, tooltip: str) -> io.Float.Input:
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+
+def _block_numbers(layers: str) -> list[int]:
     try:
-        return [int(one) for one in numbers(layers)]
+        return [int(number) for number in numbers(layers)]
     except Predicate as error:
         raise error.about(f"{NODE}'s 'layers'") from None
 
 
 class ShowIPAdapterAttention(io.ComfyNode):
     @classmethod
-    def define_schema(cls):
+    def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="ShowIPAdapterAttention",
-            display_name=SHOW,
+            display_name=SHOW_NODE,
             category="ipadapter/inspect",
             search_aliases=["attention map", "heat map"],
-            description="Heat maps over the picture that was made: first where the reference acted at all, then one for each of its tokens.",
+            description=(
+                "Heat maps over the picture that was made: first where the reference acted at all, "
+                "then one for each of its tokens."
+            ),
             inputs=[
                 WatchSocket.Input("watch", tooltip="From Watch IPAdapter Attention."),
                 io.Image.Input(
@@ -179,8 +187,11 @@ class ShowIPAdapterAttention(io.ComfyNode):
                     "tokens",
                     default=4,
                     min=0,
-                    max=SHOWN,
-                    tooltip="How many tokens to show, those with the strongest preferences first. A base adapter has 4, a plus adapter 16.",
+                    max=MOST_TOKENS,
+                    tooltip=(
+                        "How many tokens to show, those with the strongest preferences first. "
+                        "A base adapter has 4, a plus adapter 16."
+                    ),
                 ),
             ],
             outputs=[
@@ -191,17 +202,24 @@ class ShowIPAdapterAttention(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, watch, image, tokens):
-        seen = require_type(watch, Watch, "watch", NODE).found
-        if seen is None:
+    def execute(cls, watch: Watch, image: Tensor, tokens: int) -> io.NodeOutput:
+        frame_maps = require_type(watch, Watch, "watch", NODE).maps
+        if frame_maps is None:
             raise ValueError(
-                f"{SHOW} has nothing to show: sample with the 'model' of {NODE} and connect the picture that comes of it, with an adapter of that number on the model."
+                f"{SHOW_NODE} has nothing to show: sample with the 'model' of {NODE} and connect "
+                "the picture that comes of it, with an adapter of that number on the model."
             )
-        pictures, shown = rgb(image, SHOW, "image").float().cpu(), []
-        for number, picture in enumerate(pictures):
-            maps = seen[min(number, len(seen) - 1)]
-            order = maps[1:].flatten(1).std(1).argsort(descending=True)[:tokens]
-            chosen = torch.cat((maps[:1], maps[1:][order]))[:, None]
-            sized = interpolate(chosen, picture.shape[:2], mode="bilinear")[:, 0]
-            shown += [over(picture, heat / heat.max().clamp(min=1e-12)) for heat in sized]
-        return io.NodeOutput(torch.stack(shown))
+        heat_maps: list[Tensor] = []
+        for number, picture in enumerate(rgb(image, SHOW_NODE, "image").float().cpu()):
+            maps = frame_maps[min(number, len(frame_maps) - 1)]
+            heat_maps += heat_maps_over(picture, maps, tokens)
+        return io.NodeOutput(torch.stack(heat_maps))
+
+
+def heat_maps_over(picture: Tensor, maps: Tensor, tokens: int) -> list[Tensor]:
+    """The strength over an image, then the tokens that prefer some places most."""
+    order = maps[1:].flatten(1).std(1).argsort(descending=True)[:tokens]
+    shown_maps = torch.cat((maps[:1], maps[1:][order]))[:, None]
+    height, width = picture.shape[:2]
+    resized = interpolate(shown_maps, (height, width), mode="bilinear")[:, 0]
+    return [over(picture, heat / heat.max().clamp(min=1e-12)) for heat in resized]

@@ -1,23 +1,33 @@
-"""What hangs on a model for one Apply IPAdapter: an immutable ImagePrompt, with its settings as plain floats."""
+"""One applied adapter on a model: an immutable ImagePrompt, with its settings as plain floats."""
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import pairwise
+from typing import Protocol, cast
 
 from torch import Tensor
 
+from comfy.model_patcher import ModelPatcher
+
 from ...ipadapter_core.attention.keys import V_ONLY
-from ...ipadapter_core.weights.weight_map import STEPS, Rows, WeightMap, constant
+from ...ipadapter_core.weights.weight_map import STEPS, WeightMap, WeightSchedule, is_constant
 from ..sockets import ImageKeys
 
-KEY = "ipadapter"
-ALWAYS = 999999999.0  # the host's percent_to_sigma gives a little more for 0
+OPTIONS_KEY = "ipadapter"  # of the prompts in a model's transformer_options, and of our wrappers
+# What the host's percent_to_sigma gives for 0, at least: some model samplings give a little more.
+BEFORE_FIRST_SIGMA = 999999999.0
 log = logging.getLogger("ipadapter")
 
 
+class ModelSampling(Protocol):
+    """The part of the host's model sampling that turns a moment into a noise level."""
+
+    def percent_to_sigma(self, percent: float) -> float: ...
+
+
 @dataclass(frozen=True)
-class Settings:
-    """One Apply IPAdapter as the user set it, apart from pictures and masks."""
+class PromptSettings:
+    """One Apply IPAdapter as the user set it, apart from images and masks."""
 
     weight: float = 1.0
     start_at: float = 0.0
@@ -25,113 +35,145 @@ class Settings:
     weight_map: WeightMap | None = None
     scaling: str = V_ONLY
     keep_prompt: float = 0.0
-    frame_weights: tuple[float, ...] = ()  # one for each picture, the last one goes on
+    frame_weights: tuple[float, ...] = ()  # one per frame; later frames use the last one
     old_masks: str = ""  # how an old node resizes masks; such a node also takes roles by position
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A stretch of the sampling with one weight for each layer, from the larger sigma to the smaller one."""
+class TimestepRange:
+    """One weight for each layer from one noise level down to another."""
 
-    start: float
-    end: float
-    weights: tuple[float, ...]
+    start_sigma: float
+    end_sigma: float
+    layer_weights: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class ImagePrompt:
-    """What is added where, how strongly, and from which to which sigma."""
+    """Keys and values of references, how strongly each layer follows them, when and where."""
 
     keys: ImageKeys
-    pieces: tuple[Piece, ...]  # where two meet, the later one holds
+    ranges: tuple[TimestepRange, ...]  # where two meet, the later one holds
     mask: Tensor | None = None  # [M, H, W]
-    settings: Settings = field(default_factory=Settings)
-    against: bool = False  # stands on the negative side
+    settings: PromptSettings = field(default_factory=PromptSettings)
+    on_negative: bool = False  # belongs to the negative conditioning
 
-    def __deepcopy__(self, memo: dict) -> "ImagePrompt":
+    def __deepcopy__(self, memo: dict[int, object]) -> "ImagePrompt":
         return self
 
     @property
-    def always(self) -> bool:
-        first = self.pieces[0]
-        return len(self.pieces) == 1 and first.start >= ALWAYS and first.end <= 0
+    def is_always_active(self) -> bool:
+        first_range = self.ranges[0]
+        return (
+            len(self.ranges) == 1
+            and first_range.start_sigma >= BEFORE_FIRST_SIGMA
+            and first_range.end_sigma <= 0
+        )
 
-    def piece_at(self, sigma: float) -> int | None:
-        """The number of the piece that holds at a sigma, or None."""
-        for number in range(len(self.pieces) - 1, -1, -1):
-            if self.pieces[number].end <= sigma <= self.pieces[number].start:
+    def range_at(self, sigma: float) -> int | None:
+        """The number of the range that holds at a sigma, or None."""
+        for number in range(len(self.ranges) - 1, -1, -1):
+            if self.ranges[number].end_sigma <= sigma <= self.ranges[number].start_sigma:
                 return number
         return None
 
     def times(self, factor: float) -> "ImagePrompt":
-        pieces = tuple(
-            replace(piece, weights=tuple(factor * weight for weight in piece.weights))
-            for piece in self.pieces
+        """The same prompt with its weight multiplied."""
+        ranges = tuple(
+            replace(
+                timestep_range,
+                layer_weights=tuple(factor * weight for weight in timestep_range.layer_weights),
+            )
+            for timestep_range in self.ranges
         )
         settings = replace(self.settings, weight=self.settings.weight * factor)
-        return replace(self, pieces=pieces, settings=settings)
+        return replace(self, ranges=ranges, settings=settings)
+
+
+def model_sampling(model: ModelPatcher) -> ModelSampling:
+    return cast(ModelSampling, model.get_model_object("model_sampling"))
 
 
 def prompts_for(
-    model: Any, keys: ImageKeys, settings: Settings, mask: Tensor | None
+    model: ModelPatcher, keys: ImageKeys, settings: PromptSettings, mask: Tensor | None
 ) -> list[ImagePrompt]:
-    """The prompts of one Apply IPAdapter: one for the picture, and one against it where the map has such a side."""
+    """The prompts of one Apply IPAdapter: one on the positive side, and one on the negative side
+    where the weight map has weights there. The mask is checked already."""
     if settings.start_at > settings.end_at:
         log.warning(
             "Apply IPAdapter's 'start_at' (%s) is after its 'end_at' (%s): the picture never acts.",
             settings.start_at,
             settings.end_at,
         )
-    rows, against = _rows(keys, settings)
-    made = []
-    for turned, side in ((False, rows), (True, against)):
-        pieces = _pieces(model.get_model_object("model_sampling"), settings, side)
-        if not turned or any(any(piece.weights) for piece in pieces):
-            used = replace(keys, values=keys.values.turned()) if turned else keys
-            made.append(ImagePrompt(used, pieces, mask, settings, turned))
-    return made
+    sampling = model_sampling(model)
+    positive_schedule, negative_schedule = _layer_schedules(keys, settings)
+    ranges = _timestep_ranges(sampling, settings, positive_schedule)
+    prompts = [ImagePrompt(keys, ranges, mask, settings)]
+    negative_ranges = _timestep_ranges(sampling, settings, negative_schedule)
+    if any(any(timestep_range.layer_weights) for timestep_range in negative_ranges):
+        negative_keys = replace(keys, values=keys.values.as_negative())
+        prompts.append(ImagePrompt(negative_keys, negative_ranges, mask, settings, True))
+    return prompts
 
 
-def add_prompts(model: Any, prompts: list[ImagePrompt]) -> None:
-    """Put the prompts on a clone, after those that are there."""
+def attach_prompts(model: ModelPatcher, prompts: list[ImagePrompt]) -> None:
+    """Append prompts to those on a clone."""
     options = model.model_options["transformer_options"]
-    options[KEY] = (*options.get(KEY, ()), *prompts)
-    weights = [prompt.keys.patcher for prompt in options[KEY] if prompt.keys.patcher is not None]
-    if weights:  # projected while sampling: the host loads and frees them beside the model
-        model.set_additional_models(KEY, list(dict.fromkeys(weights)))
+    all_prompts: tuple[ImagePrompt, ...] = (*options.get(OPTIONS_KEY, ()), *prompts)
+    options[OPTIONS_KEY] = all_prompts
+    # Adapters that project while sampling: the host loads and frees them beside the model.
+    adapters = [prompt.keys.patcher for prompt in all_prompts if prompt.keys.patcher is not None]
+    if adapters:
+        model.set_additional_models(OPTIONS_KEY, list(dict.fromkeys(adapters)))
 
 
-def _rows(keys: ImageKeys, settings: Settings) -> tuple[Rows, Rows]:
-    """One weight per layer for every hundredth of the sampling, for the picture and against it."""
-    given = settings.weight_map
-    if given is None:
-        return ((settings.weight,) * len(keys.layers),), ((0.0,) * len(keys.layers),)
-    wanted = {(kind, number) for kind, number, _ in keys.layers}
-    if wanted != set(given.blocks):
+def _layer_schedules(
+    keys: ImageKeys, settings: PromptSettings
+) -> tuple[WeightSchedule, WeightSchedule]:
+    """One weight per layer for every hundredth of the sampling, on the positive side and on the
+    negative one; a single row where nothing changes over time."""
+    weight_map, layer_count = settings.weight_map, len(keys.layers)
+    if weight_map is None:
+        return ((settings.weight,) * layer_count,), ((0.0,) * layer_count,)
+    model_blocks = {(kind, number) for kind, number, _ in keys.layers}
+    if model_blocks != set(weight_map.blocks):
         raise ValueError(
-            f"The weight map is for a model with {len(given.blocks)} blocks, this one has {len(wanted)}: connect the same 'model' to IPAdapter Weight Map and Apply IPAdapter."
+            f"The weight map is for a model with {len(weight_map.blocks)} blocks, "
+            f"this one has {len(model_blocks)}: connect the same 'model' to "
+            "IPAdapter Weight Map and Apply IPAdapter."
         )
-    sides = (given.over_layers(keys.layers, side) for side in (given.toward, given.against))
-    toward, against = (
-        tuple(tuple(settings.weight * weight for weight in row) for row in side) for side in sides
-    )
-    return (toward[:1] if constant(toward) else toward), (
-        against[:1] if constant(against) else against
-    )
+
+    def weighted(schedule: WeightSchedule) -> WeightSchedule:
+        layer_rows = weight_map.over_layers(keys.layers, schedule)
+        rows = tuple(tuple(settings.weight * weight for weight in row) for row in layer_rows)
+        return rows[:1] if is_constant(rows) else rows
+
+    return weighted(weight_map.positive), weighted(weight_map.negative)
 
 
-def _pieces(sampling: Any, settings: Settings, rows: Rows) -> tuple[Piece, ...]:
-    """Equal rows joined and cut to the window, in the order of sampling."""
+def _timestep_ranges(
+    sampling: ModelSampling, settings: PromptSettings, schedule: WeightSchedule
+) -> tuple[TimestepRange, ...]:
+    """Equal rows joined and cut to the settings' own range, in the order of sampling."""
     start, end = (
         float(sampling.percent_to_sigma(moment)) for moment in (settings.start_at, settings.end_at)
     )
-    if len(rows) == 1 or start < end:
-        return (Piece(start, end, rows[0]),)
-    firsts = [step for step in range(STEPS + 1) if not step or rows[step] != rows[step - 1]]
-    sigmas = [float(sampling.percent_to_sigma(step / STEPS)) for step in firsts]
-    pieces = []
-    for number, (step, sigma) in enumerate(zip(firsts, sigmas, strict=True)):
-        until = sigmas[number + 1] if number + 1 < len(sigmas) else 0.0
-        if min(sigma, start) >= max(until, end):
-            pieces.append(Piece(min(sigma, start), max(until, end), rows[step]))
-    return tuple(pieces) or (Piece(start, end, rows[0]),)
+    if len(schedule) == 1 or start < end:
+        return (TimestepRange(start, end, schedule[0]),)
+    first_steps = [
+        0,
+        *(step for step in range(1, STEPS + 1) if schedule[step] != schedule[step - 1]),
+    ]
+    sigmas = [float(sampling.percent_to_sigma(step / STEPS)) for step in first_steps]
+    ranges = [
+        TimestepRange(min(first_sigma, start), max(last_sigma, end), schedule[step])
+        for step, (first_sigma, last_sigma) in zip(
+            first_steps, pairwise([*sigmas, 0.0]), strict=True
+        )
+    ]
+    active_ranges = tuple(
+        timestep_range
+        for timestep_range in ranges
+        if timestep_range.start_sigma >= timestep_range.end_sigma
+    )
+    return active_ranges or (TimestepRange(start, end, schedule[0]),)

@@ -1,33 +1,59 @@
-"""The cross-attention layers of a model, and whether an adapter fits them."""
+"""The architectures that adapters exist for, the layers of a model, and whether an adapter fits them."""
 
-from typing import Any
+import torch
+
+from comfy.model_patcher import ModelPatcher
 
 from ...ipadapter_core.adapter.checkpoint import BASE_MODELS
-from ...ipadapter_core.weights.blocks import Address, layer_table
+from ...ipadapter_core.weights.blocks import Address, Block
 from ..sockets import LoadedAdapter
+from .layout import LayerWidths, ModelLayout
+from .unet import UNetLayout
+
+LAYOUTS: tuple[ModelLayout, ...] = (UNetLayout(),)
 
 
-def layers_of(diffusion_model: Any) -> dict[Address, tuple[int, int]]:
-    """Address -> (inner width, text width) of each cross-attention layer, in the order of adapter files."""
-    modules = {
-        name.removeprefix("_orig_mod."): module for name, module in diffusion_model.named_modules()
-    }
-    keys = {place: modules[name].to_k for place, name in layer_table(modules).items()}
-    return {place: (key.out_features, key.in_features) for place, key in keys.items()}
+def find_layout(
+    diffusion_model: torch.nn.Module,
+) -> tuple[ModelLayout, dict[Address, LayerWidths]] | None:
+    """The architecture of a model with its layers, or None where no adapter could act."""
+    for layout in LAYOUTS:
+        if layers := layout.layer_widths(diffusion_model):
+            return layout, layers
+    return None
 
 
-def fitting_layers(model: Any, adapter: LoadedAdapter) -> tuple[Address, ...]:
-    found, spec = layers_of(model.get_model_object("diffusion_model")), adapter.spec
-    if list(found.values()) != [(width, spec.text_width) for _, width in spec.layers]:
+def model_blocks(model: ModelPatcher) -> tuple[Block, ...]:
+    """The blocks that adapters act on, in the order of a forward pass."""
+    known_model = find_layout(model.get_model_object("diffusion_model"))
+    if known_model is None:
+        return ()
+    layout, layers = known_model
+    return layout.blocks(layers)
+
+
+def fitting_layers(model: ModelPatcher, adapter: LoadedAdapter) -> tuple[Address, ...]:
+    """The model's layers, in the order of the adapter's. Raises ValueError where the two do not fit."""
+    known_model, spec = find_layout(model.get_model_object("diffusion_model")), adapter.spec
+    layers = known_model[1] if known_model else {}
+    adapter_widths = [LayerWidths(width, spec.text_width) for _, width in spec.layers]
+    if list(layers.values()) != adapter_widths:
         raise ValueError(
-            f"'{adapter.name}' is for {spec.base_model} ({len(spec.layers)} cross-attention layers, text width {spec.text_width}), but the model is {_model_name(model, found)}: connect a model of that kind, or choose another file in 'Load IPAdapter'."
+            f"'{adapter.name}' is for {spec.base_model} "
+            f"({len(spec.layers)} cross-attention layers, text width {spec.text_width}), "
+            f"but the model is {_model_name(model, layers)}: connect a model of that kind, "
+            "or choose another file in 'Load IPAdapter'."
         )
-    return tuple(found)
+    return tuple(layers)
 
 
-def _model_name(model: Any, layers: dict[Address, tuple[int, int]]) -> str:
+def _model_name(model: ModelPatcher, layers: dict[Address, LayerWidths]) -> str:
     if not layers:
-        return f"a {type(model.model).__name__} without cross-attention layers that an adapter could use"
-    widths = {text for _, text in layers.values()}
-    names = "/".join(sorted(BASE_MODELS.get(width, "another kind") for width in widths))
-    return f"{names} ({len(layers)} layers, text width {'/'.join(map(str, sorted(widths)))})"
+        return (
+            f"a {type(model.model).__name__} without cross-attention layers "
+            "that an adapter could use"
+        )
+    text_widths = {widths.text for widths in layers.values()}
+    names = "/".join(sorted(BASE_MODELS.get(width, "another kind") for width in text_widths))
+    width_list = "/".join(map(str, sorted(text_widths)))
+    return f"{names} ({len(layers)} layers, text width {width_list})"

@@ -1,181 +1,205 @@
-"""Image prompts on a model: hung on a clone when the node runs, composed into the attention while sampling.
+"""Image prompts on a model: put on a clone when the node runs, added to the attention while sampling.
 
-What hangs on a model is a tuple of immutable `ImagePrompt`s and three wrapper functions; what is needed
-only while sampling lives in one `Run`, from the sampler's start to its end. The attention patches that other
-packs placed are called as they are found at each step, so the order of nodes does not matter.
+A model carries a tuple of immutable `ImagePrompt`s and three wrapper functions; whatever is needed only while
+sampling lives in one `Run`, from the sampler's start to its end. The attention patches that other packs placed are
+called as they are at each step, so the order of nodes does not matter.
 """
 
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 from torch import Tensor
 
-from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
+from comfy.model_base import BaseModel
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_with_key
+from comfy.samplers import CFGGuider
 
 from ...ipadapter_core.weights.blocks import Address
 from ..sockets import ImageKeys
-from .attention import Call, ComposedAttention, Part
-from .image_prompt import KEY, ImagePrompt, Settings, add_prompts, prompts_for
-from .layers import layers_of
-from .unet_rows import batch_of, rows_of
+from .batch_rows import Cond, CondBatch, read_batch_rows, read_cond_batch
+from .image_prompt import OPTIONS_KEY, ImagePrompt, PromptSettings, attach_prompts, prompts_for
+from .layers import find_layout
+from .model_call import ModelCall, WatchLike
+from .run import CallTensors, FittingPrompts, ImagePart, PartsByLayer, Run
 
-RUN, BATCH, WATCH = "ipadapter_run", "ipadapter_batch", "ipadapter_watch"
+RUN_KEY, BATCH_KEY, WATCH_KEY = "ipadapter_run", "ipadapter_batch", "ipadapter_watch"
+Options = dict[str, Any]  # the host's transformer_options or model_options
 
 
-def hang(model: Any, keys: ImageKeys, settings: Settings, attn_mask: Tensor | None = None) -> Any:
-    """A clone of the model with the image prompt on it; the mask is a checked one.
+def add_image_prompt(
+    model: ModelPatcher, keys: ImageKeys, settings: PromptSettings, mask: Tensor | None = None
+) -> ModelPatcher:
+    """A clone of the model with the image prompt on it. The mask is checked already.
 
     Also where it changes nothing (weight 0): a compiled model must not see keys of its options come and go.
     """
-    return hang_all(model, prompts_for(model, keys, settings, attn_mask))
+    return add_image_prompts(model, prompts_for(model, keys, settings, mask))
 
 
-def hang_all(model: Any, prompts: list[ImagePrompt]) -> Any:
+def add_image_prompts(model: ModelPatcher, prompts: list[ImagePrompt]) -> ModelPatcher:
     model = model.clone()
-    wrap(model)
-    add_prompts(model, prompts)
+    add_wrappers(model)
+    attach_prompts(model, prompts)
     return model
 
 
-def wrap(model: Any) -> None:
+def add_wrappers(model: ModelPatcher) -> None:
     """Our wrappers on a clone, once."""
     options = model.model_options["transformer_options"]
-    if KEY not in options:
-        options[KEY] = ()
+    if OPTIONS_KEY not in options:
+        options[OPTIONS_KEY] = ()
         for kind, wrapper in WRAPPERS.items():
-            add_wrapper_with_key(kind, KEY, wrapper, options)
+            add_wrapper_with_key(kind, OPTIONS_KEY, wrapper, options)
 
 
-@dataclass(eq=False)
-class Run:
-    """What one sampling keeps: its guider, and keys and masks where and as the layers need them.
+@dataclass(frozen=True)
+class UNetCall:
+    """The host's call of a model's apply_model: x, sigma, c_concat, c_crossattn, control, transformer_options."""
 
-    An object, since the host copies dicts and lists on the way. Filled by several threads at once under
-    multi-GPU: an entry computed twice is the same entry.
-    """
+    x: Tensor
+    sigma: Tensor
+    options: Options
+    args: tuple[Any, ...]
 
-    guider: Any = None
-    cache: dict = field(default_factory=dict)
+    @classmethod
+    def from_args(cls, args: Sequence[Any]) -> "UNetCall":
+        x, sigma, _c_concat, _c_crossattn, _control, options, *_ = args
+        return cls(x, sigma, options, tuple(args))
 
-    def once(self, key: tuple, make: Any) -> Any:
-        if key not in self.cache:
-            self.cache[key] = make()
-        return self.cache[key]
-
-    def latest(self, slot: tuple, key: Hashable, make: Any) -> Any:
-        """As `once`, but a slot keeps one key only: what changes from step to step does not pile up."""
-        known, value = self.cache.get(slot, (None, None))
-        if known != (key,):
-            value = make()
-            self.cache[slot] = ((key,), value)
-        return value
-
-    def close(self) -> None:
-        self.guider = None
-        self.cache.clear()
+    def args_with(self, options: Options) -> tuple[Any, ...]:
+        return (*self.args[:5], options, *self.args[6:])
 
 
-def scope(executor: Any, *args: Any, **kwargs: Any) -> Any:
-    """OUTER_SAMPLE: what lives for one sampling, and ends with it however it ends."""
-    options = executor.class_obj.model_options["transformer_options"]
-    if RUN in options:
+def run_sampling(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
+    """OUTER_SAMPLE: a Run that ends with the sampling, however that ends."""
+    guider = cast(CFGGuider, executor.class_obj)
+    options = guider.model_options["transformer_options"]
+    if RUN_KEY in options:
         return executor(*args, **kwargs)
-    run = options[RUN] = Run(executor.class_obj)
+    run = options[RUN_KEY] = Run(guider)
     try:
         return executor(*args, **kwargs)
     finally:
-        if WATCH in options:
-            options[WATCH].finish(run.cache)
+        if watch := options.get(WATCH_KEY):
+            watch.finish(list(run.watch_totals.values()))
         run.close()
 
 
-def note_rows(
-    executor: Any,
-    model: Any,
-    conds: Any,
+def note_cond_batch(
+    executor: WrapperExecutor,
+    model: BaseModel,
+    conds: Sequence[Sequence[Cond] | None],
     x: Tensor,
     timestep: Tensor,
-    model_options: dict,
+    model_options: Options,
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """CALC_COND_BATCH: which rows are positive, and which part of the picture each of them is."""
+    """CALC_COND_BATCH: which conditionings are positive, and which area of the image each is for."""
     options = dict(model_options["transformer_options"])
-    run = options.get(RUN)
-    options[BATCH] = batch_of(getattr(run, "guider", None), conds, x)
-    options = {**model_options, "transformer_options": options}
-    return executor(model, conds, x, timestep, options, *args, **kwargs)
+    run: Run | None = options.get(RUN_KEY)
+    options[BATCH_KEY] = read_cond_batch(run and run.guider, conds, x)
+    model_options = {**model_options, "transformer_options": options}
+    return executor(model, conds, x, timestep, model_options, *args, **kwargs)
 
 
-def compose(executor: Any, *args: Any, **kwargs: Any) -> Any:
-    """APPLY_MODEL: wraps whatever cross-attention the model has at this call.
+def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
+    """APPLY_MODEL: adds the image parts to whatever attention the model has at this call.
 
     Every layer is wrapped at every step, active or not: a compiled model must always see the same keys.
     """
-    arguments = list(args)
-    x, sigma, options = arguments[0], arguments[1], dict(arguments[5])
-    hung, run, batch, watch = (
-        options.pop(KEY, ()),
-        options.pop(RUN, None) or Run(),
-        options.pop(BATCH, None),
-        options.pop(WATCH, None),
+    call = UNetCall.from_args(args)
+    options = dict(call.options)
+    all_prompts: tuple[ImagePrompt, ...] = options.pop(OPTIONS_KEY, ())
+    run: Run = options.pop(RUN_KEY, None) or Run()
+    batch: CondBatch | None = options.pop(BATCH_KEY, None)
+    watch: WatchLike | None = options.pop(WATCH_KEY, None)
+    fitting = _fitting_prompts(run, all_prompts, cast(BaseModel, executor.class_obj))
+    if fitting is None:
+        return executor(*call.args_with(options), **kwargs)
+    layout, prompts = fitting
+    active_ranges = _active_ranges(prompts, call.sigma)
+    rows = read_batch_rows(batch, options, call.x)
+    watched = watch.prompt_at(all_prompts, call.sigma) if watch else None
+    model_call = ModelCall(
+        run,
+        rows,
+        watch=watch if watched in prompts else None,
+        watched_prompt=watched,
+        tensors=run.call_tensors.get(
+            (prompts, rows.roles, rows.indices), (active_ranges, rows), CallTensors
+        ),
     )
-    prompts = _fitting(run, hung, executor.class_obj)
-    watched = watch and watch.prompt_of(hung, sigma)
-    rows, now = rows_of(batch, options, x), _now(prompts, sigma)
-    ready = run.latest(("ready", *map(id, prompts), rows.roles, rows.indices), (now, rows), dict)
-    call = Call(run, rows, watch if watched in prompts else None, watched, ready)
-    replaced = options["patches_replace"] = dict(options.get("patches_replace") or {})
-    found = replaced["attn2"] = dict(replaced.get("attn2") or {})
-    parts = _parts(run, prompts, now)
-    previous = {place: found.get(place) or found.get(place[:2]) for place in parts}
-    found.update(dict.fromkeys(parts, ComposedAttention(previous, parts, call)))
-    arguments[5] = options
-    return executor(*arguments, **kwargs)
+    parts = _parts_by_layer(run, prompts, active_ranges)
+    options = layout.add_to_call(options, parts, model_call)
+    return executor(*call.args_with(options), **kwargs)
 
 
 WRAPPERS = {
-    WrappersMP.OUTER_SAMPLE: scope,
-    WrappersMP.CALC_COND_BATCH: note_rows,
-    WrappersMP.APPLY_MODEL: compose,
+    WrappersMP.OUTER_SAMPLE: run_sampling,
+    WrappersMP.CALC_COND_BATCH: note_cond_batch,
+    WrappersMP.APPLY_MODEL: add_to_attention,
 }
 
 
-def _fitting(run: Run, prompts: tuple[ImagePrompt, ...], model: Any) -> tuple[ImagePrompt, ...]:
-    """The prompts made for this UNet: a guider can hand one model's options to another one."""
-    return run.once(("fitting", id(model)), lambda: tuple(_made_for(prompts, model)))
+def _fitting_prompts(
+    run: Run, prompts: tuple[ImagePrompt, ...], model: BaseModel
+) -> FittingPrompts | None:
+    """The prompts made for this model: a guider can hand one model's options to another one."""
+    key = id(model)
+    if key not in run.fitting_prompts:
+        run.fitting_prompts[key] = _find_fitting_prompts(prompts, model)
+    return run.fitting_prompts[key]
 
 
-def _made_for(prompts: tuple[ImagePrompt, ...], model: Any) -> Iterator[ImagePrompt]:
-    layers = layers_of(model.diffusion_model)
-    widths = {place: inner for place, (inner, _) in layers.items()}
-    for prompt in prompts:
-        wanted = dict(zip(prompt.keys.layers, prompt.keys.values.widths, strict=True))
-        if wanted == widths:
-            yield prompt
+def _find_fitting_prompts(
+    prompts: tuple[ImagePrompt, ...], model: BaseModel
+) -> FittingPrompts | None:
+    known_model = find_layout(model.diffusion_model)
+    if known_model is None:
+        return None
+    layout, layers = known_model
+    inner_widths = {address: widths.inner for address, widths in layers.items()}
+    fitting = tuple(prompt for prompt in prompts if _inner_widths(prompt) == inner_widths)
+    return layout, fitting
 
 
-def _now(prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> tuple[int | None, ...]:
-    """The piece of each prompt that holds now. Asks the device for sigma, once a call, only if needed."""
-    if all(prompt.always for prompt in prompts):
+def _active_ranges(prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> tuple[int | None, ...]:
+    """The timestep range of each prompt that holds now.
+
+    Asks the device for sigma, once a call, only if needed.
+    """
+    if all(prompt.is_always_active for prompt in prompts):
         return (0,) * len(prompts)
-    now = float(sigma[0])
-    return tuple(prompt.piece_at(now) for prompt in prompts)
+    current_sigma = float(sigma[0])
+    return tuple(prompt.range_at(current_sigma) for prompt in prompts)
 
 
-def _parts(
-    run: Run, prompts: tuple[ImagePrompt, ...], now: tuple[int | None, ...]
-) -> dict[Address, tuple[Part, ...]]:
-    """Layer -> what is added there; an empty tuple where nothing is, at every layer of every prompt."""
+def _parts_by_layer(
+    run: Run, prompts: tuple[ImagePrompt, ...], active_ranges: tuple[int | None, ...]
+) -> PartsByLayer:
+    """The additions at every layer of every prompt; an empty tuple where nothing is added."""
 
-    def make() -> dict[Address, tuple[Part, ...]]:
-        parts: dict[Address, tuple[Part, ...]] = {}
-        for prompt, piece in zip(prompts, now, strict=True):
-            for layer, place in enumerate(prompt.keys.layers):
-                weight = 0.0 if piece is None else prompt.pieces[piece].weights[layer]
-                acts = (Part(prompt, layer, weight, piece),) if weight else ()
-                parts[place] = parts.get(place, ()) + acts
+    def make() -> PartsByLayer:
+        parts: PartsByLayer = {}
+        for prompt, range_number in zip(prompts, active_ranges, strict=True):
+            for layer, address in enumerate(prompt.keys.layers):
+                part = _image_part(prompt, layer, range_number)
+                parts[address] = (*parts.get(address, ()), *part)
         return parts
 
-    return run.latest(("parts", *map(id, prompts)), now, make)
+    return run.parts.get(prompts, active_ranges, make)
+
+
+def _image_part(prompt: ImagePrompt, layer: int, range_number: int | None) -> tuple[ImagePart, ...]:
+    """One prompt's addition at one layer, if there is one now."""
+    if range_number is None:
+        return ()
+    weight = prompt.ranges[range_number].layer_weights[layer]
+    return (ImagePart(prompt, layer, weight, range_number),) if weight else ()
+
+
+def _inner_widths(prompt: ImagePrompt) -> dict[Address, int]:
+    return dict(zip(prompt.keys.layers, prompt.keys.values.widths, strict=True))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ipadapter_core.attention.keys import ALONE, NEGATIVE, POSITIVE, KeysValues, scaled
+from ipadapter_core.attention.keys import ALONE, NEGATIVE, POSITIVE, KeysValues, scale_keys_values
 from ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, combine, many_scales, slerp
 
 TWO = torch.tensor([[3.0, 4.0], [0.0, 10.0]])
@@ -96,7 +96,7 @@ def one_layer(width=320):
     ],
 )
 def test_scalings_are_the_documented_formulas(scaling, key, value):
-    ((k, v),) = scaled(one_layer(), scaling, [0.5]).layers()
+    ((k, v),) = scale_keys_values(one_layer(), scaling, [0.5]).layers()
     for row in (NEGATIVE, POSITIVE):
         assert k[row, :, 0].tolist() == pytest.approx(key)
         assert v[row, :, 7].tolist() == pytest.approx(value)
@@ -104,7 +104,7 @@ def test_scalings_are_the_documented_formulas(scaling, key, value):
 
 def test_turned_keys_stand_on_the_negative_side():
     flat = torch.tensor([1.0, 2, 3, 4, 5, 6, 7, 8])  # [2, 1, 2] keys, then values
-    ((key, value),) = KeysValues(flat, 1, (2,)).turned().arranged((NEGATIVE, POSITIVE, ALONE))
+    ((key, value),) = KeysValues(flat, 1, (2,)).as_negative().for_roles((NEGATIVE, POSITIVE, ALONE))
     assert key[:, 0].tolist() == [[3, 4], [0, 0], [3, 4]]
     assert value[:, 0].tolist() == [[7, 8], [0, 0], [-7, -8]]
 
@@ -112,6 +112,6 @@ def test_turned_keys_stand_on_the_negative_side():
 def test_frames_are_chosen_and_the_last_one_goes_on():
     flat = torch.arange(12.0)  # 2 roles, 3 frames, 1 token, width 1: keys 0-5, values 6-11
     values = KeysValues(flat, 1, (1,), frames=3).select((1, 7), "cpu", torch.float32)
-    ((key, value),) = values.arranged((POSITIVE, NEGATIVE))
+    ((key, value),) = values.for_roles((POSITIVE, NEGATIVE))
     assert key.flatten().tolist() == [4, 5, 1, 2]
     assert value.flatten().tolist() == [10, 11, 7, 8]

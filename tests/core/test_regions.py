@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from ipadapter_core.attention.regions import ADDED, NORMALISED, arranged, tile_masks, tiles_of
+from ipadapter_core.attention.regions import (
+    ADDED,
+    NORMALISED,
+    arrange_masks,
+    tile_boxes,
+    tile_masks,
+)
 
 
 def part(left, right, height=20, width=30):
@@ -14,16 +20,16 @@ def part(left, right, height=20, width=30):
 
 def test_overlaps_are_added_or_shared():
     masks = part(0, 20), part(10, 30)
-    added = sum(arranged(masks, 0, ADDED))
-    shared = sum(arranged(masks, 0, NORMALISED))
+    added = sum(arrange_masks(masks, 0, ADDED))
+    shared = sum(arrange_masks(masks, 0, NORMALISED))
     assert added[0, 3].tolist() == [1.0] * 10 + [2.0] * 10 + [1.0] * 10
     assert shared.eq(1).all()
-    faint = arranged((part(0, 20) * 0.3, part(10, 30) * 0.5), 0, NORMALISED)
+    faint = arrange_masks((part(0, 20) * 0.3, part(10, 30) * 0.5), 0, NORMALISED)
     assert sum(faint).max() == pytest.approx(0.8)  # less than whole is not scaled
 
 
 def test_feather_is_soft_inside_and_nothing_outside():
-    (mask,) = arranged([part(5, 25)], 4, NORMALISED)
+    (mask,) = arrange_masks([part(5, 25)], 4, NORMALISED)
     assert not mask[:, :, :5].any()
     assert not mask[:, :, 25:].any()
     assert (mask[0, 3, 4:15].diff() >= 0).all()
@@ -33,13 +39,13 @@ def test_feather_is_soft_inside_and_nothing_outside():
 
 @pytest.mark.parametrize("feather", [0, 3, 7])
 def test_a_partition_stays_one(feather):
-    made = arranged([part(0, 13), part(13, 30)], feather, NORMALISED)
+    made = arrange_masks([part(0, 13), part(13, 30)], feather, NORMALISED)
     torch.testing.assert_close(sum(made), torch.ones(1, 20, 30))
     assert not feather or 0.3 < made[0][0, 3, 12] < 0.7
 
 
 def test_sizes_and_batches_meet_at_the_largest():
-    made = arranged([torch.ones(1, 10, 15), torch.zeros(3, 20, 30)], 2, ADDED)
+    made = arrange_masks([torch.ones(1, 10, 15), torch.zeros(3, 20, 30)], 2, ADDED)
     assert [tuple(mask.shape) for mask in made] == [(3, 20, 30)] * 2
     assert made[0].eq(1).all()
 
@@ -55,7 +61,7 @@ def test_sizes_and_batches_meet_at_the_largest():
     ],
 )
 def test_tiles_cover_the_picture_and_overlap_evenly(size, short_side, expected):
-    found = tiles_of(*size, short_side)
+    found = tile_boxes(*size, short_side)
     if size == (200, 210):
         expected = expected[:3] + [(100, left, side) for _, left, side in expected[3:]]
     assert found == expected

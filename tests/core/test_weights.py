@@ -3,7 +3,7 @@
 import pytest
 
 from ipadapter_core.weights.blocks import blocks_of
-from ipadapter_core.weights.curves import Key, parse, value_at
+from ipadapter_core.weights.curves import Keyframe, parse, value_at
 from ipadapter_core.weights.presets import TAKES
 from ipadapter_core.weights.weight_map import check_texts, make_map
 
@@ -93,14 +93,14 @@ EASES = [
 @pytest.mark.parametrize(("take", "blocks", "toward", "against"), TABLE)
 def test_kinds_are_the_documented_weights(take, blocks, toward, against):
     made = make_map(blocks, take, 1.0, 0.5)
-    assert len(made.toward) == 101
-    assert made.toward[0] == made.toward[-1] == pytest.approx(row(toward, len(blocks)))
-    assert made.against[0] == pytest.approx(row(against, len(blocks)))
+    assert len(made.positive) == 101
+    assert made.positive[0] == made.positive[-1] == pytest.approx(row(toward, len(blocks)))
+    assert made.negative[0] == pytest.approx(row(against, len(blocks)))
 
 
 @pytest.mark.parametrize(("take", "blocks", "expected"), EASES)
 def test_eases_are_the_documented_weights(take, blocks, expected):
-    assert make_map(blocks, take).toward[50] == pytest.approx(expected, abs=6e-4)
+    assert make_map(blocks, take).positive[50] == pytest.approx(expected, abs=6e-4)
 
 
 def test_every_kind_has_a_table():
@@ -139,24 +139,24 @@ def test_two_keys_at_one_time_are_a_step():
 
 def test_layers_and_curve_multiply_the_kind():
     made = make_map(SDXL, "style", 2.0, layers=", ".join(["0.5"] * 11), curve="0:1, 1:0")
-    assert made.toward[25] == pytest.approx(row({6: 0.75}, 11))
-    assert make_map(SDXL, layers="3:1, 6:0.5").toward[0] == tuple(row({3: 1, 6: 0.5}, 11))
+    assert made.positive[25] == pytest.approx(row({6: 0.75}, 11))
+    assert make_map(SDXL, layers="3:1, 6:0.5").positive[0] == tuple(row({3: 1, 6: 0.5}, 11))
 
 
 def test_layers_by_name_and_the_rest_of_them():
-    named = make_map(SDXL, layers="middle:0, rest:1, Input 8: 0.5").toward[0]
+    named = make_map(SDXL, layers="middle:0, rest:1, Input 8: 0.5").positive[0]
     assert named == (1, 1, 1, 0.5, 0, 1, 1, 1, 1, 1, 1)
-    assert make_map(SDXL, layers="4:0.5, middle:0").toward[0] == (0.0,) * 11
+    assert make_map(SDXL, layers="4:0.5, middle:0").positive[0] == (0.0,) * 11
 
 
 def test_maps_multiply_and_add_on_both_sides():
     style, half = make_map(SDXL, "precise style"), make_map(SDXL, "balanced", 0.5)
     for product in (style.times(half), half.times(style)):
-        assert product.toward[0] == tuple(row({6: 0.5}, 11))
-        assert product.against[0] == tuple(row({3: 0.5}, 11))
+        assert product.positive[0] == tuple(row({6: 0.5}, 11))
+        assert product.negative[0] == tuple(row({3: 0.5}, 11))
     total = style.plus(half)
-    assert total.toward[0] == tuple(row({**dict.fromkeys(range(11), 0.5), 6: 1.5}, 11))
-    assert total.against == style.against
+    assert total.positive[0] == tuple(row({**dict.fromkeys(range(11), 0.5), 6: 1.5}, 11))
+    assert total.negative == style.negative
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,11 @@ def test_texts_that_may_be_right_for_some_model_pass_without_one(layers):
 
 
 def test_a_comma_may_end_a_line():
-    expected = (Key(0.0, 1.0, "linear"), Key(0.5, 0.25, "ease"), Key(1.0, 0.0, "linear"))
+    expected = (
+        Keyframe(0.0, 1.0, "linear"),
+        Keyframe(0.5, 0.25, "ease"),
+        Keyframe(1.0, 0.0, "linear"),
+    )
     assert parse("0:1,\n 0.5:0.25 ease ; \r\n1:0\n") == expected
     with pytest.raises(ValueError, match="entry 2, ''"):
         parse("0:1,\n\n1:0")
@@ -188,7 +192,7 @@ def test_a_comma_may_end_a_line():
 def test_jitter_is_seeded_and_bounded():
     one, same, other = (make_map(SD15, jitter=0.2, seed=seed) for seed in (7, 7, 8))
     assert one == same != other
-    values = [value for line in one.toward for value in line]
+    values = [value for line in one.positive for value in line]
     assert 0.8 <= min(values) < 0.81
     assert 1.19 < max(values) <= 1.2
 

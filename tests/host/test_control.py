@@ -1,5 +1,6 @@
 """Weight maps, scalings, sequences and what is kept of the prompt, in the host's sampler."""
 
+import importlib
 import sys
 
 import pytest
@@ -92,7 +93,10 @@ def test_a_curve_gives_each_step_its_weight(models, apply, tiny, weight_map, pac
     sampling = model.get_model_object("model_sampling")
     for percent in (0.0, 0.25, 0.5, 0.99):
         sigma = float(sampling.percent_to_sigma(percent))
-        assert prompt.pieces[prompt.piece_at(sigma)].weights == (pytest.approx(1 - percent),) * 16
+        assert (
+            prompt.ranges[prompt.range_at(sigma)].layer_weights
+            == (pytest.approx(1 - percent),) * 16
+        )
 
 
 def test_style_and_layout_of_two_pictures_are_one_map_where_the_pictures_are_one(
@@ -141,10 +145,10 @@ def test_keys_and_values_scaled_by_1_are_as_they_were(models, apply, sample):
 
 def test_keep_prompt_removes_what_points_along_the_text(models, apply, sample, pack):
     text, image = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(2))
-    core = pack.nodes.sampling.attention
-    whole = core.off_text(image, text, 1.0)
+    core = importlib.import_module(f"{pack.__name__}.ipadapter_core.attention.image_part")
+    whole = core.remove_text_part(image, text, 1.0)
     assert (whole * text).sum(-1).abs().max() < 1e-5
-    torch.testing.assert_close(core.off_text(image, text, 0.5), (image + whole) / 2)
+    torch.testing.assert_close(core.remove_text_part(image, text, 0.5), (image + whole) / 2)
     model = models("sd15")
     plain, kept = sample(apply(model)), sample(apply(model, keep_prompt=1.0))
     assert difference(kept, plain) > 1e-4

@@ -115,14 +115,16 @@ def test_only_keys_and_values_of_both_rows_are_alive_while_sampling(pack, kind, 
 
 def hung(pack, model, tokens):
     """The model with random keys and values of that many tokens, at its real widths."""
-    layers = pack.nodes.sampling.layers.layers_of(model.model.diffusion_model)
+    _, layers = pack.nodes.sampling.layers.find_layout(model.model.diffusion_model)
     widths = tuple(inner for inner, _ in layers.values())
     flat = torch.randn(4 * tokens * sum(widths)).to(model.model.get_dtype_inference())
     core = sys.modules[pack.__name__ + ".ipadapter_core.attention.keys"]
     keys = pack.nodes.sockets.ImageKeys(
         "random", tuple(layers), core.KeysValues(flat, tokens, widths)
     )
-    return pack.nodes.sampling.patch.hang(model, keys, pack.nodes.sampling.image_prompt.Settings())
+    return pack.nodes.sampling.patch.add_image_prompt(
+        model, keys, pack.nodes.sampling.image_prompt.PromptSettings()
+    )
 
 
 @pytest.fixture

@@ -73,17 +73,16 @@ def test_after_a_failure_nothing_is_left_and_the_next_sampling_is_right(
 ):
     model, prompt = apply(models("sd15"), attn_mask=torch.rand(1, 9, 9)), tiny.text("sd15")
     expected = tiny.sample(model, prompt, **SIZE)
-    runs = []
-    made = pack.nodes.sampling.patch.Run
+    runs, Run = [], pack.nodes.sampling.patch.Run
     monkeypatch.setattr(
-        pack.nodes.sampling.patch, "Run", lambda *a: runs.append(made(*a)) or runs[-1]
+        pack.nodes.sampling.patch, "Run", lambda *args: runs.append(Run(*args)) or runs[-1]
     )
     once = stage in ("OUTER_SAMPLE", "PREPARE_SAMPLING", "SAMPLER_SAMPLE")  # in a sampling
     for after in (1,) if once else (1, 2):
         error = failures()[kind]
         with pytest.raises(type(error)):
             tiny.sample(failing(model, stage, error, after), prompt, steps=3, **SIZE)
-    assert not any(run.cache or run.guider for run in runs)
+    assert runs and all(run.is_empty for run in runs)
     runs.clear()
     assert torch.equal(tiny.sample(model, prompt, **SIZE), expected)
 
@@ -174,43 +173,54 @@ def test_no_model_travels_with_ours(models, apply):
     assert not model.attachments and not model.injections
 
 
-def test_threads_with_other_precisions_do_not_disturb_each_other(pack, models, apply):
+@pytest.fixture
+def model_call(pack, models, apply):
+    """(roles) -> one call of the model with an adapter on it, and what is added at each layer."""
+    sampling = pack.nodes.sampling
     prompts = apply(models("sd15")).model_options["transformer_options"]["ipadapter"]
-    patch, rows = pack.nodes.sampling.patch, pack.nodes.sampling.unet_rows
-    run = patch.Run()
-    call = patch.Call(run, rows.Rows((0, 1), (None, None), (8, 8), 2, None))
-    composed = patch.ComposedAttention({}, patch._parts(run, prompts, (0,)), call)
+
+    def make(*roles):
+        rows = sampling.batch_rows.BatchRows(roles, (None, None), (8, 8), 1, None)
+        call = sampling.model_call.ModelCall(sampling.run.Run(), rows)
+        return call, sampling.patch._parts_by_layer(call.run, prompts, (0,))
+
+    return make
+
+
+def test_threads_with_other_precisions_do_not_disturb_each_other(pack, model_call):
+    call, parts = model_call(0, 1)
+    composed = pack.nodes.sampling.unet.ComposedAttention({}, parts, call)
     extra = {"n_heads": 4, "attn_precision": None, "activations_shape": [4, 32, 3, 5]}
     extra |= {"block": ("input", 1), "block_index": 0}
-    found, kinds = {}, (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+    outputs, dtypes = {}, (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
     def work(number):
-        dtype = kinds[number % len(kinds)]
+        dtype = dtypes[number % len(dtypes)]
         source = torch.Generator().manual_seed(dtype.itemsize)
         query, key, value = (torch.randn(4, n, 32, generator=source).to(dtype) for n in (15, 7, 7))
         with torch.inference_mode():
             for _ in range(20):
-                found.setdefault(dtype, []).append(composed(query, key, value, dict(extra)))
+                outputs.setdefault(dtype, []).append(composed(query, key, value, dict(extra)))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    for dtype in kinds:
-        assert len(found[dtype]) == 40
-        assert all(out.dtype == dtype and torch.equal(out, found[dtype][0]) for out in found[dtype])
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for dtype in dtypes:
+        first, *others = outputs[dtype]
+        assert len(others) == 39 and first.dtype == dtype
+        assert all(torch.equal(other, first) for other in others)
 
 
-def test_a_model_on_a_device_without_memory_gets_keys_there(pack, models, apply):
+def test_a_model_on_a_device_without_memory_gets_keys_there(model_call):
     """As the host's multi-GPU calls one patch with tensors of several devices."""
-    prompts = apply(models("sd15")).model_options["transformer_options"]["ipadapter"]
-    patch, rows = pack.nodes.sampling.patch, pack.nodes.sampling.unet_rows
-    call = patch.Call(patch.Run(), rows.Rows((1, 0), (None, None), (8, 8), 1, None))
+    call, parts = model_call(1, 0)
+    (part,) = parts["input", 1, 0]
     for device in ("meta", "cpu", "meta"):
         query = torch.empty(2, 15, 32, device=device)
-        parts = patch._parts(call.run, prompts, (0,))[("input", 1, 0)]
-        assert {one.device.type for one in call.keys_values(parts[0], query, 4)} == {device}
+        pair = call.keys_values(part, query, 4)
+        assert {tensor.device.type for tensor in pair} == {device}
 
 
 class Shared:

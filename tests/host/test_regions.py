@@ -309,7 +309,7 @@ def test_attention_maps_show_where_the_picture_acted(
     with pytest.raises(ValueError, match="nothing to show"):
         show.execute(watch, torch.zeros(1, 8, 8, 3), 2)
     assert torch.equal(sample(watched), sample(model))
-    acted, *tokens = watch.found[0]
+    acted, *tokens = watch.maps[0]
     assert len(tokens) == 4
     torch.testing.assert_close(sum(tokens), torch.ones_like(acted))
     columns = acted.mean(0)

@@ -2,11 +2,10 @@
 
 import logging
 
-from ....ipadapter_core.weights.blocks import blocks_of
 from ....ipadapter_core.weights.presets import base_of
 from ...files import folders
 from ...files.load import LoadCLIPVision, LoadIPAdapter
-from ...sampling.layers import layers_of
+from ...sampling.layers import model_blocks
 from . import faceid_presets, input_specs as w, installed_files
 from .adapter_link import pipe
 from .old_node import OldNode
@@ -173,8 +172,8 @@ def _pair(presets, preset, node):
 
 
 def _is_sdxl(model):
-    layers = layers_of(model.get_model_object("diffusion_model"))
-    return bool(layers) and base_of(blocks_of(layers)) == "sdxl"
+    blocks = model_blocks(model)
+    return bool(blocks) and base_of(blocks) == "sdxl"
 
 
 def _kept(file, own, chained, load):

@@ -9,9 +9,9 @@ from ....ipadapter_core.references.embeds import References
 from ....ipadapter_core.weights.blocks import blocks_of
 from ...apply.attention_mask import checked_mask
 from ...apply.keys import keys_for
-from ...sampling.image_prompt import ImagePrompt, Settings, prompts_for
+from ...sampling.image_prompt import ImagePrompt, PromptSettings, prompts_for
 from ...sampling.layers import fitting_layers
-from ...sampling.patch import hang_all
+from ...sampling.patch import add_image_prompts
 from ...sockets import LoadedAdapter
 from . import weight_types
 
@@ -62,7 +62,7 @@ def prompts_of(
     for references, maps in _shares(model, adapter, sides, old, paper):
         keys = keys_for(model, adapter, references, sides.negative, by_frame=old.by_frame)
         for weights, factors in maps:
-            settings = Settings(
+            settings = PromptSettings(
                 start_at=old.start_at,
                 end_at=old.end_at,
                 weight_map=weights,
@@ -75,7 +75,7 @@ def prompts_of(
 
 
 def apply(model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, mask: Tensor | None) -> Any:
-    return hang_all(model, prompts_of(model, adapter, sides, old, mask))
+    return add_image_prompts(model, prompts_of(model, adapter, sides, old, mask))
 
 
 def _shares(model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, paper: bool):

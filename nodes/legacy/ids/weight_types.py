@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ....ipadapter_core.weights.blocks import Block
 from ....ipadapter_core.weights.presets import TAKES, base_of
-from ....ipadapter_core.weights.weight_map import STEPS, WeightMap, names
+from ....ipadapter_core.weights.weight_map import STEPS, WeightMap, block_names
 
 LINEAR, PRECISE_STYLE, PRECISE_LAYOUT = "linear", "style transfer precise", "composition precise"
 NEW_TAKES = {  # as the widget lists them -> what they take
@@ -115,7 +115,7 @@ def parse_layer_weights(text: str, blocks: Sequence[Block], node: str) -> dict[i
             found[int(place)] = float(value)
         except ValueError:
             raise ValueError(
-                f"{node}'s 'layer_weights' has the entry '{entry}', which is no 'number:weight': write for example '3:1.0, 6:0.5'; this model has {names(blocks)}, numbered from 0."
+                f"{node}'s 'layer_weights' has the entry '{entry}', which is no 'number:weight': write for example '3:1.0, 6:0.5'; this model has {block_names(blocks)}, numbered from 0."
             ) from None
     return found
 

@@ -1,0 +1,151 @@
+"""One call of the model within a sampling: keys and values, and masks, as its layers need them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ...ipadapter_core.attention.image_part import split_heads
+from ...ipadapter_core.attention.keys import (
+    V_ONLY,
+    KeysValues,
+    LayerKeysValues,
+    scale_by_frame,
+    scale_keys_values,
+)
+from ...ipadapter_core.attention.masks import pick_masks, stack_row_masks, to_grid, to_guessed_grid
+from ...ipadapter_core.weights.blocks import Address
+from .batch_rows import BatchRows
+from .image_prompt import ImagePrompt
+from .run import CallTensors, ImagePart, MaskPlacement, Placement, Run, WatchTotals
+
+
+class LayerSite(NamedTuple):
+    """The layer that attends now, as the model's layout reads it from the host."""
+
+    address: Address
+    heads: int
+    precision: torch.dtype | None  # that the host asks of the attention
+    grid: Sequence[int]  # height and width of the layer's tokens
+    latent_size: Sequence[int]  # of this call
+
+
+class Observation(NamedTuple):
+    """One image part at one layer, for a watch."""
+
+    part: ImagePart
+    query: Tensor
+    key: Tensor
+    image: Tensor
+    text: Tensor
+    mask: Tensor | None
+    site: LayerSite
+
+
+class WatchLike(Protocol):
+    """A node that looks on while a model samples."""
+
+    def prompt_at(self, prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> ImagePrompt | None: ...
+
+    def look(self, call: "ModelCall", observation: Observation) -> None: ...
+
+    def finish(self, totals: Sequence[WatchTotals]) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCall:
+    """The rows of one call, and the sampling that it belongs to."""
+
+    run: Run
+    rows: BatchRows
+    watch: WatchLike | None = None
+    watched_prompt: ImagePrompt | None = None
+    tensors: CallTensors = field(default_factory=CallTensors)
+
+    def keys_values(self, part: ImagePart, query: Tensor, heads: int) -> LayerKeysValues:
+        """Key and value [R or R * B, H, T, D], in the order of the rows."""
+        place = (part, Placement(query.device, query.dtype))
+        pair = self.tensors.keys_values.get(place)
+        if pair is None:
+            key, value = self._arranged(part, place[1])
+            pair = split_heads(key, heads), split_heads(value, heads)
+            self.tensors.keys_values[place] = pair
+        return pair
+
+    def attention_mask(self, prompt: ImagePrompt, site: LayerSite, query: Tensor) -> Tensor | None:
+        """[1 or R * B, N, 1] on the layer's grid."""
+        if prompt.mask is None:
+            return None
+        (height, width), (latent_height, latent_width) = site.grid, site.latent_size
+        place = MaskPlacement(
+            prompt,
+            (height, width),
+            (latent_height, latent_width),
+            Placement(query.device, query.dtype),
+        )
+        mask = self.tensors.masks.get(place)
+        if mask is None:
+            mask = self.tensors.masks[place] = self._row_masks(prompt.mask, place, query.shape[1])
+        return mask
+
+    def _arranged(self, part: ImagePart, placement: Placement) -> LayerKeysValues:
+        prompt, settings = part.prompt, part.prompt.settings
+        by_frame = prompt.keys.values.frames > 1 or settings.frame_weights
+        frames = self.rows.all_frames if by_frame else None
+        range_number = None if settings.scaling == V_ONLY else part.range_number
+        roles = self.rows.roles_by_position if settings.old_masks else self.rows.roles
+
+        def make() -> list[LayerKeysValues]:
+            return self._moved(prompt, frames, range_number, placement).for_roles(roles)
+
+        slot = (prompt, roles, placement)
+        return self.run.arranged.get(slot, (frames, range_number), make)[part.layer]
+
+    def _moved(
+        self,
+        prompt: ImagePrompt,
+        frames: tuple[int, ...] | None,
+        range_number: int | None,
+        placement: Placement,
+    ) -> KeysValues:
+        """All roles on the device, for these frames and this timestep range."""
+
+        def make() -> KeysValues:
+            values = prompt.keys.values.select(frames or (), *placement)
+            scaling, frame_weights = prompt.settings.scaling, prompt.settings.frame_weights
+            weights = () if range_number is None else prompt.ranges[range_number].layer_weights
+            if frame_weights:
+                last = len(frame_weights) - 1
+                factors = [frame_weights[min(frame, last)] for frame in frames or ()]
+                return scale_by_frame(values, scaling, weights, factors)
+            return scale_keys_values(values, scaling, weights) if weights else values
+
+        return self.run.moved.get((prompt, placement), (frames, range_number), make)
+
+    def _row_masks(self, mask: Tensor, place: MaskPlacement, token_count: int) -> Tensor:
+        key = (place, self.rows)
+        row_masks = self.run.masks.get(key)
+        if row_masks is None:
+            if mode := place.prompt.settings.old_masks:
+                row_masks = _old_row_masks(mask, self.rows, token_count, place.latent_size, mode)
+            else:
+                row_masks = _row_masks(mask, self.rows, place.grid)
+            row_masks = self.run.masks[key] = row_masks.to(*place.placement)
+        return row_masks
+
+
+def _row_masks(mask: Tensor, rows: BatchRows, grid: tuple[int, int]) -> Tensor:
+    mask = pick_masks(mask, rows.count, rows.frames)
+    by_area = {area: to_grid(mask, grid, area, rows.latent_size) for area in set(rows.areas)}
+    return stack_row_masks([by_area[area] for area in rows.areas], rows.count)
+
+
+def _old_row_masks(
+    mask: Tensor, rows: BatchRows, token_count: int, latent_size: tuple[int, int], mode: str
+) -> Tensor:
+    """As in IPAdapter_plus: the whole mask for every row, whichever area of the image that is."""
+    mask = pick_masks(mask, rows.count, rows.frames)
+    grid_mask = to_guessed_grid(mask, token_count, latent_size, mode)
+    return stack_row_masks([grid_mask] * len(rows.areas), rows.count)

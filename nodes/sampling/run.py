@@ -1,0 +1,153 @@
+"""What one sampling keeps: keys and values on their devices, masks by grid, and what is added at each layer.
+
+A `Run` lives from the sampler's start to its end. Several threads may fill it at once (multi-GPU): a value that
+two of them compute is the same value, so the last one to store it does no harm.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from comfy.samplers import CFGGuider
+
+from ...ipadapter_core.attention.keys import V_ONLY, KeysValues, LayerKeysValues
+from ...ipadapter_core.weights.blocks import Address
+from .batch_rows import BatchRows
+from .image_prompt import ImagePrompt
+
+if TYPE_CHECKING:
+    from .layout import ModelLayout
+
+K = TypeVar("K")
+V = TypeVar("V")
+S = TypeVar("S")
+
+
+class Latest(Generic[S, K, V]):
+    """One value for each slot, kept while its key stays the same.
+
+    What changes from step to step replaces its predecessor and does not pile up.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[S, tuple[K, V]] = {}
+
+    def get(self, slot: S, key: K, make: Callable[[], V]) -> V:
+        entry = self._entries.get(slot)
+        if entry is not None and entry[0] == key:
+            return entry[1]
+        value = make()
+        self._entries[slot] = (key, value)
+        return value
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePart:
+    """The addition of one image prompt at one layer."""
+
+    prompt: ImagePrompt
+    layer: int  # its number in the adapter file
+    weight: float
+    range_number: int  # of the prompt's timestep ranges
+
+    @property
+    def output_weight(self) -> float:
+        """The weight of the attention's result; other scalings have it in keys and values."""
+        return self.weight if self.prompt.settings.scaling == V_ONLY else 1.0
+
+
+PartsByLayer = dict[Address, tuple[ImagePart, ...]]  # empty where nothing is added now
+
+
+class Placement(NamedTuple):
+    """Where a tensor is computed, and in which precision."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+class MaskPlacement(NamedTuple):
+    """Everything that a resized mask depends on, but for the rows of the call."""
+
+    prompt: ImagePrompt
+    grid: tuple[int, int]
+    latent_size: tuple[int, int]
+    placement: Placement
+
+
+@dataclass(eq=False)
+class CallTensors:
+    """Tensors as the layers take them, kept from call to call while rows and active ranges stay the same."""
+
+    keys_values: dict[tuple[ImagePart, Placement], LayerKeysValues] = field(default_factory=dict)
+    masks: dict[MaskPlacement, Tensor] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class WatchTotals:
+    """Attention maps of one device and shape, added up."""
+
+    total: Tensor
+    count: int = 0
+
+    def add(self, maps: Tensor) -> None:
+        self.count, self.total = self.count + 1, self.total + maps
+
+    @property
+    def mean(self) -> Tensor:
+        return self.total / self.count
+
+
+# The layout of a model and the prompts that were made for it; None where no adapter could act.
+FittingPrompts = tuple["ModelLayout", tuple[ImagePrompt, ...]]
+# Frames and timestep range, where keys and values depend on them.
+PromptFrames = tuple[tuple[int, ...] | None, int | None]
+
+
+@dataclass(eq=False)
+class Run:
+    """Everything kept for one sampling. An object, since the host copies dicts and lists on the way."""
+
+    guider: CFGGuider | None = None
+    fitting_prompts: dict[int, FittingPrompts | None] = field(
+        default_factory=dict
+    )  # by id of model
+    # prompts -> their active ranges -> the additions at each layer
+    parts: Latest[tuple[ImagePrompt, ...], tuple[int | None, ...], PartsByLayer] = field(
+        default_factory=Latest
+    )
+    call_tensors: Latest[
+        tuple[tuple[ImagePrompt, ...], tuple[int, ...], tuple[int, ...]],
+        tuple[tuple[int | None, ...], BatchRows],
+        CallTensors,
+    ] = field(default_factory=Latest)
+    moved: Latest[tuple[ImagePrompt, Placement], PromptFrames, KeysValues] = field(
+        default_factory=Latest
+    )
+    arranged: Latest[
+        tuple[ImagePrompt, tuple[int, ...], Placement], PromptFrames, list[LayerKeysValues]
+    ] = field(default_factory=Latest)
+    masks: dict[tuple[MaskPlacement, BatchRows], Tensor] = field(default_factory=dict)
+    watch_totals: dict[tuple[torch.device, torch.Size], WatchTotals] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the run holds nothing, as after `close`."""
+        return self.guider is None and not any(map(len, self._stores()))
+
+    def close(self) -> None:
+        self.guider = None
+        for store in self._stores():
+            store.clear()
+
+    def _stores(self) -> list[Latest[Any, Any, Any] | dict[Any, Any]]:
+        return [value for value in vars(self).values() if isinstance(value, (Latest, dict))]

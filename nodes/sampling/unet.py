@@ -1,0 +1,89 @@
+"""The UNet of SD1.5 and SDXL: image parts are added to attn2, the cross-attention to the text."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import comfy.ldm.modules.attention as host_attention
+
+from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_table
+from .attention import add_image_parts
+from .layout import LayerWidths
+from .model_call import LayerSite, ModelCall
+from .run import PartsByLayer
+
+ExtraOptions = dict[str, Any]  # what the host tells a patch of its layer
+AttentionPatch = Callable[[Tensor, Tensor, Tensor, ExtraOptions], Tensor]
+
+
+class UNetLayout:
+    """Cross-attention in transformer blocks of input, middle and output blocks."""
+
+    def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
+        # torch.compile puts a module in front of the model
+        modules: dict[str, Any] = {
+            name.removeprefix("_orig_mod."): module
+            for name, module in diffusion_model.named_modules()
+        }
+        projections = {
+            address: modules[name].to_k for address, name in layer_table(modules).items()
+        }
+        return {
+            address: LayerWidths(inner=projection.out_features, text=projection.in_features)
+            for address, projection in projections.items()
+        }
+
+    def blocks(self, layers: Iterable[Address]) -> tuple[Block, ...]:
+        return blocks_of(layers)
+
+    def add_to_call(
+        self, options: dict[str, Any], parts: PartsByLayer, call: ModelCall
+    ) -> dict[str, Any]:
+        replacements = dict(options.get("patches_replace") or {})
+        attn2 = dict(replacements.get("attn2") or {})
+        previous = {address: attn2.get(address) or attn2.get(address[:2]) for address in parts}
+        attn2.update(dict.fromkeys(parts, ComposedAttention(previous, parts, call)))
+        return {**options, "patches_replace": {**replacements, "attn2": attn2}}
+
+
+class ComposedAttention:
+    """A replacement of attn2 that calls the one it found there, or the host's, and adds the image's parts.
+
+    One object for all layers: in a compiled model the host drops the guards on what reaches this object, so the key
+    under which it was found can be another layer's. What `extra` says of the layer is right.
+    """
+
+    def __init__(
+        self,
+        previous: Mapping[Address, AttentionPatch | None],
+        parts: PartsByLayer,
+        call: ModelCall,
+    ):
+        self.previous, self.parts, self.call = previous, parts, call
+
+    @torch.compiler.disable
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, extra: ExtraOptions) -> Tensor:
+        site = read_site(extra)
+        previous = self.previous.get(site.address)
+        if previous is not None:
+            text = previous(query, key, value, extra)
+        else:
+            options = {"attn_precision": site.precision, "transformer_options": extra}
+            text = host_attention.optimized_attention(query, key, value, site.heads, **options)
+        # What another pack returns may still be in use there; the host's own result is new.
+        is_new = previous is None and "optimized_attention_override" not in extra
+        parts = self.parts[site.address]
+        return add_image_parts(text, query, site, parts, self.call, in_place=is_new)
+
+
+def read_site(extra: ExtraOptions) -> LayerSite:
+    kind, number = extra["block"]
+    return LayerSite(
+        (kind, number, extra["block_index"]),
+        extra["n_heads"],
+        extra["attn_precision"],
+        extra.get("activations_shape", ())[-2:],
+        extra.get("original_shape", ())[-2:],
+    )
