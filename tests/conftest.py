@@ -42,13 +42,21 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def inference_mode(request):
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup():
     """As the host runs nodes: a result that remembers how it came about holds all that it came from."""
     import torch
 
-    with torch.inference_mode(not request.node.get_closest_marker("gradients")):
-        yield
+    with torch.inference_mode():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    import torch
+
+    with torch.inference_mode(not item.get_closest_marker("gradients")):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
