@@ -1,0 +1,101 @@
+"""Files, functions, complexity and arguments stay small, with a short list of places that have a reason."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACK = Path(__file__).parent.parent
+FOLDERS = ("ipadapter_core", "nodes", "scripts", "benchmarks", "demo", "tests")
+FILE_LINES, FUNCTION_LINES, COMPLEXITY, ARGUMENTS = 300, 40, 10, 7
+BRANCHES = (
+    ast.If,
+    ast.For,
+    ast.While,
+    ast.ExceptHandler,
+    ast.IfExp,
+    ast.comprehension,
+    ast.match_case,
+)
+SCHEMAS = {"define_schema", "INPUT_TYPES"}  # tables, as long as a node has inputs
+# the host calls these by the names of a node's inputs
+NODE_METHODS = {"execute", "validate_inputs"}
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+EXCUSED: dict[str, str] = {}  # place -> why
+BEING_MENDED = (
+    "ipadapter_core/",
+    "nodes/",
+    "benchmarks/",
+    "demo/",
+    "scripts/",
+    "tests/fuzz/",
+    "tests/host/",
+    "tests/support/",
+)
+
+
+def sources() -> Iterator[Path]:
+    """Every Python file of the tree, commands without an ending included."""
+    yield PACK / "__init__.py"
+    for folder in FOLDERS:
+        for path in sorted((PACK / folder).rglob("*")):
+            if path.suffix == ".py" or (path.parent.name == "scripts" and is_command(path)):
+                yield path
+
+
+def is_command(path: Path) -> bool:
+    return path.is_file() and not path.suffix and path.read_text().startswith("#!")
+
+
+def complexity(function: ast.AST) -> int:
+    """One more than the branches of a function, conditions and comprehensions counted."""
+    total = 1
+    for node in ast.walk(function):
+        total += isinstance(node, BRANCHES)
+        total += len(node.ifs) if isinstance(node, ast.comprehension) else 0
+        total += len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
+    return total
+
+
+def argument_count(function: Function) -> int:
+    arguments = function.args
+    names = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    return len([name for name in names if name not in ("self", "cls")])
+
+
+def function_sizes(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]]:
+    """Every function below a node, with the names of classes and functions that it stands in."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, Function):
+            yield prefix + node.name, node
+        named = isinstance(node, Function | ast.ClassDef)
+        yield from function_sizes(node, f"{prefix}{node.name}." if named else prefix)
+
+
+def too_large(path: Path) -> Iterator[tuple[str, str]]:
+    """(place, what is too large there) for each such place of a file."""
+    text, name = path.read_text(), path.relative_to(PACK).as_posix()
+    if (lines := text.count("\n")) > FILE_LINES:
+        yield name, f"{lines} lines"
+    for function_name, function in function_sizes(ast.parse(text)):
+        place = f"{name} {function_name}"
+        length = (function.end_lineno or 0) - function.lineno + 1
+        if length > FUNCTION_LINES and function.name not in SCHEMAS:
+            yield place, f"{length} lines"
+        if (score := complexity(function)) > COMPLEXITY:
+            yield place, f"complexity {score}"
+        count = argument_count(function)
+        if count > ARGUMENTS and function.name not in NODE_METHODS:
+            yield place, f"{count} arguments"
+
+
+def test_what_is_large_has_a_reason():
+    places = [place for path in sources() for place in too_large(path)]
+    assert places, "nothing was measured"
+    faults = [
+        f"{place}: {size}"
+        for place, size in places
+        if place not in EXCUSED and not place.startswith(BEING_MENDED)
+    ]
+    assert not faults, "\n".join(faults)
+    assert not set(EXCUSED) - {place for place, _ in places}, "these need no excuse any more"
