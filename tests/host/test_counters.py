@@ -9,7 +9,7 @@ import inside
 import pytest
 import torch
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.no_inference_mode]
 
 NAMES = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter_sdxl_vit-h"}
 LAYERS = {"sd15": 16, "sdxl": 70}
