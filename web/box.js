@@ -44,7 +44,7 @@ app.registerExtension({
     const holder = HOLDERS[node.comfyClass]
     if (!holder?.widgets.every((name) => widgetOf(node, name))) return
     const editor = new BoxEditor(node, holder)
-    chain(node, 'onExecuted', (output) => (editor.ran = output?.source?.[0] ?? editor.ran))
+    chain(node, 'onExecuted', (output) => editor.rememberRun(output))
     chain(node, 'onConfigure', () => editor.toggle(!!holder.read(node)?.box, 0))
     addEditor(node, NAME, editor.element, () => (editor.open ? OPEN : CLOSED), holder.widgets, () => editor.refresh())
     loadWords(app, api).then(() => editor.translate())
@@ -57,7 +57,7 @@ class BoxEditor {
     this.node = node
     this.holder = holder
     this.open = false
-    this.ran = undefined // the picture of the last run: a file of the host, and its true size
+    this.lastPicture = undefined // of the last run: a file of the host, and its true size
     this.switch = make('button', { type: 'button' })
     this.clear = make('button', { type: 'button' })
     this.picture = make('img', { alt: '', draggable: 'false' })
@@ -76,7 +76,9 @@ class BoxEditor {
   listen() {
     this.switch.addEventListener('click', () => this.toggle(!this.open, this.open ? CLOSED - OPEN : OPEN - CLOSED))
     this.clear.addEventListener('click', () => this.set(null))
-    for (const one of [this.switch, this.clear]) one.addEventListener('keydown', (event) => event.stopPropagation())
+    for (const button of [this.switch, this.clear]) {
+      button.addEventListener('keydown', (event) => event.stopPropagation())
+    }
     this.picture.addEventListener('load', () => this.refresh())
     new ResizeObserver(() => this.refresh()).observe(this.area)
     onDrag(this.area, (event) => this.drag(event))
@@ -84,7 +86,7 @@ class BoxEditor {
     for (const [place, part] of ['nw', 'se'].entries()) onKey(this.corners[place], (event) => this.press(event, part))
     onKey(this.area, (event) => {
       if (event.target !== this.area || event.key !== 'Enter' || !this.size) return false
-      if (!this.holder.read(this.node)?.box) this.set(logic.middle(this.size))
+      if (!this.holder.read(this.node)?.box) this.set(logic.middleBox(this.size))
       this.shape.focus()
       return true
     })
@@ -111,14 +113,19 @@ class BoxEditor {
     this.refresh()
   }
 
-  /** Where the picture is: the file that a connected node uploaded, else what the last run saw. */
+  /** @param {any} output of the node's last run */
+  rememberRun(output) {
+    this.lastPicture = output?.source?.[0] ?? this.lastPicture
+  }
+
+  /** Where the picture is: the file that a connected node uploaded, else the one of the last run. */
   get source() {
-    const input = this.node.inputs?.find((one) => one.name === 'image')
+    const input = this.node.inputs?.find(({ name }) => name === 'image')
     const link = input?.link != null && this.node.graph?.links?.get?.(input.link)
     const origin = link && this.node.graph.getNodeById(link.origin_id)
     const uploads = origin?.constructor?.nodeData?.input?.required?.image?.[1]?.image_upload
     const file = uploads && read(origin, 'image')
-    return file ? logic.viewed(String(file)) : this.ran
+    return file ? logic.fileOf(String(file)) : this.lastPicture
   }
 
   /** The picture's true size, once it is here. @returns {logic.Size | null} */
@@ -128,14 +135,14 @@ class BoxEditor {
   }
 
   refresh() {
-    const found = this.holder.read(this.node)
-    this.clear.disabled = !found?.box
+    const content = this.holder.read(this.node)
+    const box = content?.box
+    this.clear.disabled = !box
     if (!this.open) return
     this.show()
     const size = this.size
-    const box = found?.box
     this.shape.hidden = !box || !size
-    this.status.textContent = this.sentence(found, size)
+    this.status.textContent = this.sentence(content, size)
     if (!box || !size) return
     const { left, top, scale } = this.place(size)
     const style = { left: left + box.x * scale, top: top + box.y * scale, width: box.width * scale, height: box.height * scale }
@@ -158,13 +165,13 @@ class BoxEditor {
     else this.picture.removeAttribute('src')
   }
 
-  /** @param {{ box?: logic.Box, error?: string } | null} found @param {logic.Size | null} size */
-  sentence(found, size) {
-    if (found?.error === 'linked') return say('The box comes over a link.')
+  /** @param {{ box?: logic.Box, error?: string } | null} content of the widgets @param {logic.Size | null} size */
+  sentence(content, size) {
+    if (content?.error === 'linked') return say('The box comes over a link.')
     if (!size) return say('Connect Load Image, or run once, to see the picture here.')
-    if (found?.error) return found.error
-    if (!found) return say('Drag a box in the picture, or press Enter in it.')
-    return say('x <x>, y <y>, <width> wide, <height> high', found.box) + '. ' + say('Keys: arrows, with Shift ten pixels; Delete.')
+    if (content?.error) return content.error
+    if (!content) return say('Drag a box in the picture, or press Enter in it.')
+    return say('x <x>, y <y>, <width> wide, <height> high', content.box) + '. ' + say('Keys: arrows, with Shift ten pixels; Delete.')
   }
 
   /** @param {logic.Size} size */
@@ -188,15 +195,15 @@ class BoxEditor {
 
   /** @param {PointerEvent} event */
   drag(event) {
-    const found = this.holder.read(this.node)
+    const content = this.holder.read(this.node)
     const size = this.size
-    if (!size || found?.error === 'linked') return null
-    const before = found?.box ?? null
-    const from = this.at(event, size)
-    const part = logic.partAt(before, from, REACH / this.place(size).scale)
+    if (!size || content?.error === 'linked') return null
+    const startBox = content?.box ?? null
+    const start = this.at(event, size)
+    const part = logic.partAt(startBox, start, REACH / this.place(size).scale)
     if (part !== 'new') this.shape.focus()
-    return (/** @type {PointerEvent} */ one) => {
-      this.set(logic.dragged(part, before, from, this.at(one, size), size))
+    return (/** @type {PointerEvent} */ moveEvent) => {
+      this.set(logic.dragBox(part, startBox, start, this.at(moveEvent, size), size))
       this.shape.focus()
     }
   }
@@ -204,10 +211,10 @@ class BoxEditor {
   /** @param {KeyboardEvent} event @param {string} part */
   press(event, part) {
     const box = this.holder.read(this.node)?.box
-    const made = box && this.size ? logic.keyed(event, part, box, this.size) : undefined
-    if (made === undefined) return false
-    this.set(made)
-    if (!made) this.area.focus()
+    const newBox = box && this.size ? logic.boxAfterKey(event, part, box, this.size) : undefined
+    if (newBox === undefined) return false
+    this.set(newBox)
+    if (!newBox) this.area.focus()
     return true
   }
 }

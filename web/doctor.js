@@ -98,11 +98,11 @@ async function get(row, follow) {
 function head(dialog) {
   const copy = make('button', { type: 'button' }, say('Copy report'))
   copy.onclick = () => copyReport(dialog, copy)
-  const again = make('button', { type: 'button' }, say('Look again'))
-  again.onclick = () => fill(dialog)
+  const reload = make('button', { type: 'button' }, say('Look again'))
+  reload.onclick = () => fill(dialog)
   const close = make('button', { type: 'button', ariaLabel: say('Close') }, '\u00d7')
   close.onclick = () => dialog.close()
-  return make('header', {}, make('h2', {}, say('IPAdapter Doctor')), copy, again, close)
+  return make('header', {}, make('h2', {}, say('IPAdapter Doctor')), copy, reload, close)
 }
 
 /** @param {any} dialog @param {any} button */
@@ -129,7 +129,7 @@ function sections(report, choice, get) {
     section(say('Problems (<count>)', { count: problems.length }), list(problems)),
     section(
       say('Installed (<count>)', { count: installed.length }),
-      list(installed.map((one) => [make('b', {}, one.path), make('div', {}, one.text)])),
+      list(installed.map(({ path, text }) => [make('b', {}, path), make('div', {}, text)])),
     ),
     details(say('All files that can be downloaded'), files(report.table, get)),
     details(say('The report as text'), make('textarea', { readOnly: true, value: report.text })),
@@ -139,7 +139,7 @@ function sections(report, choice, get) {
 /** @param {any} report @param {any} choice kept while the dialog is open @param {(row: any) => void} get */
 function goal(report, choice, get) {
   const base = make('select', { ariaLabel: say('Base model') })
-  base.append(...BASES.map((one) => make('option', { value: one }, one)))
+  base.append(...BASES.map((name) => make('option', { value: name }, name)))
   const purpose = make('select', { ariaLabel: say('Purpose') })
   purpose.append(...PURPOSES.map(([value, text]) => make('option', { value }, say(text))))
   base.value = choice.base
@@ -157,9 +157,9 @@ function goal(report, choice, get) {
   }
   base.onchange = purpose.onchange = show
   show()
-  const chosen = { '<base>': base, '<purpose>': purpose }
+  const selects = { '<base>': base, '<purpose>': purpose }
   const parts = say('With <base> I want to follow <purpose>').split(/(<\w+>)/)
-  return make('section', {}, make('p', {}, ...parts.map((part) => chosen[part] ?? part)), answer)
+  return make('section', {}, make('p', {}, ...parts.map((part) => selects[part] ?? part)), answer)
 }
 
 /** @param {any[]} rows @param {(row: any) => void} get */

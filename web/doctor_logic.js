@@ -22,10 +22,10 @@ export const DOING = {
  * @returns {{ ready: boolean, lines: string[], rows: any[] }} rows: files of the model table to get
  */
 export function planOf(report, base, purpose) {
-  const need = report.needs.find((one) => one.base === base && one.purpose === purpose)
+  const need = report.needs.find((goal) => goal.base === base && goal.purpose === purpose)
   if (!need) return { ready: false, lines: [], rows: [] }
-  const lines = need.there.map((one) =>
-    say('<adapter> with <encoder>', { adapter: one.adapter, encoder: one.encoders[0] }),
+  const lines = need.there.map(({ adapter, encoders }) =>
+    say('<adapter> with <encoder>', { adapter, encoder: encoders[0] }),
   )
   const rows = need.missing.map((name) => report.table.find((row) => row.name === name))
   return { ready: lines.length > 0, lines, rows: rows.filter(Boolean) }
@@ -38,9 +38,9 @@ export function planOf(report, base, purpose) {
  */
 export function installedOf(report) {
   const order = ['adapter', 'encoder', 'embeds']
-  const shown = report.files.filter((one) => one.usable || one.kind === 'embeds')
-  shown.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
-  return shown.map((one) => ({ path: translate(one.path), text: textOf(one) }))
+  const files = report.files.filter((file) => file.usable || file.kind === 'embeds')
+  files.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
+  return files.map((file) => ({ path: translate(file.path), text: textOf(file) }))
 }
 
 /** @param {any} file */
@@ -54,8 +54,9 @@ function textOf(file) {
 
 /** @param {any} report @returns {string[]} one sentence for each file with something wrong */
 export function problemsOf(report) {
-  const wrong = report.files.filter((one) => one.advice)
-  return wrong.map((one) => say('<file> <advice>.', { file: translate(one.path), advice: translate(one.advice) }))
+  return report.files
+    .filter((file) => file.advice)
+    .map(({ path, advice }) => say('<file> <advice>.', { file: translate(path), advice: translate(advice) }))
 }
 
 /** @param {any} row of the model table */
@@ -64,9 +65,9 @@ export function aboutRow(row) {
   const size = translate(row.size)
   const kind = row.kind === 'encoder' ? say('encoder') : row.kind
   const purpose = PURPOSES.find(([name]) => name === row.purpose)?.[1]
-  const named = [row.base, kind].filter(Boolean).join(' ')
-  let what = purpose ? say('<model> for <purpose>', { model: named, purpose: say(purpose) }) : named
-  if (!row.runs) what = say('<model>, for other packs: this one does not run it', { model: named })
+  const model = [row.base, kind].filter(Boolean).join(' ')
+  let what = purpose ? say('<model> for <purpose>', { model, purpose: say(purpose) }) : model
+  if (!row.runs) what = say('<model>, for other packs: this one does not run it', { model })
   return say('<what>; <size>; <licence>; into models/<folder>', { what, size, licence, folder })
 }
 

@@ -3,12 +3,12 @@ import { app } from '../../scripts/app.js'
 // What the editors on nodes share: the node's own widgets, which alone hold values, and small elements.
 
 /** @param {any} node @param {string} name */
-export const widgetOf = (node, name) => node.widgets?.find((one) => one.name === name)
+export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name)
 
 /** The value of a widget, or undefined where a link brings it. @param {any} node @param {string} name */
 export function read(node, name) {
-  const linked = node.inputs?.some((input) => input.widget?.name === name && input.link != null)
-  return linked ? undefined : widgetOf(node, name)?.value
+  const isLinked = node.inputs?.some((input) => input.widget?.name === name && input.link != null)
+  return isLinked ? undefined : widgetOf(node, name)?.value
 }
 
 /** @param {any} node @param {string} name @param {any} value */
@@ -29,26 +29,26 @@ export function addEditor(node, name, element, height, watched, refresh) {
   const options = { serialize: false, getMinHeight: height, getMaxHeight: height, onDraw: () => refresh() }
   const widget = node.addDOMWidget(name, name, element, options)
   widget.serialize = false
-  for (const one of watched) chain(widgetOf(node, one), 'callback', () => refresh())
+  for (const widgetName of watched) chain(widgetOf(node, widgetName), 'callback', () => refresh())
   for (const hook of ['onConfigure', 'onConnectionsChange', 'onExecuted']) chain(node, hook, () => refresh())
   for (const kind of ['pointerenter', 'focusin']) element.addEventListener(kind, () => refresh())
   refresh()
 }
 
-/** What was there stays and runs first. @param {any} holder @param {string} name @param {(first: any) => void} after */
+/** Adds to a function of a holder; the original stays and runs first. @param {any} holder @param {string} name @param {(first: any) => void} after */
 export function chain(holder, name, after) {
   if (!holder) return
-  const before = holder[name]
+  const original = holder[name]
   holder[name] = function (first) {
-    const result = before?.apply(this, arguments)
+    const result = original?.apply(this, arguments)
     after(first)
     return result
   }
 }
 
-/** @param {string} kind @param {Record<string, string>} [attributes] @param {...(Node | string)} children */
-export function make(kind, attributes = {}, ...children) {
-  const element = document.createElement(kind)
+/** @param {string} tag @param {Record<string, string>} [attributes] @param {...(Node | string)} children */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag)
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
   element.append(...children)
   return element
@@ -60,11 +60,11 @@ export function label(element, text) {
   element.title = text
 }
 
-/** What a slider is and says. @param {HTMLElement} element @param {string} name @param {number} value @param {{ low: number, high: number }} range @param {string} said */
-export function announce(element, name, value, range, said) {
-  const values = { label: name, valuemin: range.low, valuemax: range.high, valuenow: value, valuetext: said }
-  for (const [key, one] of Object.entries(values)) element.setAttribute(`aria-${key}`, String(one))
-  element.title = `${name}: ${said}`
+/** What a slider is and says. @param {HTMLElement} element @param {string} name @param {number} value @param {{ low: number, high: number }} range @param {string} description */
+export function announce(element, name, value, range, description) {
+  const values = { label: name, valuemin: range.low, valuemax: range.high, valuenow: value, valuetext: description }
+  for (const [key, content] of Object.entries(values)) element.setAttribute(`aria-${key}`, String(content))
+  element.title = `${name}: ${description}`
 }
 
 /** Follows the pointer from a press to its release. @param {HTMLElement} area @param {(event: PointerEvent) => (((event: PointerEvent) => void) | null | undefined)} start */
@@ -76,7 +76,7 @@ export function onDrag(area, start) {
     event.stopPropagation()
     if (!move) return
     area.setPointerCapture(event.pointerId)
-    const follow = (/** @type {PointerEvent} */ one) => move(one)
+    const follow = (/** @type {PointerEvent} */ moveEvent) => move(moveEvent)
     const end = () => {
       area.removeEventListener('pointermove', follow)
       for (const kind of ['pointerup', 'pointercancel']) area.removeEventListener(kind, end)

@@ -1,6 +1,8 @@
-// Pure: what to say on a node. Does nothing when the page imports it by itself.
+// Pure: the note that a node shows of its last run. Does nothing when the page imports it by itself.
 
 import { translate } from './words.js'
+
+export const NOTE = 'ipadapter_note' // the widget, and the entry in a node's output
 
 export const OURS = new Set([
   'LoadIPAdapter',
@@ -26,5 +28,5 @@ export function heightsOf(kind) {
  * @param {{ text?: string[], ipadapter_note?: import('./words.js').Text[] } | null | undefined} output
  */
 export function noteOf(output) {
-  return (output?.ipadapter_note ?? []).filter(Boolean).map(translate).join('\n')
+  return (output?.[NOTE] ?? []).filter(Boolean).map(translate).join('\n')
 }

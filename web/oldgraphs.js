@@ -15,10 +15,10 @@ app.registerExtension({
   setup: () => loadWords(app, api),
   async beforeConfigureGraph(graph) {
     const graphs = [graph, ...(graph.definitions?.subgraphs ?? [])]
-    if (!graphs.some((one) => (one.nodes ?? []).some(concerns))) return
+    if (!graphs.some(({ nodes }) => (nodes ?? []).some(concerns))) return
     const { nodes, report } = await ask('opened', { workflow: graph }).catch(() => ({}))
     if (!nodes) return // the server is gone: as it was saved
-    graphs.forEach((one, number) => one.nodes.forEach((node, at) => Object.assign(node, nodes[number][at])))
+    graphs.forEach((saved, index) => saved.nodes.forEach((node, place) => Object.assign(node, nodes[index][place])))
     if (report.length) toast('info', report, 15000)
   },
   getNodeMenuItems(node) {

@@ -1,7 +1,7 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
-import { MISSING, missingOf, stamped, valuesOf } from './stamp_logic.js'
+import { MISSING, missingEncoder, stampedProperties, valuesOf } from './stamp_logic.js'
 import { loadWords, say } from './words.js'
 
 /** @type {any} pack, nodes, files, auto and encoders, from the server; null until it has answered */
@@ -27,7 +27,7 @@ app.registerExtension({
       serialized?.apply(this, arguments)
       if (!stamps?.nodes.includes(this.comfyClass)) return
       const values = valuesOf(this, stamps, adapterOf(this))
-      data.properties = stamped(data.properties, stamps, values)
+      data.properties = stampedProperties(data.properties, stamps, values)
     }
   },
 })
@@ -42,14 +42,14 @@ async function ask() {
 
 /** @param {any} node @returns {string | undefined} the file in the loader on its 'ipadapter' input */
 function adapterOf(node) {
-  const slot = node.inputs?.findIndex((one) => one.name === 'ipadapter') ?? -1
+  const slot = node.inputs?.findIndex(({ name }) => name === 'ipadapter') ?? -1
   const loader = slot < 0 ? null : node.getInputNode?.(slot)
-  return loader?.widgets?.find((one) => one.name === 'ipadapter_file')?.value
+  return loader?.widgets?.find(({ name }) => name === 'ipadapter_file')?.value
 }
 
 function showAllMissing() {
   for (const node of stamps ? nodesOf(app.graph.rootGraph ?? app.graph) : []) {
-    if (node.comfyClass === 'LoadCLIPVision') showMissing(node, missingOf(node, stamps, adapterOf(node)))
+    if (node.comfyClass === 'LoadCLIPVision') showMissing(node, missingEncoder(node, stamps, adapterOf(node)))
   }
 }
 
@@ -64,12 +64,13 @@ function nodesOf(graph) {
  * @param {any} node @param {string | undefined} name
  */
 function showMissing(node, name) {
-  const widget = node.widgets.find((one) => one.name === MISSING)
+  const widget = node.widgets.find((candidate) => candidate.name === MISSING)
   if (widget?.value === name) return
   if (widget) node.removeWidget(widget)
   if (!name) return
-  const made = node.addWidget('combo', MISSING, name, () => {}, { values: [], serialize: false })
-  const said = say('missing encoder')
-  const label = window.LiteGraph?.vueNodesMode ? said : `${said}: ${name}` // the classic one hides a disabled value
-  Object.assign(made, { label, serialize: false, disabled: true })
+  const list = node.addWidget('combo', MISSING, name, () => {}, { values: [], serialize: false })
+  const text = say('missing encoder')
+  // the classic renderer hides the value of a disabled widget
+  const label = window.LiteGraph?.vueNodesMode ? text : `${text}: ${name}`
+  Object.assign(list, { label, serialize: false, disabled: true })
 }

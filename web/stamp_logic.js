@@ -10,13 +10,9 @@ export const MISSING = 'missing_encoder' // the widget that names the file to ge
  * @returns {any[]} an entry counts for the frontend only if its name is the widget's value, folders included
  */
 export function modelsOf(values, files) {
-  const found = []
-  for (const value of values) {
-    if (typeof value !== 'string' || found.some((one) => one.name === value)) continue
-    const entry = lookUp(value, files)
-    if (entry) found.push({ name: value, ...entry })
-  }
-  return found
+  const names = new Set(values.filter((value) => typeof value === 'string'))
+  const entries = [...names].map((name) => ({ name, entry: lookUp(name, files) }))
+  return entries.filter(({ entry }) => entry).map(({ name, entry }) => ({ name, ...entry }))
 }
 
 /**
@@ -36,14 +32,15 @@ function lookUp(value, files) {
  * @param {any} stamps what the server knows
  * @param {unknown[]} values of the widgets
  */
-export function stamped(properties, stamps, values) {
-  const { models: before, ...others } = properties ?? {}
-  const known = modelsOf(values, stamps.files)
-  const kept = (Array.isArray(before) ? before : []).filter(
-    (one) => values.includes(one?.name) && !known.some((other) => other.name === one.name),
+export function stampedProperties(properties, stamps, values) {
+  const { models: savedModels, ...unchanged } = properties ?? {}
+  const tableModels = modelsOf(values, stamps.files)
+  const names = new Set(tableModels.map(({ name }) => name))
+  const ownModels = (Array.isArray(savedModels) ? savedModels : []).filter(
+    (model) => values.includes(model?.name) && !names.has(model.name),
   )
-  const models = [...known, ...kept]
-  return { ...others, ...stamps.pack, ...(models.length ? { models } : {}) }
+  const models = [...tableModels, ...ownModels]
+  return { ...unchanged, ...stamps.pack, ...(models.length ? { models } : {}) }
 }
 
 /**
@@ -51,9 +48,9 @@ export function stamped(properties, stamps, values) {
  * @param {any} node @param {any} stamps @param {string | undefined} adapter the file of the adapter beside it
  */
 export function valuesOf(node, stamps, adapter) {
-  const values = (node.widgets ?? []).filter((one) => one.name !== MISSING).map((one) => one.value)
-  const { name } = neededOf(node, stamps, adapter)
-  return values.includes(AUTO) && name ? [...values, name] : values
+  const values = (node.widgets ?? []).filter(({ name }) => name !== MISSING).map(({ value }) => value)
+  const encoder = neededEncoder(node, stamps, adapter).name
+  return values.includes(AUTO) && encoder ? [...values, encoder] : values
 }
 
 /**
@@ -61,9 +58,9 @@ export function valuesOf(node, stamps, adapter) {
  * @param {any} node @param {any} stamps @param {string | undefined} adapter
  * @returns {string | undefined}
  */
-export function missingOf(node, stamps, adapter) {
-  const { name, here } = neededOf(node, stamps, adapter)
-  return name && !here && node.widgets?.some((one) => one.value === AUTO) ? name : undefined
+export function missingEncoder(node, stamps, adapter) {
+  const { name, here: isInstalled } = neededEncoder(node, stamps, adapter)
+  return name && !isInstalled && node.widgets?.some(({ value }) => value === AUTO) ? name : undefined
 }
 
 /**
@@ -71,9 +68,9 @@ export function missingOf(node, stamps, adapter) {
  * @param {any} node @param {any} stamps @param {string | undefined} adapter
  * @returns {{ name?: string | null, here?: boolean }}
  */
-function neededOf(node, stamps, adapter) {
-  const known = adapter && lookUp(adapter, stamps.auto)
-  if (known) return known
-  const saved = node.properties?.models?.find?.((one) => one?.directory === 'clip_vision')
+function neededEncoder(node, stamps, adapter) {
+  const encoder = adapter && lookUp(adapter, stamps.auto)
+  if (encoder) return encoder
+  const saved = node.properties?.models?.find?.((model) => model?.directory === 'clip_vision')
   return saved ? { name: saved.name, here: stamps.encoders.includes(saved.hash) } : {}
 }

@@ -25,7 +25,7 @@ class Editor {
   constructor(node) {
     this.node = node
     this.blocks = undefined // of the model of the last run
-    this.chosen = 0 // the key frame whose easing is shown
+    this.chosenKey = 0 // the key frame whose easing is shown
     this.bars = make('div', { role: 'group', class: 'panel' })
     this.points = make('div', { role: 'group', class: 'panel' })
     this.line = document.createElementNS('http://www.w3.org/2000/svg', 'svg')
@@ -63,11 +63,12 @@ class Editor {
       write(this.node, 'curve', logic.CURVE_PRESETS[this.curvePreset.value])
     })
     this.easing.addEventListener('change', () => {
-      write(this.node, 'curve', logic.withKey(this.curve, this.chosen, { easing: this.easing.value }))
+      write(this.node, 'curve', logic.withKey(this.curve, this.chosenKey, { easing: this.easing.value }))
     })
-    const all = [this.family, this.layersPreset, this.curvePreset, this.easing]
-    for (const one of all) one.addEventListener('change', () => this.refresh(true))
-    for (const one of all) one.addEventListener('keydown', (event) => event.stopPropagation())
+    for (const select of [this.family, this.layersPreset, this.curvePreset, this.easing]) {
+      select.addEventListener('change', () => this.refresh(true))
+      select.addEventListener('keydown', (event) => event.stopPropagation())
+    }
   }
 
   translate() {
@@ -97,18 +98,18 @@ class Editor {
 
   /** Draws what the texts say, if they say something else than before. @param {boolean} [always] */
   refresh(always = false) {
-    const linked = ['layers', 'curve'].filter((name) => read(this.node, name) === undefined)
-    const state = [this.layers, this.curve, this.blocks, linked].join('|')
-    if (state === this.drawn && !always) return
-    this.drawn = state
-    for (const one of [this.layersPreset, this.curvePreset]) one.value = ''
+    const linkedNames = ['layers', 'curve'].filter((name) => read(this.node, name) === undefined)
+    const drawing = [this.layers, this.curve, this.blocks, linkedNames].join('|')
+    if (drawing === this.lastDrawing && !always) return
+    this.lastDrawing = drawing
+    for (const preset of [this.layersPreset, this.curvePreset]) preset.value = ''
     const bars = logic.parseLayers(this.layers, this.blocks)
     const curve = logic.parseCurve(this.curve)
-    this.drawBars(linked.includes('layers') ? [] : bars.values)
-    this.drawCurve(linked.includes('curve') ? null : curve)
+    this.drawBars(linkedNames.includes('layers') ? [] : bars.values)
+    this.drawCurve(linkedNames.includes('curve') ? null : curve)
     this.family.value = bars.values.length === 11 ? 'SDXL' : bars.values.length === 16 ? 'SD1.5' : ''
-    const said = linked.map((name) => say("'<name>' comes over a link", { name }))
-    this.status.textContent = [...said, bars.error, curve.error].filter(Boolean).join('; ') || this.hint
+    const links = linkedNames.map((name) => say("'<name>' comes over a link", { name }))
+    this.status.textContent = [...links, bars.error, curve.error].filter(Boolean).join('; ') || this.hint
   }
 
   get hint() {
@@ -118,7 +119,7 @@ class Editor {
   /** @param {number[]} values */
   drawBars(values) {
     const range = logic.rangeOf(values)
-    const bars = sized(this.bars, values.length, () => {
+    const bars = withCount(this.bars, values.length, () => {
       const bar = make('div', { role: 'slider', tabindex: '0', class: 'bar', 'aria-orientation': 'vertical' })
       onKey(bar, (event) => this.keyOnBar(event, [...this.bars.children].indexOf(bar)))
       return bar
@@ -140,19 +141,19 @@ class Editor {
       return `${(100 * step) / SAMPLES} ${100 * (1 - height)}`
     })
     this.line.firstChild.setAttribute('d', curve && !curve.error ? `M ${path.join(' L ')}` : '')
-    const points = sized(this.points, keys.length, () => {
+    const points = withCount(this.points, keys.length, () => {
       const point = make('div', { role: 'slider', tabindex: '0', class: 'point' })
       onKey(point, (event) => this.keyOnPoint(event, this.pointElements().indexOf(point)))
       point.addEventListener('focus', () => this.choose(this.pointElements().indexOf(point)))
       return point
     }, 'point')
     keys.forEach((key, place) => {
-      const said = say('time <time>, factor <value>, <easing>', { ...key, easing: say(key.easing) })
-      announce(points[place], say('key frame <place>', { place: place + 1 }), key.value, range, said)
+      const description = say('time <time>, factor <value>, <easing>', { ...key, easing: say(key.easing) })
+      announce(points[place], say('key frame <place>', { place: place + 1 }), key.value, range, description)
       points[place].style.left = `${100 * key.time}%`
       points[place].style.bottom = `${100 * logic.heightOf(key.value, range)}%`
     })
-    this.choose(Math.min(this.chosen, Math.max(0, keys.length - 1)))
+    this.choose(Math.min(this.chosenKey, Math.max(0, keys.length - 1)))
   }
 
   pointElements() {
@@ -161,11 +162,11 @@ class Editor {
 
   /** @param {number} place */
   choose(place) {
-    this.chosen = place
+    this.chosenKey = place
     const { keys } = logic.parseCurve(this.curve)
     this.easing.disabled = !keys[place]
     this.easing.value = keys[place]?.easing ?? 'linear'
-    this.pointElements().forEach((point, one) => point.classList.toggle('chosen', one === place))
+    this.pointElements().forEach((point, index) => point.classList.toggle('chosen', index === place))
   }
 
   /** @param {PointerEvent} event */
@@ -174,14 +175,14 @@ class Editor {
     if (!values.length || read(this.node, 'layers') === undefined) return null
     const range = logic.rangeOf(values)
     let from = placeIn(event, this.bars)
-    const move = (/** @type {PointerEvent} */ one) => {
-      const to = placeIn(one, this.bars)
-      const crossed = logic.stroke(from, to, values.length)
-      const drawn = (text, [block, y]) => logic.withBar(text, block, logic.valueOf(y, range), values.length)
-      write(this.node, 'layers', crossed.reduce(drawn, this.layers))
+    const move = (/** @type {PointerEvent} */ moveEvent) => {
+      const to = placeIn(moveEvent, this.bars)
+      const heights = logic.barsCrossed(from, to, values.length)
+      const setBar = (text, [block, y]) => logic.withBar(text, block, logic.valueOf(y, range), values.length)
+      write(this.node, 'layers', heights.reduce(setBar, this.layers))
       from = to
       this.refresh()
-      this.bars.children[crossed.at(-1)[0]]?.focus()
+      this.bars.children[heights.at(-1)[0]]?.focus()
     }
     move(event)
     return move
@@ -196,14 +197,14 @@ class Editor {
     const at = placeIn(event, this.points)
     let place = logic.hitKey(keys, at, range, { x: 10 / (area.width || 1), y: 10 / (area.height || 1) })
     if (place < 0) {
-      const made = logic.withNewKey(this.curve, logic.round(at.x), logic.valueOf(at.y, range))
-      place = made.place
-      write(this.node, 'curve', made.text)
+      const change = logic.withNewKey(this.curve, logic.round(at.x), logic.valueOf(at.y, range))
+      place = change.place
+      write(this.node, 'curve', change.text)
       this.refresh()
     }
     this.pointElements()[place]?.focus()
-    return (/** @type {PointerEvent} */ one) => {
-      const { x, y } = placeIn(one, this.points)
+    return (/** @type {PointerEvent} */ moveEvent) => {
+      const { x, y } = placeIn(moveEvent, this.points)
       const change = { time: logic.round(x), value: logic.valueOf(y, range) }
       write(this.node, 'curve', logic.withKey(this.curve, place, change))
       this.refresh()
@@ -223,11 +224,11 @@ class Editor {
   /** @param {KeyboardEvent} event @param {number} place */
   keyOnPoint(event, place) {
     const range = logic.rangeOf(logic.parseCurve(this.curve).keys.map((key) => key.value))
-    const made = logic.pointKey(event, this.curve, place, range)
-    if (!made) return false
-    write(this.node, 'curve', made.text)
+    const change = logic.pointKey(event, this.curve, place, range)
+    if (!change) return false
+    write(this.node, 'curve', change.text)
     this.refresh()
-    this.pointElements()[made.place]?.focus()
+    this.pointElements()[change.place]?.focus()
     return true
   }
 }
@@ -241,10 +242,10 @@ function fill(select, values, name, empty) {
 }
 
 /** The children of that class, as many as asked for. @param {HTMLElement} holder @param {number} count @param {() => HTMLElement} create */
-function sized(holder, count, create, kind = 'bar') {
-  const there = [...holder.querySelectorAll(`.${kind}`)]
-  for (const one of there.slice(count)) one.remove()
-  for (let place = there.length; place < count; place++) holder.append(create())
+function withCount(holder, count, create, kind = 'bar') {
+  const elements = [...holder.querySelectorAll(`.${kind}`)]
+  for (const element of elements.slice(count)) element.remove()
+  for (let place = elements.length; place < count; place++) holder.append(create())
   return [...holder.querySelectorAll(`.${kind}`)]
 }
 

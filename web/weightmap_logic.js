@@ -14,15 +14,15 @@ const SHAPES = {
 }
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
 const KEY = /^([^:\s]+)\s*:\s*(\S+)(?:\s+([\s\S]+))?$/
-const named = (kind, numbers) => numbers.map((number) => `${kind} ${number}`)
+const blockNames = (kind, numbers) => numbers.map((number) => `${kind} ${number}`)
 /** How many blocks -> their names, in the order of a forward pass. */
 const BLOCKS = {
-  16: [...named('input', [1, 2, 4, 5, 7, 8]), 'middle', ...named('output', [3, 4, 5, 6, 7, 8, 9, 10, 11])],
-  11: [...named('input', [4, 5, 7, 8]), 'middle', ...named('output', [0, 1, 2, 3, 4, 5])],
+  16: [...blockNames('input', [1, 2, 4, 5, 7, 8]), 'middle', ...blockNames('output', [3, 4, 5, 6, 7, 8, 9, 10, 11])],
+  11: [...blockNames('input', [4, 5, 7, 8]), 'middle', ...blockNames('output', [0, 1, 2, 3, 4, 5])],
 }
-const REST = 'rest' // in 'layers': every block that is not named
+const REST = 'rest' // in 'layers': every block without an entry of its own
 export const FAMILIES = { 'SD1.5': 16, SDXL: 11 }
-export const STEP = { value: 0.05, more: 0.25, time: 0.01, moreTime: 0.1 }
+export const STEP = { value: 0.05, largeValue: 0.25, time: 0.01, largeTime: 0.1 }
 
 /** @param {number} count @param {number} number */
 export const blockName = (count, number) => BLOCKS[count]?.[number] ?? `block ${number}`
@@ -77,12 +77,12 @@ export function parseLayers(text, count = 16) {
  * @returns {[number | string | null, number]}
  */
 function pairOf(entry, count) {
-  const [written, value] = entry.split(/:(.*)/s).map((part) => part.trim())
-  const place = written.toLowerCase().split(/\s+/).join(' ')
+  const [blockText, value] = entry.split(/:(.*)/s).map((part) => part.trim())
+  const place = blockText.toLowerCase().split(/\s+/).join(' ')
   if (place === REST) return [REST, number(value ?? '')]
   if (/^\d+$/.test(place)) return [Number(place), number(value ?? '')]
-  const named = (BLOCKS[count] ?? []).indexOf(place)
-  return [named < 0 ? null : named, number(value ?? '')]
+  const index = (BLOCKS[count] ?? []).indexOf(place)
+  return [index < 0 ? null : index, number(value ?? '')]
 }
 
 /**
@@ -91,19 +91,19 @@ function pairOf(entry, count) {
  */
 export function withBar(text, block, value, count = 16) {
   const { kind, values } = parseLayers(text, count)
-  const written = String(round(value))
-  if (kind === 'list') return replaced(text, block, written)
-  if (kind === 'none') return values.map((one, place) => (place === block ? written : one)).join(', ')
+  const factor = String(round(value))
+  if (kind === 'list') return replaceEntry(text, block, factor)
+  if (kind === 'none') return values.map((unchanged, place) => (place === block ? factor : unchanged)).join(', ')
   const { entries } = split(text)
   const place = entries.findLastIndex((entry) => pairOf(entry, count)[0] === block)
-  if (place >= 0) return replaced(text, place, `${entries[place].split(':')[0]}:${written}`)
-  return [...entries, `${block}:${written}`].join(', ')
+  if (place >= 0) return replaceEntry(text, place, `${entries[place].split(':')[0]}:${factor}`)
+  return [...entries, `${block}:${factor}`].join(', ')
 }
 
-/** @param {string} text @param {number} place @param {string} written */
-function replaced(text, place, written) {
+/** @param {string} text @param {number} place @param {string} entry */
+function replaceEntry(text, place, entry) {
   const { pieces } = split(text)
-  pieces[2 * place] = pieces[2 * place].replace(/\S(?:[\s\S]*\S)?/, () => written)
+  pieces[2 * place] = pieces[2 * place].replace(/\S(?:[\s\S]*\S)?/, () => entry)
   return pieces.join('')
 }
 
@@ -123,15 +123,18 @@ export function parseCurve(text) {
       value: number(match[2]),
       easing: (match[3] ?? 'linear').trim().split(/\s+/).join(' '),
     }
-    const known = key && Number.isFinite(key.value) && key.time >= 0 && key.time <= 1 && EASINGS.includes(key.easing)
-    if (!known || (keys.length && key.time < keys.at(-1).time)) {
-      const wrong = { place: place + 1, entry }
-      return { keys: [], error: say("curve: entry <place>, '<entry>', is no key frame after the one before it", wrong) }
+    if (!isValid(key) || (keys.length && key.time < keys.at(-1).time)) {
+      const values = { place: place + 1, entry }
+      return { keys: [], error: say("curve: entry <place>, '<entry>', is no key frame after the one before it", values) }
     }
     keys.push(key)
   }
   return { keys }
 }
+
+/** @param {Key | null} key */
+const isValid = (key) =>
+  key && Number.isFinite(key.value) && key.time >= 0 && key.time <= 1 && EASINGS.includes(key.easing)
 
 /** @param {Key[]} keys @param {number} time */
 export function valueAt(keys, time) {
@@ -156,7 +159,7 @@ export function withKey(text, place, change) {
   const { keys } = parseCurve(text)
   const key = { ...keys[place], ...change }
   key.time = clamp(key.time, keys[place - 1]?.time ?? 0, keys[place + 1]?.time ?? 1)
-  return replaced(text, place, keyText(key))
+  return replaceEntry(text, place, keyText(key))
 }
 
 /** The text with one key frame more, and its place. @param {string} text @param {number} time @param {number} value */
@@ -164,14 +167,14 @@ export function withNewKey(text, time, value) {
   const { keys } = parseCurve(text)
   const entries = keys.length ? split(text).entries : ['0:1', '1:1']
   const times = keys.length ? keys.map((key) => key.time) : [0, 1]
-  const found = times.findIndex((one) => one > time)
-  const place = found < 0 ? times.length : found
+  const later = times.findIndex((keyTime) => keyTime > time)
+  const place = later < 0 ? times.length : later
   entries.splice(place, 0, keyText({ time: clamp(time, 0, 1), value, easing: 'linear' }))
   return { text: entries.join(', '), place }
 }
 
 /** @param {string} text @param {number} place */
-export const withoutKey = (text, place) => split(text).entries.filter((_, one) => one !== place).join(', ')
+export const withoutKey = (text, place) => split(text).entries.filter((_, index) => index !== place).join(', ')
 
 /** What the panel shows from bottom to top: at least 0 to 2. @param {number[]} values */
 export const rangeOf = (values) => ({
@@ -196,7 +199,7 @@ export const hitBar = (x, count) => clamp(Math.floor(x * count), 0, count - 1)
  * @param {{ x: number, y: number }} from 0 to 1 @param {{ x: number, y: number }} to @param {number} count
  * @returns {[number, number][]} block and height
  */
-export function stroke(from, to, count) {
+export function barsCrossed(from, to, count) {
   const [first, last] = [hitBar(from.x, count), hitBar(to.x, count)]
   const step = Math.sign(last - first)
   const crossed = Array.from({ length: Math.abs(last - first) }, (_, place) => first + step * (place + 1))
@@ -221,20 +224,20 @@ export function hitKey(keys, at, range, reach) {
 
 /** The value that a key press gives a bar, or null. @param {{ key: string, shiftKey?: boolean }} event @param {number} value @param {Range} range */
 export function barKey(event, value, { low, high }) {
-  const step = event.shiftKey ? STEP.more : STEP.value
-  const made = {
+  const step = event.shiftKey ? STEP.largeValue : STEP.value
+  const newValue = {
     ArrowUp: value + step,
     ArrowRight: value + step,
     ArrowDown: value - step,
     ArrowLeft: value - step,
-    PageUp: value + STEP.more,
-    PageDown: value - STEP.more,
+    PageUp: value + STEP.largeValue,
+    PageDown: value - STEP.largeValue,
     Home: low,
     End: high,
     Delete: 0,
     Backspace: 0,
   }[event.key]
-  return made === undefined ? null : round(clamp(made, low, high))
+  return newValue === undefined ? null : round(clamp(newValue, low, high))
 }
 
 /**
@@ -245,16 +248,16 @@ export function barKey(event, value, { low, high }) {
 export function pointKey(event, text, place, { low, high }) {
   const { keys } = parseCurve(text)
   const { time, value, easing } = keys[place]
-  const [up, right] = event.shiftKey ? [STEP.more, STEP.moreTime] : [STEP.value, STEP.time]
-  const moved = (change) => ({ text: withKey(text, place, change), place })
+  const [up, right] = event.shiftKey ? [STEP.largeValue, STEP.largeTime] : [STEP.value, STEP.time]
+  const changed = (change) => ({ text: withKey(text, place, change), place })
   switch (event.key) {
-    case 'ArrowUp': return moved({ value: clamp(value + up, low, high) })
-    case 'ArrowDown': return moved({ value: clamp(value - up, low, high) })
-    case 'ArrowRight': return moved({ time: time + right })
-    case 'ArrowLeft': return moved({ time: time - right })
-    case 'Home': return moved({ value: low })
-    case 'End': return moved({ value: high })
-    case ' ': return moved({ easing: EASINGS[(EASINGS.indexOf(easing) + 1) % EASINGS.length] })
+    case 'ArrowUp': return changed({ value: clamp(value + up, low, high) })
+    case 'ArrowDown': return changed({ value: clamp(value - up, low, high) })
+    case 'ArrowRight': return changed({ time: time + right })
+    case 'ArrowLeft': return changed({ time: time - right })
+    case 'Home': return changed({ value: low })
+    case 'End': return changed({ value: high })
+    case ' ': return changed({ easing: EASINGS[(EASINGS.indexOf(easing) + 1) % EASINGS.length] })
     case 'Enter': case 'Insert': {
       const until = keys[place + 1]?.time ?? 1
       const middle = round((time + until) / 2)

@@ -36,49 +36,49 @@ test('corners and edges are in reach from both sides, the rest moves or begins a
 })
 
 test('a new box spans the drag in any direction and is never empty', () => {
-  const made = (from, to) => logic.boxText(logic.dragged('new', null, from, to, PICTURE))
-  assert.equal(made({ x: 60.4, y: 40 }, { x: 20, y: 9.6 }), '20, 10, 40, 30')
-  assert.equal(made({ x: 50, y: 50 }, { x: 50, y: 50 }), '50, 50, 1, 1')
-  assert.equal(made({ x: -20, y: -5 }, { x: 500, y: 500 }), '0, 0, 100, 60')
-  assert.equal(made({ x: 100, y: 60 }, { x: 100, y: 60 }), '99, 59, 1, 1')
+  const drawnBox = (from, to) => logic.boxText(logic.dragBox('new', null, from, to, PICTURE))
+  assert.equal(drawnBox({ x: 60.4, y: 40 }, { x: 20, y: 9.6 }), '20, 10, 40, 30')
+  assert.equal(drawnBox({ x: 50, y: 50 }, { x: 50, y: 50 }), '50, 50, 1, 1')
+  assert.equal(drawnBox({ x: -20, y: -5 }, { x: 500, y: 500 }), '0, 0, 100, 60')
+  assert.equal(drawnBox({ x: 100, y: 60 }, { x: 100, y: 60 }), '99, 59, 1, 1')
 })
 
 test('a moved box stays in the picture and keeps its size', () => {
-  const made = (x, y) => logic.boxText(logic.dragged('move', BOX, { x: 0, y: 0 }, { x, y }, PICTURE))
-  assert.equal(made(5, -3), '25, 7, 40, 30')
-  assert.equal(made(500, 500), '60, 30, 40, 30')
-  assert.equal(made(-500, -500), '0, 0, 40, 30')
+  const movedBox = (x, y) => logic.boxText(logic.dragBox('move', BOX, { x: 0, y: 0 }, { x, y }, PICTURE))
+  assert.equal(movedBox(5, -3), '25, 7, 40, 30')
+  assert.equal(movedBox(500, 500), '60, 30, 40, 30')
+  assert.equal(movedBox(-500, -500), '0, 0, 40, 30')
 })
 
 test('a typed box that reaches past the picture is not pulled in by a move along the other axis', () => {
   const outside = { x: -10, y: 10, width: 40, height: 30 }
-  const made = logic.dragged('move', outside, { x: 0, y: 0 }, { x: 0, y: 5 }, PICTURE)
-  assert.equal(logic.boxText(made), '-10, 15, 40, 30')
+  const movedBox = logic.dragBox('move', outside, { x: 0, y: 0 }, { x: 0, y: 5 }, PICTURE)
+  assert.equal(logic.boxText(movedBox), '-10, 15, 40, 30')
 })
 
 test('an edge moves alone, a corner with both, and past the other side they swap', () => {
-  const made = (part, x, y) => logic.boxText(logic.dragged(part, BOX, { x: 0, y: 0 }, { x, y }, PICTURE))
-  assert.equal(made('e', 10, 99), '20, 10, 50, 30')
-  assert.equal(made('n', 99, 5), '20, 15, 40, 25')
-  assert.equal(made('nw', 5, 5), '25, 15, 35, 25')
-  assert.equal(made('w', 50, 0), '60, 10, 10, 30')
+  const resizedBox = (part, x, y) => logic.boxText(logic.dragBox(part, BOX, { x: 0, y: 0 }, { x, y }, PICTURE))
+  assert.equal(resizedBox('e', 10, 99), '20, 10, 50, 30')
+  assert.equal(resizedBox('n', 99, 5), '20, 15, 40, 25')
+  assert.equal(resizedBox('nw', 5, 5), '25, 15, 35, 25')
+  assert.equal(resizedBox('w', 50, 0), '60, 10, 10, 30')
 })
 
 test('keys move and resize by one pixel or ten, Delete removes', () => {
-  const made = (part, key, shiftKey = false) => logic.keyed({ key, shiftKey }, part, BOX, PICTURE)
-  assert.equal(logic.boxText(made('move', 'ArrowRight')), '21, 10, 40, 30')
-  assert.equal(logic.boxText(made('move', 'ArrowUp', true)), '20, 0, 40, 30')
-  assert.equal(logic.boxText(made('nw', 'ArrowLeft')), '19, 10, 41, 30')
-  assert.equal(logic.boxText(made('se', 'ArrowDown', true)), '20, 10, 40, 40')
-  assert.equal(made('move', 'Delete'), null)
-  assert.equal(made('move', 'x'), undefined)
+  const afterKey = (part, key, shiftKey = false) => logic.boxAfterKey({ key, shiftKey }, part, BOX, PICTURE)
+  assert.equal(logic.boxText(afterKey('move', 'ArrowRight')), '21, 10, 40, 30')
+  assert.equal(logic.boxText(afterKey('move', 'ArrowUp', true)), '20, 0, 40, 30')
+  assert.equal(logic.boxText(afterKey('nw', 'ArrowLeft')), '19, 10, 41, 30')
+  assert.equal(logic.boxText(afterKey('se', 'ArrowDown', true)), '20, 10, 40, 40')
+  assert.equal(afterKey('move', 'Delete'), null)
+  assert.equal(afterKey('move', 'x'), undefined)
 })
 
 test('a box made without a pointer is the middle half', () => {
-  assert.equal(logic.boxText(logic.middle({ width: 101, height: 60 })), '25, 15, 51, 30')
+  assert.equal(logic.boxText(logic.middleBox({ width: 101, height: 60 })), '25, 15, 51, 30')
 })
 
 test('the name that a node holds is found by the host', () => {
-  assert.deepEqual(logic.viewed('a b.png'), { filename: 'a b.png', subfolder: '', type: 'input' })
-  assert.deepEqual(logic.viewed('x/y\\c [1].png [output]'), { filename: 'c [1].png', subfolder: 'x/y', type: 'output' })
+  assert.deepEqual(logic.fileOf('a b.png'), { filename: 'a b.png', subfolder: '', type: 'input' })
+  assert.deepEqual(logic.fileOf('x/y\\c [1].png [output]'), { filename: 'c [1].png', subfolder: 'x/y', type: 'output' })
 })

@@ -53,9 +53,9 @@ test('every file with advice is a problem, in one sentence', () => {
 
 test('a row says kind, size, licence and folder', () => {
   assert.equal(aboutRow(row), 'encoder; 2.53 GB; Apache-2.0; into models/clip_vision')
-  const other = { ...row, base: 'SDXL', kind: 'plus', purpose: 'face', folder: 'ipadapter' }
-  assert.equal(aboutRow(other), 'SDXL plus for a face; 2.53 GB; Apache-2.0; into models/ipadapter')
-  const foreign = { ...other, kind: 'FaceID', purpose: '', runs: false }
+  const adapterRow = { ...row, base: 'SDXL', kind: 'plus', purpose: 'face', folder: 'ipadapter' }
+  assert.equal(aboutRow(adapterRow), 'SDXL plus for a face; 2.53 GB; Apache-2.0; into models/ipadapter')
+  const foreign = { ...adapterRow, kind: 'FaceID', purpose: '', runs: false }
   assert.match(aboutRow(foreign), /^SDXL FaceID, for other packs: this one does not run it; /)
 })
 

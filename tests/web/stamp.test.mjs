@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { MISSING, missingOf, modelsOf, stamped, valuesOf } from '../../web/stamp_logic.js'
+import { MISSING, missingEncoder, modelsOf, stampedProperties, valuesOf } from '../../web/stamp_logic.js'
 
 const a = { url: 'https://h/a', hash: '1', hash_type: 'SHA256', directory: 'ipadapter' }
 const e = { url: 'https://h/e', hash: '2', hash_type: 'SHA256', directory: 'clip_vision' }
@@ -33,11 +33,11 @@ test('names of objects are no files', () => {
 })
 
 test('a saved node has the id and version, and keeps its other properties', () => {
-  assert.deepEqual(stamped({ 'Node name for S&R': 'x', cnr_id: 'other' }, stamps, []), {
+  assert.deepEqual(stampedProperties({ 'Node name for S&R': 'x', cnr_id: 'other' }, stamps, []), {
     'Node name for S&R': 'x',
     ...stamps.pack,
   })
-  assert.deepEqual(stamped(undefined, stamps, ['a.safetensors']), {
+  assert.deepEqual(stampedProperties(undefined, stamps, ['a.safetensors']), {
     ...stamps.pack,
     models: [{ name: 'a.safetensors', ...a }],
   })
@@ -45,9 +45,9 @@ test('a saved node has the id and version, and keeps its other properties', () =
 
 test('links of others stay while the widget names their file, and go with it', () => {
   const foreign = { name: 'b.safetensors', url: 'https://h/b', directory: 'ipadapter' }
-  const kept = stamped({ models: [foreign] }, stamps, ['b.safetensors', 'a.safetensors'])
-  assert.deepEqual(kept.models, [{ name: 'a.safetensors', ...a }, foreign])
-  assert.ok(!('models' in stamped({ models: [foreign] }, stamps, ['c.safetensors'])))
+  const properties = stampedProperties({ models: [foreign] }, stamps, ['b.safetensors', 'a.safetensors'])
+  assert.deepEqual(properties.models, [{ name: 'a.safetensors', ...a }, foreign])
+  assert.ok(!('models' in stampedProperties({ models: [foreign] }, stamps, ['c.safetensors'])))
 })
 
 test('auto stands for the published encoder of the adapter beside it', () => {
@@ -63,19 +63,19 @@ test('auto stands for the published encoder of the adapter beside it', () => {
 
 test('auto misses what its adapter needs and what is not here by any name', () => {
   const node = { widgets: [{ value: 'auto' }] }
-  assert.equal(missingOf(node, stamps, 'b.safetensors'), 'f.safetensors')
-  assert.equal(missingOf(node, stamps, 'x/b.safetensors'), 'f.safetensors')
-  assert.equal(missingOf({ widgets: [{ value: 'f.safetensors' }] }, stamps, 'b.safetensors'), undefined)
+  assert.equal(missingEncoder(node, stamps, 'b.safetensors'), 'f.safetensors')
+  assert.equal(missingEncoder(node, stamps, 'x/b.safetensors'), 'f.safetensors')
+  assert.equal(missingEncoder({ widgets: [{ value: 'f.safetensors' }] }, stamps, 'b.safetensors'), undefined)
   for (const adapter of ['a.safetensors', 'z.safetensors', 'unknown.bin', undefined]) {
-    assert.equal(missingOf(node, stamps, adapter), undefined)
+    assert.equal(missingEncoder(node, stamps, adapter), undefined)
   }
 })
 
 test('of an adapter that nobody here knows the graph itself says what it needs, and goes on saying it', () => {
   const saying = (hash) => ({ widgets: [{ value: 'auto' }], properties: { models: [{ ...e, name: 'g.safetensors', hash }] } })
-  assert.equal(missingOf(saying('9'), stamps, 'unknown.bin'), 'g.safetensors')
-  assert.equal(missingOf(saying('2'), stamps, 'unknown.bin'), undefined)
+  assert.equal(missingEncoder(saying('9'), stamps, 'unknown.bin'), 'g.safetensors')
+  assert.equal(missingEncoder(saying('2'), stamps, 'unknown.bin'), undefined)
   const values = valuesOf(saying('9'), stamps, 'unknown.bin')
   assert.deepEqual(values, ['auto', 'g.safetensors'])
-  assert.equal(stamped(saying('9').properties, stamps, values).models[0].name, 'g.safetensors')
+  assert.equal(stampedProperties(saying('9').properties, stamps, values).models[0].name, 'g.safetensors')
 })

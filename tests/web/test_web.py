@@ -1,4 +1,4 @@
-"""The pure logic of the web extension: its own tests, run by Node.js, and the same grammar as in Python."""
+"""The pure logic of the web extension: its tests, run by Node.js, and a grammar equal to Python's."""
 
 import json
 import subprocess
@@ -45,9 +45,9 @@ TIMES = [0, 0.1, 0.2, 0.33, 0.5, 0.6, 0.75, 0.9, 1]
 
 
 def node(*arguments: str) -> str:
-    done = subprocess.run([str(browser.node()), *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    process = subprocess.run([str(browser.node()), *arguments], capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def test_the_logic_passes_its_own_tests():
@@ -56,8 +56,8 @@ def test_the_logic_passes_its_own_tests():
 
 @pytest.fixture(scope="module")
 def answers():
-    asked = {"layers": LAYERS, "curves": CURVES, "boxes": [], "times": TIMES}
-    return json.loads(node(str(HERE / "answers.mjs"), json.dumps(asked)))
+    questions = {"layers": LAYERS, "curves": CURVES, "boxes": [], "times": TIMES}
+    return json.loads(node(str(HERE / "answers.mjs"), json.dumps(questions)))
 
 
 def or_none(make):
@@ -68,16 +68,16 @@ def or_none(make):
 
 
 def test_the_editor_reads_layers_as_the_node_does(answers):
-    for (text, count), found in zip(LAYERS, answers["layers"], strict=True):
+    for (text, count), factors in zip(LAYERS, answers["layers"], strict=True):
         blocks = [("input", number) for number in range(count)]
         expected = or_none(lambda t=text, b=blocks: list(weight_map.layer_factors(t, b)))
-        assert found == expected, text
-    assert sum(found is None for found in answers["layers"]) == 9
+        assert factors == expected, text
+    assert sum(factors is None for factors in answers["layers"]) == 9
 
 
 def test_the_editor_reads_curves_as_the_node_does(answers):
-    for text, found in zip(CURVES, answers["curves"], strict=True):
+    for text, factors in zip(CURVES, answers["curves"], strict=True):
         keys = or_none(lambda t=text: curves.parse(t, 1.0))
         expected = keys and [curves.value_at(keys, time) for time in TIMES]
-        assert found == (keys and pytest.approx(expected, abs=1e-12)), text
-    assert sum(found is None for found in answers["curves"]) == 7
+        assert factors == (keys and pytest.approx(expected, abs=1e-12)), text
+    assert sum(factors is None for factors in answers["curves"]) == 7

@@ -81,9 +81,9 @@ test('a place is over one bar, at the borders too', () => {
 })
 
 test('a fast stroke leaves no bar out, in either direction', () => {
-  assert.deepEqual(logic.stroke({ x: 0.1, y: 0 }, { x: 0.9, y: 1 }, 5), [[1, 0.25], [2, 0.5], [3, 0.75], [4, 1]])
-  assert.deepEqual(logic.stroke({ x: 0.9, y: 0.2 }, { x: 0.5, y: 0.6 }, 5), [[3, 0.4], [2, 0.6]])
-  assert.deepEqual(logic.stroke({ x: 0.5, y: 0.2 }, { x: 0.55, y: 0.9 }, 5), [[2, 0.9]])
+  assert.deepEqual(logic.barsCrossed({ x: 0.1, y: 0 }, { x: 0.9, y: 1 }, 5), [[1, 0.25], [2, 0.5], [3, 0.75], [4, 1]])
+  assert.deepEqual(logic.barsCrossed({ x: 0.9, y: 0.2 }, { x: 0.5, y: 0.6 }, 5), [[3, 0.4], [2, 0.6]])
+  assert.deepEqual(logic.barsCrossed({ x: 0.5, y: 0.2 }, { x: 0.55, y: 0.9 }, 5), [[2, 0.9]])
 })
 
 test('a place is over the nearest key frame in reach, the later of two at one place, or over none', () => {

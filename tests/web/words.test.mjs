@@ -6,8 +6,8 @@ import { aboutRow, planOf, PURPOSES } from '../../web/doctor_logic.js'
 import { noteOf } from '../../web/note_logic.js'
 import { loadWords, say, translate, useWords } from '../../web/words.js'
 
-const at = (path) => new URL(`../../${path}`, import.meta.url)
-const tableOf = (language) => JSON.parse(readFileSync(at(`locales/${language}/main.json`), 'utf8')).ipadapter
+const addressOf = (path) => new URL(`../../${path}`, import.meta.url)
+const tableOf = (language) => JSON.parse(readFileSync(addressOf(`locales/${language}/main.json`), 'utf8')).ipadapter
 const SAID = /\bsay\((?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")/g
 
 afterEach(() => useWords({}))
@@ -15,19 +15,19 @@ afterEach(() => useWords({}))
 for (const language of ['en', 'zh']) {
   test(`every word of the web extension is there in ${language}`, () => {
     const table = tableOf(language)
-    const files = readdirSync(at('web')).filter((name) => name.endsWith('.js'))
-    const found = files.flatMap((name) => [...readFileSync(at(`web/${name}`), 'utf8').matchAll(SAID)])
-    const wanted = found.map(([, one, other]) => one ?? other)
-    assert.ok(wanted.includes('Copy report') && wanted.length > 60)
-    assert.deepEqual(wanted.filter((text) => !table[text]), [])
+    const files = readdirSync(addressOf('web')).filter((name) => name.endsWith('.js'))
+    const calls = files.flatMap((name) => [...readFileSync(addressOf(`web/${name}`), 'utf8').matchAll(SAID)])
+    const texts = calls.map(([, single, double]) => single ?? double)
+    assert.ok(texts.includes('Copy report') && texts.length > 60)
+    assert.deepEqual(texts.filter((text) => !table[text]), [])
     assert.deepEqual(PURPOSES.filter(([, text]) => !table[text]), [])
   })
 }
 
 test('no element of the panels holds a word of its own', () => {
   const bare = /make\('[\w-]+', \{[^}]*\}, '[A-Z][a-z]|(?:textContent|ariaLabel|title) ?[=:] ?['"`][A-Z]/
-  for (const name of readdirSync(at('web')).filter((one) => one.endsWith('.js'))) {
-    assert.doesNotMatch(readFileSync(at(`web/${name}`), 'utf8'), bare, name)
+  for (const name of readdirSync(addressOf('web')).filter((file) => file.endsWith('.js'))) {
+    assert.doesNotMatch(readFileSync(addressOf(`web/${name}`), 'utf8'), bare, name)
   }
 })
 
