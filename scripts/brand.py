@@ -87,8 +87,8 @@ def _arrow(draw: Fine, x: float, y: float, length: float) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else PACK / "docs"
-    for name, made in (("icon", icon()), ("banner", banner())):
-        made.save(folder / f"{name}.png", optimize=True)
+    for name, image in (("icon", icon()), ("banner", banner())):
+        image.save(folder / f"{name}.png", optimize=True)
         print(folder / f"{name}.png")
 
 

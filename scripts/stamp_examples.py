@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write into every example and blueprint which pack it needs and where its model files are to be had.
+"""Write into every example and blueprint which pack it needs and where to get its model files.
 
-As web/stamp.js does it with graphs saved in the browser. Run it after a new example, and after a new version.
+As web/stamp.js does with graphs saved in the browser. Run it after a new example or version.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 PACK = Path(__file__).resolve().parent.parent
 sys.path.append(str(PACK))
 
-from ipadapter_core.doctor.model_table import load  # noqa: E402
+from ipadapter_core.doctor.model_table import ModelFile, load  # noqa: E402
 
 
 def project(field: str) -> str:
@@ -26,42 +26,54 @@ def our_nodes() -> set[str]:
 
 
 def graphs() -> list[Path]:
-    return sorted(
-        one for f in ("example_workflows", "subgraphs") for one in (PACK / f).glob("*.json")
-    )
+    folders = (PACK / name for name in ("example_workflows", "subgraphs"))
+    return sorted(path for folder in folders for path in folder.glob("*.json"))
 
 
 def stamp(workflow: dict) -> dict:
     """The same workflow, with the properties of our nodes complete."""
-    inner = workflow.get("definitions", {}).get("subgraphs", [])
-    for graph in (workflow, *inner):
+    subgraphs = workflow.get("definitions", {}).get("subgraphs", [])
+    for graph in (workflow, *subgraphs):
         stamp_nodes(graph["nodes"])
     return workflow
 
 
 def stamp_nodes(nodes: list[dict]) -> None:
     ours, table = our_nodes(), {row.name: row for row in load()}
-    adapters = [one["widgets_values"][0] for one in nodes if one["type"] == "LoadIPAdapter"]
-    for node in (node for node in nodes if node["type"] in ours):
-        own = {key: one for key, one in node.get("properties", {}).items() if key != "models"}
-        node["properties"] = own | {"cnr_id": project("name"), "ver": project("version")}
-        values = list(node.get("widgets_values") or [])
-        if (
-            values[:1] == ["auto"] and node["type"] == "LoadCLIPVision"
-        ):  # all adapters want the same
-            (needed,) = {table[name].encoder for name in adapters}
-            values += [r.name for r in table.values() if (r.kind, r.encoder) == ("encoder", needed)]
-        named = [one for one in values if isinstance(one, str) and one in table]
-        if named:
-            node["properties"]["models"] = [entry(table[name]) for name in named]
+    adapters = [node["widgets_values"][0] for node in nodes if node["type"] == "LoadIPAdapter"]
+    for node in nodes:
+        if node["type"] not in ours:
+            continue
+        properties = {**node.get("properties", {}), "cnr_id": project("name")}
+        properties["ver"] = project("version")
+        properties.pop("models", None)
+        files = files_of(node, adapters, table)
+        if files:
+            properties["models"] = [entry(row) for row in files]
+        node["properties"] = properties
 
 
-def entry(row) -> dict[str, str]:
-    found = {"url": row.link, "hash": row.sha256, "hash_type": "SHA256", "directory": row.folder}
-    return {"name": row.name, **found}
+def files_of(node: dict, adapters: list[str], table: dict[str, ModelFile]) -> list[ModelFile]:
+    """The published files that a node needs."""
+    values = list(node.get("widgets_values") or [])
+    files = [table[value] for value in values if isinstance(value, str) and value in table]
+    if values[:1] == ["auto"] and node["type"] == "LoadCLIPVision":
+        (encoder,) = {table[name].encoder for name in adapters}  # all adapters need the same one
+        files += [row for row in table.values() if (row.kind, row.encoder) == ("encoder", encoder)]
+    return files
+
+
+def entry(row: ModelFile) -> dict[str, str]:
+    return {
+        "name": row.name,
+        "url": row.link,
+        "hash": row.sha256,
+        "hash_type": "SHA256",
+        "directory": row.folder,
+    }
 
 
 if __name__ == "__main__":
     for path in graphs():
-        stamped = stamp(json.loads(path.read_text(encoding="utf-8")))
-        path.write_text(json.dumps(stamped, indent=1) + "\n", encoding="utf-8")
+        workflow = stamp(json.loads(path.read_text(encoding="utf-8")))
+        path.write_text(json.dumps(workflow, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The editors in the host's own page, in its classic and in its Vue renderer: the typed values are what they read and write."""
+"""The editors in the host's own page, in both renderers: they read and write the typed values."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def test_a_drag_is_undone_and_done_again_like_any_change(page):
     tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 
     def noted(layers):  # the page notes changes, and ends an undo, when it comes to it
-        saved = f"{tracker}.activeState.nodes.map((one) => one.widgets_values?.[3])"
+        saved = f"{tracker}.activeState.nodes.map((node) => node.widgets_values?.[3])"
         page.page.wait_for_function(f"text => {saved}[0] === text", arg=layers)
 
     page.add("IPAdapterWeightMap")
@@ -138,8 +138,8 @@ def test_a_graph_with_a_box_shows_it_and_does_not_grow_each_time_it_is_opened(pa
 )
 def test_a_box_is_drawn_in_the_connected_picture(page, node, names):
     def typed():
-        found = page.values(*names, number=1)
-        return found if len(found) == 4 else [int(one) for one in found[0].split(",")]
+        values = page.values(*names, number=1)
+        return values if len(values) == 4 else [int(part) for part in values[0].split(",")]
 
     page.add("LoadImage", node)
     page.run("() => { n0.widgets.find(w => w.name === 'image').value = 'portrait.jpg' }")
@@ -223,22 +223,22 @@ def test_the_page_speaks_chinese(chromium, server):
 def test_an_example_opens_whole_and_becomes_the_prompt_that_the_tests_run(page, info, path):
     workflow = json.loads(path.read_text("utf-8"))
     page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
-    kinds = page.run("() => [Object.keys(LiteGraph.registered_node_types)].flat()")
-    assert {node["type"] for node in workflow["nodes"]} <= set(kinds)
-    found = page.run("async () => (await app.graphToPrompt()).output")
+    registered = page.run("() => [Object.keys(LiteGraph.registered_node_types)].flat()")
+    assert {node["type"] for node in workflow["nodes"]} <= set(registered)
+    prompt = page.run("async () => (await app.graphToPrompt()).output")
     expected = to_prompt(workflow, info)
-    assert {key: one["class_type"] for key, one in found.items()} == {
-        key: one["class_type"] for key, one in expected.items()
-    }
-    for key, one in expected.items():
-        assert one["inputs"].items() <= found[key]["inputs"].items(), one["class_type"]
-        assert set(found[key]["inputs"]) <= names_of(info[one["class_type"]], one["inputs"])
+    kinds = {key: node["class_type"] for key, node in expected.items()}
+    assert {key: node["class_type"] for key, node in prompt.items()} == kinds
+    for key, node in expected.items():
+        inputs = prompt[key]["inputs"]
+        assert node["inputs"].items() <= inputs.items(), node["class_type"]
+        assert set(inputs) <= names_of(info[node["class_type"]], node["inputs"])
 
 
-def names_of(info, given):
+def names_of(info, inputs):
     """The inputs of a node, with the numbered ones of a growing input that are in use."""
-    known = {name for group in info["input"].values() for name in group}
-    return known | {name for name in given if name.split(".")[0] in known}
+    names = {name for group in info["input"].values() for name in group}
+    return names | {name for name in inputs if name.split(".")[0] in names}
 
 
 @pytest.mark.parametrize("path", sorted(BLUEPRINTS.glob("*.json")), ids=lambda path: path.stem)
@@ -251,11 +251,11 @@ def test_a_blueprint_opens_as_one_node_with_its_widgets(page, info, path):
     assert [re.sub(r"^\d+: |_\d+$", "", name) for name in root[1]] == promoted
     inner = page.run("async () => Object.values((await app.graphToPrompt()).output)")
     assert len(inner) == len(workflow["definitions"]["subgraphs"][0]["nodes"])
-    for one in inner:
-        assert set(one["inputs"]) <= names_of(info[one["class_type"]], one["inputs"])
+    for node in inner:
+        assert set(node["inputs"]) <= names_of(info[node["class_type"]], node["inputs"])
 
 
 def test_the_page_offers_the_blueprints_and_complains_of_none(page, server):
-    offered = {one["name"] for one in server.get("/global_subgraphs").values()}
+    offered = {blueprint["name"] for blueprint in server.get("/global_subgraphs").values()}
     assert {path.stem for path in BLUEPRINTS.glob("*.json")} <= offered
     assert page.page.locator(".p-toast-message-error").count() == 0

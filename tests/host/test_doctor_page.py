@@ -1,4 +1,4 @@
-"""The doctor's panel and the stamps in saved graphs, in the host's own page, in its classic and its Vue renderer."""
+"""The doctor's panel and the stamps in saved graphs, in the host's own page, in both renderers."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ VIT_G = "CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors"
 REGISTRY = "api.comfy.org"  # asked by the page about the packs of a graph; it may not go out here
 DROP = """([name, text]) => {
   const data = new DataTransfer()
-  const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0))
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
   data.items.add(new File([bytes], name, { type: 'application/json' }))
   const canvas = document.querySelector('#graph-canvas')
   for (const kind of ['dragenter', 'dragover', 'drop']) {
@@ -27,15 +27,16 @@ DROP = """([name, text]) => {
 @pytest.fixture
 def page(opened):
     yield opened
-    errors = [one for one in opened.errors if REGISTRY not in one]
+    errors = [error for error in opened.errors if REGISTRY not in error]
     assert (errors, opened.refused) == ([], [])
 
 
 def test_the_panel_says_what_is_there_and_missing_and_leaves_the_graph_alone(page):
     page.add("LoadIPAdapter")
     page.run("() => app.canvas.select?.(n0)")
-    seen = "() => JSON.stringify([app.canvas.ds.scale, ...app.canvas.ds.offset, app.graph._nodes.length])"
-    before = page.run(seen)
+    view = """() => JSON.stringify(
+      [app.canvas.ds.scale, ...app.canvas.ds.offset, app.graph._nodes.length])"""
+    view_at_first = page.run(view)
     page.run("() => app.extensionManager.command.execute('ipadapternodes.Doctor.Open')")
     panel = page.page.get_by_role("dialog", name="IPAdapter Doctor")
     panel.get_by_text("Ready").wait_for()
@@ -52,13 +53,14 @@ def test_the_panel_says_what_is_there_and_missing_and_leaves_the_graph_alone(pag
     page.page.mouse.move(800, 500)
     page.page.mouse.wheel(0, 300)
     page.press("Delete", "Backspace")
-    assert page.run(seen) == before
+    assert page.run(view) == view_at_first
     page.press("Escape")
     assert panel.count() == 0
 
 
 def test_the_menu_has_the_doctor(page):
-    label = "() => app.extensionManager.command.commands.find(c => c.id === 'ipadapternodes.Doctor.Open').label"
+    label = """() => app.extensionManager.command.commands.find(
+      ({ id }) => id === 'ipadapternodes.Doctor.Open').label"""
     assert page.run(label) == "IPAdapter Doctor"
 
 
@@ -70,12 +72,15 @@ def test_a_saved_graph_has_the_links_that_the_next_page_offers(page):
         "async () => [app.graph.serialize(), (await app.graphToPrompt()).workflow]"
     )
     for workflow in (saved, embedded):
-        found = {node["type"]: node["properties"] for node in workflow["nodes"]}
+        properties = {node["type"]: node["properties"] for node in workflow["nodes"]}
         for name in ("LoadIPAdapter", "LoadCLIPVision"):
-            assert (found[name]["cnr_id"], found[name]["ver"]) == ("ip-adapter-nodes", "0.1.0")
-        assert [one["name"] for one in found["LoadIPAdapter"]["models"]] == [PLUS]
-        assert "ipadapternodes" not in str(found["CLIPVisionLoader"])
-        assert "cnr_id" not in found["CLIPVisionLoader"]
+            assert (properties[name]["cnr_id"], properties[name]["ver"]) == (
+                "ip-adapter-nodes",
+                "0.1.0",
+            )
+        assert [model["name"] for model in properties["LoadIPAdapter"]["models"]] == [PLUS]
+        assert "ipadapternodes" not in str(properties["CLIPVisionLoader"])
+        assert "cnr_id" not in properties["CLIPVisionLoader"]
     page.run(DROP, ["shared.json", packed(saved)])
     page.page.get_by_text(f"{PLUS} is missing").first.wait_for()
     page.page.get_by_role("button", name="View details").first.click()
@@ -83,7 +88,7 @@ def test_a_saved_graph_has_the_links_that_the_next_page_offers(page):
     group.first.wait_for()
     assert page.page.get_by_test_id("missing-model-download").count() == 1
     assert page.run(
-        "() => app.graph.nodes.every((node) => !node.widgets.some((one) => one.disabled))"
+        "() => app.graph.nodes.every((node) => !node.widgets.some(({ disabled }) => disabled))"
     )
 
 
@@ -96,8 +101,8 @@ def test_a_shared_graph_offers_the_encoder_that_auto_needs_too(page):
     page.connect(0, 0, 1, "ipadapter")
     page.run(f"() => {{ n0.widgets[0].value = '{WANTS_G}' }}")
     saved = page.run("() => app.graph.serialize()")
-    (loader,) = (one for one in saved["nodes"] if one["type"] == "LoadCLIPVision")
-    assert [one["name"] for one in loader["properties"]["models"]] == [VIT_G]
+    (loader,) = (node for node in saved["nodes"] if node["type"] == "LoadCLIPVision")
+    assert [model["name"] for model in loader["properties"]["models"]] == [VIT_G]
     page.run(DROP, ["encoder.json", packed(saved)])
     page.page.get_by_text("2 errors found").or_(page.page.get_by_text(VIT_G)).first.wait_for()
     page.page.get_by_role("button", name="View details").first.click()
@@ -108,17 +113,22 @@ def test_a_shared_graph_offers_the_encoder_that_auto_needs_too(page):
     again, prompt = page.run(
         "async () => [app.graph.serialize(), (await app.graphToPrompt()).output]"
     )
-    (same,) = (one for one in again["nodes"] if one["type"] == "LoadCLIPVision")
-    assert (same["widgets_values"], same["properties"]) == (["auto"], loader["properties"])
-    (sent,) = (one["inputs"] for one in prompt.values() if one["class_type"] == "LoadCLIPVision")
-    assert set(sent) == {"clip_name", "ipadapter"}
-    page.page.route("**/ipadapternodes/stamps", lambda route: there(page, route))
+    (saved_again,) = (node for node in again["nodes"] if node["type"] == "LoadCLIPVision")
+    assert (saved_again["widgets_values"], saved_again["properties"]) == (
+        ["auto"],
+        loader["properties"],
+    )
+    (inputs,) = (
+        node["inputs"] for node in prompt.values() if node["class_type"] == "LoadCLIPVision"
+    )
+    assert set(inputs) == {"clip_name", "ipadapter"}
+    page.page.route("**/ipadapternodes/stamps", with_the_encoder)
     page.run("() => app.refreshComboInNodes()")
     page.page.unroute("**/ipadapternodes/stamps")
-    assert page.run("() => app.graph.nodes.map((one) => one.widgets.length)") == [1, 1]
+    assert page.run("() => app.graph.nodes.map(({ widgets }) => widgets.length)") == [1, 1]
 
 
-def there(page, route):
+def with_the_encoder(route):
     """The server's answer, as if the encoder had come."""
     stamps = route.fetch().json()
     stamps["auto"][WANTS_G]["here"] = True
@@ -140,8 +150,8 @@ def test_the_panel_speaks_the_language_of_the_page(chinese):
     panel.locator(".answer li").first.wait_for()
     labels = panel.locator("h2, h3, summary, b:not(li b), option, button").all_text_contents()
     assert len(labels) > 15
-    assert {one for one in labels if one.isascii()} == {"SD1.5", "SDXL"}
+    assert {label for label in labels if label.isascii()} == {"SD1.5", "SDXL"}
     lines = panel.locator(
         "section > p, .answer li, .file div:not(.sum), li > div"
     ).all_text_contents()
-    assert [one for one in lines if one.isascii()] == []
+    assert [line for line in lines if line.isascii()] == []
