@@ -240,7 +240,7 @@ def measure_faces(device: str) -> None:
     from PIL import Image
     from safetensors.torch import load_file
 
-    net = faces.yunet.load(load_file(faces.WEIGHTS), device)
+    net = faces.yunet.load_yunet(load_file(faces.yunet.WEIGHTS), device)
     picture = Image.open(inside.PACK / "tests" / "data" / "faces" / "three_people.jpg")
     size = [round(n * 1024 / max(picture.size)) for n in picture.size]
     pixels = faces.pixels(picture.resize(size, Image.Resampling.BICUBIC)).to(device)
@@ -248,8 +248,8 @@ def measure_faces(device: str) -> None:
     with torch.inference_mode():
         for _ in range(12):
             start = now(device == "cuda")
-            found = faces.faces.find(net, pixels, faces.THRESHOLD, every=False)
-            faces.faces.settled(net, pixels, found[0])
+            found = faces.find.find_faces(net, pixels, faces.THRESHOLD, find_all=False)
+            faces.find.settle_face(net, pixels, found[0])
             times.append(1000 * (now(device == "cuda") - start))
     print(f"the largest face of {size[0]} x {size[1]} on {device}: {min(times):.1f} ms")
 

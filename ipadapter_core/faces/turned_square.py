@@ -1,7 +1,7 @@
-"""Frames: squares that may be turned; the five landmarks of a face say how.
+"""Turned squares: the area of a crop that turns with the face; its five landmarks say how.
 
-The template is ArcFace's, as insightface's `norm_crop` places it on 112 px: what the face adapters were trained on
-(https://github.com/tencent-ailab/IP-Adapter/issues/54).
+The template is ArcFace's, as insightface's `norm_crop` places it on 112 px: what the face adapters
+were trained on (https://github.com/tencent-ailab/IP-Adapter/issues/54).
 H, W height and width of the picture; S side of the crop; P points.
 """
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from . import face_square
+from .face_square import PictureSize, Square
 
 # eye on the picture's left, eye on its right, nose, corners of the mouth
 TEMPLATE = (
@@ -22,101 +23,114 @@ TEMPLATE = (
     (41.5493, 92.3655),
     (70.7299, 92.2041),
 )
+TEMPLATE_SIDE = 112
+CUBIC_REACH = 4  # pixels beyond a crop that the bicubic sampling of its turned copy touches
 
 
-class Frame(NamedTuple):
-    """What a crop shows: a square about a centre, turned clockwise by `angle` radians."""
+class TurnedSquare(NamedTuple):
+    """The area of a crop: a square about a centre, turned clockwise by `angle` radians."""
 
     x: float
     y: float
     side: float
     angle: float = 0.0
 
+    def upright(self, side: float) -> Square:
+        """The square of another side about the same centre, not turned."""
+        return Square(self.x - side / 2, self.y - side / 2, side)
 
-def numbers(row: Tensor) -> list[float]:
+    def spread(self) -> float:
+        """The side of the upright square around it, in its own sides."""
+        return abs(sin(self.angle)) + abs(cos(self.angle)) if self.angle else 1.0
+
+
+def as_floats(row: Tensor) -> list[float]:
     """The numbers of a tensor [N]; torch does not say what its own list holds."""
     return cast("list[float]", row.tolist())  # type: ignore[reportUnknownMemberType]
 
 
-def roll(landmarks: Tensor) -> float:
-    """By how much a face [5, 2] is turned clockwise: the angle of the line through its eyes, in radians."""
-    x, y = numbers(landmarks[1] - landmarks[0])
+def roll_angle(landmarks: Tensor) -> float:
+    """By how much a face [5, 2] is turned clockwise: the angle of the line through its eyes."""
+    x, y = as_floats(landmarks[1] - landmarks[0])
     return atan2(y, x)
 
 
-def turn_between(angle: float, other: float) -> float:
-    """The smallest turn from `other` to `angle`, in radians."""
-    return (angle - other + pi) % (2 * pi) - pi
+def angle_difference(angle: float, start_angle: float) -> float:
+    """The smallest turn from `start_angle` to `angle`, in radians."""
+    return (angle - start_angle + pi) % (2 * pi) - pi
 
 
-def arcface(landmarks: Tensor, size: int) -> Frame:
-    """The frame that `norm_crop(image_size=size)` cuts: sizes that only 128 divides have its wider rim."""
-    rim = size % 112 != 0 and size % 128 == 0
-    template = torch.tensor(TEMPLATE, dtype=torch.float64) * size / (128 if rim else 112)
-    template[:, 0] += size / 16 if rim else 0
-    turn, centre = _similarity(template, landmarks.double())
-    x, y = numbers(turn @ torch.full((2,), size / 2, dtype=torch.float64) + centre)
+def arcface_square(landmarks: Tensor, crop_side: int) -> TurnedSquare:
+    """The square that `norm_crop(image_size=crop_side)` cuts: sides that only 128 divides have
+    its wider rim."""
+    has_rim = crop_side % 112 != 0 and crop_side % 128 == 0
+    template = torch.tensor(TEMPLATE, dtype=torch.float64) * crop_side
+    template /= 128 if has_rim else TEMPLATE_SIDE
+    template[:, 0] += crop_side / 16 if has_rim else 0
+    turn, shift = fit_similarity(template, landmarks.double())
+    crop_centre = torch.full((2,), crop_side / 2, dtype=torch.float64)
+    x, y = as_floats(turn @ crop_centre + shift)
     scale = sqrt(float(turn.det()))
-    return Frame(x, y, scale * size, atan2(float(turn[1, 0]), float(turn[0, 0])))
+    return TurnedSquare(x, y, scale * crop_side, atan2(float(turn[1, 0]), float(turn[0, 0])))
 
 
-def shift_inside(frame: Frame, height: int, width: int) -> Frame:
-    """The frame moved into the picture; it shrinks, about its centre, only where it is larger than the picture."""
-    spread = abs(sin(frame.angle)) + abs(cos(frame.angle)) if frame.angle else 1.0
-    square = face_square.shift_inside(_around(frame, frame.side * spread), height, width)
-    half = square.side / 2
-    return Frame(square.left + half, square.top + half, square.side / spread, frame.angle)
+def fit_similarity(points: Tensor, target_points: Tensor) -> tuple[Tensor, Tensor]:
+    """The turn with scale [2, 2] and the shift [2] that bring points [P, 2] nearest to others:
+    target = turn @ point + shift.
 
-
-def to_picture(frame: Frame, points: Tensor, size: int) -> Tensor:
-    """Points [..., 2] of the frame's crop of S pixels -> the picture's."""
-    offset = (points - size / 2) * (frame.side / size)
-    x, y = offset.unbind(-1)
-    c, s = cos(frame.angle), sin(frame.angle)
-    return torch.stack((frame.x + c * x - s * y, frame.y + s * x + c * y), -1)
-
-
-def crop(picture: Tensor, frame: Frame, size: int, repeat_edge: bool = False) -> Tensor:
-    """The frame of a picture [H, W, C], upright, [S, S, C]; past the border black, or the edge repeated.
-
-    Not turned, it is `face.crop`; turned, the square around it is, at the same scale, and then turned.
+    Umeyama 1991, in two dimensions: the complex number z that solves the least squares.
     """
-    if frame.angle == 0:
-        return face_square.crop(picture, _around(frame, frame.side), size, repeat_edge)
-    whole = ceil(size * (abs(sin(frame.angle)) + abs(cos(frame.angle)))) + 4  # 4: the cubic's reach
-    upright = face_square.crop(
-        picture, _around(frame, frame.side * whole / size), whole, repeat_edge
-    )
-    return turned(
-        upright, frame._replace(x=whole / 2, y=whole / 2, side=size), size, "bicubic"
-    ).clamp(0, 1)
-
-
-def turned(picture: Tensor, frame: Frame, size: int, mode: str = "bilinear") -> Tensor:
-    """The frame of a picture [H, W, C] sampled point by point, [S, S, C]; black outside. Not antialiased."""
-    centres = torch.arange(size, dtype=torch.float32, device=picture.device) + 0.5
-    grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)
-    extent = torch.tensor([picture.shape[1], picture.shape[0]], dtype=torch.float32)
-    places = to_picture(frame, grid, size) * 2 / extent.to(picture.device) - 1
-    channels_first = picture.movedim(-1, 0)[None].float()
-    return grid_sample(channels_first, places[None], mode=mode, align_corners=False)[0].movedim(
-        0, -1
-    )
-
-
-def _around(frame: Frame, side: float) -> face_square.Square:
-    return face_square.Square(frame.x - side / 2, frame.y - side / 2, side)
-
-
-def _similarity(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The turn, scale and shift that bring points [P, 2] nearest to others: target = turn @ source + shift.
-
-    Umeyama 1991, in two dimensions: the complex number that solves the least squares.
-    """
-    middle, aim = source.mean(0), target.mean(0)
-    a, b = (
-        torch.view_as_complex(points.contiguous()) for points in (source - middle, target - aim)
-    )
+    centre, target_centre = points.mean(0), target_points.mean(0)
+    a = torch.view_as_complex((points - centre).contiguous())
+    b = torch.view_as_complex((target_points - target_centre).contiguous())
     z = (a.conj() * b).sum() / a.abs().square().sum()
     turn = torch.stack((torch.stack((z.real, -z.imag)), torch.stack((z.imag, z.real))))
-    return turn, aim - turn @ middle
+    return turn, target_centre - turn @ centre
+
+
+def shift_inside(square: TurnedSquare, picture_size: PictureSize) -> TurnedSquare:
+    """The square moved into the picture; it shrinks, about its centre, only where it is larger
+    than the picture."""
+    spread = square.spread()
+    inside = face_square.shift_inside(square.upright(square.side * spread), picture_size)
+    half = inside.side / 2
+    return TurnedSquare(inside.left + half, inside.top + half, inside.side / spread, square.angle)
+
+
+def to_picture(square: TurnedSquare, crop_points: Tensor, crop_side: int) -> Tensor:
+    """Points [..., 2] of the square's crop of S pixels -> the picture's."""
+    x, y = ((crop_points - crop_side / 2) * (square.side / crop_side)).unbind(-1)
+    c, s = cos(square.angle), sin(square.angle)
+    return torch.stack((square.x + c * x - s * y, square.y + s * x + c * y), -1)
+
+
+def crop(
+    picture: Tensor, square: TurnedSquare, crop_side: int, repeat_edge: bool = False
+) -> Tensor:
+    """The square of a picture [H, W, C], upright, [S, S, C]; past the border black, or the edge
+    repeated.
+
+    Not turned, it is `face_square.crop`; turned, the upright square around it is, at the same
+    scale, and then turned.
+    """
+    if square.angle == 0:
+        return face_square.crop(picture, square.upright(square.side), crop_side, repeat_edge)
+    upright_side = ceil(crop_side * square.spread()) + CUBIC_REACH
+    upright_square = square.upright(square.side * upright_side / crop_side)
+    upright_crop = face_square.crop(picture, upright_square, upright_side, repeat_edge)
+    centre = upright_side / 2
+    turned_square = square._replace(x=centre, y=centre, side=crop_side)
+    return sample(upright_crop, turned_square, crop_side, "bicubic").clamp(0, 1)
+
+
+def sample(picture: Tensor, square: TurnedSquare, crop_side: int, mode: str = "bilinear") -> Tensor:
+    """The square of a picture [H, W, C] sampled point by point, [S, S, C]; black outside. Not
+    antialiased."""
+    pixel_centres = torch.arange(crop_side, dtype=torch.float32, device=picture.device) + 0.5
+    crop_points = torch.stack(torch.meshgrid(pixel_centres, pixel_centres, indexing="xy"), -1)
+    width_height = torch.tensor([picture.shape[1], picture.shape[0]], dtype=torch.float32)
+    picture_points = to_picture(square, crop_points, crop_side)
+    grid = picture_points * 2 / width_height.to(picture.device) - 1
+    channels_first = picture.movedim(-1, 0)[None].float()
+    sampled = grid_sample(channels_first, grid[None], mode=mode, align_corners=False)
+    return sampled[0].movedim(0, -1)

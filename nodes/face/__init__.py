@@ -1,4 +1,6 @@
 """Face Crop.
 
-node.py the node; settings.py its inputs; given.py faces it is handed; search.py faces it finds; results.py its crops.
+node.py the node; settings.py its inputs; input_faces.py faces it is handed; search.py faces it
+finds; shots.py its crops; preview.py the small pictures it shows; host_faces.py the host's boxes
+and landmarks.
 """

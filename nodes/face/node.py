@@ -1,20 +1,39 @@
 """Face Crop: the face in a picture becomes the square that the face adapters want."""
 
+# the host calls a node's methods by the names of the inputs
+# pyright: reportIncompatibleMethodOverride=false
+
 import logging
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from comfy_api.latest import io, ui
 
+from ...ipadapter_core.faces.face_square import PictureSize
 from ..pictures import rgb
 from ..references.boxes import editor_picture
 from ..sockets import ABSENT, option_problem
-from . import results as results, settings as words
-from .search import Seen, contradiction, search
-from .settings import BY_SIZE, ERROR, INSIDE, NODE, SKIP, WHOLE, Settings
+from .host_faces import HostBoxes, HostLandmarks, write_box, write_landmarks
+from .preview import draw_previews
+from .search import PictureFaces, find_contradiction, search
+from .settings import (
+    BY_SIZE,
+    ERROR,
+    INSIDE,
+    LARGEST,
+    NODE,
+    SKIP,
+    WHICH,
+    WHOLE,
+    FaceCropSettings,
+    LandmarksSocket,
+    face_inputs,
+    picture_inputs,
+    widget_inputs,
+)
+from .shots import cut_shots, list_shots
 
 log = logging.getLogger("ipadapter")
 
@@ -36,114 +55,144 @@ class FaceCrop(io.ComfyNode):
                 "insightface",
                 "prep image",
             ],
-            description="Finds the face in a picture and cuts out the square around it that the face adapters want. A typed box, a mask, or another node's boxes or landmarks say where it is instead.",
-            inputs=[*words.sockets(), *words.widgets(), *words.given()],
+            description=(
+                "Finds the face in a picture and cuts out the square around it that the face "
+                "adapters want. A typed box, a mask, or another node's boxes or landmarks say "
+                "where it is instead."
+            ),
+            inputs=[*picture_inputs(), *widget_inputs(), *face_inputs()],
             outputs=[
                 io.Image.Output("image", tooltip="The crops, for 'image' of Apply IPAdapter."),
                 io.Mask.Output(
                     "mask",
-                    tooltip="For each crop, where the face is in its picture: the box without padding, soft-edged, for 'attn_mask' when that picture is redrawn. All white where the whole image was taken, all black where nothing was.",
+                    tooltip=(
+                        "For each crop, where the face is in its picture: the box without "
+                        "padding, soft-edged, for 'attn_mask' when that picture is redrawn. "
+                        "All white where the whole image was taken, all black where nothing "
+                        "was."
+                    ),
                 ),
                 io.BoundingBox.Output("bboxes", tooltip="The same as boxes, a list per picture."),
-                words.Landmarks.Output(
+                LandmarksSocket.Output(
                     "face_landmarks",
-                    tooltip="Eyes, nose and corners of the mouth of these faces, as the host's FACE_LANDMARKS.",
+                    tooltip=(
+                        "Eyes, nose and corners of the mouth of these faces, as the host's "
+                        "FACE_LANDMARKS."
+                    ),
                 ),
                 io.Image.Output(
                     "preview",
-                    tooltip="The pictures, at most 768 pixels large, with what was found: the chosen face green, a doubtful one orange, others and the crop grey.",
+                    tooltip=(
+                        "The pictures, at most 768 pixels large, with what was found: the "
+                        "chosen face green, a doubtful one orange, others and the crop grey."
+                    ),
                 ),
                 io.Int.Output(
                     "picture",
                     is_output_list=True,
-                    tooltip="From which picture each crop is, counted from 0: for 'batch_index' of Get Image from Batch.",
+                    tooltip=(
+                        "From which picture each crop is, counted from 0: for 'batch_index' "
+                        "of Get Image from Batch."
+                    ),
                 ),
             ],
         )
 
     @classmethod
-    def validate_inputs(cls, which=words.LARGEST, mask=ABSENT, follow=False):
-        wrong = option_problem(which, words.WHICH, NODE, "which")
-        return wrong or contradiction(which, mask is not ABSENT, bool(follow)) or True
+    def validate_inputs(
+        cls, which: str | None = LARGEST, mask: object = ABSENT, follow: bool | None = False
+    ) -> bool | str:
+        problem = option_problem(which, WHICH, NODE, "which")
+        return problem or find_contradiction(which, mask is not ABSENT, bool(follow)) or True
 
     @classmethod
-    def execute(cls, image, mask=None, bboxes=None, face_landmarks=None, **widgets):
-        settings = Settings(**widgets)
-        pictures = _pictures(image)
-        seen = search(pictures, mask, bboxes, face_landmarks, settings)
-        _report(seen, settings)
-        crops, masks, previews = _cut(pictures, seen, settings)
-        extent = (pictures.shape[1], pictures.shape[2])
-        shots = [_shots(one, settings) for one in seen]
-        boxes = [[results.host_box(face, extent) for face in faces] for faces in shots]
-        landmarks = results.host_landmarks([one.chosen for one in seen], extent)
-        numbers = [number for number, faces in enumerate(shots) for _ in faces]
-        shown = ui.PreviewImage(crops if len(crops) else previews, cls=cls)
-        said = {**shown.as_dict(), **editor_picture(pictures[0])}
-        return io.NodeOutput(crops, masks, boxes, landmarks, previews, numbers, ui=said)
+    def execute(
+        cls,
+        image: Tensor,
+        mask: Tensor | None = None,
+        bboxes: HostBoxes | None = None,
+        face_landmarks: HostLandmarks | None = None,
+        **widgets: Any,
+    ) -> io.NodeOutput:
+        settings = FaceCropSettings(**widgets)
+        pictures = _checked_pictures(image)
+        picture_size = PictureSize(*pictures.shape[1:3])
+        faces_by_picture = search(pictures, mask, bboxes, face_landmarks, settings)
+        _report(faces_by_picture, settings)
+        shots_by_picture = list_shots(faces_by_picture, picture_size, settings)
+        crops, masks = cut_shots(pictures, shots_by_picture, settings)
+        previews = draw_previews(pictures, faces_by_picture, shots_by_picture)
+        boxes = [
+            [write_box(shot.face, picture_size) for shot in shots] for shots in shots_by_picture
+        ]
+        landmarks = write_landmarks(
+            [picture_faces.chosen_faces for picture_faces in faces_by_picture], picture_size
+        )
+        picture_numbers = [shot.picture_number for shots in shots_by_picture for shot in shots]
+        preview_images = ui.PreviewImage(crops if len(crops) else previews, cls=cls)
+        page_data: dict[str, Any] = {**preview_images.as_dict(), **editor_picture(pictures[0])}
+        return io.NodeOutput(
+            crops, masks, boxes, landmarks, previews, picture_numbers, ui=page_data
+        )
 
 
-def _pictures(image: Any) -> Tensor:
+def _checked_pictures(image: Tensor) -> Tensor:
     """[B, H, W, any] -> [B, H, W, 3]."""
-    if not isinstance(image, Tensor):
+    if not isinstance(image, Tensor):  # type: ignore[unnecessary] - other packs hand over lists
         raise ValueError(
-            f"{NODE}'s 'image' must be pictures of one size in one batch, found a {type(image).__name__}: bring them to one size first, or crop them one by one."
+            f"{NODE}'s 'image' must be pictures of one size in one batch, found a "
+            f"{type(image).__name__}: bring them to one size first, or crop them one by "
+            f"one."
         )
     if 0 in image.shape:
         raise ValueError(
-            f"{NODE}'s 'image' holds no picture: its shape is {list(image.shape)}. Connect the IMAGE output of another node."
+            f"{NODE}'s 'image' holds no picture: its shape is {list(image.shape)}. Connect "
+            f"the IMAGE output of another node."
         )
     return rgb(image, NODE, "image")
 
 
-def _shots(seen: Seen, settings: Settings) -> list[Any]:
-    """The faces to cut out of a picture; None is the whole of it."""
-    return seen.chosen or ([] if settings.on_none == SKIP else [None])
-
-
-def _cut(pictures: Tensor, seen: list[Seen], settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
-    """Crops, masks and previews, each written where it is handed on: nothing else grows with the number of pictures."""
-    extent = (pictures.shape[1], pictures.shape[2])
-    count = sum(len(_shots(one, settings)) for one in seen)
-    crops = torch.empty(count, *results.crop_size(settings), 3)
-    masks = torch.zeros(max(count, 1), *extent)
-    previews = torch.empty(len(seen), *results.preview_size(extent), 3)
-    done = 0
-    for number, (picture, one) in enumerate(zip(pictures, seen, strict=True)):
-        shots = _shots(one, settings)
-        frames = [results.framed(face, extent, settings) for face in shots]
-        for face, shown in zip(shots, frames, strict=True):
-            crops[done] = results.crop(picture, shown, settings)
-            masks[done] = results.mask(face, extent)
-            done += 1
-        previews[number] = results.preview(picture, one, frames[: len(one.chosen)])
-    return crops, masks, previews
-
-
-def _report(seen: list[Seen], settings: Settings) -> None:
-    missing = _numbers(seen, lambda one: not one.chosen)
-    doubtful = _numbers(seen, lambda one: any(not face.sure for face in one.chosen))
-    sought = {
-        INSIDE: "no face inside the mask",
-        BY_SIZE: f"fewer than {settings.number} faces",
-    }.get(settings.which, "no face")
-    reason = f"{NODE} finds {sought} in picture {missing} of {len(seen)}"
-    if missing and settings.on_none == ERROR:
-        raise ValueError(
-            f"{reason}: type 'width' and 'height', connect a mask of the face, lower 'threshold', or set 'on_none' to '{WHOLE}' or '{SKIP}'."
-        )
-    if missing and settings.on_none == SKIP:
-        log.warning("%s: it is left out.", reason)
-    elif missing:
-        log.warning("%s: it takes the centre square of the whole image.", reason)
-    if doubtful:
+def _report(faces_by_picture: list[PictureFaces], settings: FaceCropSettings) -> None:
+    """Says in which pictures no face or a doubtful one is; stops if the user asked for that."""
+    if missing := _list_numbers(
+        faces_by_picture, lambda picture_faces: not picture_faces.chosen_faces
+    ):
+        _report_missing(missing, len(faces_by_picture), settings)
+    if doubtful := _list_numbers(faces_by_picture, _is_doubtful):
         log.warning(
             "%s is not sure that it is a face in picture %s of %d: look at its 'preview'.",
             NODE,
             doubtful,
-            len(seen),
+            len(faces_by_picture),
         )
 
 
-def _numbers(seen: list[Seen], which: Callable[[Seen], bool]) -> str:
-    return ", ".join(str(number) for number, one in enumerate(seen, 1) if which(one))
+def _report_missing(numbers: str, picture_count: int, settings: FaceCropSettings) -> None:
+    sought = {
+        INSIDE: "no face inside the mask",
+        BY_SIZE: f"fewer than {settings.number} faces",
+    }.get(settings.which, "no face")
+    reason = f"{NODE} finds {sought} in picture {numbers} of {picture_count}"
+    if settings.on_none == ERROR:
+        raise ValueError(
+            f"{reason}: type 'width' and 'height', connect a mask of the face, lower "
+            f"'threshold', or set 'on_none' to '{WHOLE}' or '{SKIP}'."
+        )
+    if settings.on_none == SKIP:
+        log.warning("%s: it is left out.", reason)
+    else:
+        log.warning("%s: it takes the centre square of the whole image.", reason)
+
+
+def _is_doubtful(picture_faces: PictureFaces) -> bool:
+    return any(not face.is_sure for face in picture_faces.chosen_faces)
+
+
+def _list_numbers(
+    faces_by_picture: list[PictureFaces], is_listed: Callable[[PictureFaces], bool]
+) -> str:
+    return ", ".join(
+        str(number)
+        for number, picture_faces in enumerate(faces_by_picture, 1)
+        if is_listed(picture_faces)
+    )

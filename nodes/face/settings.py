@@ -1,7 +1,6 @@
-"""Face Crop's inputs: their names, defaults and words, and the values of one run."""
+"""Face Crop's inputs: their names, defaults and tooltips, and the values of one run."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from comfy_api.latest import io
 
@@ -13,12 +12,12 @@ WHICH = [LARGEST, "most central", "leftmost", "rightmost", "best score", BY_SIZE
 SQUARE, PORTRAIT, LANDSCAPE = "square", "portrait 3:4", "landscape 4:3"
 NOT_TURNED, UPRIGHT, ARCFACE = "none", "upright", "ArcFace"
 DEFAULT, CPU = "default", "cpu"
-FAR = 16384  # the host's own largest picture
-Landmarks = io.Custom("FACE_LANDMARKS")  # the host's
+LARGEST_PICTURE = 16384  # pixels, the host's own limit
+LandmarksSocket = io.Custom("FACE_LANDMARKS")  # the host's
 
 
 @dataclass(frozen=True)
-class Settings:
+class FaceCropSettings:
     """The widgets of one run."""
 
     x: int = 0
@@ -40,78 +39,108 @@ class Settings:
     device: str = DEFAULT
 
 
-def sockets() -> list[Any]:
+def picture_inputs() -> list[io.Input]:
     return [
         io.Image.Input("image", tooltip="The picture with the face, or a batch of them."),
         io.Mask.Input(
             "mask",
             optional=True,
-            tooltip="The face, painted: the box around it is used. Or, with 'which' at 'inside the mask', where to look for it. One mask for all pictures or one for each, of any size; an empty one counts as none.",
+            tooltip=(
+                "The face, painted: the box around it is used. Or, with 'which' at 'inside "
+                "the mask', where to look for it. One mask for all pictures or one for each, "
+                "of any size; an empty one counts as none."
+            ),
         ),
     ]
 
 
-def given() -> list[Any]:
+def face_inputs() -> list[io.Input]:
     return [
         io.BoundingBox.Input(
             "bboxes",
             optional=True,
             force_input=True,
-            tooltip="Faces found by another node (MediaPipe, RT-DETR, SAM), in place of looking. A picture without any is looked at.",
+            tooltip=(
+                "Faces found by another node (MediaPipe, RT-DETR, SAM), in place of looking. "
+                "A picture without any is looked at."
+            ),
         ),
-        Landmarks.Input(
+        LandmarksSocket.Input(
             "face_landmarks",
             optional=True,
-            tooltip="Faces with their landmarks, from Detect Face Landmarks (MediaPipe) or another Face Crop, in place of looking.",
+            tooltip=(
+                "Faces with their landmarks, from Detect Face Landmarks (MediaPipe) or "
+                "another Face Crop, in place of looking."
+            ),
         ),
     ]
 
 
-def widgets() -> list[Any]:
-    """The first eight are the first version's, in its order; the others may be missing from older graphs."""
+def widget_inputs() -> list[io.Input]:
+    """The first eight are the first version's, in its order; the others may be missing from
+    older graphs."""
     return [
-        _pixels("x", -FAR, "Left edge of the face."),
-        _pixels("y", -FAR, "Top edge of the face."),
-        _pixels("width", 0, "Width of the face. 0: no box is typed."),
-        _pixels("height", 0, "Height of the face. 0: no box is typed."),
-        _number(
+        *_square_inputs(),
+        *_fallback_inputs(),
+        *_search_inputs(),
+        *_video_inputs(),
+        _device_input(),
+    ]
+
+
+def _square_inputs() -> list[io.Input]:
+    return [
+        _pixel_input("x", -LARGEST_PICTURE, "Left edge of the face."),
+        _pixel_input("y", -LARGEST_PICTURE, "Top edge of the face."),
+        _pixel_input("width", 0, "Width of the face. 0: no box is typed."),
+        _pixel_input("height", 0, "Height of the face. 0: no box is typed."),
+        _number_input(
             "padding",
             (-0.5, 4.0, 0.01),
-            "Room around the face: the square is its longer side times 1 + padding. 0.08: the face alone, as in training; 0.4: with hair; 1.2: head and shoulders.",
+            (
+                "Room around the face: the square is its longer side times 1 + padding. 0.08: "
+                "the face alone, as in training; 0.4: with hair; 1.2: head and shoulders."
+            ),
         ),
         io.Int.Input(
             "size",
-            default=Settings.size,
+            default=FaceCropSettings.size,
             min=16,
             max=4096,
-            tooltip="Height of the crop in pixels. CLIP Vision sees 224: more brings nothing to an adapter.",
-        ),
-        _choice(
-            "border",
-            [BLACK, EDGE, SHIFT],
-            "Where the square reaches past the picture: black (as in training), the edge repeated, or the square shifted into the picture.",
-            advanced=True,
-        ),
-        _choice(
-            "on_none",
-            [WHOLE, ERROR, SKIP],
-            "Where no face is found: the centre square of the whole image, with a warning in the log; stop; or leave that picture out (with none left, Apply IPAdapter takes it as no reference).",
-        ),
-        *_search(),
-        *_video(),
-        _choice(
-            "device",
-            [DEFAULT, CPU],
-            "Where to look: on the host's own device, or on the processor.",
-            optional=True,
-            advanced=True,
+            tooltip=(
+                "Height of the crop in pixels. CLIP Vision sees 224: more brings nothing to "
+                "an adapter."
+            ),
         ),
     ]
 
 
-def _search() -> list[Any]:
+def _fallback_inputs() -> list[io.Input]:
     return [
-        _choice(
+        _choice_input(
+            "border",
+            [BLACK, EDGE, SHIFT],
+            (
+                "Where the square reaches past the picture: black (as in training), the edge "
+                "repeated, or the square shifted into the picture."
+            ),
+            advanced=True,
+        ),
+        _choice_input(
+            "on_none",
+            [WHOLE, ERROR, SKIP],
+            (
+                "Where no face is found: the centre square of the whole image, with a warning "
+                "in the log; stop; or leave that picture out (with none left, Apply IPAdapter "
+                "takes it as no reference)."
+            ),
+        ),
+    ]
+
+
+def _search_inputs() -> list[io.Input]:
+    return [
+        _choice_input(
             "which",
             WHICH,
             "Which face, where there are several: one per picture, or all of them (one crop each).",
@@ -119,73 +148,130 @@ def _search() -> list[Any]:
         ),
         io.Int.Input(
             "number",
-            default=Settings.number,
+            default=FaceCropSettings.number,
             min=1,
             max=999,
             optional=True,
             tooltip="For 'n-th by size': 1 is the largest face.",
         ),
-        _choice(
+        _choice_input(
             "shape",
             [SQUARE, PORTRAIT, LANDSCAPE],
-            "Shape of the crop; its height is 'size'. Adapters see squares: of other shapes they crop the middle.",
+            (
+                "Shape of the crop; its height is 'size'. Adapters see squares: of other "
+                "shapes they crop the middle."
+            ),
             optional=True,
             advanced=True,
         ),
-        _choice(
+        _choice_input(
             "align",
             [NOT_TURNED, UPRIGHT, ARCFACE],
-            "upright: a tilted face is turned until its eyes are level. ArcFace: eyes, nose and mouth at the places of the template the face adapters were trained with; 'padding' then has no say. none: as it is. Typed boxes and painted masks are only turned by ArcFace.",
+            (
+                "upright: a tilted face is turned until its eyes are level. ArcFace: eyes, "
+                "nose and mouth at the places of the template the face adapters were trained "
+                "with; 'padding' then has no say. none: as it is. Typed boxes and painted "
+                "masks are only turned by ArcFace."
+            ),
             optional=True,
         ),
-        _number(
+        _number_input(
             "threshold",
             (0.3, 0.95, 0.01),
-            "How sure it has to be that it is a face. Lower: more drawings and blurred faces, and more things that are none.",
+            (
+                "How sure it has to be that it is a face. Lower: more drawings and blurred "
+                "faces, and more things that are none."
+            ),
             optional=True,
         ),
     ]
 
 
-def _video() -> list[Any]:
+def _video_inputs() -> list[io.Input]:
     return [
         io.Boolean.Input(
             "follow",
-            default=Settings.follow,
+            default=FaceCropSettings.follow,
             optional=True,
             advanced=True,
-            tooltip="The batch is a video: keep to the person chosen in its first frame with a face.",
+            tooltip=(
+                "The batch is a video: keep to the person chosen in its first frame with a face."
+            ),
         ),
         io.Boolean.Input(
             "fill_gaps",
-            default=Settings.fill_gaps,
+            default=FaceCropSettings.fill_gaps,
             optional=True,
             advanced=True,
-            tooltip="With 'follow': where the person is not found, take the place between the frames before and after.",
+            tooltip=(
+                "With 'follow': where the person is not found, take the place between the "
+                "frames before and after."
+            ),
         ),
-        _number(
+        _number_input(
             "smooth",
             (0.0, 30.0, 0.5),
-            "With 'follow': smooth place, size and turn over so many frames to each side. 0: not at all.",
+            (
+                "With 'follow': smooth place, size and turn over so many frames to each side. "
+                "0: not at all."
+            ),
             optional=True,
             advanced=True,
         ),
     ]
 
 
-def _pixels(name: str, lowest: int, tooltip: str) -> io.Int.Input:
-    return io.Int.Input(name, default=0, min=lowest, max=FAR, tooltip=f"{tooltip} In pixels.")
-
-
-def _number(name: str, reach: tuple[float, float, float], tooltip: str, **more: Any) -> Any:
-    least, most, step = reach
-    default = getattr(Settings, name)
-    return io.Float.Input(
-        name, default=default, min=least, max=most, step=step, tooltip=tooltip, **more
+def _device_input() -> io.Input:
+    return _choice_input(
+        "device",
+        [DEFAULT, CPU],
+        "Where to look: on the host's own device, or on the processor.",
+        optional=True,
+        advanced=True,
     )
 
 
-def _choice(name: str, options: list[str], tooltip: str, **more: Any) -> Any:
+def _pixel_input(input_name: str, lowest: int, tooltip: str) -> io.Int.Input:
+    return io.Int.Input(
+        input_name, default=0, min=lowest, max=LARGEST_PICTURE, tooltip=f"{tooltip} In pixels."
+    )
+
+
+def _number_input(
+    input_name: str,
+    limits: tuple[float, float, float],
+    tooltip: str,
+    *,
+    optional: bool = False,
+    advanced: bool | None = None,
+) -> io.Float.Input:
+    """Limits are the lowest value, the highest, and the step."""
+    lowest, highest, step = limits
+    return io.Float.Input(
+        input_name,
+        default=getattr(FaceCropSettings, input_name),
+        min=lowest,
+        max=highest,
+        step=step,
+        tooltip=tooltip,
+        optional=optional,
+        advanced=advanced,  # pyright: ignore[reportArgumentType] - None is the host's default
+    )
+
+
+def _choice_input(
+    input_name: str,
+    choices: list[str],
+    tooltip: str,
+    *,
+    optional: bool = False,
+    advanced: bool | None = None,
+) -> io.Combo.Input:
     return io.Combo.Input(
-        name, options=options, default=getattr(Settings, name), tooltip=tooltip, **more
+        input_name,
+        options=choices,
+        default=getattr(FaceCropSettings, input_name),
+        tooltip=tooltip,
+        optional=optional,
+        advanced=advanced,  # pyright: ignore[reportArgumentType] - None is the host's default
     )

@@ -7,7 +7,7 @@ from torch.nn.functional import interpolate
 
 from comfy_api.latest import io, ui
 
-from ...ipadapter_core.faces.face_square import Box, visible
+from ...ipadapter_core.faces.face_square import Box, PictureSize, visible_part
 from ...ipadapter_core.messages import Message, Predicate
 from ...ipadapter_core.weights.curves import numbers
 
@@ -63,7 +63,7 @@ def crop_to_box(pictures: Tensor, text: str, node: str) -> Tensor:
     if box is None:
         return pictures
     height, width = pictures.shape[1:3]
-    part = visible(box, height, width)
+    part = visible_part(box, PictureSize(height, width))
     if not (part.width and part.height):
         raise ValueError(
             f"{node}'s 'box' ({text.strip()}) lies outside the picture of {width} x {height} pixels: draw it again, or leave it empty for the whole picture."

@@ -5,8 +5,10 @@ import torch
 from torch.nn.functional import interpolate, pad
 
 from ipadapter_core.faces import face_square
+from ipadapter_core.faces.face_square import Box, PictureSize, Square
 
 H, W = 61, 83
+SIZE = PictureSize(H, W)
 
 
 def noise(height=H, width=W, channels=3, seed=0):
@@ -37,7 +39,7 @@ def waves(height, width, finest=0.15):
     ],
 )
 def test_square_is_the_longer_side_times_one_plus_padding_about_the_centre(box, padding, square):
-    assert face_square.square_around(face_square.Box(*box), padding) == square
+    assert face_square.square_around(Box(*box), padding) == square
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_square_is_the_longer_side_times_one_plus_padding_about_the_centre(box, 
     [(5, 5, (0, 0, 5)), (5, 9, (2, 0, 5)), (8, 3, (0, 2, 3)), (1, 1, (0, 0, 1))],
 )
 def test_centre_square(height, width, square):
-    assert face_square.centre_square(height, width) == square
+    assert face_square.centre_square(PictureSize(height, width)) == square
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_centre_square(height, width, square):
     ],
 )
 def test_shift_moves_the_square_inside_and_shrinks_only_what_is_too_large(square, shifted):
-    assert face_square.shift_inside(face_square.Square(*square), H, W) == shifted
+    assert face_square.shift_inside(Square(*square), SIZE) == shifted
 
 
 @pytest.mark.parametrize(
@@ -76,21 +78,21 @@ def test_shift_moves_the_square_inside_and_shrinks_only_what_is_too_large(square
     ],
 )
 def test_visible_part_of_a_box(box, part):
-    assert face_square.visible(face_square.Box(*box), H, W) == part
+    assert face_square.visible_part(Box(*box), SIZE) == part
 
 
 def test_mask_box_takes_the_pixels_above_one_half():
     mask = torch.full((H, W), 0.5)
-    assert face_square.mask_box(mask, H, W) is None
+    assert face_square.mask_box(mask, SIZE) is None
     mask[7:20, 30] = 0.51
     mask[11, 25:41] = 1.0
-    assert face_square.mask_box(mask, H, W) == (25, 7, 16, 13)
+    assert face_square.mask_box(mask, SIZE) == (25, 7, 16, 13)
 
 
 def test_mask_box_of_a_single_pixel():
     mask = torch.zeros(H, W)
     mask[H - 1, 0] = 1
-    assert face_square.mask_box(mask, H, W) == (0, H - 1, 1, 1)
+    assert face_square.mask_box(mask, SIZE) == (0, H - 1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_mask_box_of_a_single_pixel():
 def test_mask_box_is_scaled_to_the_picture_outward_to_whole_pixels(height, width, box):
     mask = torch.zeros(10, 14)
     mask[3:5, 4:10] = 1
-    assert face_square.mask_box(mask, height, width) == box
+    assert face_square.mask_box(mask, PictureSize(height, width)) == box
 
 
 @pytest.mark.parametrize("soft", [0.0, 0.1, 0.5])
@@ -113,31 +115,31 @@ def test_mask_box_is_scaled_to_the_picture_outward_to_whole_pixels(height, width
     "box", [(7, 9, 30, 21), (1, 1, 3, 2), (0, 5, 40, 10), (50, 40, W - 50, H - 40)]
 )
 def test_pixels_above_one_half_of_a_box_mask_are_the_box(box, soft):
-    mask = face_square.box_mask(face_square.Box(*box), H, W, soft)
+    mask = face_square.box_mask(Box(*box), SIZE, soft)
     assert mask.shape == (H, W)
     x, y, width, height = box
     expected = torch.zeros(H, W, dtype=torch.bool)
     expected[y : y + height, x : x + width] = True
     assert torch.equal(mask > 0.5, expected)
-    assert face_square.mask_box(mask, H, W) == box
+    assert face_square.mask_box(mask, SIZE) == box
 
 
 def test_hard_box_mask_is_zero_and_one():
-    mask = face_square.box_mask(face_square.Box(7, 9, 30, 21), H, W)
+    mask = face_square.box_mask(Box(7, 9, 30, 21), SIZE)
     assert mask.unique().tolist() == [0, 1]
     assert mask.sum() == 30 * 21
 
 
 def test_soft_box_mask_falls_over_the_stated_width():
-    row = face_square.box_mask(face_square.Box(20, 10, 40, 40), H, W, soft=0.1)[
+    row = face_square.box_mask(Box(20, 10, 40, 40), SIZE, softness=0.1)[
         30
     ]  # ramp of 4 pixels: 18 to 22
     assert row[16:24].tolist() == [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
 
 
 def test_soft_box_mask_stays_one_at_the_border_of_the_picture():
-    assert face_square.box_mask(face_square.Box(0, 0, W, H), H, W, soft=0.3).eq(1).all()
-    mask = face_square.box_mask(face_square.Box(-9, 20, 40, 90), H, W, soft=0.3)
+    assert face_square.box_mask(Box(0, 0, W, H), SIZE, softness=0.3).eq(1).all()
+    mask = face_square.box_mask(Box(-9, 20, 40, 90), SIZE, softness=0.3)
     assert mask[H - 1, 0] == 1
     assert mask[H - 1, 50] == 0
 
@@ -148,7 +150,7 @@ def test_soft_box_mask_stays_one_at_the_border_of_the_picture():
 )
 def test_crop_of_its_own_size_is_the_pixels(left, top, size, repeat_edge):
     picture = noise()
-    crop = face_square.crop(picture, face_square.Square(left, top, size), size, repeat_edge)
+    crop = face_square.crop(picture, Square(left, top, size), size, repeat_edge)
     assert torch.equal(crop, picture[top : top + size, left : left + size])
 
 
@@ -157,7 +159,7 @@ def test_crop_is_the_antialiased_bicubic_of_the_square(side, size):
     picture = noise()
     part = picture[2 : 2 + side, 11 : 11 + side].movedim(-1, 0)[None]
     expected = interpolate(part, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
-    crop = face_square.crop(picture, face_square.Square(11, 2, side), size)
+    crop = face_square.crop(picture, Square(11, 2, side), size)
     torch.testing.assert_close(crop, expected[0].movedim(0, -1), atol=1e-5, rtol=0)
 
 
@@ -166,7 +168,7 @@ def test_shrinking_is_antialiased():
         torch.arange(H)[:, None] + torch.arange(W)
     ) % 2  # all of it finer than the crop can show
     picture = checkers[..., None].expand(-1, -1, 3).float()
-    crop = face_square.crop(picture, face_square.Square(3, 1, 60), 16)
+    crop = face_square.crop(picture, Square(3, 1, 60), 16)
     assert (crop[1:-1, 1:-1] - 0.5).abs().max() < 0.02
 
 
@@ -176,7 +178,7 @@ def test_equal_content_gives_equal_crops_at_any_resolution(padding):
     crops = []
     for scale in (1, 2, 3):
         picture = waves(height * scale, width * scale)
-        square = face_square.square_around(face_square.Box(*(scale * v for v in box)), padding)
+        square = face_square.square_around(Box(*(scale * v for v in box)), padding)
         crops.append(face_square.crop(picture, square, 56))
     assert (crops[0] - crops[1]).abs().mean() < 0.004
     assert (crops[0] - crops[2]).abs().mean() < 0.004
@@ -191,9 +193,7 @@ def test_pattern_pasted_at_a_known_place_comes_back(scale):
     side, left, top = 32 * scale, 41, 23
     picture = noise(151, 173)
     picture[top : top + side, left : left + side] = big
-    crop = face_square.crop(
-        picture, face_square.square_around(face_square.Box(left, top, side, side), 0.0), 32
-    )
+    crop = face_square.crop(picture, face_square.square_around(Box(left, top, side, side), 0.0), 32)
     assert (crop - pattern).abs().max() < 0.02  # nearest-neighbour blocks, read back by a cubic
 
 
@@ -201,17 +201,17 @@ def test_nothing_is_stretched():
     y, x = torch.arange(H)[:, None] - 30.0, torch.arange(W) - 40.0
     disc = (x.square() + y.square() < 12.5**2).float()[..., None].expand(-1, -1, 3)
     square = face_square.square_around(
-        face_square.Box(28, 25, 25, 11), 0.6
+        Box(28, 25, 25, 11), 0.6
     )  # a flat box around the disc's middle
-    seen = face_square.crop(disc, square, 121)[..., 0] > 0.5
-    tall, wide = int(seen.any(1).sum()), int(seen.any(0).sum())
-    assert tall == wide
-    assert abs(wide - 25 / square.side * 121) <= 1
+    disc_pixels = face_square.crop(disc, square, 121)[..., 0] > 0.5
+    disc_height, disc_width = int(disc_pixels.any(1).sum()), int(disc_pixels.any(0).sum())
+    assert disc_height == disc_width
+    assert abs(disc_width - 25 / square.side * 121) <= 1
 
 
 def test_black_border_shows_nothing_past_the_picture():
     picture = noise().clamp(min=0.1)
-    crop = face_square.crop(picture, face_square.Square(-10, H - 30, 50), 50)
+    crop = face_square.crop(picture, Square(-10, H - 30, 50), 50)
     assert not crop[:, :10].any()
     assert not crop[30:].any()
     assert torch.equal(crop[:30, 10:], picture[H - 30 :, :40])
@@ -219,41 +219,49 @@ def test_black_border_shows_nothing_past_the_picture():
 
 def test_edge_border_repeats_the_outermost_pixels():
     picture = noise()
-    crop = face_square.crop(picture, face_square.Square(-10, H - 30, 50), 50, repeat_edge=True)
+    crop = face_square.crop(picture, Square(-10, H - 30, 50), 50, repeat_edge=True)
     padded = pad(picture.movedim(-1, 0)[None], (10, 0, 0, 20), mode="replicate")[0].movedim(0, -1)
     assert torch.equal(crop, padded[H - 30 : H + 20, :50])
 
 
-def test_borders_differ_only_past_the_border():
-    squares = [face_square.Square(3, 5, 40), face_square.Square(W - 40, H - 40, 40)]
-    for square in squares:
-        assert torch.equal(
-            face_square.crop(noise(), square, 24),
-            face_square.crop(noise(), square, 24, repeat_edge=True),
-        )
+@pytest.mark.parametrize(
+    ("square", "crop_side", "columns_past", "rows_past"),
+    [((3, 5, 40), 24, 0, 0), ((W - 40, H - 40, 40), 24, 0, 0), ((-10, H - 30, 50), 50, 10, 20)],
+)
+def test_borders_differ_only_past_the_border(square, crop_side, columns_past, rows_past):
+    """The last square reaches 10 pixels past the left border and 20 past the lower one."""
+    picture = noise().clamp(min=0.1)
+    black = face_square.crop(picture, Square(*square), crop_side)
+    edge = face_square.crop(picture, Square(*square), crop_side, repeat_edge=True)
+    past_border = torch.zeros(crop_side, crop_side, dtype=torch.bool)
+    past_border[:, :columns_past] = True
+    past_border[crop_side - rows_past :] = True
+    assert torch.equal((black != edge).all(-1), past_border)
+    assert torch.equal((black != edge).any(-1), past_border)
 
 
 @pytest.mark.parametrize("square", [(-50, 0, 20), (W + 5, H + 5, 20), (-900, -900, 2000)])
 def test_square_outside_or_far_larger_than_the_picture(square):
-    crop = face_square.crop(torch.ones(H, W, 3), face_square.Square(*square), 16)
+    crop = face_square.crop(torch.ones(H, W, 3), Square(*square), 16)
     assert crop.shape == (16, 16, 3)
     assert crop[0, 0].eq(0).all()
-    assert face_square.crop(
-        torch.ones(H, W, 3), face_square.Square(*square), 16, repeat_edge=True
-    ).allclose(torch.ones(1))
+    assert face_square.crop(torch.ones(H, W, 3), Square(*square), 16, repeat_edge=True).allclose(
+        torch.ones(1)
+    )
 
 
 def test_one_pixel_fills_the_crop():
     picture = torch.tensor([0.25, 0.5, 0.75]).view(1, 1, 3)
     assert torch.allclose(
-        face_square.crop(picture, face_square.centre_square(1, 1), 16), picture.expand(16, 16, 3)
+        face_square.crop(picture, face_square.centre_square(PictureSize(1, 1)), 16),
+        picture.expand(16, 16, 3),
     )
 
 
 def test_crop_leaves_its_input_alone_and_stays_in_range():
     picture = noise().half().round()  # hard edges, where a cubic overshoots
     before = picture.clone()
-    crop = face_square.crop(picture, face_square.Square(-5, -5, 30), 77)
+    crop = face_square.crop(picture, Square(-5, -5, 30), 77)
     assert torch.equal(picture, before)
     assert crop.dtype == torch.float32
     assert crop.min() >= 0

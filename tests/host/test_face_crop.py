@@ -1,4 +1,5 @@
-"""FaceCrop as the host loads it, on a photograph: same face, same crop, however it is pointed at."""
+"""FaceCrop as the host loads it, on a photograph: same face, same crop, however it is pointed
+at."""
 
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def previews_in_a_folder_of_their_own(nodes_by_id, tmp_path, monkeypatch):
 
 @pytest.fixture
 def crop(nodes_by_id):
-    """Runs the node: image -> (crops, masks, bboxes), as a graph of the first version does for what is not given."""
+    """Runs the node: image -> (crops, masks, bboxes), as a graph of the first version does for what
+    is not given."""
     return lambda image, **inputs: (
         nodes_by_id["FaceCrop"].execute(image, **(FIRST | inputs)).args[:3]
     )

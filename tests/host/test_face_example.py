@@ -1,4 +1,5 @@
-"""The example and the blueprint of two people, as the host serves them: they parse, and they run."""
+"""The example and the blueprint of two people, as the host serves them: they parse, and they
+run."""
 
 import json
 import shutil
@@ -23,20 +24,20 @@ def host_with_people(server):
 
 def small(prompt):
     """With the test's small models and picture."""
-    for one in prompt.values():
-        inputs = one["inputs"]
+    for prompt_node in prompt.values():
+        inputs = prompt_node["inputs"]
         inputs |= {
             "CheckpointLoaderSimple": {"ckpt_name": "sd15.safetensors"},
             "LoadIPAdapter": {"ipadapter_file": "sd15 base.safetensors"},
             "LoadImage": {"image": PEOPLE},
             "ImageScaleToTotalPixels": {"megapixels": 0.02},
             "KSampler": {"steps": 2},
-        }.get(one["class_type"], {})
+        }.get(prompt_node["class_type"], {})
     return prompt
 
 
 def by_title(workflow, title):
-    return next(str(one["id"]) for one in workflow["nodes"] if one.get("title") == title)
+    return next(str(node["id"]) for node in workflow["nodes"] if node.get("title") == title)
 
 
 def test_example_runs_and_finds_the_left_and_the_right_person(host_with_people):
@@ -44,7 +45,7 @@ def test_example_runs_and_finds_the_left_and_the_right_person(host_with_people):
     links = {link[0]: (link[1], link[2]) for link in workflow["links"]}
     info = host_with_people.get("/object_info")
     entry = host_with_people.run(small(prompt_of(workflow["nodes"], links, info)))
-    save = next(str(one["id"]) for one in workflow["nodes"] if one["type"] == "SaveImage")
+    save = next(str(node["id"]) for node in workflow["nodes"] if node["type"] == "SaveImage")
     (result,) = pictures(host_with_people, entry, save)
     assert result.shape[2] == 3
     crops = [
@@ -64,10 +65,11 @@ def test_example_names_the_widgets_of_the_node_as_it_is(host_with_people):
         for name, spec in groups[group].items()
         if "default" in spec[1] and not spec[1].get("forceInput")
     }
-    for saved in workflow["nodes"]:
-        if saved["type"] == "FaceCrop":
-            values = dict(zip(defaults, saved["widgets_values"], strict=True))
-            assert values | {"which": "largest"} == defaults
+    crop_nodes = [node for node in workflow["nodes"] if node["type"] == "FaceCrop"]
+    assert len(crop_nodes) == 2
+    for crop_node in crop_nodes:
+        values = dict(zip(defaults, crop_node["widgets_values"], strict=True))
+        assert values | {"which": "largest"} == defaults
 
 
 def test_blueprint_is_one_subgraph_and_runs(host_with_people):
@@ -76,7 +78,7 @@ def test_blueprint_is_one_subgraph_and_runs(host_with_people):
     (graph,) = whole["definitions"]["subgraphs"]
     assert root["type"] == graph["id"]
     for kind in ("inputs", "outputs"):
-        names = [[one["name"] for one in holder[kind]] for holder in (root, graph)]
+        names = [[socket["name"] for socket in owner[kind]] for owner in (root, graph)]
         assert names[0] == names[1]
     outer = {
         "model": node("CheckpointLoaderSimple", ckpt_name=""),
@@ -102,4 +104,4 @@ def test_the_host_offers_the_example_and_the_blueprint(host_with_people):
     templates = host_with_people.get("/workflow_templates")
     assert any(EXAMPLE.stem in names for names in templates.values())
     blueprints = host_with_people.get("/global_subgraphs").values()
-    assert any(BLUEPRINT.stem in one["name"] for one in blueprints)
+    assert any(BLUEPRINT.stem in blueprint["name"] for blueprint in blueprints)

@@ -1,4 +1,5 @@
-"""FaceCrop over HTTP in the running host: from a file to crops, masks and boxes, nothing but the pack installed."""
+"""FaceCrop over HTTP in the running host: from a file to crops, masks and boxes, nothing but the
+pack installed."""
 
 import shutil
 from pathlib import Path

@@ -34,13 +34,13 @@ def video(host, tmp_path, monkeypatch):
 
 
 def test_looking_through_many_frames_holds_as_much_as_through_few(pack, video):
-    settings = pack.nodes.face.settings.Settings(follow=True, fill_gaps=True, smooth=1.0)
+    settings = pack.nodes.face.settings.FaceCropSettings(follow=True, fill_gaps=True, smooth=1.0)
     held = {}
     for count in (2, 10):
         pictures = video(count)
         with counters.Peak() as peak:
-            seen = pack.nodes.face.search.search(pictures, None, None, None, settings)
-        assert all(one.chosen for one in seen)
+            results = pack.nodes.face.search.search(pictures, None, None, None, settings)
+        assert all(result.chosen_faces for result in results)
         held[count] = peak.most
     assert held[2] > 1e6  # the looks were seen
     assert held[10] - held[2] < 8 * NUMBERS

@@ -1,4 +1,5 @@
-"""FaceCrop looks for the face itself: which one, what if there is none, what other nodes found, video."""
+"""FaceCrop looks for the face itself: which one, what if there is none, what other nodes found,
+video."""
 
 import math
 from pathlib import Path
@@ -219,7 +220,8 @@ def test_landmarks_come_back_in_as_the_same_face(crop, people):
 
 
 def mesh(five, size=40.0):
-    """A face as MediaPipe gives it: 478 points, of which the pack reads the eyes, the nose and the mouth."""
+    """A face as MediaPipe gives it: 478 points, of which the pack reads the eyes, the nose and the
+    mouth."""
     five = numpy.asarray(five, dtype=numpy.float32)
     points = numpy.tile(five.mean(0), (478, 1)).astype(numpy.float32)
     for corner, point in zip(((33, 133), (362, 263), (1,), (61,), (291,)), five, strict=True):
@@ -296,10 +298,13 @@ def test_smoothing_calms_a_trembling_video(crop, portrait):
 
 def test_searching_keeps_no_pictures(pack, portrait):
     """What grows with the number of frames are boxes and landmarks: some numbers each."""
-    search, settings = pack.nodes.face.search.search, pack.nodes.face.settings.Settings
-    seen = search(portrait.expand(3, -1, -1, -1), None, None, None, settings(follow=True))
-    kept = [face.landmarks for one in seen for face in (*one.faces, *one.chosen)]
-    assert all(points.untyped_storage().nbytes() < 2000 for points in kept)
+    search, settings = pack.nodes.face.search.search, pack.nodes.face.settings.FaceCropSettings
+    results = search(portrait.expand(3, -1, -1, -1), None, None, None, settings(follow=True))
+    landmarks = [
+        face.landmarks for result in results for face in (*result.faces, *result.chosen_faces)
+    ]
+    assert len(landmarks) == 6
+    assert all(points.untyped_storage().nbytes() < 2000 for points in landmarks)
 
 
 def landmarks_for(frames):

@@ -1,0 +1,110 @@
+"""Faces that need no looking: a typed box, a painted mask, another node's boxes or landmarks."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ...ipadapter_core.faces.face_square import Box, PictureSize, mask_box, visible_part
+from ...ipadapter_core.faces.find import Face, face_in_box
+from ..pictures import check_finite
+from .host_faces import HostBox, HostBoxes, HostLandmarks, read_box, read_landmarks
+from .settings import NODE, FaceCropSettings
+
+Item = TypeVar("Item")
+
+
+def read_typed_box(settings: FaceCropSettings, picture_size: PictureSize) -> Face | None:
+    """The typed box. Raises ValueError if it lies outside of the picture."""
+    box = Box(settings.x, settings.y, settings.width, settings.height)
+    if box.width <= 0 or box.height <= 0:
+        return None
+    if 0 in visible_part(box, picture_size)[2:]:
+        raise ValueError(
+            f"{NODE}'s box (x {box.x}, y {box.y}, width {box.width}, height {box.height}) "
+            f"lies outside the picture of {picture_size.width} x {picture_size.height} "
+            f"pixels: type where the face is in the picture connected to 'image', or width "
+            f"0 for no box."
+        )
+    return _face_of(box)
+
+
+def read_painted_mask(mask: Tensor, picture_size: PictureSize) -> Face | None:
+    """The box around the painted part of a mask [h, w]."""
+    box = mask_box(mask, picture_size)
+    return _face_of(box) if box else None
+
+
+def checked_masks(mask: Tensor | None, picture_count: int) -> Tensor:
+    """One mask per picture [picture_count, h, w]; no mask is an empty one."""
+    if mask is None:
+        return torch.zeros(picture_count, 1, 1)
+    if 0 in mask.shape:
+        raise ValueError(
+            f"{NODE}'s 'mask' holds no pixels: its shape is {list(mask.shape)}. Connect "
+            f"the MASK output of another node, or none."
+        )
+    face_masks = mask.reshape(-1, *mask.shape[-2:])
+    if len(face_masks) not in (1, picture_count):
+        raise ValueError(
+            f"{NODE} has {picture_count} pictures in 'image' but {len(face_masks)} masks in "
+            f"'mask': connect one mask for all, or one for each picture."
+        )
+    check_finite(face_masks, NODE, "mask")
+    return face_masks.expand(picture_count, -1, -1)
+
+
+def read_connected_faces(
+    bboxes: HostBoxes | None,
+    landmarks: HostLandmarks | None,
+    picture_count: int,
+    picture_size: PictureSize,
+) -> list[list[Face]]:
+    """The faces that other nodes found in each picture; landmarks before boxes, which say less."""
+    boxed_faces = _faces_in_boxes(bboxes, picture_count, picture_size)
+    if not landmarks:
+        return boxed_faces
+    marked_faces = _faces_with_landmarks(landmarks, picture_count, picture_size)
+    return [marked or boxed for marked, boxed in zip(marked_faces, boxed_faces, strict=True)]
+
+
+def _faces_in_boxes(
+    bboxes: HostBoxes | None, picture_count: int, picture_size: PictureSize
+) -> list[list[Face]]:
+    """BOUNDING_BOX may be one box, one picture's list, or a list for each picture."""
+    boxes_by_picture = _for_each_picture(_box_lists(bboxes), picture_count, "bboxes")
+    return [[read_box(box, picture_size) for box in boxes] for boxes in boxes_by_picture]
+
+
+def _box_lists(bboxes: HostBoxes | None) -> list[list[HostBox]]:
+    boxes = bboxes if isinstance(bboxes, list) else [bboxes or []]
+    is_flat = any(isinstance(box, dict) for box in boxes)
+    return [boxes] if is_flat else boxes  # type: ignore[return-value]
+
+
+def _faces_with_landmarks(
+    landmarks: HostLandmarks, picture_count: int, picture_size: PictureSize
+) -> list[list[Face]]:
+    marks_by_picture = _for_each_picture(landmarks["frames"], picture_count, "face_landmarks")
+    height, width = landmarks.get("image_size", picture_size)
+    scale = torch.tensor([picture_size.width / width, picture_size.height / height])
+    return [[read_landmarks(marks, scale) for marks in frame] for frame in marks_by_picture]
+
+
+def _for_each_picture(
+    lists: Sequence[list[Item]], picture_count: int, input_name: str
+) -> list[list[Item]]:
+    if len(lists) not in (0, 1, picture_count):
+        raise ValueError(
+            f"{NODE} has {picture_count} pictures in 'image' but '{input_name}' is for "
+            f"{len(lists)}: connect what was found in the same pictures, or in one for "
+            f"all."
+        )
+    if len(lists) == 1:
+        return list(lists) * picture_count
+    return list(lists) or [[] for _ in range(picture_count)]
+
+
+def _face_of(box: Box) -> Face:
+    return face_in_box(box.x, box.y, box.x + box.width, box.y + box.height)
