@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import adapter_layouts
 import counters
 import hollow
 import inside
@@ -171,7 +172,7 @@ def nodes(pack: Any, kind: str, quick: bool) -> None:
 
 def loads(pack: Any, folder: Path, name: str) -> None:
     """The same adapter as both kinds of file, opened and built as Load IPAdapter does, from the page cache."""
-    tensors = variants.tensors(make_models.layout(name))
+    tensors = variants.tensors(adapter_layouts.layout(name))
     make_models.save(folder / "a.safetensors", tensors)
     torch.save(make_models.nested(tensors), folder / "a.bin")
     build, read = pack.nodes.files.load.core.build, pack.nodes.files.open_files.read_weights

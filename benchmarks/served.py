@@ -11,6 +11,7 @@ from pathlib import Path
 PACK = Path(__file__).resolve().parent.parent
 sys.path.append(str(PACK / "scripts"))
 import comfy_host  # noqa: E402
+import comfy_server  # noqa: E402
 import served_models  # noqa: E402
 import sheet  # noqa: E402
 from PIL import Image, ImageChops, ImageStat  # noqa: E402
@@ -43,7 +44,7 @@ def apart(one: Image.Image, other: Image.Image) -> float:
     return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
 
 
-def held(server: comfy_host.Server) -> int:
+def held(server: comfy_server.Server) -> int:
     """Bytes that torch holds on the device once everything is freed."""
     server.free()
     device = server.get("/system_stats")["devices"][0]
@@ -58,7 +59,7 @@ def run(
     names = sheet.references(work / "input")
     sheet.half_masks(work / "input")
     flags = (*served_models.flags(models, work), *flags)
-    with comfy_host.Server(host, work, *flags, cpu=cpu) as server:
+    with comfy_server.Server(host, work, *flags, cpu=cpu) as server:
         nodes, shows = prompt(names[0])
         entry = server.run(nodes, seconds=1800)
         found = [sheet.shown(server, entry, one) for one in shows]

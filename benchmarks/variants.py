@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import adapter_layouts
 import hollow
 import inside
 import make_models
@@ -36,7 +37,7 @@ def _fill(key: str, shape: tuple[int, ...], noise: torch.Tensor) -> torch.Tensor
 
 def adapter(pack: Any, name: str) -> tuple[Any, dict[str, torch.Tensor]]:
     """A published adapter's layout as Load IPAdapter would open it, and its tensors."""
-    given = tensors(make_models.layout(name))
+    given = tensors(adapter_layouts.layout(name))
     module = pack.nodes.files.load.core.build(given, comfy.ops.manual_cast)
     cpu = torch.device("cpu")
     patcher = comfy.model_patcher.CoreModelPatcher(module, cpu, cpu)

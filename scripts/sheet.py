@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import comfy_host
+import comfy_server
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -115,7 +116,7 @@ def pair(first: str, second: str, masks: tuple[str, str], seed: int) -> tuple[di
     return graph.nodes, [graph.picture(model) for model in (split, both, left, halves)]
 
 
-def shown(server: comfy_host.Server, entry: dict, node: str) -> Image.Image:
+def shown(server: comfy_server.Server, entry: dict, node: str) -> Image.Image:
     """The first picture that a node shows."""
     if entry["status"]["status_str"] != "success":
         why = entry["status"]["messages"][-1][1].get("exception_message")
@@ -148,7 +149,7 @@ def half_masks(folder: Path) -> tuple[str, str]:
     return "left.png", "right.png"
 
 
-def run(server: comfy_host.Server, folder: Path, given: list[str]) -> list[Row]:
+def run(server: comfy_server.Server, folder: Path, given: list[str]) -> list[Row]:
     """One row for each reference, then one with pairs; `given` are references in place of the first ones."""
     names = references(folder)
     names[: len(given)] = given

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import browser
 import comfy_host
+import comfy_server
 import served_models
 from PIL import Image, ImageDraw, ImageSequence
 
@@ -271,7 +272,7 @@ def main() -> None:
             sheet.references(work / "input")
         if arguments.models:
             flags = served_models.flags(arguments.models, work)
-        with comfy_host.Server(host, work, *flags) as server, sync_playwright() as playwright:
+        with comfy_server.Server(host, work, *flags) as server, sync_playwright() as playwright:
             chromium = launch(playwright)
             page = Page(
                 chromium,

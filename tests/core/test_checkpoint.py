@@ -1,5 +1,6 @@
 """What a file is, by keys and shapes: every published adapter, and what must be refused."""
 
+import adapter_layouts
 import make_models
 import pytest
 import torch
@@ -42,7 +43,8 @@ REFUSED = {  # name -> what it is called, parameters of the published file
 def shapes(name):
     """The published layout as tensors without data."""
     return {
-        key: torch.empty(shape, device="meta") for key, shape in make_models.layout(name).items()
+        key: torch.empty(shape, device="meta")
+        for key, shape in adapter_layouts.layout(name).items()
     }
 
 
@@ -102,11 +104,11 @@ def test_order_of_layers_is_by_number_not_by_text():
 
 
 def tiny_plus(tokens=9, dim=192, depth=2, heads=2, features=40, width=24):
-    base = make_models.Base(width, (8, 16))
-    projection = {"latents": (1, tokens, dim)} | make_models.perceiver(
+    base = adapter_layouts.Base(width, (8, 16))
+    projection = {"latents": (1, tokens, dim)} | adapter_layouts.perceiver(
         width, dim, features, heads, depth
     )
-    return make_models.adapter(base, projection)
+    return adapter_layouts.adapter(base, projection)
 
 
 def test_sizes_are_read_from_the_file():

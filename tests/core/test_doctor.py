@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import make_models
+import adapter_layouts
 import pytest
 
 from ipadapter_core.adapter.checkpoint import read_spec
@@ -23,8 +23,8 @@ class Shape:
 
 
 def spec(published_name):
-    base = make_models.SDXL if "sdxl" in published_name else make_models.SD15
-    layout = make_models.ADAPTERS[published_name](base)
+    base = adapter_layouts.SDXL if "sdxl" in published_name else adapter_layouts.SD15
+    layout = adapter_layouts.ADAPTERS[published_name](base)
     return read_spec({key: Shape(shape) for key, shape in layout.items()})
 
 

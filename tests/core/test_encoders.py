@@ -1,6 +1,6 @@
 """Which encoder a file holds, and which adapters it fits."""
 
-import make_models
+import adapter_layouts
 import pytest
 import torch
 
@@ -50,11 +50,11 @@ def test_other_files_hold_no_encoder():
 
 
 def adapter(name):
-    return read_spec(meta(make_models.layout(name)))
+    return read_spec(meta(adapter_layouts.layout(name)))
 
 
 @pytest.mark.parametrize("encoder", DEPTHS)
-@pytest.mark.parametrize("name", make_models.ADAPTERS)
+@pytest.mark.parametrize("name", adapter_layouts.ADAPTERS)
 def test_an_encoder_fits_only_the_adapters_made_for_it(name, encoder):
     wants = (
         "CLIP ViT-bigG/14"

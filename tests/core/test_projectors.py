@@ -1,5 +1,6 @@
 """Each projection equals diffusers', loaded from the same file at full size."""
 
+import adapter_layouts
 import make_models
 import pytest
 import torch
@@ -32,7 +33,7 @@ def projection_only(name):
 
 
 def one_layer(name):
-    return make_models.Base(2048 if "sdxl" in name else 768, (24,))
+    return adapter_layouts.Base(2048 if "sdxl" in name else 768, (24,))
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -60,7 +61,7 @@ def test_pictures_do_not_see_each_other(name):
 def test_keys_and_values_are_the_layers_own_projections():
     name = "ip-adapter_sdxl_vit-h"
     tensors = make_models.adapter_tensors(
-        name, make_models.Base(2048, (24, 40, 8)), dtype=torch.float32
+        name, adapter_layouts.Base(2048, (24, 40, 8)), dtype=torch.float32
     )
     ours = module.build(tensors, torch.nn)
     tokens = torch.randn(2, 5, 2048, generator=torch.Generator().manual_seed(5))

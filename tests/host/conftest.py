@@ -8,7 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import adapter_layouts
 import comfy_host
+import comfy_server
 import make_models
 import pytest
 import torch
@@ -174,7 +176,8 @@ def sample(tiny):
 @pytest.fixture(scope="session")
 def model_folder(host):
     """Model files with random weights, made once and kept in the cache."""
-    recipe = Path(make_models.__file__).read_text() + repr(ADAPTERS)
+    sources = [Path(module.__file__).read_text() for module in (adapter_layouts, make_models)]
+    recipe = "".join((*sources, repr(ADAPTERS)))
     folder = comfy_host.CACHE / f"test-models-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if not folder.exists():
         part = Path(tempfile.mkdtemp(prefix="making-", dir=comfy_host.CACHE))
@@ -198,7 +201,7 @@ def server(model_folder, tmp_path_factory):
     """A running ComfyUI with the pack and the counting pack, CPU only."""
     work = tmp_path_factory.mktemp("server")
     flags = serve_from(model_folder, work)
-    with comfy_host.Server(comfy_host.prepare(), work, *flags) as server:
+    with comfy_server.Server(comfy_host.prepare(), work, *flags) as server:
         yield server
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import make_models
 import pytest
 import torch
+from adapter_layouts import Base
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from make_models import Base
 
 pytestmark = pytest.mark.host
 

@@ -3,6 +3,7 @@
 import os
 
 import comfy_host
+import comfy_server
 import pytest
 from support.graphs import (
     ADAPTERS,
@@ -123,7 +124,7 @@ def test_without_the_hosts_cache_the_picture_is_the_same(server, model_folder, t
     adapter = "sub folder/b.bin"
     (expected,) = pictures(server, server.run(graph(adapter)))
     flags = serve_from(model_folder, tmp_path)
-    with comfy_host.Server(comfy_host.prepare(), tmp_path, *flags, "--cache-none") as other:
+    with comfy_server.Server(comfy_host.prepare(), tmp_path, *flags, "--cache-none") as other:
         for _ in range(2):
             (found,) = pictures(other, other.run(graph(adapter)))
             assert (found == expected).all()

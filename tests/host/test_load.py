@@ -4,12 +4,13 @@ import os
 import pickle
 import zipfile
 
+import adapter_layouts
 import make_models
 import psutil
 import pytest
 import safetensors.torch
 import torch
-from make_models import Base
+from adapter_layouts import Base
 
 pytestmark = pytest.mark.host
 
@@ -187,7 +188,7 @@ def test_damaged_foreign_and_malicious_files_give_one_sentence(
 
 @pytest.mark.parametrize("name", ["ip-adapter-faceid-plusv2_sd15", "kolors", "flux_instantx"])
 def test_families_of_later_are_refused_by_name(folders, load, name):
-    shapes = make_models.layout(name)
+    shapes = adapter_layouts.layout(name)
     empty = {
         key: torch.empty(shape, dtype=torch.float16, device="meta") for key, shape in shapes.items()
     }

@@ -15,9 +15,9 @@ from types import SimpleNamespace
 
 import make_models
 import pytest
+from adapter_layouts import Base
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from make_models import Base
 
 pytestmark = pytest.mark.host
 

@@ -1,5 +1,6 @@
 """The FaceID presets of old graphs: adapter and LoRA found by what they hold; the apply node says what does not run."""
 
+import adapter_layouts
 import make_models
 import pytest
 import torch
@@ -10,9 +11,9 @@ FACEID = "ip-adapter-faceid_sd15"
 PLUS_V2 = "ip-adapter-faceid-plusv2_sd15"
 PORTRAIT = "ip-adapter-faceid-portrait_sd15"
 PARTS = {
-    FACEID: (make_models.face_id, make_models.lora),
-    PLUS_V2: (make_models.face_id_plus, make_models.lora),
-    PORTRAIT: (make_models.face_id, None),
+    FACEID: (adapter_layouts.face_id, adapter_layouts.lora),
+    PLUS_V2: (adapter_layouts.face_id_plus, adapter_layouts.lora),
+    PORTRAIT: (adapter_layouts.face_id, None),
 }
 LOADER = "IPAdapterUnifiedLoaderFaceID"
 
@@ -35,7 +36,7 @@ def lora_of(model, seed=1):
 def adapter_of(tiny, published):
     base = tiny.SMALL["sd15"]
     projection, lora = PARTS[published]
-    layout = make_models.adapter(base, projection(base), lora and lora(base))
+    layout = adapter_layouts.adapter(base, projection(base), lora and lora(base))
     return make_models.draw(layout, make_models.generator(published, 0))
 
 

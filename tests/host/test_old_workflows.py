@@ -7,6 +7,7 @@ import json
 import os
 
 import comfy_host
+import comfy_server
 import outside_checks
 import pytest
 from support.graphs import failure
@@ -54,7 +55,7 @@ def old_server(model_folder, tmp_path_factory):
     paths = [str(comfy_host.PACK / name) for name in ("scripts", "benchmarks", "tests")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        server = comfy_host.Server(comfy_host.prepare(), work, *corpus.flags(folder, work))
+        server = comfy_server.Server(comfy_host.prepare(), work, *corpus.flags(folder, work))
     with server:
         yield server
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import make_models
 import pytest
 import torch
-from make_models import Base
+from adapter_layouts import Base
 
 pytestmark = pytest.mark.host
 

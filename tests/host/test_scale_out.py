@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import comfy_host
+import comfy_server
 import pytest
 from support.graphs import PORTRAIT, cached, pictures
 from workflow import to_prompt
@@ -36,7 +37,7 @@ def worker(model_folder, tmp_path_factory):
     for name in ("models", "input"):
         (work / "base" / name).mkdir()
     (work / "base" / "custom_nodes" / "ip-adapter-nodes").symlink_to(comfy_host.PACK)
-    with comfy_host.Server(comfy_host.prepare(), work, *flags) as server:
+    with comfy_server.Server(comfy_host.prepare(), work, *flags) as server:
         yield server
 
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import comfy_host
+import comfy_server
 import make_models
 import pytest
 from support import tiny
@@ -37,7 +38,7 @@ def start(tmp_path, monkeypatch, host_tree):
     config = tmp_path / "paths.yaml"  # JSON is YAML
     config.write_text(json.dumps({"tests": {**paths, "custom_nodes": "custom_nodes"}}))
     flags = ("--extra-model-paths-config", str(config))
-    return lambda *more: comfy_host.Server(comfy_host.prepare(), tmp_path / "work", *flags, *more)
+    return lambda *more: comfy_server.Server(comfy_host.prepare(), tmp_path / "work", *flags, *more)
 
 
 def graph(how="", steps=2, **settings):

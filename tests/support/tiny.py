@@ -5,7 +5,7 @@ from typing import Any
 
 import make_models
 import torch
-from make_models import Base
+from adapter_layouts import Base
 
 # Widths as in the published models, one tenth and less; text widths and projections are the real ones.
 SMALL = {

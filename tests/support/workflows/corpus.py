@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import adapter_layouts
 import make_models
 import torch
 
@@ -13,16 +14,16 @@ TESTS = Path(__file__).parents[2]
 PACKS = TESTS / "support" / "packs"
 SD15, SDXL = tiny.SMALL["sd15"], tiny.SMALL["sdxl"]
 MADE = {  # below models/ipadapter -> what makes it; a small resampler, as nobody looks at the pictures
-    "ip-adapter_sd15.safetensors": (SD15, make_models.vit_h(SD15)),
-    "ip-adapter_sd15_light_v11.bin": (SD15, make_models.vit_h(SD15)),
-    "ip-adapter_sd15_vit-G.safetensors": (SD15, make_models.vit_g(SD15)),
-    "plus/ip-adapter-plus_sd15.bin": (SD15, make_models.resampler(SD15, 128)),
-    "plus/ip-adapter-plus-face_sd15.bin": (SD15, make_models.resampler(SD15, 128)),
-    "ip-adapter-full-face_sd15.safetensors": (SD15, make_models.mlp(SD15)),
-    "ip_plus_composition_sd15.bin": (SD15, make_models.resampler(SD15, 128)),
-    "ip-adapter_sdxl_vit-h.bin": (SDXL, make_models.vit_h(SDXL)),
-    "ip-adapter_sdxl.safetensors": (SDXL, make_models.vit_g(SDXL)),
-    "ip-adapter-plus_sdxl_vit-h.safetensors": (SDXL, make_models.resampler(SDXL, 128)),
+    "ip-adapter_sd15.safetensors": (SD15, adapter_layouts.vit_h(SD15)),
+    "ip-adapter_sd15_light_v11.bin": (SD15, adapter_layouts.vit_h(SD15)),
+    "ip-adapter_sd15_vit-G.safetensors": (SD15, adapter_layouts.vit_g(SD15)),
+    "plus/ip-adapter-plus_sd15.bin": (SD15, adapter_layouts.resampler(SD15, 128)),
+    "plus/ip-adapter-plus-face_sd15.bin": (SD15, adapter_layouts.resampler(SD15, 128)),
+    "ip-adapter-full-face_sd15.safetensors": (SD15, adapter_layouts.mlp(SD15)),
+    "ip_plus_composition_sd15.bin": (SD15, adapter_layouts.resampler(SD15, 128)),
+    "ip-adapter_sdxl_vit-h.bin": (SDXL, adapter_layouts.vit_h(SDXL)),
+    "ip-adapter_sdxl.safetensors": (SDXL, adapter_layouts.vit_g(SDXL)),
+    "ip-adapter-plus_sdxl_vit-h.safetensors": (SDXL, adapter_layouts.resampler(SDXL, 128)),
 }
 LINKED = ("ip-adapter-plus-face_sdxl_vit-h.safetensors", "ip_plus_composition_sdxl.safetensors")
 TOWERS = {"clip_vision/first.safetensors": "vit-h", "clip_vision/second.safetensors": "vit-g"}
@@ -31,7 +32,7 @@ TOWERS = {"clip_vision/first.safetensors": "vit-h", "clip_vision/second.safetens
 def prepare(folder: Path, model_folder: Path) -> None:
     """Writes the models; the checkpoint is that of other tests."""
     for name, (base, projection) in MADE.items():
-        layout = make_models.adapter(base, projection)
+        layout = adapter_layouts.adapter(base, projection)
         tensors = make_models.draw(layout, make_models.generator(name, 0))
         make_models.save(folder / "ipadapter" / name, tensors)
     for name in LINKED:

@@ -1,0 +1,200 @@
+"""The key layouts of published adapters: name of a tensor -> its shape.
+
+After https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py and resampler.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+Shape = tuple[int, ...]
+Layout = dict[str, Shape]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model an adapter was trained for: width of its text, and of each cross-attention layer."""
+
+    text: int
+    widths: tuple[int, ...]  # as files count: down blocks, up blocks, middle block
+
+
+SD15 = Base(768, (320,) * 2 + (640,) * 2 + (1280,) * 5 + (640,) * 3 + (320,) * 3 + (1280,))
+SDXL = Base(2048, (640,) * 4 + (1280,) * 50 + (640,) * 6 + (1280,) * 10)
+
+
+def nest(prefix: str, layout: Layout) -> Layout:
+    return {f"{prefix}.{key}": shape for key, shape in layout.items()}
+
+
+def norm(key: str, width: int) -> Layout:
+    return {f"{key}.weight": (width,), f"{key}.bias": (width,)}
+
+
+def dense(key: str, rows: int, columns: int) -> Layout:
+    return {f"{key}.weight": (rows, columns), f"{key}.bias": (rows,)}
+
+
+def linear(base: Base, features: int) -> Layout:
+    return dense("proj", 4 * base.text, features) | norm("norm", base.text)
+
+
+def mlp(base: Base, hidden: int = 1280) -> Layout:
+    return (
+        dense("proj.0", hidden, hidden)
+        | dense("proj.2", base.text, hidden)
+        | norm("proj.3", base.text)
+    )
+
+
+def perceiver(width: int, dim: int, features: int, heads: int, depth: int = 4) -> Layout:
+    layout = (
+        dense("proj_in", dim, features) | dense("proj_out", width, dim) | norm("norm_out", width)
+    )
+    for i in range(depth):
+        layout |= nest(f"layers.{i}.0", norm("norm1", dim) | norm("norm2", dim))
+        layout |= {
+            f"layers.{i}.0.to_q.weight": (heads * 64, dim),
+            f"layers.{i}.0.to_kv.weight": (heads * 128, dim),
+        }
+        layout |= {f"layers.{i}.0.to_out.weight": (dim, heads * 64)} | norm(f"layers.{i}.1.0", dim)
+        layout |= {
+            f"layers.{i}.1.1.weight": (4 * dim, dim),
+            f"layers.{i}.1.3.weight": (dim, 4 * dim),
+        }
+    return layout
+
+
+def resampler(base: Base, dim: int, features: int = 1280, heads: int = 0) -> Layout:
+    return {"latents": (1, 16, dim)} | perceiver(base.text, dim, features, heads or dim // 64)
+
+
+def face_id(base: Base, tokens: int = 4) -> Layout:
+    return (
+        dense("proj.0", 1024, 512)
+        | dense("proj.2", tokens * base.text, 1024)
+        | norm("norm", base.text)
+    )
+
+
+def face_id_plus(base: Base) -> Layout:
+    return face_id(base) | nest(
+        "perceiver_resampler", perceiver(base.text, base.text, 1280, base.text // 64)
+    )
+
+
+def to_key_value(base: Base) -> Layout:
+    return {
+        f"{2 * n + 1}.to_{x}_ip.weight": (width, base.text)
+        for n, width in enumerate(base.widths)
+        for x in "kv"
+    }
+
+
+def lora(base: Base, rank: int = 128) -> Layout:
+    layout = {}
+    for j, name in (
+        (j, name) for j in range(2 * len(base.widths)) for name in ("q", "k", "v", "out")
+    ):
+        width = base.widths[j // 2]
+        columns = base.text if j % 2 and name in "kv" else width
+        layout[f"{j}.to_{name}_lora.down.weight"] = (rank, columns)
+        layout[f"{j}.to_{name}_lora.up.weight"] = (width, rank)
+    return layout
+
+
+def adapter(base: Base, projection: Layout, more: Layout | None = None) -> Layout:
+    return nest("image_proj", projection) | nest("ip_adapter", to_key_value(base) | (more or {}))
+
+
+def sd3(dim: int = 1280, width: int = 2432, blocks: int = 38) -> Layout:
+    layout = {"latents": (1, 64, dim)} | perceiver(width, dim, 1152, dim // 64)
+    for i in range(4):
+        layout |= dense(f"layers.{i}.2.1", 4 * dim, dim)
+    layout |= dense("time_embedding.linear_1", dim, 320) | dense(
+        "time_embedding.linear_2", dim, dim
+    )
+    layers: Layout = {}
+    for i in range(blocks):
+        layers |= dense(f"{i}.norm_ip.linear", 2 * width, dim)
+        layers |= {f"{i}.{key}.weight": (width, width) for key in ("to_k_ip", "to_v_ip")}
+        layers |= {f"{i}.{key}.weight": (64,) for key in ("norm_q", "norm_k", "norm_ip_k")}
+    return nest("image_proj", layout) | nest("ip_adapter", layers)
+
+
+def flux_xlabs(tokens: int = 4) -> Layout:
+    layout = dense("ip_adapter_proj_model.proj", tokens * 4096, 768) | norm(
+        "ip_adapter_proj_model.norm", 4096
+    )
+    for i in range(19):
+        for x in "kv":
+            layout |= dense(
+                f"double_blocks.{i}.processor.ip_adapter_double_stream_{x}_proj", 3072, 4096
+            )
+    return layout
+
+
+def flux_instantx() -> Layout:
+    layout = dense("proj.0", 2304, 1152) | dense("proj.2", 128 * 4096, 2304) | norm("norm", 4096)
+    layers = {f"{i}.to_{x}_ip.weight": (3072, 4096) for i in range(57) for x in "kv"}
+    return nest("image_proj", layout) | nest("ip_adapter", layers)
+
+
+def by_name(base: Base, projection: Callable[[Base], Layout]) -> Callable[[Base | None], Layout]:
+    """The layout of a published adapter; for a model of other widths if one is given."""
+    return lambda other=None: adapter(other or base, projection(other or base))
+
+
+def vit_h(base: Base) -> Layout:
+    return linear(base, 1024)
+
+
+def vit_g(base: Base) -> Layout:
+    return linear(base, 1280)
+
+
+def plus_sd15(base: Base) -> Layout:
+    return resampler(base, 768)
+
+
+def plus_sdxl(base: Base) -> Layout:
+    return resampler(base, 1280)
+
+
+ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by their published names
+    "ip-adapter_sd15": by_name(SD15, vit_h),
+    "ip-adapter_sd15_light": by_name(SD15, vit_h),
+    "ip-adapter_sd15_light_v11": by_name(SD15, vit_h),
+    "ip-adapter_sd15_vit-G": by_name(SD15, vit_g),
+    "ip-adapter-plus_sd15": by_name(SD15, plus_sd15),
+    "ip-adapter-plus-face_sd15": by_name(SD15, plus_sd15),
+    "ip-adapter-full-face_sd15": by_name(SD15, mlp),
+    "ip_plus_composition_sd15": by_name(SD15, plus_sd15),
+    "ip-adapter_sdxl": by_name(SDXL, vit_g),
+    "ip-adapter_sdxl_vit-h": by_name(SDXL, vit_h),
+    "ip-adapter-plus_sdxl_vit-h": by_name(SDXL, plus_sdxl),
+    "ip-adapter-plus-face_sdxl_vit-h": by_name(SDXL, plus_sdxl),
+    "ip_plus_composition_sdxl": by_name(SDXL, plus_sdxl),
+}
+OTHERS: dict[str, Callable[..., Layout]] = {  # recognised and refused
+    "ip-adapter-faceid_sd15": lambda: adapter(SD15, face_id(SD15), lora(SD15)),
+    "ip-adapter-faceid-plus_sd15": lambda: adapter(SD15, face_id_plus(SD15), lora(SD15)),
+    "ip-adapter-faceid-plusv2_sd15": lambda: adapter(SD15, face_id_plus(SD15), lora(SD15)),
+    "ip-adapter-faceid-portrait_sd15": lambda: adapter(SD15, face_id(SD15, 16)),
+    "ip-adapter-faceid_sdxl": lambda: adapter(SDXL, face_id(SDXL), lora(SDXL)),
+    "ip-adapter-faceid-plusv2_sdxl": lambda: adapter(SDXL, face_id_plus(SDXL), lora(SDXL)),
+    "ip-adapter-faceid-portrait_sdxl": lambda: adapter(SDXL, face_id(SDXL, 16)),
+    "ip-adapter-faceid-portrait_sdxl_unnorm": lambda: adapter(SDXL, resampler(SDXL, 1280, 512)),
+    "kolors": lambda: adapter(SDXL, resampler(SDXL, 2048, 1024, heads=12)),
+    "sd3_instantx": sd3,
+    "flux_xlabs": flux_xlabs,
+    "flux_xlabs_v2": partial(flux_xlabs, 16),
+    "flux_instantx": flux_instantx,
+}
+
+
+def layout(name: str, base: Base | None = None) -> Layout:
+    """Key -> shape of a published adapter, flat, as in its `.safetensors`; fitted to `base` if given."""
+    if base is not None:
+        return ADAPTERS[name](base)
+    return (ADAPTERS | OTHERS)[name]()
