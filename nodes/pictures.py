@@ -10,7 +10,8 @@ def rgb(image: Tensor, node: str, name: str) -> Tensor:
     """
     if image.ndim != 4 or 0 in image.shape[1:]:
         raise ValueError(
-            f"{node}'s '{name}' must be pictures of shape [batch, height, width, channels], found {list(image.shape)}: connect the IMAGE output of another node."
+            f"{node}'s '{name}' must be pictures of shape [batch, height, width, channels], found "
+            f"{list(image.shape)}: connect the IMAGE output of another node."
         )
     check_finite(image, node, name)
     return image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
@@ -20,5 +21,6 @@ def check_finite(batch: Tensor, node: str, name: str) -> None:
     for number, one in enumerate(batch, 1):
         if not one.isfinite().all():
             raise ValueError(
-                f"{node}'s '{name}' number {number} of {len(batch)} holds NaN or infinite values: repair the node it comes from (often a VAE in half precision)."
+                f"{node}'s '{name}' number {number} of {len(batch)} holds NaN or infinite values: "
+                "repair the node it comes from (often a VAE in half precision)."
             )

@@ -76,5 +76,7 @@ def require_type(value: Any, kind: type, name: str, node: str) -> Any:
     if isinstance(value, kind):
         return value
     raise ValueError(
-        f"The '{name}' input needs the output of this pack's '{node}' node; it got a {type(value).__module__.split('.')[-1]}.{type(value).__qualname__} made by another pack."
+        f"The '{name}' input needs the output of this pack's '{node}' node; it got a "
+        f"{type(value).__module__.split('.')[-1]}.{type(value).__qualname__} made by another "
+        "pack."
     )

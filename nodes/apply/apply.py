@@ -44,7 +44,8 @@ class ApplyIPAdapter(io.ComfyNode):
                 "reference image",
                 "style transfer",
             ],
-            description="Makes the model follow one or several reference pictures, beside the text. The node shows what the encoder sees of them.",
+            description="Makes the model follow one or several reference pictures, beside the "
+            "text. The node shows what the encoder sees of them.",
             inputs=[
                 io.Model.Input("model", tooltip="The SD1.5 or SDXL model."),
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter, from Load IPAdapter."),
@@ -64,23 +65,28 @@ class ApplyIPAdapter(io.ComfyNode):
                 inputs.start_at("When the picture begins to act: 0 is the first step, 1 the end."),
                 inputs.end_at("When the picture stops acting."),
                 inputs.fit(
-                    "How a reference that is not square becomes square. crop: its middle, as the adapters were trained; pad: all of it, with grey bars; stretch: all of it, squeezed.",
+                    "How a reference that is not square becomes square. crop: its middle, as the "
+                    "adapters were trained; pad: all of it, with grey bars; stretch: all of it, "
+                    "squeezed.",
                     optional=True,
                 ),
                 io.Image.Input(
                     "image_negative",
                     optional=True,
-                    tooltip="What the negative side sees, in place of nothing. A black picture gives what IPAdapter_plus does.",
+                    tooltip="What the negative side sees, in place of nothing. A black picture "
+                    "gives what IPAdapter_plus does.",
                 ),
                 io.Mask.Input(
                     "attn_mask",
                     optional=True,
-                    tooltip="Where the picture acts, in the picture that is made: white is fully, black not at all. Of any size; a batch is one for each picture.",
+                    tooltip="Where the picture acts, in the picture that is made: white is fully, "
+                    "black not at all. Of any size; a batch is one for each picture.",
                 ),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output",
                     optional=True,
-                    tooltip="The reference already encoded (by CLIP Vision Encode), in place of 'image'.",
+                    tooltip="The reference already encoded (by CLIP Vision Encode), in place of "
+                    "'image'.",
                 ),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output_negative",
@@ -167,43 +173,52 @@ def _more() -> list[Any]:
     """The inputs for those who want more; all optional, after the ones that graphs have saved."""
     return [
         inputs.weight_map(
-            "What to take from the picture, by layer and moment, from IPAdapter Weight Map. It is multiplied by 'weight'."
+            "What to take from the picture, by layer and moment, from IPAdapter Weight Map. It is "
+            "multiplied by 'weight'."
         ),
         EmbedsSocket.Input(
             "embeds",
             optional=True,
-            tooltip="References that are already encoded, combined or loaded from a file, in place of 'image'. No encoder is needed then.",
+            tooltip="References that are already encoded, combined or loaded from a file, in "
+            "place of 'image'. No encoder is needed then.",
         ),
         EmbedsSocket.Input(
             "embeds_negative",
             optional=True,
-            tooltip="What the negative side sees, encoded: from IPAdapter Negative Reference or a file.",
+            tooltip="What the negative side sees, encoded: from IPAdapter Negative Reference or a "
+            "file.",
         ),
         inputs.scaling(
-            "What the weight multiplies. V only: the result; K+V: keys and values, which also sharpens or blurs where the picture is looked at; C penalty: less in narrow layers; mean(V): only the common part of the values."
+            "What the weight multiplies. V only: the result; K+V: keys and values, which also "
+            "sharpens or blurs where the picture is looked at; C penalty: less in narrow layers; "
+            "mean(V): only the common part of the values."
         ),
         io.Combo.Input(
             "combine",
             options=list(METHODS),
             default=CONCAT,
             optional=True,
-            tooltip="How a batch of references becomes one. concat: all of them side by side. Combine IPAdapter Embeds gives each its own weight.",
+            tooltip="How a batch of references becomes one. concat: all of them side by side. "
+            "Combine IPAdapter Embeds gives each its own weight.",
         ),
         inputs.keep_prompt(
-            "How much of the picture's part that points the same way as the text's is removed: 1 leaves the text its full say."
+            "How much of the picture's part that points the same way as the text's is removed: 1 "
+            "leaves the text its full say."
         ),
         io.Combo.Input(
             "batch",
             options=BATCH_MODES,
             default=TOGETHER,
             optional=True,
-            tooltip="Whether a batch of references acts together on every picture, or the first on the first picture, the second on the second and so on, as an animation needs it.",
+            tooltip="Whether a batch of references acts together on every picture, or the first "
+            "on the first picture, the second on the second and so on, as an animation needs it.",
         ),
         io.String.Input(
             "frame_weights",
             default="",
             optional=True,
-            tooltip="A weight for each picture of the batch, times 'weight': key frames by number like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
+            tooltip="A weight for each picture of the batch, times 'weight': key frames by number "
+            "like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
         ),
         boxes.box_input(),
     ]

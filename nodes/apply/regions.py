@@ -57,14 +57,16 @@ class IPAdapterRegion(io.ComfyNode):
             display_name=REGION,
             category="ipadapter/regions",
             search_aliases=["regional conditioning", "attention mask", "two references"],
-            description="One reference of several: where it acts, how strongly, when, with which adapter. For Apply IPAdapter Regions.",
+            description="One reference of several: where it acts, how strongly, when, with which "
+            "adapter. For Apply IPAdapter Regions.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter of this region."),
                 *_common(),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the reference acts: white is fully. Of any size; a batch is one for each picture. Without it: everywhere.",
+                    tooltip="Where the reference acts: white is fully. Of any size; a batch is "
+                    "one for each picture. Without it: everywhere.",
                 ),
                 io.ClipVision.Input(
                     "clip_vision", optional=True, tooltip="The encoder, for 'image'."
@@ -124,7 +126,8 @@ class IPAdapterTiles(io.ComfyNode):
             display_name=TILES,
             category="ipadapter/regions",
             search_aliases=["ipadapter tiled", "large reference", "panorama"],
-            description="Cuts a large reference into squares that the encoder sees one by one, each acting where it lies in the picture.",
+            description="Cuts a large reference into squares that the encoder sees one by one, "
+            "each acting where it lies in the picture.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter."),
                 *_common(),
@@ -135,7 +138,8 @@ class IPAdapterTiles(io.ComfyNode):
                     default=1,
                     min=1,
                     max=4,
-                    tooltip="How many tiles along the shorter side. A nearly square picture is cut 2 x 2 at least.",
+                    tooltip="How many tiles along the shorter side. A nearly square picture is "
+                    "cut 2 x 2 at least.",
                 ),
                 *_extra(),
                 EmbedsSocket.Input(
@@ -204,7 +208,8 @@ class ApplyIPAdapterRegions(io.ComfyNode):
             display_name=APPLY,
             category="ipadapter/regions",
             search_aliases=["regional prompt", "ipadapter from params", "combine params", "masks"],
-            description="Makes the model follow several references, each in its own region. What lies outside of every region follows the text alone.",
+            description="Makes the model follow several references, each in its own region. What "
+            "lies outside of every region follows the text alone.",
             inputs=[
                 io.Model.Input("model", tooltip="The SD1.5 or SDXL model."),
                 io.Autogrow.Input(
@@ -217,13 +222,15 @@ class ApplyIPAdapterRegions(io.ComfyNode):
                     default=0,
                     min=0,
                     max=512,
-                    tooltip="How many pixels of the masks their edges are soft. Never past what the masks cover together.",
+                    tooltip="How many pixels of the masks their edges are soft. Never past what "
+                    "the masks cover together.",
                 ),
                 io.Combo.Input(
                     "overlap",
                     options=OVERLAPS,
                     default=NORMALISED,
-                    tooltip="Where masks overlap: normalised, they share and never add up to more than 1; added, each acts fully.",
+                    tooltip="Where masks overlap: normalised, they share and never add up to more "
+                    "than 1; added, each acts fully.",
                 ),
             ],
             outputs=[

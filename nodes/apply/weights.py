@@ -28,33 +28,44 @@ class IPAdapterWeightMap(io.ComfyNode):
                 "mad scientist",
                 "schedule",
             ],
-            description="Says what to take from a picture: a kind in words, times a number for each block of layers, times a curve over time. For Apply IPAdapter, which multiplies it by its weight.",
+            description="Says what to take from a picture: a kind in words, times a number for "
+            "each block of layers, times a curve over time. For Apply IPAdapter, which "
+            "multiplies it by its weight.",
             inputs=[
                 io.Model.Input("model", tooltip="The model whose layers these are."),
                 io.Combo.Input(
                     "take",
                     options=list(TAKES),
                     default=BALANCED,
-                    tooltip="balanced: everything; style: colours and manner; layout: what is where; subject: what is in the picture. strong: also from neighbouring layers; precise: the other half stands on the negative side. The rest weaken or strengthen layers by depth.",
+                    tooltip="balanced: everything; style: colours and manner; layout: what is "
+                    "where; subject: what is in the picture. strong: also from neighbouring "
+                    "layers; precise: the other half stands on the negative side. The rest "
+                    "weaken or strengthen layers by depth.",
                 ),
                 _amount("amount", "How much of it."),
                 _amount(
                     "second_amount",
-                    "The other half of the kinds that have two: the layout of 'style and layout'; for the precise kinds, how strongly guidance leads away from the rest.",
+                    "The other half of the kinds that have two: the layout of 'style and layout'; "
+                    "for the precise kinds, how strongly guidance leads away from the rest.",
                 ),
                 io.String.Input(
                     "layers",
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="A factor for each block, from input to middle to output: 16 numbers for SD1.5, 11 for SDXL. Or some of them by number from 0 or by name, like 3:1, middle:0.5; the others are 0 then, or what 'rest' says: middle:0, rest:1. Empty: 1 for all.",
+                    tooltip="A factor for each block, from input to middle to output: 16 numbers "
+                    "for SD1.5, 11 for SDXL. Or some of them by number from 0 or by name, like "
+                    "3:1, middle:0.5; the others are 0 then, or what 'rest' says: middle:0, "
+                    "rest:1. Empty: 1 for all.",
                 ),
                 io.String.Input(
                     "curve",
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="A factor over time, 0 the first step, 1 the end: key frames like 0:1.0, 0.4:0.6 ease, 1:0. A word says how the key frame is reached: linear, ease, ease in, ease out, ease in-out, hold. Empty: 1 throughout.",
+                    tooltip="A factor over time, 0 the first step, 1 the end: key frames like "
+                    "0:1.0, 0.4:0.6 ease, 1:0. A word says how the key frame is reached: "
+                    "linear, ease, ease in, ease out, ease in-out, hold. Empty: 1 throughout.",
                 ),
                 io.Float.Input(
                     "jitter",
@@ -84,7 +95,8 @@ class IPAdapterWeightMap(io.ComfyNode):
                 WeightMapSocket.Output("weight_map", tooltip="The map, for Apply IPAdapter."),
                 io.Image.Output(
                     "picture",
-                    tooltip="The map: blocks from top to bottom, time from left to right; orange for the picture, blue against it.",
+                    tooltip="The map: blocks from top to bottom, time from left to right; orange "
+                    "for the picture, blue against it.",
                 ),
             ],
         )

@@ -19,7 +19,8 @@ def box_input() -> io.String.Input:
         "box",
         default="",
         optional=True,
-        tooltip="Which part of the reference is used, in its pixels: x, y, width, height. Typed, or drawn in the picture below. Empty: all of it. 'fit' then makes that part square.",
+        tooltip="Which part of the reference is used, in its pixels: x, y, width, height. Typed, "
+        "or drawn in the picture below. Empty: all of it. 'fit' then makes that part square.",
     )
 
 
@@ -66,7 +67,8 @@ def crop_to_box(pictures: Tensor, text: str, node: str) -> Tensor:
     part = visible_part(box, PictureSize(height, width))
     if not (part.width and part.height):
         raise ValueError(
-            f"{node}'s 'box' ({text.strip()}) lies outside the picture of {width} x {height} pixels: draw it again, or leave it empty for the whole picture."
+            f"{node}'s 'box' ({text.strip()}) lies outside the picture of {width} x {height} "
+            "pixels: draw it again, or leave it empty for the whole picture."
         )
     return pictures[:, part.y : part.y + part.height, part.x : part.x + part.width]
 

@@ -36,7 +36,8 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
             display_name=COMBINE,
             category="ipadapter/embeds",
             search_aliases=["merge embeds", "average embeds", "slerp", "blend references"],
-            description="Makes one reference out of several. Each counts with its own weight, set where it was encoded.",
+            description="Makes one reference out of several. Each counts with its own weight, set "
+            "where it was encoded.",
             inputs=[
                 io.Autogrow.Input(
                     "references",
@@ -47,13 +48,15 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
                     "method",
                     options=list(METHODS),
                     default=CONCAT,
-                    tooltip="concat: side by side, each looked at on its own; weighted: the mean by weight; slerp: along the sphere; the others element by element.",
+                    tooltip="concat: side by side, each looked at on its own; weighted: the mean "
+                    "by weight; slerp: along the sphere; the others element by element.",
                 ),
                 io.Combo.Input(
                     "projection",
                     options=[BEFORE, AFTER],
                     default=BEFORE,
-                    tooltip="Whether what the encoder saw is combined, or the tokens that the adapter makes of it.",
+                    tooltip="Whether what the encoder saw is combined, or the tokens that the "
+                    "adapter makes of it.",
                 ),
             ],
             outputs=[EmbedsSocket.Output("embeds", tooltip="The combined reference.")],
@@ -67,14 +70,17 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
         for number, one in enumerate(given):
             if one.projected:
                 raise ValueError(
-                    f"{COMBINE}'s 'embeds{number}' is already combined after the projection, which can only be the last step: combine all of them there."
+                    f"{COMBINE}'s 'embeds{number}' is already combined after the projection, "
+                    "which can only be the last step: combine all of them there."
                 )
             if (
                 one.feature != given[0].feature
                 or one.features.shape[1:] != given[0].features.shape[1:]
             ):
                 raise ValueError(
-                    f"{COMBINE}'s 'embeds{number}' has the shape {list(one.features.shape[1:])}, 'embeds0' has {list(given[0].features.shape[1:])}: combine embeds of one encoder and one kind of adapter."
+                    f"{COMBINE}'s 'embeds{number}' has the shape {list(one.features.shape[1:])}, "
+                    f"'embeds0' has {list(given[0].features.shape[1:])}: combine embeds of one "
+                    "encoder and one kind of adapter."
                 )
         flat = [_alone(one) for one in given]
         made = replace(
@@ -96,7 +102,8 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
             display_name=SAVE,
             category="ipadapter/embeds",
             search_aliases=["ipadpt", "store embeds"],
-            description="Saves embeds as a safetensors file in the output folder, with what is needed to use them on another machine.",
+            description="Saves embeds as a safetensors file in the output folder, with what is "
+            "needed to use them on another machine.",
             inputs=[
                 EmbedsSocket.Input("embeds", tooltip="The references to save."),
                 io.String.Input(
@@ -107,7 +114,8 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
                 EmbedsSocket.Input(
                     "embeds_negative",
                     optional=True,
-                    tooltip="The negative side, saved in the same file. Plus and full-face adapters need it where there is no encoder.",
+                    tooltip="The negative side, saved in the same file. Plus and full-face "
+                    "adapters need it where there is no encoder.",
                 ),
                 io.Image.Input(
                     "image",
@@ -144,12 +152,15 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
             display_name=LOAD,
             category="ipadapter/embeds",
             search_aliases=["ipadpt", "open embeds"],
-            description="Opens embeds from the input or output folder: those of Save IPAdapter Embeds, and .ipadpt files of IPAdapter_plus and diffusers. Nothing in a file is run.",
+            description="Opens embeds from the input or output folder: those of Save IPAdapter "
+            "Embeds, and .ipadpt files of IPAdapter_plus and diffusers. Nothing in a file is "
+            "run.",
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=_listed(),
-                    tooltip="A .safetensors or .ipadpt file; [output] marks those in the output folder.",
+                    tooltip="A .safetensors or .ipadpt file; [output] marks those in the output "
+                    "folder.",
                 )
             ],
             outputs=[
@@ -158,7 +169,8 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
                 ),
                 EmbedsSocket.Output(
                     "embeds_negative",
-                    tooltip="The negative side, if the file has one, for 'embeds_negative' of Apply IPAdapter.",
+                    tooltip="The negative side, if the file has one, for 'embeds_negative' of "
+                    "Apply IPAdapter.",
                 ),
             ],
         )
@@ -216,7 +228,8 @@ def path_of(file: str) -> str:
     if not inside or not path.lower().endswith(FILES) or not os.path.isfile(path):
         there = ", ".join(f"'{name}'" for name in _listed()[:12]) or "none"
         raise ValueError(
-            f"There is no embeds file '{file}' in the input or output folder; there are {there}: choose one of them, or press R."
+            f"There is no embeds file '{file}' in the input or output folder; there are {there}: "
+            "choose one of them, or press R."
         )
     return path
 

@@ -27,7 +27,8 @@ def references_for(output: Any, adapter: LoadedAdapter, name: str) -> References
         found = None if features is None else References.of(features, spec.feature)
     if features is None or found is None or features.shape[-1] != spec.projector.features:
         raise ValueError(
-            f"'{adapter.name}' needs {spec.encoder}, but '{name}' was encoded by {_encoder_of(output)}: {encoder_hint(spec)} in 'Load CLIP Vision'."
+            f"'{adapter.name}' needs {spec.encoder}, but '{name}' was encoded by "
+            f"{_encoder_of(output)}: {encoder_hint(spec)} in 'Load CLIP Vision'."
         )
     return found
 

@@ -47,7 +47,8 @@ class EncodeIPAdapterReference(io.ComfyNode):
             display_name=NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadapter encoder", "clip vision enhancer", "tiles", "embeds"],
-            description="Encodes reference pictures for an adapter, once: the embeds can be combined, saved as a file and used by many Apply IPAdapter nodes.",
+            description="Encodes reference pictures for an adapter, once: the embeds can be "
+            "combined, saved as a file and used by many Apply IPAdapter nodes.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter the embeds are for."),
                 io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
@@ -64,7 +65,8 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     "fit",
                     options=FITS,
                     default=CROP,
-                    tooltip="How a reference that is not square becomes square: as in Apply IPAdapter.",
+                    tooltip="How a reference that is not square becomes square: as in Apply "
+                    "IPAdapter.",
                 ),
                 io.Int.Input(
                     "detail",
@@ -72,7 +74,9 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     min=1,
                     max=16,
                     optional=True,
-                    tooltip="From 2 on the picture is also cut into detail x detail tiles, each seen by the encoder on its own, and their patches averaged back to one grid: a large picture keeps its small things.",
+                    tooltip="From 2 on the picture is also cut into detail x detail tiles, each "
+                    "seen by the encoder on its own, and their patches averaged back to one "
+                    "grid: a large picture keeps its small things.",
                 ),
                 io.Float.Input(
                     "detail_ratio",
@@ -81,7 +85,8 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     optional=True,
-                    tooltip="How much of the tiles: 0 is the whole picture alone, 1 the tiles alone.",
+                    tooltip="How much of the tiles: 0 is the whole picture alone, 1 the tiles "
+                    "alone.",
                 ),
                 box_input(),
                 io.Combo.Input(
@@ -89,14 +94,17 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     options=WEIGHED,
                     default=TOKENS,
                     optional=True,
-                    tooltip="What the weight multiplies. tokens: what the adapter makes of the reference, so that 0 is nothing at all; features: what the encoder saw, before the adapter, which evens most of it out, as IPAdapter_plus has it.",
+                    tooltip="What the weight multiplies. tokens: what the adapter makes of the "
+                    "reference, so that 0 is nothing at all; features: what the encoder saw, "
+                    "before the adapter, which evens most of it out, as IPAdapter_plus has it.",
                 ),
             ],
             outputs=[
                 EmbedsSocket.Output("embeds", tooltip="The references, encoded."),
                 EmbedsSocket.Output(
                     "embeds_negative",
-                    tooltip="What this encoder gives for nothing: save it with the embeds, and no encoder is needed later.",
+                    tooltip="What this encoder gives for nothing: save it with the embeds, and no "
+                    "encoder is needed later.",
                 ),
             ],
         )
@@ -151,7 +159,8 @@ class IPAdapterNegativeReference(io.ComfyNode):
             display_name=NEGATIVE_NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadapter noise", "negative image", "uncond", "image_negative"],
-            description="What the negative side sees in place of a picture. Guidance leads away from it.",
+            description="What the negative side sees in place of a picture. Guidance leads away "
+            "from it.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter the embeds are for."),
                 io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
@@ -159,7 +168,10 @@ class IPAdapterNegativeReference(io.ComfyNode):
                     "kind",
                     options=KINDS,
                     default=ZEROS,
-                    tooltip="zeros: nothing, as the adapters were trained; none: no image part at all on the negative side; black: a black picture, as IPAdapter_plus does; image: the picture itself; the others put noise into the picture, or into black.",
+                    tooltip="zeros: nothing, as the adapters were trained; none: no image part at "
+                    "all on the negative side; black: a black picture, as IPAdapter_plus does; "
+                    "image: the picture itself; the others put noise into the picture, or into "
+                    "black.",
                 ),
                 io.Float.Input(
                     "strength",

@@ -81,10 +81,14 @@ class ReferenceEncoder:
 def input_problem(positive: list[str], negative: list[str], encoder: bool, node: str) -> str | None:
     """The sentence for connected inputs that do not make sense together, by their names."""
     if not positive:
-        return f"{node} has no reference: connect 'image' (with 'clip_vision'), 'clip_vision_output' from CLIP Vision Encode, or 'embeds'."
+        return f"{node} has no reference: connect 'image' (with 'clip_vision'), "
+        "'clip_vision_output' from CLIP Vision Encode, or 'embeds'."
     if "image" in positive and not encoder:
-        return f"{node} has an 'image' but no encoder for it: connect 'clip_vision' (Load CLIP Vision), or encode the picture with CLIP Vision Encode and connect 'clip_vision_output' in its place."
+        return f"{node} has an 'image' but no encoder for it: connect 'clip_vision' (Load CLIP "
+        "Vision), or encode the picture with CLIP Vision Encode and connect "
+        "'clip_vision_output' in its place."
     for side in (positive, negative):
         if len(side) > 1:
-            return f"{node} has both '{side[0]}' and '{side[1]}', which stand for the same thing: disconnect one of them."
+            return f"{node} has both '{side[0]}' and '{side[1]}', which stand for the same thing: "
+            "disconnect one of them."
     return None
