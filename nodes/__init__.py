@@ -1,7 +1,8 @@
 """Every node of the pack, in the order in which a graph uses them."""
 
 from .apply.apply import ApplyIPAdapter
-from .apply.regions import ApplyIPAdapterRegions, IPAdapterRegion, IPAdapterTiles
+from .apply.regions import ApplyIPAdapterRegions, IPAdapterRegion
+from .apply.tiles import IPAdapterTiles
 from .apply.weights import IPAdapterWeightMap
 from .doctor.node import IPAdapterDoctor
 from .face.node import FaceCrop
@@ -12,7 +13,8 @@ from .inspect.inspect_adapters import InspectIPAdapter
 from .inspect.watch import ShowIPAdapterAttention, WatchIPAdapterAttention
 from .legacy import IPAdapterOldGraphs
 from .references.embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, SaveIPAdapterEmbeds
-from .references.reference import EncodeIPAdapterReference, IPAdapterNegativeReference
+from .references.negative_reference import IPAdapterNegativeReference
+from .references.reference import EncodeIPAdapterReference
 
 folders.register()
 

@@ -7,60 +7,64 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-TEXT, PAPER = (230, 230, 230), (24, 24, 28)
-COLD, ZERO, WARM = (60, 120, 255), (24, 24, 28), (255, 170, 40)
+TEXT_COLOR, PAGE_COLOR = (230, 230, 230), (24, 24, 28)
+COLD_COLOR, ZERO_COLOR, WARM_COLOR = (60, 120, 255), (24, 24, 28), (255, 170, 40)
+ROW_HEIGHT, CELL_WIDTH = 22, 4  # of a heat map
+LEFT_MARGIN, TOP_MARGIN, RIGHT_MARGIN, BOTTOM_MARGIN = 92, 26, 48, 24
 
 
-def heat_map(rows: Sequence[Sequence[float]], labels: Sequence[str], title: str) -> Tensor:
+def draw_heat_map(rows: Sequence[Sequence[float]], labels: Sequence[str], title: str) -> Tensor:
     """rows [L][T], one label each -> a picture [1, H, W, 3]; blue is below 0, orange above."""
-    cell, left, top, wide = 22, 92, 26, 4
-    largest = max((abs(v) for row in rows for v in row), default=0.0) or 1.0
-    columns = len(rows[0])
-    page = Image.new("RGB", (left + columns * wide + 48, top + len(rows) * cell + 24), PAPER)
+    largest = max((abs(value) for row in rows for value in row), default=0.0) or 1.0
+    right, bottom = LEFT_MARGIN + len(rows[0]) * CELL_WIDTH, TOP_MARGIN + len(rows) * ROW_HEIGHT
+    page = Image.new("RGB", (right + RIGHT_MARGIN, bottom + BOTTOM_MARGIN), PAGE_COLOR)
     draw = ImageDraw.Draw(page)
-    draw.text((left, 8), title, TEXT)
+    draw.text((LEFT_MARGIN, 8), title, TEXT_COLOR)
     for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        y = top + number * cell
-        draw.text((8, y + 5), label, TEXT)
+        y = TOP_MARGIN + number * ROW_HEIGHT
+        draw.text((8, y + 5), label, TEXT_COLOR)
         for column, value in enumerate(row):
-            x = left + column * wide
-            draw.rectangle((x, y, x + wide - 1, y + cell - 2), _colour(value / largest))
-        draw.text((left + columns * wide + 6, y + 5), f"{row[-1]:.2f}", TEXT)
-    foot = top + len(rows) * cell + 5
-    for part, x in (("0", left), ("time", left + columns * wide // 2 - 10), ("1", page.width - 54)):
-        draw.text((x, foot), part, TEXT)
-    return _tensor(page)
+            x = LEFT_MARGIN + column * CELL_WIDTH
+            cell_box = (x, y, x + CELL_WIDTH - 1, y + ROW_HEIGHT - 2)
+            draw.rectangle(cell_box, _heat_color(value / largest))
+        draw.text((right + 6, y + 5), f"{row[-1]:.2f}", TEXT_COLOR)
+    middle = LEFT_MARGIN + len(rows[0]) * CELL_WIDTH // 2 - 10
+    for tick, x in (("0", LEFT_MARGIN), ("time", middle), ("1", page.width - 54)):
+        draw.text((x, bottom + 5), tick, TEXT_COLOR)
+    return _to_tensor(page)
 
 
-def labelled_grid(pictures: Tensor, labels: Sequence[str], columns: int) -> Tensor:
+def draw_labelled_grid(pictures: Tensor, labels: Sequence[str], columns: int) -> Tensor:
     """pictures [B, H, W, 3] with a line of text above each -> one picture [1, H', W', 3]."""
     count, height, width = pictures.shape[:3]
-    size = max(12, height // 24)
-    line, font = size + 10, ImageFont.load_default(size)
-    rows = -(-count // columns)
-    page = Image.new("RGB", (columns * width, rows * (height + line)), PAPER)
+    font_size = max(12, height // 24)
+    line_height, font = font_size + 10, ImageFont.load_default(font_size)
+    row_count = -(-count // columns)
+    page_size = (columns * width, row_count * (height + line_height))
+    page = Image.new("RGB", page_size, PAGE_COLOR)
     draw = ImageDraw.Draw(page)
     for number, picture in enumerate(pictures):
-        x, y = number % columns * width, number // columns * (height + line)
+        x, y = number % columns * width, number // columns * (height + line_height)
         label = labels[number] if number < len(labels) else ""
-        draw.text((x + 6, y + 4), label, TEXT, font=font)
+        draw.text((x + 6, y + 4), label, TEXT_COLOR, font=font)
         pixels = (picture[..., :3].float().cpu().clamp(0, 1) * 255).round().byte().numpy()
-        page.paste(Image.fromarray(pixels), (x, y + line))
-    return _tensor(page)
+        page.paste(Image.fromarray(pixels), (x, y + line_height))
+    return _to_tensor(page)
 
 
-def over(picture: Tensor, heat: Tensor) -> Tensor:
-    """A picture [H, W, 3] darkened where the heat [H, W], 0 to 1, is low, and warm where it is high."""
-    warm = picture.new_tensor(WARM) / 255
-    strength = heat[..., None].clamp(0, 1)
-    return picture * 0.35 * (1 - strength) + strength * (0.45 * picture + 0.55 * warm)
+def overlay_heat(picture: Tensor, heat: Tensor) -> Tensor:
+    """A picture [H, W, 3], dark where the heat [H, W], 0 to 1, is low and warm where it is high."""
+    warm_color = picture.new_tensor(WARM_COLOR) / 255
+    share = heat[..., None].clamp(0, 1)
+    return picture * 0.35 * (1 - share) + share * (0.45 * picture + 0.55 * warm_color)
 
 
-def _colour(value: float) -> tuple[int, ...]:
-    towards = WARM if value > 0 else COLD
+def _heat_color(value: float) -> tuple[int, ...]:
+    extreme_color = WARM_COLOR if value > 0 else COLD_COLOR
     share = min(abs(value), 1.0)
-    return tuple(round(a + (b - a) * share) for a, b in zip(ZERO, towards, strict=True))
+    channels = zip(ZERO_COLOR, extreme_color, strict=True)
+    return tuple(round(zero + (extreme - zero) * share) for zero, extreme in channels)
 
 
-def _tensor(page: Image.Image) -> Tensor:
+def _to_tensor(page: Image.Image) -> Tensor:
     return torch.from_numpy(numpy.asarray(page).copy()).float()[None] / 255

@@ -1,4 +1,4 @@
-"""The texts that a node shows of its last run: plain for programs, and with their templates for the page."""
+"""The texts that a node shows of its last run: plain, and as templates for the page."""
 
 from typing import Any
 

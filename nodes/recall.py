@@ -1,32 +1,53 @@
-"""What was computed before, kept on the host's own object that it came from.
+"""Results computed before, kept on the host's own object that they came from.
 
-ComfyUI's node cache keeps results of nodes only, and those of expanded sub-nodes not even for the next prompt
-(its default cache drops what the prompt does not name). So a new weight would run the encoder again. Here a
-result hangs on the ModelPatcher of the encoder or adapter that made it, and goes when any of its inputs goes.
+ComfyUI's node cache keeps results of nodes only, and those of expanded sub-nodes not even for the
+next prompt (its default cache drops what the prompt does not name). So a new weight would run the
+encoder again. Here a result stays with the ModelPatcher of the encoder or adapter that made it,
+and goes when any of its inputs goes.
 """
 
 import weakref
 from collections.abc import Callable, Hashable
+from enum import Enum, auto
 from typing import Any, TypeVar
 
 from comfy.model_patcher import ModelPatcher
 
-KEY = "ipadapter_recall"
+ATTACHMENT = "ipadapter_recall"
 T = TypeVar("T")
 
 
+class Recalled(Enum):
+    """The kinds of results; two kinds never answer for each other, whatever their settings."""
+
+    ENCODED_REFERENCE = auto()
+    UNCONDITIONAL_OUTPUT = auto()
+    DETAILED_FEATURES = auto()
+    BOX_EDITOR_PICTURE = auto()
+    ENCODER_DIGEST = auto()
+    REFERENCE_TILES = auto()
+    IMAGE_KEYS = auto()
+    OLD_FEATURES = auto()  # of nodes of old graphs
+    OLD_UNCONDITIONAL = auto()
+
+
 def recall(
-    patcher: ModelPatcher, inputs: tuple[Any, ...], settings: Hashable, make: Callable[[], T]
+    patcher: ModelPatcher,
+    kind: Recalled,
+    make: Callable[[], T],
+    inputs: tuple[object, ...] = (),
+    settings: Hashable = None,
 ) -> T:
-    """make(), or what it gave before for the very same objects `inputs` and equal `settings`."""
-    store: dict = patcher.get_attachment(KEY) or {}
-    patcher.set_attachments(KEY, store)
-    key = (tuple(map(id, inputs)), settings)
-    if key not in store:
+    """make(), or its earlier result for the very same objects `inputs` and equal `settings`."""
+    results: dict[Hashable, Any] = patcher.get_attachment(ATTACHMENT) or {}
+    patcher.set_attachments(ATTACHMENT, results)
+    key = (kind, tuple(map(id, inputs)), settings)
+    if key not in results:
 
         def forget(_: object) -> None:
-            store.pop(key, None)
+            results.pop(key, None)
 
-        value = make()
-        store[key] = value, [weakref.ref(one, forget) for one in inputs if one is not None]
-    return store[key][0]
+        result = make()
+        references = [weakref.ref(value, forget) for value in inputs if value is not None]
+        results[key] = result, references
+    return results[key][0]

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
@@ -13,26 +13,28 @@ from ..ipadapter_core.attention.keys import FrameTokens, KeysValues
 from ..ipadapter_core.references.embeds import References
 from ..ipadapter_core.weights.weight_map import WeightMap
 
-IPAdapterSocket = io.Custom("IPADAPTER")
+IPAdapterSocket = io.Custom("IPADAPTER")  # LoadedAdapter
 EmbedsSocket = io.Custom("IPADAPTER_EMBEDS")  # References
 WeightMapSocket = io.Custom("IPADAPTER_WEIGHTS")  # WeightMap
-RegionSocket = io.Custom("IPADAPTER_REGION")
-WatchSocket = io.Custom("IPADAPTER_WATCH")
-ABSENT = (
-    object()
-)  # for `validate_inputs`: not connected; a connected one is None until the graph runs
+RegionSocket = io.Custom("IPADAPTER_REGION")  # a tuple of Regions
+WatchSocket = io.Custom("IPADAPTER_WATCH")  # Watch
+T = TypeVar("T")
 
-# For a schema: what the node shows stays when the page is loaded again or its result comes from the cache.
+# For `validate_inputs`: not connected. A connected input is None until the graph runs.
+ABSENT = object()
+
+# For a schema: the node's display survives a reload of the page and results from the cache.
+# Older hosts do not have it.
 KEEPS_SHOWING: dict[str, Any] = (
     {"has_intermediate_output": True}
     if "has_intermediate_output" in inspect.signature(io.Schema).parameters
-    else {}  # older hosts
+    else {}
 )
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedAdapter:
-    """An adapter file, open. `patcher` is how the host's memory management and cache know its weights."""
+    """An open adapter file, whose weights the host manages and caches as `patcher`."""
 
     name: str
     spec: AdapterSpec
@@ -49,34 +51,40 @@ class ImageKeys:
     patcher: ModelPatcher | None = None  # the adapter, where it is needed while sampling
 
 
-def require_adapter(value: Any) -> LoadedAdapter:
-    """The adapter on an IPADAPTER link, also as old unified loaders put it there. Raises ValueError for another pack's."""
+def require_adapter(value: object) -> LoadedAdapter:
+    """The adapter on an IPADAPTER link, also as old unified loaders put it there.
+
+    Raises ValueError for another pack's.
+    """
     if isinstance(value, Mapping) and isinstance(value.get("ipadapter"), Mapping):
         value = value["ipadapter"].get("model")
     return require_type(value, LoadedAdapter, "ipadapter", "Load IPAdapter")
 
 
-def require_embeds(value: Any, name: str) -> References:
-    return require_type(value, References, name, "Encode IPAdapter Reference")
+def require_embeds(value: object, input_name: str) -> References:
+    return require_type(value, References, input_name, "Encode IPAdapter Reference")
 
 
-def require_weight_map(value: Any, name: str = "weight_map") -> WeightMap | None:
+def optional_weight_map(value: object, input_name: str = "weight_map") -> WeightMap | None:
     """The map on a link, or None where there is none."""
-    return None if value is None else require_type(value, WeightMap, name, "IPAdapter Weight Map")
+    if value is None:
+        return None
+    return require_type(value, WeightMap, input_name, "IPAdapter Weight Map")
 
 
-def option_problem(value: Any, options: Sequence[str], node: str, name: str) -> str | None:
-    """The sentence for a list's value that is none of it: the host leaves that to a node that looks at it."""
+def require_type(value: object, socket_type: type[T], input_name: str, source_node: str) -> T:
+    """The value on a link, if it is this pack's. Raises ValueError for another pack's."""
+    if isinstance(value, socket_type):
+        return value
+    module = type(value).__module__.split(".")[-1]
+    raise ValueError(
+        f"The '{input_name}' input needs the output of this pack's '{source_node}' node; "
+        f"it got a {module}.{type(value).__qualname__} made by another pack."
+    )
+
+
+def option_problem(value: object, options: Sequence[str], node: str, input_name: str) -> str | None:
+    """The sentence for a value that is not in a list; the host leaves it to nodes that validate."""
     if value is None or value in options:
         return None
-    return f"{node}'s '{name}' is '{value}': choose one of {', '.join(options)}."
-
-
-def require_type(value: Any, kind: type, name: str, node: str) -> Any:
-    if isinstance(value, kind):
-        return value
-    raise ValueError(
-        f"The '{name}' input needs the output of this pack's '{node}' node; it got a "
-        f"{type(value).__module__.split('.')[-1]}.{type(value).__qualname__} made by another "
-        "pack."
-    )
+    return f"{node}'s '{input_name}' is '{value}': choose one of {', '.join(options)}."

@@ -1,5 +1,5 @@
 """What an image encoder made of reference images.
 
-embeds.py References and the ways to combine them; embeds_file.py embeds files, today's and older formats;
-noise.py noise as a negative reference.
+images.py the images themselves; embeds.py References and the ways to combine them;
+embeds_file.py embeds files, today's and older formats; noise.py noise as a negative reference.
 """

@@ -1,5 +1,6 @@
 """References and a model become a model that follows them.
 
-apply.py, regions.py, weights.py the nodes; inputs.py inputs they share; keys.py keys and values for one model;
-attention_mask.py the check of masks; frame_weights.py a weight for each frame.
+apply.py, regions.py, tiles.py and weights.py the nodes; inputs.py inputs that they share;
+attention_mask.py the check of masks; frame_weights.py a weight for each frame; keys.py keys and
+values for one model.
 """

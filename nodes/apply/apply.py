@@ -1,15 +1,24 @@
-"""Apply IPAdapter: picture, adapter and model become a model that follows the picture."""
+"""Apply IPAdapter: references, adapter and model become a model that follows the references."""
 
 import logging
 from typing import Any
 
+from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel, Output
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ...ipadapter_core.attention.keys import V_ONLY
 from ...ipadapter_core.references.embeds import CONCAT, METHODS
-from ..references import boxes
-from ..references.encode import CROP
-from ..references.side_inputs import ReferenceEncoder, input_problem
+from ...ipadapter_core.references.images import CROP
+from ..references.boxes import box_input, box_problem
+from ..references.side_inputs import (
+    ReferenceEncoder,
+    SideInputs,
+    input_problem,
+    negative_inputs,
+)
 from ..sampling.image_prompt import PromptSettings
 from ..sampling.patch import add_image_prompt
 from ..sockets import (
@@ -17,12 +26,12 @@ from ..sockets import (
     KEEPS_SHOWING,
     EmbedsSocket,
     IPAdapterSocket,
+    optional_weight_map,
     require_adapter,
-    require_weight_map,
 )
 from . import inputs
 from .attention_mask import checked_mask
-from .frame_weights import BATCH_MODES, TOGETHER, frame_weights as weights_in, mask_per_frame
+from .frame_weights import BATCH_MODES, TOGETHER, frame_weights_problem, mask_per_frame
 from .keys import keys_for
 
 NODE = "Apply IPAdapter"
@@ -34,7 +43,7 @@ class ApplyIPAdapter(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="ApplyIPAdapter",
-            display_name="Apply IPAdapter",
+            display_name=NODE,
             category="ipadapter",
             **KEEPS_SHOWING,
             search_aliases=[
@@ -93,7 +102,7 @@ class ApplyIPAdapter(io.ComfyNode):
                     optional=True,
                     tooltip="The negative reference already encoded, in place of 'image_negative'.",
                 ),
-                *_more(),
+                *_advanced_inputs(),
             ],
             outputs=[io.Model.Output("model", tooltip="The model that follows the picture.")],
         )
@@ -101,76 +110,70 @@ class ApplyIPAdapter(io.ComfyNode):
     @classmethod
     def validate_inputs(
         cls,
-        clip_vision=ABSENT,
-        image=ABSENT,
-        image_negative=ABSENT,
-        clip_vision_output=ABSENT,
-        clip_vision_output_negative=ABSENT,
-        embeds=ABSENT,
-        embeds_negative=ABSENT,
-        frame_weights=ABSENT,
-        box=ABSENT,
-    ):
-        positive = {"image": image, "clip_vision_output": clip_vision_output, "embeds": embeds}
-        negative = {
-            "image_negative": image_negative,
-            "clip_vision_output_negative": clip_vision_output_negative,
-            "embeds_negative": embeds_negative,
-        }
-        there = [
-            [name for name, one in side.items() if one is not ABSENT]
-            for side in (positive, negative)
-        ]
-        wrong = input_problem(there[0], there[1], clip_vision is not ABSENT, NODE)
-        return wrong or _wrong_weights(frame_weights) or boxes.box_problem(box, NODE) or True
+        clip_vision: object = ABSENT,
+        image: object = ABSENT,
+        image_negative: object = ABSENT,
+        clip_vision_output: object = ABSENT,
+        clip_vision_output_negative: object = ABSENT,
+        embeds: object = ABSENT,
+        embeds_negative: object = ABSENT,
+        frame_weights: object = ABSENT,
+        box: object = ABSENT,
+    ) -> bool | str:
+        positive = SideInputs(image, clip_vision_output, embeds)
+        negative = negative_inputs(image_negative, clip_vision_output_negative, embeds_negative)
+        problem = input_problem(
+            positive.connected_inputs(ABSENT),
+            negative.connected_inputs(ABSENT),
+            clip_vision is not ABSENT,
+            NODE,
+        )
+        return problem or frame_weights_problem(frame_weights) or box_problem(box, NODE) or True
 
     @classmethod
     def execute(
         cls,
-        model,
-        ipadapter,
-        clip_vision=None,
-        image=None,
-        weight=1.0,
-        start_at=0.0,
-        end_at=1.0,
-        fit=CROP,
-        image_negative=None,
-        attn_mask=None,
-        clip_vision_output=None,
-        clip_vision_output_negative=None,
-        weight_map=None,
-        embeds=None,
-        embeds_negative=None,
-        scaling=V_ONLY,
-        combine=CONCAT,
-        keep_prompt=0.0,
-        batch=TOGETHER,
-        frame_weights="",
-        box="",
-    ):
-        positive = {"image": image, "clip_vision_output": clip_vision_output, "embeds": embeds}
-        negative = {
-            "image_negative": image_negative,
-            "clip_vision_output_negative": clip_vision_output_negative,
-            "embeds_negative": embeds_negative,
-        }
-        adapter = require_adapter(ipadapter)
+        model: ModelPatcher,
+        ipadapter: object,
+        clip_vision: ClipVisionModel | None = None,
+        image: Tensor | None = None,
+        weight: float = 1.0,
+        start_at: float = 0.0,
+        end_at: float = 1.0,
+        fit: str = CROP,
+        image_negative: Tensor | None = None,
+        attn_mask: Tensor | None = None,
+        clip_vision_output: Output | None = None,
+        clip_vision_output_negative: Output | None = None,
+        weight_map: object = None,
+        embeds: object = None,
+        embeds_negative: object = None,
+        scaling: str = V_ONLY,
+        combine: str = CONCAT,
+        keep_prompt: float = 0.0,
+        batch: str = TOGETHER,
+        frame_weights: str = "",
+        box: str = "",
+    ) -> io.NodeOutput:
+        positive = SideInputs(image, clip_vision_output, embeds)
+        negative = negative_inputs(image_negative, clip_vision_output_negative, embeds_negative)
         settings = PromptSettings(
-            weight, start_at, end_at, require_weight_map(weight_map), scaling, keep_prompt
+            weight, start_at, end_at, optional_weight_map(weight_map), scaling, keep_prompt
         )
         mask = mask_per_frame(checked_mask(attn_mask, NODE), frame_weights)
+        adapter = require_adapter(ipadapter)
         encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE, box)
-        found = encoder.encode_sides(positive, negative, combine if batch == TOGETHER else CONCAT)
-        if found is None:
+        method = combine if batch == TOGETHER else CONCAT
+        references = encoder.encode_sides(positive, negative, method)
+        if references is None:
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())
-        keys = keys_for(model, adapter, *found, by_frame=batch != TOGETHER)
-        return io.NodeOutput(add_image_prompt(model, keys, settings, mask), ui=encoder.shown)
+        keys = keys_for(model, adapter, *references, by_frame=batch != TOGETHER)
+        return io.NodeOutput(add_image_prompt(model, keys, settings, mask), ui=encoder.display)
 
 
-def _more() -> list[Any]:
-    """The inputs for those who want more; all optional, after the ones that graphs have saved."""
+def _advanced_inputs() -> list[Any]:
+    """Optional inputs; they stand after the ones that saved graphs know by position."""
     return [
         inputs.weight_map(
             "What to take from the picture, by layer and moment, from IPAdapter Weight Map. It is "
@@ -220,13 +223,5 @@ def _more() -> list[Any]:
             tooltip="A weight for each picture of the batch, times 'weight': key frames by number "
             "like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
         ),
-        boxes.box_input(),
+        box_input(),
     ]
-
-
-def _wrong_weights(text: Any) -> str | None:
-    try:
-        weights_in(text if isinstance(text, str) else "")
-    except ValueError as error:
-        return str(error)
-    return None

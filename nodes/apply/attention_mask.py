@@ -1,4 +1,4 @@
-"""The one check of attention masks: what sampling gets has passed it, or was made from one that has."""
+"""The one check of attention masks; every mask that sampling gets comes from here."""
 
 import logging
 
@@ -8,7 +8,7 @@ log = logging.getLogger("ipadapter")
 
 
 def checked_mask(mask: Tensor | None, node: str, name: str = "attn_mask") -> Tensor | None:
-    """Any MASK as [M, H, W]. Raises ValueError, naming the node and its input, for what is no mask."""
+    """Any MASK as [M, H, W]. Raises ValueError, with node and input, for anything else."""
     if mask is None:
         return None
     if mask.ndim < 2 or 0 in mask.shape:

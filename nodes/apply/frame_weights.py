@@ -28,7 +28,7 @@ def mask_per_frame(mask: Tensor | None, text: str) -> Tensor | None:
 
 
 def frame_weights(text: str) -> list[float]:
-    """One weight for each frame; the last one goes on. Raises ValueError for neither a list nor key frames."""
+    """One weight for each frame; the last one goes on. Raises ValueError for any other text."""
     if not text.strip():
         return []
     try:
@@ -43,3 +43,12 @@ def frame_weights(text: str) -> list[float]:
 def _repeat_last(batch: Tensor, count: int) -> Tensor:
     """A batch that is too short goes on with its last one."""
     return torch.cat((batch, batch[-1:].expand(count - len(batch), -1, -1)))
+
+
+def frame_weights_problem(text: object) -> str | None:
+    """The sentence for a text that is none; a linked text is unknown before the graph runs."""
+    try:
+        frame_weights(text if isinstance(text, str) else "")
+    except ValueError as error:
+        return str(error)
+    return None

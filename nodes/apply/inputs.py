@@ -1,9 +1,9 @@
-"""Inputs that several nodes have: the same name, range and default wherever they stand."""
+"""Inputs that several nodes have: the same name, range and default on each."""
 
 from comfy_api.latest import io
 
 from ...ipadapter_core.attention.keys import SCALINGS, V_ONLY
-from ..references.encode import CROP, FITS
+from ...ipadapter_core.references.images import CROP, FITS
 from ..sockets import WeightMapSocket
 
 

@@ -11,7 +11,7 @@ import comfy.model_management
 from ...ipadapter_core.adapter.checkpoint import EMBEDS
 from ...ipadapter_core.attention.keys import FrameTokens, KeysValues, frame_keys, image_keys
 from ...ipadapter_core.references.embeds import References
-from ..recall import recall
+from ..recall import Recalled, recall
 from ..sampling.layers import fitting_layers
 from ..sockets import ImageKeys, LoadedAdapter
 
@@ -51,7 +51,7 @@ def keys_for(
         return ImageKeys(adapter.name, layers, values, patcher)
 
     features = (positive.features, negative and negative.features)
-    return recall(adapter.patcher, features, settings, make)
+    return recall(adapter.patcher, Recalled.IMAGE_KEYS, make, features, settings)
 
 
 def _check_finite(made: KeysValues | FrameTokens, adapter: LoadedAdapter) -> None:

@@ -1,41 +1,36 @@
-"""IPAdapter Region, IPAdapter Tiles and Apply IPAdapter Regions: several references in one picture, each where it belongs."""
+"""IPAdapter Region and Apply IPAdapter Regions: several references, each where it belongs."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from comfy.clip_vision import ClipVisionModel
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ...ipadapter_core.attention.keys import V_ONLY
-from ...ipadapter_core.attention.regions import (
-    NORMALISED,
-    OVERLAPS,
-    arrange_masks,
-    tile_boxes,
-    tile_masks,
-)
+from ...ipadapter_core.attention.regions import NORMALISED, OVERLAPS, arrange_masks
 from ...ipadapter_core.references.embeds import References
-from ..pictures import rgb
-from ..recall import recall
-from ..references.side_inputs import ReferenceEncoder
-from ..sampling.image_prompt import PromptSettings, prompts_for
+from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
+from ..sampling.image_prompt import ImagePrompt, PromptSettings, prompts_for
 from ..sampling.patch import add_image_prompts
 from ..sockets import (
     EmbedsSocket,
     IPAdapterSocket,
     LoadedAdapter,
     RegionSocket,
+    optional_weight_map,
     require_adapter,
     require_type,
-    require_weight_map,
 )
 from . import inputs
 from .attention_mask import checked_mask
 from .keys import keys_for
 
-REGION, TILES, APPLY = "IPAdapter Region", "IPAdapter Tiles", "Apply IPAdapter Regions"
+REGION_NODE, APPLY_NODE = "IPAdapter Region", "Apply IPAdapter Regions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +49,14 @@ class IPAdapterRegion(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="IPAdapterRegion",
-            display_name=REGION,
+            display_name=REGION_NODE,
             category="ipadapter/regions",
             search_aliases=["regional conditioning", "attention mask", "two references"],
             description="One reference of several: where it acts, how strongly, when, with which "
             "adapter. For Apply IPAdapter Regions.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter of this region."),
-                *_common(),
+                *basic_inputs(),
                 io.Mask.Input(
                     "mask",
                     optional=True,
@@ -80,7 +75,7 @@ class IPAdapterRegion(io.ComfyNode):
                 EmbedsSocket.Input(
                     "embeds_negative", optional=True, tooltip="What the negative side sees there."
                 ),
-                *_extra(),
+                *advanced_inputs(),
             ],
             outputs=[
                 RegionSocket.Output("region", tooltip="The region, for Apply IPAdapter Regions.")
@@ -90,122 +85,43 @@ class IPAdapterRegion(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        ipadapter,
-        weight,
-        start_at,
-        end_at,
-        fit,
-        mask=None,
-        clip_vision=None,
-        image=None,
-        embeds=None,
-        embeds_negative=None,
-        weight_map=None,
-        scaling=V_ONLY,
-        keep_prompt=0.0,
-    ):
+        ipadapter: object,
+        weight: float,
+        start_at: float,
+        end_at: float,
+        fit: str,
+        mask: Tensor | None = None,
+        clip_vision: ClipVisionModel | None = None,
+        image: Tensor | None = None,
+        embeds: object = None,
+        embeds_negative: object = None,
+        weight_map: object = None,
+        scaling: str = V_ONLY,
+        keep_prompt: float = 0.0,
+    ) -> io.NodeOutput:
         adapter = require_adapter(ipadapter)
-        encoder = ReferenceEncoder(clip_vision, adapter, fit, REGION)
-        found = encoder.encode_sides(
-            {"image": image, "embeds": embeds}, {"embeds_negative": embeds_negative}
+        encoder = ReferenceEncoder(clip_vision, adapter, fit, REGION_NODE)
+        references = encoder.encode_sides(
+            SideInputs(image=image, embeds=embeds), negative_inputs(embeds=embeds_negative)
         )
-        if found is None:
-            raise ValueError(f"{REGION} got an empty 'image': connect at least one picture.")
+        if references is None:
+            raise ValueError(f"{REGION_NODE} got an empty 'image': connect at least one picture.")
         settings = PromptSettings(
-            weight, start_at, end_at, require_weight_map(weight_map), scaling, keep_prompt
+            weight, start_at, end_at, optional_weight_map(weight_map), scaling, keep_prompt
         )
-        region = Region(adapter, *found, settings, checked_mask(mask, REGION, "mask"))
-        return io.NodeOutput((region,), ui=encoder.shown)
-
-
-class IPAdapterTiles(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="IPAdapterTiles",
-            display_name=TILES,
-            category="ipadapter/regions",
-            search_aliases=["ipadapter tiled", "large reference", "panorama"],
-            description="Cuts a large reference into squares that the encoder sees one by one, "
-            "each acting where it lies in the picture.",
-            inputs=[
-                IPAdapterSocket.Input("ipadapter", tooltip="The adapter."),
-                *_common(),
-                io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
-                io.Image.Input("image", tooltip="The large reference."),
-                io.Int.Input(
-                    "short_side",
-                    default=1,
-                    min=1,
-                    max=4,
-                    tooltip="How many tiles along the shorter side. A nearly square picture is "
-                    "cut 2 x 2 at least.",
-                ),
-                *_extra(),
-                EmbedsSocket.Input(
-                    "embeds_negative",
-                    optional=True,
-                    tooltip="What the negative side sees, the same for all tiles.",
-                ),
-            ],
-            outputs=[
-                RegionSocket.Output("region", tooltip="All tiles, for Apply IPAdapter Regions."),
-                io.Image.Output("tiles", tooltip="The tiles, row by row."),
-                io.Mask.Output("masks", tooltip="Where each tile acts."),
-            ],
-        )
-
-    @classmethod
-    def execute(
-        cls,
-        ipadapter,
-        weight,
-        start_at,
-        end_at,
-        fit,
-        clip_vision,
-        image,
-        short_side,
-        weight_map=None,
-        scaling=V_ONLY,
-        keep_prompt=0.0,
-        embeds_negative=None,
-    ):
-        adapter, pictures = require_adapter(ipadapter), rgb(image, TILES, "image")
-        if not len(pictures):
-            raise ValueError(f"{TILES} got an empty 'image': connect a picture.")
-        height, width = pictures.shape[1:3]
-        places = tile_boxes(height, width, short_side)
-        encoder = ReferenceEncoder(clip_vision, adapter, fit, TILES)
-
-        def cut_out() -> Tensor:
-            return torch.cat([pictures[:1, y : y + s, x : x + s] for y, x, s in places])
-
-        # the same tensor for the same picture: the encoder recalls what it has seen by it
-        cut = recall(clip_vision.patcher, (image,), ("tiles", tuple(places)), cut_out)
-        found = encoder.encode_sides({"image": cut}, {"embeds_negative": embeds_negative})
-        assert found is not None  # there is a picture
-        positive, negative = found
-        settings = PromptSettings(
-            weight, start_at, end_at, require_weight_map(weight_map), scaling, keep_prompt
-        )
-        masks = tile_masks(height, width, places)
-        regions = tuple(
-            Region(adapter, _only(positive, number), negative, settings, mask)
-            for number, mask in enumerate(masks)
-        )
-        return io.NodeOutput(regions, cut, torch.cat(masks), ui=encoder.shown)
+        region = Region(adapter, *references, settings, checked_mask(mask, REGION_NODE, "mask"))
+        return io.NodeOutput((region,), ui=encoder.display)
 
 
 class ApplyIPAdapterRegions(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        one = RegionSocket.Input(
+        region = RegionSocket.Input(
             "region", tooltip="A region, from IPAdapter Region or IPAdapter Tiles."
         )
         return io.Schema(
             node_id="ApplyIPAdapterRegions",
-            display_name=APPLY,
+            display_name=APPLY_NODE,
             category="ipadapter/regions",
             search_aliases=["regional prompt", "ipadapter from params", "combine params", "masks"],
             description="Makes the model follow several references, each in its own region. What "
@@ -214,7 +130,7 @@ class ApplyIPAdapterRegions(io.ComfyNode):
                 io.Model.Input("model", tooltip="The SD1.5 or SDXL model."),
                 io.Autogrow.Input(
                     "regions",
-                    template=io.Autogrow.TemplatePrefix(one, prefix="region", min=1, max=32),
+                    template=io.Autogrow.TemplatePrefix(region, prefix="region", min=1, max=32),
                     tooltip="The regions; a new place appears when the last one is taken.",
                 ),
                 io.Int.Input(
@@ -242,31 +158,35 @@ class ApplyIPAdapterRegions(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, regions, feather, overlap):
-        given = [
-            region
-            for name, one in regions.items()
-            if one is not None
-            for region in require_type(one, tuple, name, REGION)
+    def execute(
+        cls, model: ModelPatcher, regions: Mapping[str, object], feather: int, overlap: str
+    ) -> io.NodeOutput:
+        connected = _regions(regions)
+        if not connected:
+            raise ValueError(f"{APPLY_NODE} has no regions: connect at least one to 'region0'.")
+        masks = [
+            torch.ones(1, 8, 8) if region.mask is None else region.mask for region in connected
         ]
-        if not given:
-            raise ValueError(f"{APPLY} has no regions: connect at least one to 'region0'.")
-        masks = [torch.ones(1, 8, 8) if one.mask is None else one.mask for one in given]
         masks = arrange_masks(masks, feather, overlap)
-        prompts = []
-        for region, mask in zip(given, masks, strict=True):
+        prompts: list[ImagePrompt] = []
+        for region, mask in zip(connected, masks, strict=True):
             keys = keys_for(model, region.adapter, region.positive, region.negative)
-            everywhere = bool((mask == 1).all())
-            prompts += prompts_for(model, keys, region.settings, None if everywhere else mask)
+            is_everywhere = bool((mask == 1).all())
+            prompts += prompts_for(model, keys, region.settings, None if is_everywhere else mask)
         return io.NodeOutput(add_image_prompts(model, prompts), torch.cat(masks))
 
 
-def _only(references: References, number: int) -> References:
-    features = references.features[number : number + 1]
-    return replace(references, features=features, weights=references.weights[number : number + 1])
+def _regions(inputs: Mapping[str, object]) -> list[Region]:
+    """The regions of all connected inputs, in order; one input holds several of IPAdapter Tiles."""
+    connected = {name: value for name, value in inputs.items() if value is not None}
+    return [
+        region
+        for name, value in connected.items()
+        for region in require_type(value, tuple, name, REGION_NODE)
+    ]
 
 
-def _common() -> list[Any]:
+def basic_inputs() -> list[Any]:
     return [
         inputs.weight("How strongly the reference acts."),
         inputs.start_at("When the reference begins to act: 0 is the first step, 1 the end."),
@@ -275,7 +195,7 @@ def _common() -> list[Any]:
     ]
 
 
-def _extra() -> list[Any]:
+def advanced_inputs() -> list[Any]:
     return [
         inputs.weight_map("What to take of it, from IPAdapter Weight Map."),
         inputs.scaling("What the weight multiplies: as in Apply IPAdapter."),

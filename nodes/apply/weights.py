@@ -1,13 +1,16 @@
 """IPAdapter Weight Map: what to take from a picture, by layer and moment."""
 
+from torch import Tensor
+
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.messages import Predicate
 from ...ipadapter_core.weights.presets import BALANCED, TAKES
-from ...ipadapter_core.weights.weight_map import block_name, check_texts, make_map
-from ..drawing import heat_map
+from ...ipadapter_core.weights.weight_map import WeightMap, block_name, check_texts, make_map
+from ..drawing import draw_heat_map
 from ..sampling.layers import model_blocks
-from ..sockets import KEEPS_SHOWING, WeightMapSocket, require_weight_map
+from ..sockets import KEEPS_SHOWING, WeightMapSocket, optional_weight_map
 
 NODE = "IPAdapter Weight Map"
 
@@ -102,8 +105,8 @@ class IPAdapterWeightMap(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, layers="", curve=""):
-        """What is wrong with the texts whatever the model; a linked text is not known yet."""
+    def validate_inputs(cls, layers: object = "", curve: object = "") -> bool | str:
+        """Whether the texts make sense for any model; a linked text is unknown before that."""
         texts = [text if isinstance(text, str) else "" for text in (layers, curve)]
         try:
             check_texts(*texts)
@@ -114,43 +117,47 @@ class IPAdapterWeightMap(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model,
-        take,
-        amount,
-        second_amount,
-        layers="",
-        curve="",
-        jitter=0.0,
-        seed=0,
-        multiply=None,
-        add=None,
-    ):
+        model: ModelPatcher,
+        take: str,
+        amount: float,
+        second_amount: float,
+        layers: str = "",
+        curve: str = "",
+        jitter: float = 0.0,
+        seed: int = 0,
+        multiply: object = None,
+        add: object = None,
+    ) -> io.NodeOutput:
         blocks = model_blocks(model)
         if not blocks:
             raise ValueError(
                 f"{NODE}'s 'model' has no cross-attention layers: connect an SD1.5 or SDXL model."
             )
         try:
-            made = make_map(blocks, take, amount, second_amount, layers, curve, jitter, seed)
+            weight_map = make_map(blocks, take, amount, second_amount, layers, curve, jitter, seed)
         except Predicate as error:
             raise error.about(f"{NODE}'s") from None
-        if factor := require_weight_map(multiply, "multiply"):
-            made = made.times(factor)
-        if summand := require_weight_map(add, "add"):
-            made = made.plus(summand)
-        picture = picture_of(made)
-        names = [block_name(block) for block in blocks]
-        shown = {**ui.PreviewImage(picture, cls=cls).as_dict(), "blocks": names}
-        return io.NodeOutput(made, picture, ui=shown)
+        if factor := optional_weight_map(multiply, "multiply"):
+            weight_map = weight_map.times(factor)
+        if summand := optional_weight_map(add, "add"):
+            weight_map = weight_map.plus(summand)
+        picture = draw_weight_map(weight_map)
+        block_names = [block_name(block) for block in blocks]
+        display = {**ui.PreviewImage(picture, cls=cls).as_dict(), "blocks": block_names}
+        return io.NodeOutput(weight_map, picture, ui=display)
 
 
-def picture_of(made):
-    """The map as a heat map; where a block stands on both sides, the difference."""
-    moments = zip(made.positive, made.negative, strict=True)
-    both = [[t - a for t, a in zip(*sides, strict=True)] for sides in moments]
-    by_block = list(zip(*both, strict=True))
-    return heat_map(by_block, [block_name(block) for block in made.blocks], "weight by layer")
+def draw_weight_map(weight_map: WeightMap) -> Tensor:
+    """The map as a heat map; where a block is on both sides, positive less negative."""
+    moments = zip(weight_map.positive, weight_map.negative, strict=True)
+    differences = [
+        [positive - negative for positive, negative in zip(*sides, strict=True)]
+        for sides in moments
+    ]
+    rows_by_block = list(zip(*differences, strict=True))
+    block_names = [block_name(block) for block in weight_map.blocks]
+    return draw_heat_map(rows_by_block, block_names, "weight by layer")
 
 
-def _amount(name, tooltip):
+def _amount(name: str, tooltip: str) -> io.Float.Input:
     return io.Float.Input(name, default=1.0, min=-5.0, max=5.0, step=0.05, tooltip=tooltip)

@@ -10,7 +10,7 @@ from typing import Any
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.doctor.model_table import ModelFile
 from ...ipadapter_core.doctor.report import ADAPTER, ENCODER, Report
-from ..project import project
+from ..project import project_field
 
 
 def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
     usable = [one for one in report.entries if one.usable]
     files = {row.name: entry(row) for row in report.table}
     files |= {one.file.name: entry(one.row) if one.row else None for one in usable}
-    pack = {"cnr_id": project("name"), "ver": project("version")}
+    pack = {"cnr_id": project_field("name"), "ver": project_field("version")}
     here = [one.row.sha256 for one in usable if one.kind == ENCODER and one.row]
     made = {"pack": pack, "nodes": sorted(nodes), "files": files, "auto": auto(report)}
     return made | {"encoders": sorted(here)}

@@ -27,7 +27,7 @@ from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds_file import FORMAT, from_ipadpt
 from ..files.folders import ADAPTERS, ENCODERS
 from ..files.open_files import read_embeds, read_metadata, read_shapes
-from ..project import project
+from ..project import project_field
 
 NO_MODELS = ("custom_nodes", "configs", "datasets", "diffusers")
 MARKS = (b"image_proj", b"ip_adapter", b"adapter_modules", b"vision_model.", b"visual.")
@@ -49,7 +49,7 @@ def facts() -> list[str]:
     except ImportError:
         host = "of unknown version"
     return [
-        f"{project('name')} {project('version')}, ComfyUI {host}",
+        f"{project_field('name')} {project_field('version')}, ComfyUI {host}",
         f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()}",
     ]
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from comfy_api.latest import io
 
-from ..drawing import labelled_grid
+from ..drawing import draw_labelled_grid
 from ..pictures import rgb
 
 NODE = "Label Image Grid"
@@ -52,7 +52,7 @@ class LabelImageGrid(io.ComfyNode):
             raise ValueError(f"{NODE} has no pictures: connect at least one to 'image0'.")
         height, width = batches[0].shape[1:3]
         all_images = torch.cat([_resize(batch, (height, width)) for batch in batches])
-        return io.NodeOutput(labelled_grid(all_images, labels.splitlines(), columns))
+        return io.NodeOutput(draw_labelled_grid(all_images, labels.splitlines(), columns))
 
 
 def _resize(batch: Tensor, size: tuple[int, int]) -> Tensor:

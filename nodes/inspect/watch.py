@@ -15,7 +15,7 @@ from ...ipadapter_core.attention.keys import NEGATIVE
 from ...ipadapter_core.messages import Predicate
 from ...ipadapter_core.weights.blocks import Block
 from ...ipadapter_core.weights.curves import numbers
-from ..drawing import over
+from ..drawing import overlay_heat
 from ..pictures import rgb
 from ..sampling.image_prompt import ImagePrompt, model_sampling
 from ..sampling.layers import model_blocks
@@ -222,4 +222,4 @@ def heat_maps_over(picture: Tensor, maps: Tensor, tokens: int) -> list[Tensor]:
     shown_maps = torch.cat((maps[:1], maps[1:][order]))[:, None]
     height, width = picture.shape[:2]
     resized = interpolate(shown_maps, (height, width), mode="bilinear")[:, 0]
-    return [over(picture, heat / heat.max().clamp(min=1e-12)) for heat in resized]
+    return [overlay_heat(picture, heat / heat.max().clamp(min=1e-12)) for heat in resized]

@@ -1,39 +1,43 @@
-"""Combine, Save and Load IPAdapter Embeds: what an encoder saw, without encoder and picture."""
+"""Combine, Save and Load IPAdapter Embeds: encoded references, without encoder and image."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 import folder_paths
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.messages import Message, Predicate
-from ...ipadapter_core.references.embeds import CONCAT, METHODS, combine
+from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, combine
 from ...ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
+from ...ipadapter_core.references.images import scale_to_side
 from ..files.open_files import read_embeds
 from ..notes import shown_texts
 from ..pictures import rgb
-from ..project import project
+from ..project import project_field
 from ..sockets import EmbedsSocket, require_embeds
 
-BEFORE, AFTER = "before", "after"
-FILES = (".safetensors", ".ipadpt")
-THUMBNAIL = 128
-COMBINE, SAVE, LOAD = "Combine IPAdapter Embeds", "Save IPAdapter Embeds", "Load IPAdapter Embeds"
+BEFORE, AFTER = "before", "after"  # the projection
+EXTENSIONS = (".safetensors", ".ipadpt")
+THUMBNAIL_SIDE = 128
+COMBINE_NODE, SAVE_NODE = "Combine IPAdapter Embeds", "Save IPAdapter Embeds"
+LOAD_NODE = "Load IPAdapter Embeds"
 
 
 class CombineIPAdapterEmbeds(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        one = EmbedsSocket.Input(
+        embeds = EmbedsSocket.Input(
             "embeds", tooltip="References, with the weight they were encoded with."
         )
         return io.Schema(
             node_id="CombineIPAdapterEmbeds",
-            display_name=COMBINE,
+            display_name=COMBINE_NODE,
             category="ipadapter/embeds",
             search_aliases=["merge embeds", "average embeds", "slerp", "blend references"],
             description="Makes one reference out of several. Each counts with its own weight, set "
@@ -41,7 +45,7 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
             inputs=[
                 io.Autogrow.Input(
                     "references",
-                    template=io.Autogrow.TemplatePrefix(one, prefix="embeds", min=2, max=16),
+                    template=io.Autogrow.TemplatePrefix(embeds, prefix="embeds", min=2, max=16),
                     tooltip="The references, in order; 'subtract' takes the others from the first.",
                 ),
                 io.Combo.Input(
@@ -63,35 +67,50 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, references, method, projection):
-        given = [require_embeds(one, name) for name, one in references.items() if one is not None]
-        if not given:
-            raise ValueError(f"{COMBINE} has no references: connect at least one to 'embeds0'.")
-        for number, one in enumerate(given):
-            if one.projected:
-                raise ValueError(
-                    f"{COMBINE}'s 'embeds{number}' is already combined after the projection, "
-                    "which can only be the last step: combine all of them there."
-                )
-            if (
-                one.feature != given[0].feature
-                or one.features.shape[1:] != given[0].features.shape[1:]
-            ):
-                raise ValueError(
-                    f"{COMBINE}'s 'embeds{number}' has the shape {list(one.features.shape[1:])}, "
-                    f"'embeds0' has {list(given[0].features.shape[1:])}: combine embeds of one "
-                    "encoder and one kind of adapter."
-                )
-        flat = [_alone(one) for one in given]
-        made = replace(
-            given[0],
-            features=torch.cat([features for features, _ in flat]),
-            weights=tuple(weight for _, weights in flat for weight in weights),
+    def execute(
+        cls, references: Mapping[str, object], method: str, projection: str
+    ) -> io.NodeOutput:
+        parts = [
+            require_embeds(embeds, name)
+            for name, embeds in references.items()
+            if embeds is not None
+        ]
+        _check_parts(parts)
+        joined = [_features_and_weights(part) for part in parts]
+        combined = replace(
+            parts[0],
+            features=torch.cat([features for features, _ in joined]),
+            weights=tuple(weight for _, weights in joined for weight in weights),
             method=method,
             projected=projection == AFTER and method != CONCAT,
             silent=False,
         )
-        return io.NodeOutput(made)
+        return io.NodeOutput(combined)
+
+
+def _check_parts(parts: Sequence[References]) -> None:
+    if not parts:
+        raise ValueError(f"{COMBINE_NODE} has no references: connect at least one to 'embeds0'.")
+    first_shape = parts[0].features.shape[1:]
+    for number, part in enumerate(parts):
+        shape = part.features.shape[1:]
+        if part.projected:
+            raise ValueError(
+                f"{COMBINE_NODE}'s 'embeds{number}' is already combined after the projection, "
+                "which can only be the last step: combine all of them there."
+            )
+        if part.feature != parts[0].feature or shape != first_shape:
+            raise ValueError(
+                f"{COMBINE_NODE}'s 'embeds{number}' has the shape {list(shape)}, 'embeds0' has "
+                f"{list(first_shape)}: combine embeds of one encoder and one kind of adapter."
+            )
+
+
+def _features_and_weights(references: References) -> tuple[Tensor, tuple[float, ...]]:
+    """Of references that are combined with others; what was combined before counts as one."""
+    if references.method == CONCAT:
+        return references.features, references.weights
+    return combine(references.features, references.weights, references.method), (1.0,)
 
 
 class SaveIPAdapterEmbeds(io.ComfyNode):
@@ -99,7 +118,7 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="SaveIPAdapterEmbeds",
-            display_name=SAVE,
+            display_name=SAVE_NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadpt", "store embeds"],
             description="Saves embeds as a safetensors file in the output folder, with what is "
@@ -128,20 +147,26 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, embeds, filename_prefix, embeds_negative=None, image=None):
-        seen = require_embeds(embeds, "embeds")
-        unseen = (
-            None if embeds_negative is None else require_embeds(embeds_negative, "embeds_negative")
-        )
-        small = None if image is None else _thumbnail(image)
-        tensors, metadata = to_file(seen, unseen, project("version"), small)
+    def execute(
+        cls,
+        embeds: object,
+        filename_prefix: str,
+        embeds_negative: object = None,
+        image: Tensor | None = None,
+    ) -> io.NodeOutput:
+        positive = require_embeds(embeds, "embeds")
+        negative = None
+        if embeds_negative is not None:
+            negative = require_embeds(embeds_negative, "embeds_negative")
+        thumbnail = None if image is None else _thumbnail(image)
+        tensors, metadata = to_file(positive, negative, project_field("version"), thumbnail)
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
         file = f"{name}_{counter:05}_.safetensors"
         tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
         safetensors.torch.save_file(tensors, os.path.join(folder, file), metadata)
-        return io.NodeOutput(ui=shown_texts(os.path.join(subfolder, file)))
+        return io.NodeOutput(ui={"text": (os.path.join(subfolder, file),)})
 
 
 class LoadIPAdapterEmbeds(io.ComfyNode):
@@ -149,7 +174,7 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LoadIPAdapterEmbeds",
-            display_name=LOAD,
+            display_name=LOAD_NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadpt", "open embeds"],
             description="Opens embeds from the input or output folder: those of Save IPAdapter "
@@ -158,7 +183,7 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=_listed(),
+                    options=embeds_file_names(),
                     tooltip="A .safetensors or .ipadpt file; [output] marks those in the output "
                     "folder.",
                 )
@@ -176,78 +201,71 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file):
+    def validate_inputs(cls, file: str | None) -> bool | str:
         try:
-            return file is None or bool(path_of(file))
+            return file is None or bool(embeds_path(file))
         except ValueError as error:
             return str(error)
 
     @classmethod
-    def fingerprint_inputs(cls, file):
-        status = os.stat(path_of(file))
+    def fingerprint_inputs(cls, file: str) -> str:
+        status = os.stat(embeds_path(file))
         return f"{status.st_size} {status.st_mtime_ns}"
 
     @classmethod
-    def execute(cls, file):
+    def execute(cls, file: str) -> io.NodeOutput:
         try:
-            content, metadata = read_embeds(path_of(file))
+            content, metadata = read_embeds(embeds_path(file))
             sides = from_ipadpt(content) if metadata is None else from_file(content, metadata)
         except Predicate as error:
             raise error.about(Message("The embeds file '<1>'", file)) from None
-        return io.NodeOutput(*sides, ui=_shown(content, metadata))
+        return io.NodeOutput(*sides, ui=_display(content, metadata))
 
 
-def _alone(one) -> tuple[Any, tuple[float, ...]]:
-    if one.method == CONCAT:
-        return one.features, one.weights
-    return combine(one.features, one.weights, one.method), (1.0,)
-
-
-def _listed() -> list[str]:
-    found = []
-    for folder, mark in (
+def embeds_file_names() -> list[str]:
+    """Embeds files below the input and output folders, as the list shows them."""
+    folders = (
         (folder_paths.get_input_directory(), ""),
         (folder_paths.get_output_directory(), " [output]"),
-    ):
-        names, _ = folder_paths.recursive_search(folder)
-        found += [name + mark for name in names if name.lower().endswith(FILES)]
-    return sorted(found)
+    )
+    return sorted(
+        name + mark
+        for folder, mark in folders
+        for name in folder_paths.recursive_search(folder)[0]
+        if name.lower().endswith(EXTENSIONS)
+    )
 
 
-def path_of(file: str) -> str:
-    """Where the file lies. Raises ValueError for what is not below the input or output folder."""
+def embeds_path(file: str) -> str:
+    """The path of a listed file. Raises ValueError for one outside the input and output folders."""
     try:
         path = os.path.realpath(folder_paths.get_annotated_filepath(file))
     except ValueError:  # newer hosts refuse a path that leaves the folder themselves
         path = ""
-    roots = [
-        os.path.realpath(root)
-        for root in (folder_paths.get_input_directory(), folder_paths.get_output_directory())
-    ]
-    inside = any(path.startswith(root + os.sep) for root in roots)
-    if not inside or not path.lower().endswith(FILES) or not os.path.isfile(path):
-        there = ", ".join(f"'{name}'" for name in _listed()[:12]) or "none"
+    roots = [folder_paths.get_input_directory(), folder_paths.get_output_directory()]
+    is_inside = any(path.startswith(os.path.realpath(root) + os.sep) for root in roots)
+    if not is_inside or not path.lower().endswith(EXTENSIONS) or not os.path.isfile(path):
+        installed = ", ".join(f"'{name}'" for name in embeds_file_names()[:12]) or "none"
         raise ValueError(
-            f"There is no embeds file '{file}' in the input or output folder; there are {there}: "
-            "choose one of them, or press R."
+            f"There is no embeds file '{file}' in the input or output folder; there are "
+            f"{installed}: choose one of them, or press R."
         )
     return path
 
 
-def _thumbnail(image):
-    picture = rgb(image, SAVE, "image")[:1].movedim(-1, 1).float()
-    side = max(picture.shape[-2:])
-    size = [max(1, round(length * THUMBNAIL / side)) for length in picture.shape[-2:]]
-    small = torch.nn.functional.interpolate(picture, size, mode="bilinear", antialias=True)
-    return (small[0].movedim(0, -1).clamp(0, 1) * 255).round().byte()
+def _thumbnail(image: Tensor) -> Tensor:
+    picture = scale_to_side(rgb(image, SAVE_NODE, "image")[:1], THUMBNAIL_SIDE, "bilinear")
+    return (picture[0].clamp(0, 1) * 255).round().byte()
 
 
-def _shown(content, metadata):
-    """What the node shows: the picture kept in the file, and what the encoder was."""
+def _display(content: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """What the node shows: the thumbnail in the file, and which encoder it was."""
     if metadata is None:
         return shown_texts(Message("an .ipadpt file"))
-    text = shown_texts(f"{metadata.get('encoder')}, {metadata.get('feature')}")
-    small = content.get("thumbnail")
-    if small is None or small.ndim != 3 or small.shape[-1] != 3 or small.dtype != torch.uint8:
-        return text
-    return {**ui.PreviewImage(small[None].float() / 255).as_dict(), **text}
+    texts = shown_texts(f"{metadata.get('encoder')}, {metadata.get('feature')}")
+    thumbnail = content.get("thumbnail")
+    if thumbnail is None or thumbnail.dtype != torch.uint8:
+        return texts
+    if thumbnail.ndim != 3 or thumbnail.shape[-1] != 3:
+        return texts
+    return {**ui.PreviewImage(thumbnail[None].float() / 255).as_dict(), **texts}

@@ -1,42 +1,28 @@
-"""Encode IPAdapter Reference and IPAdapter Negative Reference: pictures become embeds that other nodes combine and save."""
+"""Encode IPAdapter Reference: images become embeds that other nodes combine and save."""
 
 import hashlib
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 import comfy.utils
+from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io
 
-from ...ipadapter_core.adapter.checkpoint import EMBEDS
 from ...ipadapter_core.references.embeds import References, many_scales
-from ...ipadapter_core.references.noise import NOISES, noisy
+from ...ipadapter_core.references.images import CROP, FITS, cut_tiles, full_size_square
 from ..pictures import rgb
-from ..recall import recall
-from ..sockets import ABSENT, EmbedsSocket, IPAdapterSocket, option_problem, require_adapter
+from ..recall import Recalled, recall
+from ..sockets import EmbedsSocket, IPAdapterSocket, option_problem, require_adapter
 from .boxes import box_input, box_problem, crop_to_box
-from .encode import (
-    CROP,
-    FITS,
-    PAD,
-    box_editor_picture,
-    encode,
-    encode_reference,
-    pad_to_square,
-    unconditional_output,
-)
-from .pair import needs_encoded_zeros, references_for
+from .encode import box_editor_picture, encode, encode_reference
+from .pair import references_for, unconditional
 
-NODE, NEGATIVE_NODE = "Encode IPAdapter Reference", "IPAdapter Negative Reference"
-NONE, ZEROS, BLACK, PICTURE = "none", "zeros", "black", "image"
-KINDS = [ZEROS, NONE, BLACK, PICTURE, *NOISES]
+NODE = "Encode IPAdapter Reference"
 TOKENS, FEATURES = "tokens", "features"
-WEIGHED = [TOKENS, FEATURES]
-SIDE = 224  # of a noise picture where none is connected
-
-
-NO_PICTURE = f"{NEGATIVE_NODE}'s kind 'image' needs a picture: connect 'image'."
+WEIGHT_TARGETS = [TOKENS, FEATURES]
 
 
 class EncodeIPAdapterReference(io.ComfyNode):
@@ -91,7 +77,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
                 box_input(),
                 io.Combo.Input(
                     "weight_on",
-                    options=WEIGHED,
+                    options=WEIGHT_TARGETS,
                     default=TOKENS,
                     optional=True,
                     tooltip="What the weight multiplies. tokens: what the adapter makes of the "
@@ -110,192 +96,92 @@ class EncodeIPAdapterReference(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, box="", weight_on=TOKENS):
-        wrong = box_problem(box, NODE) or option_problem(weight_on, WEIGHED, NODE, "weight_on")
-        return wrong or True
+    def validate_inputs(cls, box: object = "", weight_on: object = TOKENS) -> bool | str:
+        problem = box_problem(box, NODE) or option_problem(
+            weight_on, WEIGHT_TARGETS, NODE, "weight_on"
+        )
+        return problem or True
 
     @classmethod
     def execute(
         cls,
-        ipadapter,
-        clip_vision,
-        image,
-        weight,
-        fit,
-        detail=1,
-        detail_ratio=0.5,
-        box="",
-        weight_on=TOKENS,
-    ):
+        ipadapter: object,
+        clip_vision: ClipVisionModel,
+        image: Tensor,
+        weight: float,
+        fit: str,
+        detail: int = 1,
+        detail_ratio: float = 0.5,
+        box: str = "",
+        weight_on: str = TOKENS,
+    ) -> io.NodeOutput:
         adapter = require_adapter(ipadapter)
-        found = encode_reference(clip_vision, image, fit, "image", NODE, box)
-        if found is None:
+        encoded = encode_reference(clip_vision, image, fit, "image", NODE, box)
+        if encoded is None:
             raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
-        made = references_for(found.output, adapter, "image")
+        references = references_for(encoded.output, adapter, "image")
         if detail > 1:
-            made = replace(
-                made, features=_detailed(clip_vision, image, fit, detail, detail_ratio, made, box)
-            )
+            tiles = TileSettings(detail, detail_ratio, fit, box)
+            references = add_detail(references, clip_vision, image, tiles)
         notes = {
             "fit": fit,
             "detail": f"{detail} x {detail} tiles, {detail_ratio}" if detail > 1 else "none",
-            "picture": _digest(image),
+            "picture": _image_digest(image),
             "box": box.strip() or "none",
             "encoder_hash": _encoder_digest(clip_vision),
         }
         if weight_on == FEATURES:
-            made = replace(made, features=made.features * weight, notes=notes)
+            references = replace(references, features=references.features * weight)
         else:
-            made = replace(made, weights=(weight,) * len(made.features), notes=notes)
-        shown = {**found.shown, **box_editor_picture(clip_vision, image)}
-        return io.NodeOutput(made, _zeros(adapter, clip_vision), ui=shown)
+            references = replace(references, weights=(weight,) * len(references.features))
+        references = replace(references, notes=notes)
+        display = {**encoded.display, **box_editor_picture(clip_vision, image)}
+        return io.NodeOutput(references, unconditional(adapter, clip_vision), ui=display)
 
 
-class IPAdapterNegativeReference(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="IPAdapterNegativeReference",
-            display_name=NEGATIVE_NODE,
-            category="ipadapter/embeds",
-            search_aliases=["ipadapter noise", "negative image", "uncond", "image_negative"],
-            description="What the negative side sees in place of a picture. Guidance leads away "
-            "from it.",
-            inputs=[
-                IPAdapterSocket.Input("ipadapter", tooltip="The adapter the embeds are for."),
-                io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
-                io.Combo.Input(
-                    "kind",
-                    options=KINDS,
-                    default=ZEROS,
-                    tooltip="zeros: nothing, as the adapters were trained; none: no image part at "
-                    "all on the negative side; black: a black picture, as IPAdapter_plus does; "
-                    "image: the picture itself; the others put noise into the picture, or into "
-                    "black.",
-                ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="How much noise.",
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFF,
-                    tooltip="Of the noise: the same seed gives the same noise.",
-                ),
-                io.Int.Input(
-                    "blur",
-                    default=0,
-                    min=0,
-                    max=32,
-                    tooltip="Radius in pixels by which the noisy picture is blurred.",
-                ),
-                io.Image.Input(
-                    "image", optional=True, tooltip="The picture for 'image' and the noises."
-                ),
-                io.Combo.Input(
-                    "fit",
-                    options=FITS,
-                    default=CROP,
-                    optional=True,
-                    tooltip="As in Apply IPAdapter.",
-                ),
-            ],
-            outputs=[
-                EmbedsSocket.Output("embeds", tooltip="For 'embeds_negative' of Apply IPAdapter."),
-                io.Image.Output(
-                    "image", tooltip="The picture that was encoded; black for none and zeros."
-                ),
-            ],
-        )
+class TileSettings(NamedTuple):
+    """How a reference is also encoded in detail: count x count tiles, and how much they count."""
 
-    @classmethod
-    def validate_inputs(cls, kind=ZEROS, image=ABSENT):
-        if kind == PICTURE and image is ABSENT:
-            return NO_PICTURE
-        return option_problem(kind, KINDS, NEGATIVE_NODE, "kind") or True
-
-    @classmethod
-    def execute(cls, ipadapter, clip_vision, kind, strength, seed, blur, image=None, fit=CROP):
-        adapter = require_adapter(ipadapter)
-        black = torch.zeros(1, SIDE, SIDE, 3)
-        if kind in (NONE, ZEROS):
-            made = _zeros(adapter, clip_vision)
-            return io.NodeOutput(replace(made, silent=kind == NONE), black)
-        if kind == PICTURE and image is None:
-            raise ValueError(NO_PICTURE)
-        picture = black if image is None or kind == BLACK else rgb(image, NEGATIVE_NODE, "image")
-        if kind in NOISES:
-            picture = noisy(picture, kind, strength, seed, blur)
-        found = encode_reference(clip_vision, picture, fit, "image", NEGATIVE_NODE)
-        if found is None:
-            raise ValueError(f"{NEGATIVE_NODE} got an empty 'image': connect at least one picture.")
-        return io.NodeOutput(references_for(found.output, adapter, "image"), picture)
+    count: int
+    ratio: float
+    fit: str
+    box: str
 
 
-def _zeros(adapter, clip_vision) -> References:
-    if needs_encoded_zeros(adapter):
-        return references_for(unconditional_output(clip_vision), adapter, "image")
-    return References.of(torch.zeros(1, adapter.spec.projector.features), EMBEDS)
-
-
-def _detailed(clip_vision, image, fit, tiles, ratio, made: References, box):
-    """The features of each picture with those of its tiles, recalled."""
+def add_detail(
+    references: References, clip_vision: ClipVisionModel, image: Tensor, tiles: TileSettings
+) -> References:
+    """References whose features are mixed with those of each image's tiles, recalled."""
+    feature = references.feature
 
     def make() -> Tensor:
-        rows, pictures = [], crop_to_box(rgb(image, NODE, "image"), box, NODE)
-        progress = comfy.utils.ProgressBar(len(pictures) * tiles * tiles)
-        for number, picture in enumerate(pictures.split(1)):
-            cut = _tiles(_squared(picture, fit), tiles)
-            output = encode(clip_vision, cut, CROP, progress)
-            whole_features = made.features[number : number + 1]
-            rows.append(many_scales(whole_features, getattr(output, made.feature), ratio))
+        images = crop_to_box(rgb(image, NODE, "image"), tiles.box, NODE)
+        progress = comfy.utils.ProgressBar(len(images) * tiles.count * tiles.count)
+        rows: list[Tensor] = []
+        for single, features in zip(images.split(1), references.features.split(1), strict=True):
+            square = full_size_square(single, tiles.fit)
+            if square.shape[1] < tiles.count:
+                raise ValueError(
+                    f"{NODE}'s 'detail' is {tiles.count}, but the picture is only "
+                    f"{square.shape[1]} pixels wide: use less."
+                )
+            output = encode(clip_vision, cut_tiles(square, tiles.count), CROP, progress)
+            rows.append(many_scales(features, getattr(output, feature), tiles.ratio))
         return torch.cat(rows)
 
-    settings = ("detail", fit, tiles, ratio, made.feature, box)
-    return recall(clip_vision.patcher, (image,), settings, make)
+    settings = (feature, tiles)
+    kind = Recalled.DETAILED_FEATURES
+    features = recall(clip_vision.patcher, kind, make, (image,), settings)
+    return replace(references, features=features)
 
 
-def _squared(picture, fit):
-    """[1, S, S, 3] as the encoder's own crop would show it, at full size."""
-    if fit == PAD:
-        return pad_to_square(picture, fit)
-    height, width = picture.shape[1:3]
-    side = min(height, width)
-    if fit == CROP:
-        top, left = (height - side) // 2, (width - side) // 2
-        return picture[:, top : top + side, left : left + side]
-    channels = picture.movedim(-1, 1)
-    stretched = torch.nn.functional.interpolate(
-        channels, (side, side), mode="bicubic", antialias=True
-    )
-    return stretched.clamp(0, 1).movedim(1, -1)
-
-
-def _tiles(picture, count):
-    """[1, S, S, 3] -> [count * count, s, s, 3], row by row; each tile is as large as the others, cut at the nearest pixel."""
-    side = picture.shape[1]
-    if side < count:
-        raise ValueError(
-            f"{NODE}'s 'detail' is {count}, but the picture is only {side} pixels wide: use less."
-        )
-    size = -(-side // count)
-    starts = [round(number * (side - size) / max(1, count - 1)) for number in range(count)]
-    return torch.cat([picture[:, y : y + size, x : x + size] for y in starts for x in starts])
-
-
-def _digest(image) -> str:
+def _image_digest(image: Tensor) -> str:
     pixels = (image.float().cpu().clamp(0, 1) * 255).round().byte()
     return hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()
 
 
-def _encoder_digest(clip_vision) -> str:
-    """Of a few weights of every layer: enough to tell two encoders apart, without reading gigabytes."""
+def _encoder_digest(clip_vision: ClipVisionModel) -> str:
+    """Of a few weights of every layer: tells two encoders apart without reading gigabytes."""
 
     def make() -> str:
         digest = hashlib.sha256()
@@ -304,4 +190,4 @@ def _encoder_digest(clip_vision) -> str:
             digest.update(weight.flatten()[:64].float().cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    return recall(clip_vision.patcher, (), "digest", make)
+    return recall(clip_vision.patcher, Recalled.ENCODER_DIGEST, make)

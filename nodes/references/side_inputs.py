@@ -1,8 +1,10 @@
-"""The positive and the negative side of a node: pictures, encoded pictures or embeds become references."""
+"""The positive and negative inputs of a node become references."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+
+from comfy.clip_vision import ClipVisionModel, Output
 
 from ...ipadapter_core.references.embeds import CONCAT, References
 from ..files.load import AUTO, LoadCLIPVision
@@ -11,84 +13,135 @@ from .encode import box_editor_picture, encode_reference, unconditional_output
 from .pair import needs_encoded_zeros, references_for
 
 
+@dataclass(frozen=True, eq=False)
+class SideInputs:
+    """What is connected to one side of a node, the positive or the negative one."""
+
+    image: Any = None
+    clip_vision_output: Any = None
+    embeds: Any = None
+    suffix: str = ""  # of the inputs' names on the node
+
+    def input_name(self, field: str) -> str:
+        return field + self.suffix
+
+    def connected_inputs(self, absent: object = None) -> list[str]:
+        """The names of the connected inputs; the others hold `absent`."""
+        values = {
+            "image": self.image,
+            "clip_vision_output": self.clip_vision_output,
+            "embeds": self.embeds,
+        }
+        return [self.input_name(field) for field, value in values.items() if value is not absent]
+
+
+def negative_inputs(
+    image: Any = None, clip_vision_output: Any = None, embeds: Any = None
+) -> SideInputs:
+    return SideInputs(image, clip_vision_output, embeds, "_negative")
+
+
 class ReferenceEncoder:
-    """The encoder of one run of the node, and what the node shows of its work."""
+    """Encodes the references of one run of a node, and collects what the node shows of them."""
 
     def __init__(
         self,
-        clip_vision: Any,
+        clip_vision: ClipVisionModel | None,
         adapter: LoadedAdapter,
         fit: str,
         node: str,
         box: str | None = None,
     ):
-        self._given, self._adapter, self._fit, self._node = clip_vision, adapter, fit, node
+        self._connected_encoder, self._adapter = clip_vision, adapter
+        self._fit, self._node = fit, node
         self._box = box  # of 'image'; None on nodes without that input
-        self.shown: dict[str, Any] = {}
+        self.display: dict[str, Any] = {}
 
     @cached_property
-    def clip_vision(self) -> Any:
-        """The one connected, else the installed one that fits: pictures encoded elsewhere need it for the negative side."""
-        if self._given is not None:
-            return self._given
+    def clip_vision(self) -> ClipVisionModel:
+        """The connected encoder, else the installed one that fits.
+
+        Images that were encoded elsewhere need it for the unconditional embeds.
+        """
+        if self._connected_encoder is not None:
+            return self._connected_encoder
         return LoadCLIPVision.execute(AUTO, self._adapter).args[0]
 
     def encode_sides(
-        self, positive: dict[str, Any], negative: dict[str, Any], combine: str = CONCAT
+        self, positive: SideInputs, negative: SideInputs, method: str = CONCAT
     ) -> tuple[References, References | None] | None:
-        """What the adapter takes of both sides, input name -> value; None where there is no picture.
+        """The references of both sides, as the adapter takes them; None where there is no image.
 
         Raises ValueError for inputs that do not make sense together.
         """
-        there = [[k for k, one in side.items() if one is not None] for side in (positive, negative)]
-        wrong = input_problem(there[0], there[1], self._given is not None, self._node)
-        if wrong:
-            raise ValueError(wrong)
-        seen, unseen = (self._side(side) for side in (positive, negative))
-        if seen is None:
+        has_encoder = self._connected_encoder is not None
+        problem = input_problem(
+            positive.connected_inputs(), negative.connected_inputs(), has_encoder, self._node
+        )
+        if problem:
+            raise ValueError(problem)
+        positive_references = self._references(positive)
+        negative_references = self._references(negative)
+        if positive_references is None:
             return None
-        if unseen is None and needs_encoded_zeros(self._adapter):
-            unseen = references_for(
-                unconditional_output(self.clip_vision), self._adapter, "image_negative"
-            )
-        if "embeds" not in there[0]:  # embeds bring their own way
-            seen = replace(seen, method=combine)
-        return seen, unseen
+        if negative_references is None and needs_encoded_zeros(self._adapter):
+            zeros = unconditional_output(self.clip_vision)
+            negative_references = references_for(zeros, self._adapter, "image_negative")
+        if positive.embeds is None:  # embeds bring their own method
+            positive_references = replace(positive_references, method=method)
+        return positive_references, negative_references
 
-    def _side(self, inputs: dict[str, Any]) -> References | None:
-        for name, value in inputs.items():
-            if value is None:
-                continue
-            if name.startswith("embeds"):
-                value = require_embeds(value, name)
-            elif name.startswith("image"):
-                value = self._encoded(value, name)
-            return None if value is None else references_for(value, self._adapter, name)
-        return None
+    def _references(self, side: SideInputs) -> References | None:
+        if side.embeds is not None:
+            field, output = "embeds", require_embeds(side.embeds, side.input_name("embeds"))
+        elif side.clip_vision_output is not None:
+            field, output = "clip_vision_output", side.clip_vision_output
+        elif side.image is not None:
+            field, output = "image", self._encode_image(side)
+        else:
+            return None
+        if output is None:
+            return None
+        return references_for(output, self._adapter, side.input_name(field))
 
-    def _encoded(self, image: Any, name: str) -> Any:
-        box = self._box if name == "image" else None
-        found = encode_reference(self.clip_vision, image, self._fit, name, self._node, box or "")
-        if found is None:
+    def _encode_image(self, side: SideInputs) -> Output | None:
+        box = None if side.suffix else self._box
+        encoded = encode_reference(
+            self.clip_vision,
+            side.image,
+            self._fit,
+            side.input_name("image"),
+            self._node,
+            box or "",
+        )
+        if encoded is None:
             return None
         if box is not None:
-            self.shown |= box_editor_picture(self.clip_vision, image)
-        for key, values in found.shown.items():
-            self.shown[key] = (*self.shown.get(key, ()), *values)
-        return found.output
+            self.display |= box_editor_picture(self.clip_vision, side.image)
+        for key, values in encoded.display.items():
+            self.display[key] = (*self.display.get(key, ()), *values)
+        return encoded.output
 
 
-def input_problem(positive: list[str], negative: list[str], encoder: bool, node: str) -> str | None:
+def input_problem(
+    positive: list[str], negative: list[str], has_encoder: bool, node: str
+) -> str | None:
     """The sentence for connected inputs that do not make sense together, by their names."""
     if not positive:
-        return f"{node} has no reference: connect 'image' (with 'clip_vision'), "
-        "'clip_vision_output' from CLIP Vision Encode, or 'embeds'."
-    if "image" in positive and not encoder:
-        return f"{node} has an 'image' but no encoder for it: connect 'clip_vision' (Load CLIP "
-        "Vision), or encode the picture with CLIP Vision Encode and connect "
-        "'clip_vision_output' in its place."
-    for side in (positive, negative):
-        if len(side) > 1:
-            return f"{node} has both '{side[0]}' and '{side[1]}', which stand for the same thing: "
-            "disconnect one of them."
+        return (
+            f"{node} has no reference: connect 'image' (with 'clip_vision'), "
+            "'clip_vision_output' from CLIP Vision Encode, or 'embeds'."
+        )
+    if "image" in positive and not has_encoder:
+        return (
+            f"{node} has an 'image' but no encoder for it: connect 'clip_vision' (Load CLIP "
+            "Vision), or encode the picture with CLIP Vision Encode and connect "
+            "'clip_vision_output' in its place."
+        )
+    for names in (positive, negative):
+        if len(names) > 1:
+            return (
+                f"{node} has both '{names[0]}' and '{names[1]}', which stand for the same "
+                "thing: disconnect one of them."
+            )
     return None

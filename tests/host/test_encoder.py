@@ -131,7 +131,9 @@ def test_only_crop_loses_the_sides(clip_vision, encode, fit, columns):
 
 def test_a_square_picture_is_the_same_under_every_fit(clip_vision, encode):
     picture = photograph(150, 150)
-    crop, pad, stretch = (encode.encoder_view(clip_vision, picture, fit) for fit in encode.FITS)
+    crop, pad, stretch = (
+        encode.encoder_view(clip_vision, picture, fit) for fit in ("crop", "pad", "stretch")
+    )
     assert torch.equal(crop, pad)
     assert torch.equal(crop, stretch)
 
@@ -152,9 +154,11 @@ def test_a_long_batch_shows_its_progress(clip_vision, encode, steps):
 
 
 def test_the_tiles_of_several_references_are_one_progress(clip_vision, pack, steps):
-    made = pack.nodes.references.reference.References.of(torch.zeros(2, 20), "image_embeds")
+    module = pack.nodes.references.reference
+    references = module.References.of(torch.zeros(2, 20), "image_embeds")
     pictures = torch.rand(2, 40, 40, 3, generator=torch.Generator().manual_seed(0))
-    pack.nodes.references.reference._detailed(clip_vision, pictures, "crop", 2, 0.5, made, "")
+    tiles = module.TileSettings(2, 0.5, "crop", "")
+    module.add_detail(references, clip_vision, pictures, tiles)
     assert steps == [(4, 8), (8, 8)]
 
 
@@ -190,22 +194,25 @@ def test_the_same_picture_is_encoded_once_and_forgotten_with_it(
     monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
     before = len(clip_vision.patcher.get_attachment("ipadapter_recall") or {})
     picture = photograph(60, 50)
-    first = encode.encode_reference(clip_vision, picture, "crop", "image")
-    assert encode.encode_reference(clip_vision, picture, "crop", "image") is first
+    first = encode.encode_reference(clip_vision, picture, "crop", "image", "A node")
+    assert encode.encode_reference(clip_vision, picture, "crop", "image", "A node") is first
     assert len(counted) == 1
-    encode.encode_reference(clip_vision, picture, "pad", "image")
-    encode.encode_reference(clip_vision, picture.clone(), "crop", "image")
+    encode.encode_reference(clip_vision, picture, "pad", "image", "A node")
+    encode.encode_reference(clip_vision, picture.clone(), "crop", "image", "A node")
     assert len(counted) == 3
     del picture
     assert len(clip_vision.patcher.get_attachment("ipadapter_recall")) == before
 
 
 def test_no_picture_gives_nothing_and_nan_is_refused(clip_vision, encode, counted):
-    assert encode.encode_reference(clip_vision, torch.zeros(0, 5, 7, 3), "crop", "image") is None
+    assert (
+        encode.encode_reference(clip_vision, torch.zeros(0, 5, 7, 3), "crop", "image", "A node")
+        is None
+    )
     holed = torch.zeros(2, 5, 7, 3)
     holed[1, 2, 3, 0] = torch.nan
-    with pytest.raises(ValueError, match="Apply IPAdapter's 'image' number 2 of 2 holds NaN"):
-        encode.encode_reference(clip_vision, holed, "crop", "image")
+    with pytest.raises(ValueError, match="A node's 'image' number 2 of 2 holds NaN"):
+        encode.encode_reference(clip_vision, holed, "crop", "image", "A node")
     assert not counted
 
 
@@ -218,7 +225,7 @@ def test_grey_and_alpha_are_taken_as_rgb(clip_vision, encode, channels, tmp_path
     grey = picture[..., :1].expand(-1, -1, -1, 3)
     other = picture[..., :1] if channels == 1 else torch.cat([picture, picture[..., :1]], -1)
     expected = encode.encode(clip_vision, grey if channels == 1 else picture, "crop")
-    found = encode.encode_reference(clip_vision, other, "crop", "image").output
+    found = encode.encode_reference(clip_vision, other, "crop", "image", "A node").output
     assert torch.equal(found.image_embeds, expected.image_embeds)
 
 

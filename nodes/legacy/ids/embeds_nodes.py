@@ -15,7 +15,7 @@ from ....ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, Ref
 from ....ipadapter_core.references.embeds_file import from_ipadpt
 from ...files.open_files import read_embeds
 from ...pictures import rgb
-from ...references.embeds import path_of
+from ...references.embeds import embeds_path
 from ...references.pair import references_for
 from . import input_specs as w, weight_types
 from .adapter_link import both_of, opened
@@ -180,18 +180,18 @@ class IPAdapterLoadEmbeds(OldNode):
     @classmethod
     def VALIDATE_INPUTS(cls, embeds):
         try:
-            return bool(path_of(embeds))
+            return bool(embeds_path(embeds))
         except ValueError as error:
             return str(error)
 
     @classmethod
     def IS_CHANGED(cls, embeds):
-        status = os.stat(path_of(embeds))
+        status = os.stat(embeds_path(embeds))
         return f"{status.st_size} {status.st_mtime_ns}"
 
     def load(self, embeds):
         try:
-            content, metadata = read_embeds(path_of(embeds))
+            content, metadata = read_embeds(embeds_path(embeds))
             if metadata is not None:
                 raise Predicate("is no .ipadpt file: open it with Load IPAdapter Embeds")
             return (content.float() if is_stack(content) else from_ipadpt(content)[0].features,)

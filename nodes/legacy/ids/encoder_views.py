@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from ....ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
 from ....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE, References, many_scales
 from ...pictures import rgb
-from ...recall import recall
+from ...recall import Recalled, recall
 from ...references.encode import CROP, encode, unconditional_output
 from ...references.pair import needs_encoded_zeros, references_for
 from ...sockets import LoadedAdapter
@@ -52,8 +52,8 @@ def features_of(
             return torch.cat((whole * view.ratio, tiles))
         return whole * view.ratio + tiles * (1 - view.ratio)
 
-    settings = ("old features", adapter.spec.feature, view.tiles, view.ratio)
-    features = recall(clip_vision.patcher, (image,), settings, make)
+    settings = (adapter.spec.feature, view.tiles, view.ratio)
+    features = recall(clip_vision.patcher, Recalled.OLD_FEATURES, make, (image,), settings)
     # what is recalled may have been made for another adapter
     return references_for(References.of(features, adapter.spec.feature), adapter, name).features
 
@@ -72,7 +72,8 @@ def nothing_of(clip_vision: Any, adapter: LoadedAdapter, paper: bool) -> Tensor 
         dark = torch.zeros(1, SIDE, SIDE, 3)
         return _encoded(clip_vision, dark, adapter, "image_negative")
 
-    return recall(clip_vision.patcher, (), ("old black", adapter.spec.feature), make)
+    settings = adapter.spec.feature
+    return recall(clip_vision.patcher, Recalled.OLD_UNCONDITIONAL, make, settings=settings)
 
 
 def paired(

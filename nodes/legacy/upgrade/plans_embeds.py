@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...files.open_files import read_embeds
-from ...references.embeds import path_of
+from ...references.embeds import embeds_path
 from ..ids import weight_types
 from ..ids.encoder_views import is_stack
 from . import parts
@@ -245,7 +245,7 @@ def _combined(graph: Graph, inputs: Inputs) -> Held:
 
 def _in_file(name: Any) -> Held:
     try:
-        content, metadata = read_embeds(path_of(str(name)))
+        content, metadata = read_embeds(embeds_path(str(name)))
     except (ValueError, OSError):
         return Held(stack=None)
     if metadata is not None:

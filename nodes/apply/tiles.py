@@ -1,0 +1,129 @@
+"""IPAdapter Tiles: a large reference cut into squares, each a region of its own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel
+from comfy_api.latest import io
+
+from ...ipadapter_core.attention.keys import V_ONLY
+from ...ipadapter_core.attention.regions import tile_boxes, tile_masks
+from ...ipadapter_core.references.embeds import References
+from ..pictures import rgb
+from ..recall import Recalled, recall
+from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
+from ..sampling.image_prompt import PromptSettings
+from ..sockets import (
+    EmbedsSocket,
+    IPAdapterSocket,
+    RegionSocket,
+    optional_weight_map,
+    require_adapter,
+)
+from .regions import Region, advanced_inputs, basic_inputs
+
+NODE = "IPAdapter Tiles"
+
+
+class IPAdapterTiles(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="IPAdapterTiles",
+            display_name=NODE,
+            category="ipadapter/regions",
+            search_aliases=["ipadapter tiled", "large reference", "panorama"],
+            description="Cuts a large reference into squares that the encoder sees one by one, "
+            "each acting where it lies in the picture.",
+            inputs=[
+                IPAdapterSocket.Input("ipadapter", tooltip="The adapter."),
+                *basic_inputs(),
+                io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
+                io.Image.Input("image", tooltip="The large reference."),
+                io.Int.Input(
+                    "short_side",
+                    default=1,
+                    min=1,
+                    max=4,
+                    tooltip="How many tiles along the shorter side. A nearly square picture is "
+                    "cut 2 x 2 at least.",
+                ),
+                *advanced_inputs(),
+                EmbedsSocket.Input(
+                    "embeds_negative",
+                    optional=True,
+                    tooltip="What the negative side sees, the same for all tiles.",
+                ),
+            ],
+            outputs=[
+                RegionSocket.Output("region", tooltip="All tiles, for Apply IPAdapter Regions."),
+                io.Image.Output("tiles", tooltip="The tiles, row by row."),
+                io.Mask.Output("masks", tooltip="Where each tile acts."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        ipadapter: object,
+        weight: float,
+        start_at: float,
+        end_at: float,
+        fit: str,
+        clip_vision: ClipVisionModel,
+        image: Tensor,
+        short_side: int,
+        weight_map: object = None,
+        scaling: str = V_ONLY,
+        keep_prompt: float = 0.0,
+        embeds_negative: object = None,
+    ) -> io.NodeOutput:
+        adapter, pictures = require_adapter(ipadapter), rgb(image, NODE, "image")
+        if not len(pictures):
+            raise ValueError(f"{NODE} got an empty 'image': connect a picture.")
+        height, width = pictures.shape[1:3]
+        squares = tile_boxes(height, width, short_side)
+        tiles = _cut_recalled(clip_vision, image, pictures, squares)
+        encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE)
+        references = encoder.encode_sides(
+            SideInputs(image=tiles), negative_inputs(embeds=embeds_negative)
+        )
+        assert references is not None  # there is a picture
+        positive, negative = references
+        settings = PromptSettings(
+            weight, start_at, end_at, optional_weight_map(weight_map), scaling, keep_prompt
+        )
+        masks = tile_masks(height, width, squares)
+        regions = tuple(
+            Region(adapter, _single_reference(positive, number), negative, settings, mask)
+            for number, mask in enumerate(masks)
+        )
+        return io.NodeOutput(regions, tiles, torch.cat(masks), ui=encoder.display)
+
+
+def _cut_recalled(
+    clip_vision: ClipVisionModel,
+    image: Tensor,
+    pictures: Tensor,
+    squares: Sequence[tuple[int, int, int]],
+) -> Tensor:
+    """The tiles of the first picture: for the same image the same tensor.
+
+    The encoder recalls its output by it.
+    """
+
+    def make() -> Tensor:
+        return torch.cat(
+            [pictures[:1, top : top + side, left : left + side] for top, left, side in squares]
+        )
+
+    kind = Recalled.REFERENCE_TILES
+    return recall(clip_vision.patcher, kind, make, (image,), tuple(squares))
+
+
+def _single_reference(references: References, number: int) -> References:
+    features = references.features[number : number + 1]
+    return replace(references, features=features, weights=references.weights[number : number + 1])
