@@ -213,10 +213,14 @@ def main() -> None:
         print(
             f"lfw_subset, {name}: {counts[0]} of 100 faces found, {counts[1]} of 100 others flagged"
         )
-    errors = sorted(roll_errors(net))
+    print_roll_errors(sorted(roll_errors(net)))
+
+
+def print_roll_errors(errors: list[float]) -> None:
+    median, ninth_decile = errors[len(errors) // 2], errors[len(errors) * 9 // 10]
     print(
-        f"roll error over {len(errors)} turned photographs: "
-        f"median {errors[len(errors) // 2]:.1f} degrees, 90% within {errors[len(errors) * 9 // 10]:.1f}, {sum(e > 20 for e in errors)} over 20"
+        f"roll error over {len(errors)} turned photographs: median {median:.1f} degrees,"
+        f" 90% within {ninth_decile:.1f}, {sum(error > 20 for error in errors)} over 20"
     )
 
 

@@ -66,7 +66,7 @@ def test_example_names_the_widgets_of_the_node_as_it_is(host_with_people):
         if "default" in spec[1] and not spec[1].get("forceInput")
     }
     crop_nodes = [node for node in workflow["nodes"] if node["type"] == "FaceCrop"]
-    assert len(crop_nodes) == 2
+    assert len(crop_nodes) == 4
     for crop_node in crop_nodes:
         values = dict(zip(defaults, crop_node["widgets_values"], strict=True))
         assert values | {"which": "largest"} == defaults
