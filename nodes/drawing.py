@@ -67,4 +67,4 @@ def _heat_color(value: float) -> tuple[int, ...]:
 
 
 def _to_tensor(page: Image.Image) -> Tensor:
-    return torch.from_numpy(numpy.asarray(page).copy()).float()[None] / 255
+    return torch.as_tensor(numpy.asarray(page).copy()).float()[None] / 255

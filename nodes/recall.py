@@ -9,7 +9,7 @@ and goes when any of its inputs goes.
 import weakref
 from collections.abc import Callable, Hashable
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from comfy.model_patcher import ModelPatcher
 
@@ -39,8 +39,9 @@ def recall(
     settings: Hashable = None,
 ) -> T:
     """make(), or its earlier result for the very same objects `inputs` and equal `settings`."""
-    results: dict[Hashable, Any] = patcher.get_attachment(ATTACHMENT) or {}
-    patcher.set_attachments(ATTACHMENT, results)
+    attachment = cast("dict[Hashable, Any] | None", patcher.get_attachment(ATTACHMENT))
+    results = attachment or {}
+    patcher.set_attachments(ATTACHMENT, results)  # pyright: ignore[reportUnknownMemberType]
     key = (kind, tuple(map(id, inputs)), settings)
     if key not in results:
 

@@ -1,9 +1,9 @@
 """What travels between the nodes: one structure for each socket."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
@@ -56,9 +56,12 @@ def require_adapter(value: object) -> LoadedAdapter:
 
     Raises ValueError for another pack's.
     """
-    if isinstance(value, Mapping) and isinstance(value.get("ipadapter"), Mapping):
-        value = value["ipadapter"].get("model")
-    return require_type(value, LoadedAdapter, "ipadapter", "Load IPAdapter")
+    if isinstance(value, dict):
+        pipeline = cast("dict[str, object]", value).get("ipadapter")
+        if isinstance(pipeline, dict):
+            value = cast("dict[str, object]", pipeline).get("model")
+    adapter = cast("object", value)
+    return require_type(adapter, LoadedAdapter, "ipadapter", "Load IPAdapter")
 
 
 def require_embeds(value: object, input_name: str) -> References:

@@ -1,5 +1,8 @@
 """Apply IPAdapter: references, adapter and model become a model that follows the references."""
 
+# The host calls a node's methods by the names of its inputs.
+# pyright: reportIncompatibleMethodOverride=false
+
 import logging
 from typing import Any
 
@@ -167,7 +170,7 @@ class ApplyIPAdapter(io.ComfyNode):
         references = encoder.encode_sides(positive, negative, method)
         if references is None:
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
-            return io.NodeOutput(model.clone())
+            return io.NodeOutput(model.clone())  # pyright: ignore[reportUnknownMemberType]
         keys = keys_for(model, adapter, *references, by_frame=batch != TOGETHER)
         return io.NodeOutput(add_image_prompt(model, keys, settings, mask), ui=encoder.display)
 

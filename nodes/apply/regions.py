@@ -1,8 +1,11 @@
 """IPAdapter Region and Apply IPAdapter Regions: several references, each where it belongs."""
 
+# The host calls a node's methods by the names of its inputs.
+# pyright: reportIncompatibleMethodOverride=false
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -178,12 +181,11 @@ class ApplyIPAdapterRegions(io.ComfyNode):
 
 def _regions(inputs: Mapping[str, object]) -> list[Region]:
     """The regions of all connected inputs, in order; one input holds several of IPAdapter Tiles."""
-    connected = {name: value for name, value in inputs.items() if value is not None}
-    return [
-        region
-        for name, value in connected.items()
-        for region in require_type(value, tuple, name, REGION_NODE)
-    ]
+    connected: list[Region] = []
+    for name, value in inputs.items():
+        if value is not None:
+            connected += cast("tuple[Region]", require_type(value, tuple, name, REGION_NODE))
+    return connected
 
 
 def basic_inputs() -> list[Any]:

@@ -1,5 +1,10 @@
 """IPAdapter Weight Map: what to take from a picture, by layer and moment."""
 
+# The host calls a node's methods by the names of its inputs.
+# pyright: reportIncompatibleMethodOverride=false
+
+from typing import Any, cast
+
 from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
@@ -143,8 +148,8 @@ class IPAdapterWeightMap(io.ComfyNode):
             weight_map = weight_map.plus(summand)
         picture = draw_weight_map(weight_map)
         block_names = [block_name(block) for block in blocks]
-        display = {**ui.PreviewImage(picture, cls=cls).as_dict(), "blocks": block_names}
-        return io.NodeOutput(weight_map, picture, ui=display)
+        display = cast("dict[str, Any]", ui.PreviewImage(picture, cls=cls).as_dict())
+        return io.NodeOutput(weight_map, picture, ui={**display, "blocks": block_names})
 
 
 def draw_weight_map(weight_map: WeightMap) -> Tensor:

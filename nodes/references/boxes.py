@@ -1,6 +1,6 @@
 """The part of a reference that is used, as a typed box, and the picture for the box editor."""
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -79,5 +79,5 @@ def editor_picture(image: Tensor) -> dict[str, Any]:
     picture = image[None, ..., :3].float()
     if max(height, width) > EDITOR_SIDE:
         picture = scale_to_side(picture, EDITOR_SIDE, "area")
-    file = ui.PreviewImage(picture).as_dict()["images"][0]
+    file = cast("dict[str, Any]", ui.PreviewImage(picture).as_dict()["images"][0])
     return {"source": ({**file, "width": width, "height": height},)}

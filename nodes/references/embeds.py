@@ -1,12 +1,15 @@
 """Combine, Save and Load IPAdapter Embeds: encoded references, without encoder and image."""
 
+# The host calls a node's methods by the names of its inputs.
+# pyright: reportIncompatibleMethodOverride=false
+
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import safetensors.torch
 import torch
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
 import folder_paths
@@ -165,7 +168,7 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
         )
         file = f"{name}_{counter:05}_.safetensors"
         tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
-        safetensors.torch.save_file(tensors, os.path.join(folder, file), metadata)
+        save_file(tensors, os.path.join(folder, file), metadata)
         return io.NodeOutput(ui={"text": (os.path.join(subfolder, file),)})
 
 

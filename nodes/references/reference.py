@@ -1,8 +1,10 @@
 """Encode IPAdapter Reference: images become embeds that other nodes combine and save."""
 
+# The host calls a node's methods by the names of its inputs.
+# pyright: reportIncompatibleMethodOverride=false
+
 import hashlib
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from ..pictures import rgb
 from ..recall import Recalled, recall
 from ..sockets import EmbedsSocket, IPAdapterSocket, option_problem, require_adapter
 from .boxes import box_input, box_problem, crop_to_box
-from .encode import box_editor_picture, encode, encode_reference
+from .encode import box_editor_picture, encode, encode_reference, encoder_digest
 from .pair import references_for, unconditional
 
 NODE = "Encode IPAdapter Reference"
@@ -128,7 +130,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
             "detail": f"{detail} x {detail} tiles, {detail_ratio}" if detail > 1 else "none",
             "picture": _image_digest(image),
             "box": box.strip() or "none",
-            "encoder_hash": _encoder_digest(clip_vision),
+            "encoder_hash": encoder_digest(clip_vision),
         }
         if weight_on == FEATURES:
             references = replace(references, features=references.features * weight)
@@ -139,7 +141,8 @@ class EncodeIPAdapterReference(io.ComfyNode):
         return io.NodeOutput(references, unconditional(adapter, clip_vision), ui=display)
 
 
-class TileSettings(NamedTuple):
+@dataclass(frozen=True)
+class TileSettings:
     """How a reference is also encoded in detail: count x count tiles, and how much they count."""
 
     count: int
@@ -158,14 +161,15 @@ def add_detail(
         images = crop_to_box(rgb(image, NODE, "image"), tiles.box, NODE)
         progress = comfy.utils.ProgressBar(len(images) * tiles.count * tiles.count)
         rows: list[Tensor] = []
-        for single, features in zip(images.split(1), references.features.split(1), strict=True):
-            square = full_size_square(single, tiles.fit)
+        for number in range(len(images)):
+            square = full_size_square(images[number : number + 1], tiles.fit)
             if square.shape[1] < tiles.count:
                 raise ValueError(
                     f"{NODE}'s 'detail' is {tiles.count}, but the picture is only "
                     f"{square.shape[1]} pixels wide: use less."
                 )
             output = encode(clip_vision, cut_tiles(square, tiles.count), CROP, progress)
+            features = references.features[number : number + 1]
             rows.append(many_scales(features, getattr(output, feature), tiles.ratio))
         return torch.cat(rows)
 
@@ -178,16 +182,3 @@ def add_detail(
 def _image_digest(image: Tensor) -> str:
     pixels = (image.float().cpu().clamp(0, 1) * 255).round().byte()
     return hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()
-
-
-def _encoder_digest(clip_vision: ClipVisionModel) -> str:
-    """Of a few weights of every layer: tells two encoders apart without reading gigabytes."""
-
-    def make() -> str:
-        digest = hashlib.sha256()
-        for name, weight in sorted(clip_vision.model.state_dict().items()):
-            digest.update(f"{name} {tuple(weight.shape)}".encode())
-            digest.update(weight.flatten()[:64].float().cpu().numpy().tobytes())
-        return digest.hexdigest()
-
-    return recall(clip_vision.patcher, Recalled.ENCODER_DIGEST, make)

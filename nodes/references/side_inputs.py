@@ -65,7 +65,7 @@ class ReferenceEncoder:
         """
         if self._connected_encoder is not None:
             return self._connected_encoder
-        return LoadCLIPVision.execute(AUTO, self._adapter).args[0]
+        return LoadCLIPVision.execute(AUTO, self._adapter).args[0]  # pyright: ignore[reportUnknownMemberType]
 
     def encode_sides(
         self, positive: SideInputs, negative: SideInputs, method: str = CONCAT

@@ -154,12 +154,8 @@ def test_the_node_says_it_all_and_nothing_of_the_person(
         "encoder": "CLIP ViT-H",
     }
     seen = {"positive": torch.zeros(1, 1024)}
-    pack.nodes.references.embeds.safetensors.torch.save_file(
-        seen, tmp_path / "output" / "x.safetensors", metadata
-    )
-    pack.nodes.references.embeds.safetensors.torch.save_file(
-        seen, tmp_path / "output" / "y.safetensors"
-    )
+    pack.nodes.references.embeds.save_file(seen, tmp_path / "output" / "x.safetensors", metadata)
+    pack.nodes.references.embeds.save_file(seen, tmp_path / "output" / "y.safetensors")
     torch.save(torch.zeros(2, 1024), tmp_path / "input" / "z.ipadpt")
     node = nodes_by_id["IPAdapterDoctor"]
     output = node.execute("SD1.5", "look")
