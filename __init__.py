@@ -7,7 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .nodes import NODES
 from .nodes.doctor import routes
-from .nodes.legacy import free, listen
+from .nodes.legacy import free_nodes, listen
 
 WEB_DIRECTORY = "./web"
 
@@ -22,7 +22,7 @@ class IPAdapterExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         # those of old graphs are the host's first kind of class, which it takes from a list as well
-        return [*NODES, *free(host.NODE_CLASS_MAPPINGS)]  # type: ignore[list-item]
+        return [*NODES, *free_nodes(host.NODE_CLASS_MAPPINGS)]  # type: ignore[list-item]
 
 
 async def comfy_entrypoint() -> ComfyExtension:

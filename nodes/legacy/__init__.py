@@ -1,4 +1,7 @@
-"""The nodes of saved graphs: those of IPAdapter_plus, today's and before March 2024, and laksjdjf's. Nothing new belongs here."""
+"""The nodes of saved graphs: those of IPAdapter_plus since 2023, and laksjdjf's. Nothing new belongs here.
+
+ids/ the nodes; reading/ prompts and saved graphs as they were meant; upgrade/ old nodes become new nodes.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -8,102 +11,89 @@ from aiohttp import web
 
 from ...ipadapter_core.messages import Message, for_page
 from ..project import is_ours
-from .ids import (
-    apply_nodes,
-    before_march_2024,
-    embeds_nodes,
-    first,
-    image_nodes,
-    laksjdjf,
-    loader_nodes,
-    region_nodes,
-    variants,
-    weight_lists,
-)
+from .ids.node_table import BY_ID, NODES
 from .ids.old_graphs_switch import IPAdapterOldGraphs
 from .ids.old_node import OldNode
 from .reading import open_graph, prompts
 from .upgrade import canvas
 
-__all__ = ["IPAdapterOldGraphs", "free", "listen", "taken"]
+__all__ = ["BY_ID", "NODES", "IPAdapterOldGraphs", "claimed_ids", "free_nodes", "listen"]
 
-log = logging.getLogger("ipadapter")
-MODULES = (
-    apply_nodes,
-    variants,
-    embeds_nodes,
-    image_nodes,
-    loader_nodes,
-    region_nodes,
-    weight_lists,
-    before_march_2024,
-    laksjdjf,
-    first,
-)
-NODES: list[type[OldNode]] = [node for module in MODULES for node in module.NODES]
+Registry = Mapping[str, Any]  # the host's: node id -> class
 UNREADABLE = KeyError, TypeError, ValueError, AttributeError
-BY_ID = {node.NODE_ID: node for node in NODES}
+log = logging.getLogger("ipadapter")
 
 
-def taken(registered: Mapping[str, Any]) -> list[str]:
+def claimed_ids(registry: Registry) -> list[str]:
     """The ids that another pack has."""
-    return [id for id in BY_ID if id in registered and not is_ours(registered[id])]
+    return [id for id in BY_ID if id in registry and not is_ours(registry[id])]
 
 
-def free(registered: Mapping[str, Any]) -> list[type[OldNode]]:
+def free_nodes(registry: Registry) -> list[type[OldNode]]:
     """Those whose id nobody else has: another pack's node stays, whichever was loaded first."""
-    owned = taken(registered)
-    return [node for id, node in BY_ID.items() if id not in owned]
+    claimed = claimed_ids(registry)
+    return [node for id, node in BY_ID.items() if id not in claimed]
 
 
-def listen(server: Any, registered: Mapping[str, Any]) -> None:
-    """Prompts are read as old graphs mean them, and saved graphs upgraded on request; the log says which ids others have."""
+def listen(server: Any, registry: Registry) -> None:
+    """Prompts are read as old graphs mean them, and saved graphs upgraded on request."""
+    requests = OldGraphRequests(registry)
+    server.routes.post("/ipadapternodes/upgrade")(requests.upgrade)
+    server.routes.post("/ipadapternodes/opened")(requests.open_graph)
+    server.add_on_prompt_handler(requests.read_prompt)
+    server.app.on_startup.append(requests.log_claimed_ids)
 
-    def owners() -> tuple[dict[str, type[OldNode]], dict[str, Any], dict[str, Any]]:
-        """Our old nodes that are in use, all nodes of ours, and another pack's that have an old node's id."""
-        owned = taken(registered)
-        mine = {id: kind for id, kind in BY_ID.items() if id not in owned}
-        ours = {**mine, **{id: kind for id, kind in registered.items() if is_ours(kind)}}
-        return mine, ours, {id: registered[id] for id in owned}
 
-    def understand(data: dict[str, Any]) -> dict[str, Any]:
-        return {**data, "prompt": prompts.read_prompt(data.get("prompt"), *owners())}
+class OldGraphRequests:
+    """Requests of the page and prompts, for the nodes that are registered when they come."""
 
-    async def open_(request: web.Request) -> web.Response:
-        """{workflow}: -> the nodes of it and of its subgraphs as they are understood here, and what was replaced."""
+    def __init__(self, registry: Registry):
+        self._registry = registry
+
+    def read_prompt(self, data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "prompt": prompts.read_prompt(data.get("prompt"), *self._known_nodes())}
+
+    async def open_graph(self, request: web.Request) -> web.Response:
+        """{workflow}: -> the nodes of it and of its subgraphs as read here, and what was replaced."""
         try:
-            made, said = open_graph.open_graph((await request.json())["workflow"], *owners())
+            workflow = (await request.json())["workflow"]
+            nodes, report = open_graph.open_graph(workflow, *self._known_nodes())
         except UNREADABLE as error:
-            return unreadable(error)
-        return web.json_response({"nodes": made, "report": for_page(said)})
+            return _refuse(error)
+        return web.json_response({"nodes": nodes, "report": for_page(report)})
 
-    async def say(_: object) -> None:
-        if owned := taken(registered):
-            log.info(
-                "Another pack has %s: its nodes are used for them, not ip-adapter-nodes's own.",
-                ", ".join(owned),
-            )
-
-    async def upgrade(request: web.Request) -> web.Response:
+    async def upgrade(self, request: web.Request) -> web.Response:
         """{workflow, only}: -> the workflow with new nodes, and a line for each change."""
         try:
-            given = await request.json()
-            only = None if given.get("only") is None else set(map(str, given["only"]))
-            made, report = canvas.upgraded_workflow(given["workflow"], BY_ID, inputs_of, only)
+            body = await request.json()
+            only = None if body.get("only") is None else set(map(str, body["only"]))
+            workflow, changes = canvas.upgraded_workflow(
+                body["workflow"], BY_ID, self._input_types, only
+            )
         except UNREADABLE as error:
-            return unreadable(error)
-        lines = [change.describe() for change in report]
-        return web.json_response({"workflow": made, "report": for_page(lines)})
+            return _refuse(error)
+        lines = [change.describe() for change in changes]
+        return web.json_response({"workflow": workflow, "report": for_page(lines)})
 
-    def inputs_of(kind: str) -> dict[str, Any]:
-        return registered[kind].INPUT_TYPES()
+    async def log_claimed_ids(self, _: object) -> None:
+        if claimed := claimed_ids(self._registry):
+            log.info(
+                "Another pack has %s: its nodes are used for them, not ip-adapter-nodes's own.",
+                ", ".join(claimed),
+            )
 
-    def unreadable(error: Exception) -> web.Response:
-        log.warning("A graph could not be read: %s", error)
-        text = Message("This graph cannot be read.")
-        return web.json_response({"error": for_page(text)}, status=400)
+    def _known_nodes(self) -> tuple[dict[str, type[OldNode]], Registry, Registry]:
+        """Our old nodes that are in use, all our nodes, and another pack's that have an old id."""
+        claimed = claimed_ids(self._registry)
+        old = {id: node for id, node in BY_ID.items() if id not in claimed}
+        ours = {id: node for id, node in self._registry.items() if is_ours(node)}
+        return old, {**old, **ours}, {id: self._registry[id] for id in claimed}
 
-    server.routes.post("/ipadapternodes/upgrade")(upgrade)
-    server.routes.post("/ipadapternodes/opened")(open_)
-    server.add_on_prompt_handler(understand)
-    server.app.on_startup.append(say)
+    def _input_types(self, node_id: str) -> dict[str, Any]:
+        return self._registry[node_id].INPUT_TYPES()
+
+
+def _refuse(error: Exception) -> web.Response:
+    log.warning("A graph could not be read: %s", error)
+    text = Message("This graph cannot be read.")
+    return web.json_response({"error": for_page(text)}, status=400)

@@ -521,7 +521,7 @@ def test_the_log_names_what_another_pack_has(pack, caplog):
         pass
 
     owned = {"IPAdapterAdvanced": Foreign, "KSampler": Foreign}
-    assert legacy.taken(owned) == ["IPAdapterAdvanced"]
-    assert "IPAdapterAdvanced" not in [node.NODE_ID for node in legacy.free(owned)]
-    assert len(legacy.free(owned)) == len(legacy.NODES) - 1
+    assert legacy.claimed_ids(owned) == ["IPAdapterAdvanced"]
+    assert "IPAdapterAdvanced" not in [node.NODE_ID for node in legacy.free_nodes(owned)]
+    assert len(legacy.free_nodes(owned)) == len(legacy.NODES) - 1
     caplog.set_level(logging.INFO)

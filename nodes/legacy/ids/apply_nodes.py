@@ -1,192 +1,183 @@
-"""The apply nodes of IPAdapter_plus: IPAdapter, Advanced, Batch, FaceID, style and composition, precise and the others."""
+"""The apply nodes of IPAdapter_plus, and its regions. A variant turns its inputs into one `OldApply`."""
 
+from itertools import chain
 from typing import Any
 
-from . import input_specs as w, weight_types
-from .adapter_link import Loaded, opened
-from .encoder_views import PLAIN, View, features_of, nothing_of, paired
-from .old_apply import Old, Sides, apply, is_paper
-from .old_node import OldNode
+import node_helpers
+import torch
+from torch import Tensor
 
-Inputs = dict[str, w.Spec]
-APPLY = "Apply IPAdapter"
-BATCH = f"{APPLY} with 'batch' set to one for each picture"
-MAPPED = f"{APPLY} with IPAdapter Weight Map"
+from comfy.model_patcher import ModelPatcher
+
+from ...apply.attention_mask import checked_mask
+from .adapter_link import open_link
+from .encoder_views import OldAdapter
+from .image_tiles import cut_tiles
+from .old_apply import OldApply, apply_references
+from .old_graphs_switch import follows_paper
+from .old_node import Inputs, OldNode
+from .weight_types import (
+    PRECISE_LAYOUT,
+    PRECISE_STYLE,
+    STRONG_STYLE_AND_COMPOSITION,
+    STYLE_AND_COMPOSITION,
+)
+
+SDXL_TEXT_WIDTH = 2048
+MOST_TILES = 16  # along a side
+REGION_FIELDS = "image", "attn_mask", "weight", "weight_type", "start_at", "end_at"
 
 
-class IPAdapterAdvanced(OldNode):
-    """The widest of them; the others differ in their widgets alone."""
+class ApplyPictures(OldNode):
+    """Model, adapter and pictures become a model. Other packs call it with any of these inputs."""
 
-    NODE_ID, NAME, INSTEAD = "IPAdapterAdvanced", "IPAdapter Advanced", MAPPED
-    BY_FRAME = False
+    POSITIONAL = (
+        "model ipadapter start_at end_at weight weight_style weight_composition expand_style"
+        " weight_type combine_embeds weight_faceidv2 image image_style image_composition"
+        " image_negative clip_vision attn_mask insightface embeds_scaling layer_weights"
+        " ipadapter_params encode_batch_size style_boost composition_boost enhance_tiles"
+        " enhance_ratio weight_kolors"
+    )
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                **w.PICTURE,
-                "weight": w.weight(),
-                "weight_type": w.WEIGHT_TYPE,
-                "combine_embeds": w.COMBINE_EMBEDS,
-                **w.WINDOW,
-                "embeds_scaling": w.SCALING,
-            },
-            w.SOCKETS,
-        )
+    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, None]:
+        """-> model, None: the second output was the face of a FaceID adapter."""
+        named = self.by_name(positional, inputs)
+        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
+        return apply_pictures(named["model"], adapter, self.settings(named)), None
 
-    def apply_ipadapter(
-        self,
-        model,
-        ipadapter,
-        start_at=0.0,
-        end_at=1.0,
-        weight=1.0,
-        weight_style=1.0,
-        weight_composition=1.0,
-        expand_style=False,
-        weight_type=weight_types.LINEAR,
-        combine_embeds="concat",
-        weight_faceidv2=None,
-        image=None,
-        image_style=None,
-        image_composition=None,
-        image_negative=None,
-        clip_vision=None,
-        attn_mask=None,
-        insightface=None,
-        embeds_scaling=weight_types.V_ONLY,
-        layer_weights=None,
-        ipadapter_params=None,
-        encode_batch_size=0,
-        style_boost=None,
-        composition_boost=None,
-        enhance_tiles=1,
-        enhance_ratio=1.0,
-        weight_kolors=1.0,
-    ):
-        """-> model, None: the second was the face of a FaceID adapter."""
-        second = None
-        if image_style is not None:
-            image, weight, second = image_style, weight_style, weight_composition
-            weight_type = weight_types.STRONG_BOTH if expand_style else "style and composition"
-            image_composition = image_style if image_composition is None else image_composition
-        if style_boost is not None:
-            weight_type, second = weight_types.PRECISE_STYLE, style_boost
-        elif composition_boost is not None:
-            weight_type, second = weight_types.PRECISE_LAYOUT, composition_boost
-        pictures = {
-            "image": image,
-            "image_composition": image_composition,
-            "image_negative": image_negative,
+    def settings(self, inputs: Inputs) -> OldApply:
+        return OldApply.of(self.NAME, self.BY_FRAME, inputs)
+
+
+class ApplySimple(ApplyPictures):
+    POSITIONAL = "model ipadapter image weight start_at end_at weight_type attn_mask"
+
+    def settings(self, inputs: Inputs) -> OldApply:
+        is_style = inputs["weight_type"].startswith("style")
+        weight_type = "style transfer" if is_style else inputs["weight_type"]
+        return super().settings({**inputs, "weight_type": weight_type})
+
+
+class ApplyStyleComposition(ApplyPictures):
+    """Style from one picture, composition from another, or from the same if there is none."""
+
+    def settings(self, inputs: Inputs) -> OldApply:
+        is_strong = inputs.get("expand_style", False)
+        style = inputs["image_style"]
+        changes = {
+            "image": style,
+            "image_composition": inputs.get("image_composition", style),
+            "weight": inputs.get("weight_style", 1.0),
+            "second_weight": inputs.get("weight_composition", 1.0),
+            "weight_type": STRONG_STYLE_AND_COMPOSITION if is_strong else STYLE_AND_COMPOSITION,
         }
-        given = {
-            "weight": weight,
-            "weight_type": weight_type,
-            "start_at": start_at,
-            "end_at": end_at,
-        }
-        view = View(min(enhance_tiles, 16), enhance_ratio)
-        loaded = opened(ipadapter, self.NAME)
-        regions = _regions(pictures, given, attn_mask, ipadapter_params)
-        for one, settings, mask in regions:
-            old = Old(
-                self.NAME,
-                combine=combine_embeds,
-                scaling=embeds_scaling,
-                by_frame=self.BY_FRAME,
-                second=second,
-                layers=layer_weights or "",
-                **settings,
-            )
-            model = hung(model, loaded, clip_vision, one, old, mask, view)
-        return model if regions else model.clone(), None
+        return super().settings({**inputs, **changes})
 
 
-def hung(model, loaded: Loaded, clip_vision, pictures, old: Old, mask, view=PLAIN):
+class ApplyPreciseStyle(ApplyPictures):
+    def settings(self, inputs: Inputs) -> OldApply:
+        boost = inputs.get("style_boost", 1.0)
+        return super().settings({**inputs, "weight_type": PRECISE_STYLE, "second_weight": boost})
+
+
+class ApplyPreciseComposition(ApplyPictures):
+    def settings(self, inputs: Inputs) -> OldApply:
+        boost = inputs.get("composition_boost", 0.0)
+        return super().settings({**inputs, "weight_type": PRECISE_LAYOUT, "second_weight": boost})
+
+
+class ApplyFromParams(ApplyPictures):
+    """One region after the other."""
+
+    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, None]:
+        named = self.by_name(positional, inputs)
+        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
+        params = named["ipadapter_params"]
+        model = named["model"].clone()
+        for number, image in enumerate(params["image"]):
+            if image is not None:
+                region = {name: params[name][number] for name in REGION_FIELDS}
+                model = apply_pictures(model, adapter, self.settings({**named, **region}))
+        return model, None
+
+
+class RegionalConditioning(OldNode):
+    """-> the region's picture and weights, and its texts with the mask."""
+
+    FUNCTION = "conditioning"
+    POSITIONAL = (
+        "image image_weight prompt_weight weight_type start_at end_at mask positive negative"
+    )
+
+    def conditioning(self, *positional: Any, **inputs: Any) -> tuple[Any, ...]:
+        named = self.by_name(positional, inputs)
+        mask, texts = named.get("mask"), [named.get("positive"), named.get("negative")]
+        region = {**named, "attn_mask": mask, "weight": named["image_weight"]}
+        if mask is not None:
+            strength = named["prompt_weight"]
+            area = {"mask": mask, "set_area_to_bounds": False, "mask_strength": strength}
+            texts = [
+                None if text is None else node_helpers.conditioning_set_values(text, area)
+                for text in texts
+            ]
+        return {name: [region.get(name)] for name in REGION_FIELDS}, *texts
+
+
+class CombineParams(OldNode):
+    FUNCTION = "combine"
+    POSITIONAL = "params_1 params_2 params_3 params_4 params_5"
+
+    def combine(self, *positional: Any, **inputs: Any) -> tuple[dict[str, Any]]:
+        named = self.by_name(positional, inputs)
+        regions = [named[name] for name in self.POSITIONAL.split() if name in named]
+        joined = {name: [*chain(*(region[name] for region in regions))] for name in REGION_FIELDS}
+        return (joined,)
+
+
+class ApplyTiled(OldNode):
+    """-> model, tiles and masks: each tile of a large reference acts in its part of the image."""
+
+    FUNCTION = "apply_tiled"
+    POSITIONAL = (
+        "model ipadapter image weight weight_type start_at end_at sharpening combine_embeds"
+        " image_negative attn_mask clip_vision embeds_scaling encode_batch_size"
+    )
+
+    def apply_tiled(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, Tensor, Tensor]:
+        named = self.by_name(positional, inputs)
+        model = named["model"]
+        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
+        mask = checked_mask(named.get("attn_mask"), self.NAME)
+        tiles, masks = cut_tiles(named["image"], mask, named["sharpening"], self.NAME)
+        for tile, tile_mask in zip(tiles, masks, strict=True):
+            part = {**named, "image": tile, "attn_mask": tile_mask}
+            settings = OldApply.of(self.NAME, self.BY_FRAME, part)
+            model = apply_pictures(model, adapter, settings)
+        return model, torch.cat(tiles), torch.cat(masks)
+
+
+def apply_pictures(model: ModelPatcher, adapter: OldAdapter, settings: OldApply) -> ModelPatcher:
     """The model with one old apply node's pictures on it. Raises ValueError."""
-    adapter, encoder = loaded.adapter, loaded.clip_vision(clip_vision)
-    if pictures.get("image_composition") is not None and adapter.spec.text_width != 2048:
+    node, loaded = settings.node, adapter.loaded
+    if settings.image_composition is not None and loaded.spec.text_width != SDXL_TEXT_WIDTH:
         raise ValueError(
-            f"{old.node} takes style and composition from two pictures for SDXL alone, but '{adapter.name}' is for {adapter.spec.base_model}: use two Apply IPAdapter nodes with IPAdapter Weight Map."
+            f"{node} takes style and composition from two pictures for SDXL alone, "
+            f"but '{loaded.name}' is for {loaded.spec.base_model}: "
+            "use two Apply IPAdapter nodes with IPAdapter Weight Map."
         )
-    looks = {"image_negative": PLAIN}
-    seen = {
-        name: features_of(encoder, adapter, one, name, old.node, looks.get(name, view))
-        for name, one in pictures.items()
-        if one is not None
-    }
-    if "image" not in seen:
-        raise ValueError(f"{old.node} has no picture: connect 'image'.")
-    paper = is_paper(model)
-    unseen = seen.get("image_negative", nothing_of(encoder, adapter, paper))
-    given = (unseen, old.combine, old.by_frame, paper)
-    positive, negative = paired(adapter, seen["image"], *given)
-    composition = None
-    if "image_composition" in seen:
-        composition, _ = paired(adapter, seen["image_composition"], *given)
-    return apply(model, adapter, Sides(positive, negative, composition), old, mask)
-
-
-def _regions(pictures, given, mask, params) -> list[tuple[Any, dict[str, Any], Any]]:
-    """Pictures, settings and mask of each region; without regions the node's own."""
-    if params is None:
-        return [(pictures, given, mask)]
-    made = []
-    for number, image in enumerate(params["image"]):
-        if image is not None:
-            settings = {name: params[name][number] for name in given}
-            made.append(({**pictures, "image": image}, settings, params["attn_mask"][number]))
-    return made
-
-
-class IPAdapter(IPAdapterAdvanced):
-    NODE_ID, NAME, INSTEAD = "IPAdapter", "IPAdapter", APPLY
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        types = ["standard", "prompt is more important", "style transfer"]
-        return w.inputs(
-            {
-                **w.PICTURE,
-                "weight": w.weight(3),
-                **w.WINDOW,
-                "weight_type": w.choice(types, "What to take from the picture."),
-            },
-            {"attn_mask": w.MASK},
-        )
-
-    def apply_ipadapter(
-        self, model, ipadapter, image, weight, start_at, end_at, weight_type, attn_mask=None
-    ):
-        return super().apply_ipadapter(
-            model,
-            ipadapter,
-            start_at,
-            end_at,
-            weight,
-            weight_type="style transfer" if weight_type.startswith("style") else weight_type,
-            image=image,
-            attn_mask=attn_mask,
-        )
-
-
-class IPAdapterBatch(IPAdapterAdvanced):
-    NODE_ID, NAME, INSTEAD = "IPAdapterBatch", "IPAdapter Batch (Adv.)", BATCH
-    BY_FRAME = True
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                **w.PICTURE,
-                "weight": w.weight(),
-                "weight_type": w.WEIGHT_TYPE,
-                **w.WINDOW,
-                "embeds_scaling": w.SCALING,
-                "encode_batch_size": w.ENCODE_BATCH,
-            },
-            w.SOCKETS,
-        )
-
-
-NODES = [IPAdapter, IPAdapterAdvanced, IPAdapterBatch]
+    if settings.image is None:
+        raise ValueError(f"{node} has no picture: connect 'image'.")
+    view = min(settings.enhance_tiles, MOST_TILES), settings.enhance_ratio
+    positive = adapter.features(settings.image, "image", *view)
+    paper = follows_paper(model)
+    if settings.image_negative is None:
+        negative = adapter.unconditional(paper)
+    else:
+        negative = adapter.features(settings.image_negative, "image_negative")
+    methods = settings.combine_embeds, settings.by_frame, paper
+    references = adapter.pair(positive, negative, *methods)
+    if settings.image_composition is not None:
+        composition = adapter.features(settings.image_composition, "image_composition", *view)
+        pair = adapter.pair(composition, negative, *methods)
+        references = references._replace(composition=pair.positive)
+    return apply_references(model, loaded, references, settings)

@@ -1,325 +1,201 @@
-"""Nodes that IPAdapter_plus had until March 2024: what they computed, as they computed it.
+"""Nodes that IPAdapter_plus had until March 2024, some of them for weeks in 2023: the numbers they gave.
 
-They reached every layer, the middle block included, and resized masks bicubically. `IPAdapterEncoder` means another
-node today; `prompts.py` tells them apart by their sockets.
+They reached every layer, the middle block included, and resized masks bicubically or to the nearest pixel. Some of
+their ids mean another node today; `reading/` tells them apart by their sockets and widgets.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import comfy.utils
+from comfy.clip_vision import Output
+from comfy.model_patcher import ModelPatcher
 
-from ....ipadapter_core.adapter.checkpoint import EMBEDS
+from ....ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
 from ...pictures import rgb
 from ...references.encode import CROP, encode
-from . import input_specs as w, weight_types
-from .adapter_link import Loaded, both_of, opened
-from .encoder_views import features_of, is_stack, nothing_of, paired
-from .image_nodes import prepared
-from .image_tiles import TILE, masked_tiles, shuffled
-from .loader_nodes import PROVIDERS
-from .old_apply import Old, Sides, apply
-from .old_node import OldNode
-
-APPLY = "Apply IPAdapter"
-FIRST = w.choice(list(weight_types.SCALINGS_BEFORE_MARCH_2024), "What the weight multiplies.")
-NOISE = w.number(0.0, 0.0, 1.0, 0.01, "How much of the picture, shuffled, the negative side sees.")
-UNFOLD = w.switch(False, "One reference for each picture of the batch.")
-WIDGETS = {"weight": w.weight(3), "noise": NOISE, "weight_type": FIRST, **w.WINDOW}
+from .adapter_link import open_link
+from .encoder_views import ENCODER_SIZE, OldAdapter, is_stack
+from .image_nodes import shuffled
+from .image_tiles import cut_masked_tiles
+from .old_apply import OldApply, apply_references
+from .old_node import Inputs, OldNode, unknown_option
+from .weight_types import LINEAR, SCALINGS_BEFORE_MARCH_2024 as SCALINGS
 
 
-class IPAdapterApply(OldNode):
-    NODE_ID, NAME, INSTEAD = "IPAdapterApply", "Apply IPAdapter (before March 2024)", APPLY
+class ApplyFirst(OldNode):
+    """`IPAdapterApply`, and FaceID without a face; with noise the negative side sees shuffled pictures."""
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                "ipadapter": w.IPADAPTER,
-                "clip_vision": w.CLIP_VISION,
-                "image": w.IMAGE,
-                "model": w.MODEL,
-                **WIDGETS,
-                "unfold_batch": UNFOLD,
-            },
-            {"attn_mask": w.MASK},
-        )
+    POSITIONAL = (
+        "ipadapter model image weight clip_vision weight_type noise attn_mask start_at end_at"
+        " unfold_batch insightface faceid_v2 weight_v2"
+    )
 
-    def apply_ipadapter(
-        self,
-        ipadapter,
-        model,
-        image,
-        weight=1.0,
-        clip_vision=None,
-        weight_type="original",
-        noise=0.0,
-        attn_mask=None,
-        start_at=0.0,
-        end_at=1.0,
-        unfold_batch=False,
-        insightface=None,
-        faceid_v2=False,
-        weight_v2=1.0,
-    ):
-        loaded = opened(ipadapter, self.NAME)
-        both = _seen(loaded, clip_vision, rgb(image, self.NAME, "image"), noise, self.NAME)
-        old = first(self.NAME, weight, weight_type, start_at, end_at, unfold_batch)
-        return (hung(model, loaded.adapter, *both, old, attn_mask),)
+    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher]:
+        named = self.by_name(positional, inputs)
+        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
+        pictures = rgb(named["image"], self.NAME, "image")
+        features = encode_both(adapter, pictures, named.get("noise", 0.0))
+        settings = first_settings(self.NAME, named)
+        return (apply_features(named["model"], adapter, *features, settings),)
 
 
-class IPAdapterApplyEncoded(OldNode):
-    NODE_ID, NAME = "IPAdapterApplyEncoded", "Apply IPAdapter from Encoded (before March 2024)"
-    INSTEAD = f"{APPLY} with its input 'embeds'"
+class ApplyEncodedFirst(OldNode):
+    """`IPAdapterApplyEncoded`: both sides on one link."""
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                "ipadapter": w.IPADAPTER,
-                "embeds": w.EMBEDS,
-                "model": w.MODEL,
-                **{name: one for name, one in WIDGETS.items() if name != "noise"},
-                "unfold_batch": UNFOLD,
-            },
-            {"attn_mask": w.MASK},
-        )
+    POSITIONAL = "ipadapter model embeds weight weight_type attn_mask start_at end_at unfold_batch"
 
-    def apply_ipadapter(
-        self,
-        ipadapter,
-        model,
-        embeds,
-        weight=1.0,
-        weight_type="original",
-        attn_mask=None,
-        start_at=0.0,
-        end_at=1.0,
-        unfold_batch=False,
-    ):
-        loaded = opened(ipadapter, self.NAME)
-        both = both_of(loaded, {"embeds": embeds}, None, self.NAME, paper=False)
-        old = first(self.NAME, weight, weight_type, start_at, end_at, unfold_batch)
-        return (hung(model, loaded.adapter, *both, old, attn_mask),)
+    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher]:
+        named = self.by_name(positional, inputs)
+        adapter = open_link(named["ipadapter"], self.NAME)
+        features = adapter.embeds_pair({"embeds": named.get("embeds")})
+        settings = first_settings(self.NAME, named)
+        return (apply_features(named["model"], adapter, *features, settings),)
 
 
-class IPAdapterApplyFaceID(IPAdapterApply):
-    NODE_ID, NAME = "IPAdapterApplyFaceID", "Apply IPAdapter FaceID (before March 2024)"
-    INSTEAD = f"Face Crop and {APPLY}"
+class ApplyMaskedTiles(OldNode):
+    """`IPAdapterTilesMasked`: each tile of the first picture acts where it lies."""
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                "ipadapter": w.IPADAPTER,
-                "clip_vision": w.CLIP_VISION,
-                "insightface": w.INSIGHTFACE,
-                "image": w.IMAGE,
-                "model": w.MODEL,
-                **WIDGETS,
-                "faceid_v2": w.switch(False, "For FaceID plus v2 adapters."),
-                "weight_v2": w.number(1.0, -1, 3, 0.05, "For FaceID plus v2 adapters alone."),
-                "unfold_batch": UNFOLD,
-            },
-            {"attn_mask": w.MASK},
-        )
+    POSITIONAL = (
+        "ipadapter model image weight clip_vision weight_type noise start_at end_at"
+        " short_side_tiles tile_weight"
+    )
 
-
-class IPAdapterTilesMasked(OldNode):
-    NODE_ID, NAME = "IPAdapterTilesMasked", "IPAdapter Masked Tiles (before March 2024)"
-    INSTEAD = "IPAdapter Tiles and Apply IPAdapter Regions"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                "ipadapter": w.IPADAPTER,
-                "clip_vision": w.CLIP_VISION,
-                "image": w.IMAGE,
-                "model": w.MODEL,
-                **WIDGETS,
-                "weight": w.number(0.7, -1, 3, 0.05, "How strongly the picture acts."),
-                "short_side_tiles": w.count(1, 0, 12, "Tiles along the shorter side."),
-                "tile_weight": w.number(0.6, 0.0, 1.0, 0.05, "How much each tile counts."),
-            }
-        )
-
-    def apply_ipadapter(
-        self,
-        ipadapter,
-        model,
-        image,
-        weight=0.7,
-        clip_vision=None,
-        weight_type="original",
-        noise=0.0,
-        start_at=0.0,
-        end_at=1.0,
-        short_side_tiles=1,
-        tile_weight=0.6,
-    ):
-        loaded = opened(ipadapter, self.NAME)
-        picture, masks = rgb(image, self.NAME, "image"), [None]
-        if short_side_tiles:
-            picture, cut = masked_tiles(picture, short_side_tiles, tile_weight)
-            masks = list(cut.split(1))
-        seen, unseen = _seen(loaded, clip_vision, picture, noise, self.NAME)
-        old = first(self.NAME, weight, weight_type, start_at, end_at, by_frame=False)
+    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher]:
+        named = {"weight": 0.7, **self.by_name(positional, inputs)}
+        model, noise = named["model"], named.get("noise", 0.0)
+        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
+        pictures, masks = rgb(named["image"], self.NAME, "image"), [None]
+        if short_side := named.get("short_side_tiles", 1):
+            pictures, area = cut_masked_tiles(pictures, short_side, named.get("tile_weight", 0.6))
+            masks = list(area.split(1))
+        positive, negative = encode_both(adapter, pictures, noise)
         for number, mask in enumerate(masks):
-            here = slice(number, number + 1) if short_side_tiles else slice(None)
-            against = unseen[here] if noise and unseen is not None else unseen
-            model = hung(model, loaded.adapter, seen[here], against, old, mask)
+            tile = slice(number, number + 1) if short_side else slice(None)
+            tile_negative = negative[tile] if noise and negative is not None else negative
+            settings = first_settings(self.NAME, {**named, "attn_mask": mask})
+            model = apply_features(model, adapter, positive[tile], tile_negative, settings)
         return (model,)
 
 
-class IPAdapterEncodeImages(OldNode):
-    """Until March 2024 this was `IPAdapterEncoder`."""
+class EncodeImages(OldNode):
+    """`IPAdapterEncoder` of that time: up to four pictures, by the squares of their weights."""
 
-    NODE_ID, NAME = "IPAdapterEncodeImages", "Encode IPAdapter Image (before March 2024)"
-    INSTEAD = "Encode IPAdapter Reference and Combine IPAdapter Embeds"
-    RETURN_TYPES, FUNCTION = ("EMBEDS",), "preprocess"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        def share(number: int):
-            return w.number(1.0, 0, 1.0, 0.01, f"How much 'image_{number}' counts.")
-
-        numbers = (2, 3, 4)
-        return w.inputs(
-            {
-                "clip_vision": w.CLIP_VISION,
-                "image_1": w.IMAGE,
-                "ipadapter_plus": w.switch(False, "For plus and full-face adapters."),
-                "noise": NOISE,
-                "weight_1": share(1),
-            },
-            {
-                **{f"image_{n}": w.IMAGE for n in numbers},
-                **{f"weight_{n}": share(n) for n in numbers},
-            },
-        )
+    FUNCTION = "preprocess"
 
     def preprocess(
-        self, clip_vision, image_1, ipadapter_plus=False, noise=0.0, weight_1=1.0, **more
+        self, clip_vision, image_1, ipadapter_plus=False, noise=0.0, weight_1=1.0, **inputs
     ):
         images, weights = [rgb(image_1, self.NAME, "image_1")], [weight_1]
         for number in (2, 3, 4):
-            if (other := more.get(f"image_{number}")) is not None:
-                images.append(_as_large(rgb(other, self.NAME, f"image_{number}"), images[0]))
-                weights.append(more.get(f"weight_{number}", 1.0))
+            name = f"image_{number}"
+            if inputs.get(name) is not None:
+                images.append(_resize_like(rgb(inputs[name], self.NAME, name), images[0]))
+                weights.append(inputs.get(f"weight_{number}", 1.0))
         pictures = torch.cat(images)
-        feature = "penultimate_hidden_states" if ipadapter_plus else EMBEDS
-        seen: Tensor = getattr(encode(clip_vision, pictures, CROP), feature)
+        feature = HIDDEN if ipadapter_plus else EMBEDS
+
+        def features_of(batch: Tensor) -> Tensor:
+            return getattr(encode(clip_vision, batch, CROP), feature)
+
+        positive = features_of(pictures)
         if noise:
-            unseen = getattr(encode(clip_vision, shuffled(pictures, noise), CROP), feature)
+            negative = features_of(shuffled(pictures, noise))
         elif ipadapter_plus:
-            black = torch.zeros(1, TILE, TILE, 3)
-            unseen = getattr(encode(clip_vision, black, CROP), feature).expand_as(seen)
+            black = torch.zeros(1, ENCODER_SIZE, ENCODER_SIZE, 3)
+            negative = features_of(black).expand_as(positive)
         else:
-            unseen = torch.zeros_like(seen)
-        shares = [one * one for one, image in zip(weights, images, strict=True) for _ in image]
-        factors = seen.new_tensor(shares).view(-1, *[1] * (seen.ndim - 1))
-        return (torch.stack((seen * factors, unseen)),)
+            negative = torch.zeros_like(positive)
+        squares = [weight**2 for weight, image in zip(weights, images, strict=True) for _ in image]
+        factors = positive.new_tensor(squares).view(-1, *[1] * (positive.ndim - 1))
+        return (torch.stack((positive * factors, negative)),)
 
 
-class IPAdapterBatchEmbeds(OldNode):
-    NODE_ID, NAME = "IPAdapterBatchEmbeds", "IPAdapter Batch Embeds (before March 2024)"
-    INSTEAD = "Combine IPAdapter Embeds"
-    RETURN_TYPES, FUNCTION = ("EMBEDS",), "batch"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs({"embed1": w.EMBEDS, "embed2": w.EMBEDS})
+class BatchEmbeds(OldNode):
+    FUNCTION = "batch"
 
     def batch(self, embed1, embed2):
         return (torch.cat((embed1, embed2), 1 if is_stack(embed1) else 0),)
 
 
-class InsightFaceLoader(OldNode):
-    NODE_ID, NAME = "InsightFaceLoader", "Load InsightFace (before March 2024)"
-    INSTEAD = "nothing: Face Crop finds faces by itself"
-    RETURN_TYPES, FUNCTION = ("INSIGHTFACE",), "load_insight_face"
+class EncodePicture(OldNode):
+    FUNCTION = "encode"
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs({"provider": w.choice(PROVIDERS[:3], "What InsightFace runs on.")})
-
-    def load_insight_face(self, provider):
-        return ({"provider": provider, "model_name": "buffalo_l"},)
+    def encode(self, clip_vision, image):
+        return (encode(clip_vision, rgb(image, self.NAME, "image"), CROP),)
 
 
-class PrepImageForInsightFace(OldNode):
-    NODE_ID, NAME = "PrepImageForInsightFace", "Prep Image For InsightFace (before March 2024)"
-    INSTEAD = "Face Crop"
-    RETURN_TYPES, FUNCTION = ("IMAGE",), "prep_image"
+class ApplyEncoderOutput(OldNode):
+    """`IPAdapterApply` until 2023-09-15."""
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        crops = ["center", "top", "bottom", "left", "right"]
-        return w.inputs(
-            {
-                "image": w.link("IMAGE", "The picture with the face."),
-                "crop_position": w.choice(crops, "Which part of it is kept."),
-                "sharpening": w.SHARPENING,
-                "pad_around": w.switch(True, "A white border around it."),
-            }
-        )
-
-    def prep_image(self, image, crop_position="center", sharpening=0.0, pad_around=True):
-        side, border = (580, 30) if pad_around else (640, 0)
-        return (prepared(image, "LANCZOS", crop_position, side, sharpening, self.NAME, border),)
+    def apply_ipadapter(self, model, ipadapter, clip_vision_output, weight=1.0, mask=None):
+        adapter = open_link(ipadapter, self.NAME)
+        is_sd15 = adapter.loaded.spec.base_model == "SD1.5"
+        # in SDXL a typing error left out the middle block
+        settings = nearest_settings(self.NAME, weight, mask, with_middle=is_sd15)
+        return (apply_encoder_output(model, adapter, clip_vision_output, settings),)
 
 
-def first(node: str, weight, weight_type: str, start_at, end_at, by_frame: bool) -> Old:
-    """A node of the first releases. Raises ValueError for an unknown weight type."""
-    if weight_type not in weight_types.SCALINGS_BEFORE_MARCH_2024:
-        raise ValueError(
-            f"{node} has the unknown weight_type '{weight_type}': choose one of {', '.join(weight_types.SCALINGS_BEFORE_MARCH_2024)}."
-        )
-    scaling = weight_types.SCALINGS_BEFORE_MARCH_2024[weight_type]
-    return Old(
-        node,
-        weight,
-        start_at=start_at,
-        end_at=end_at,
-        scaling=scaling,
-        by_frame=by_frame,
-        masks="bicubic",
-        middle=True,
-    )
+def first_settings(node: str, inputs: Inputs) -> OldApply:
+    """A node of the releases until March 2024. Raises ValueError for an unknown weight type."""
+    weight_type = inputs.get("weight_type", "original")
+    if weight_type not in SCALINGS:
+        raise unknown_option(node, "weight_type", weight_type, SCALINGS)
+    by_frame = inputs.get("unfold_batch", False)
+    changes = {
+        "embeds_scaling": SCALINGS[weight_type],
+        "mask_filter": "bicubic",
+        "with_middle": True,
+    }
+    return OldApply.of(node, by_frame, inputs, weight_type=LINEAR, image=None, **changes)
 
 
-def _seen(
-    loaded: Loaded, clip_vision, pictures: Tensor, noise: float, node: str
+def nearest_settings(
+    node: str, weight: float, mask: Tensor | None = None, with_middle: bool = True
+) -> OldApply:
+    """A node that resized masks to the nearest pixel, laksjdjf's and those of September 2023."""
+    area = {"attn_mask": mask, "mask_input": "mask", "mask_filter": "nearest"}
+    return OldApply(node=node, weight=weight, with_middle=with_middle, **area)
+
+
+def encode_both(
+    adapter: OldAdapter, pictures: Tensor, noise: float
 ) -> tuple[Tensor, Tensor | None]:
-    """Both sides of pictures; with noise the negative one sees each of them shuffled."""
-    adapter, encoder = loaded.adapter, loaded.clip_vision(clip_vision)
-    seen = features_of(encoder, adapter, pictures, "image", node)
+    """Features of both sides; with noise the negative one sees each picture shuffled."""
+    positive = adapter.features(pictures, "image")
     if noise:
-        return seen, features_of(encoder, adapter, shuffled(pictures, noise), "image", node)
-    return seen, nothing_of(encoder, adapter, paper=False)
+        return positive, adapter.features(shuffled(pictures, noise), "image")
+    return positive, adapter.unconditional()
 
 
-def hung(model, adapter, seen: Tensor, unseen: Tensor | None, old: Old, mask):
-    sides = paired(adapter, seen, unseen, "concat", old.by_frame, paper=False)
-    return apply(model, adapter, Sides(*sides), old, mask)
+def apply_features(
+    model: ModelPatcher,
+    adapter: OldAdapter,
+    positive: Tensor,
+    negative: Tensor | None,
+    settings: OldApply,
+) -> ModelPatcher:
+    references = adapter.pair(positive, negative, by_frame=settings.by_frame)
+    return apply_references(model, adapter.loaded, references, settings)
 
 
-def _as_large(other: Tensor, first_image: Tensor) -> Tensor:
-    if other.shape[1:] == first_image.shape[1:]:
-        return other
+def apply_encoder_output(
+    model: ModelPatcher,
+    adapter: OldAdapter,
+    output: Output,
+    settings: OldApply,
+    name: str = "clip_vision_output",
+) -> ModelPatcher:
+    """name: the input that the encoder's output came from."""
+    positive, negative = adapter.take(output, name), adapter.unconditional(paper=True)
+    return apply_features(model, adapter, positive, negative, settings)
+
+
+def _resize_like(image: Tensor, first_image: Tensor) -> Tensor:
+    if image.shape[1:] == first_image.shape[1:]:
+        return image
     height, width = first_image.shape[1:3]
-    channels = comfy.utils.common_upscale(other.movedim(-1, 1), width, height, "bilinear", "center")
+    channels = comfy.utils.common_upscale(image.movedim(-1, 1), width, height, "bilinear", "center")
     return channels.movedim(1, -1)
-
-
-NODES = [
-    IPAdapterApply,
-    IPAdapterApplyEncoded,
-    IPAdapterApplyFaceID,
-    IPAdapterTilesMasked,
-    IPAdapterEncodeImages,
-    IPAdapterBatchEmbeds,
-    InsightFaceLoader,
-    PrepImageForInsightFace,
-]

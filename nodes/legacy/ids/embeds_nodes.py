@@ -1,6 +1,7 @@
 """The embeds nodes of IPAdapter_plus: bare tensors on EMBEDS links, and .ipadpt files."""
 
 import os
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,188 +9,107 @@ from torch import Tensor
 import comfy.clip_model
 import comfy.model_management
 import folder_paths
+from comfy.model_patcher import ModelPatcher
 
 from ....ipadapter_core.adapter.checkpoint import EMBEDS
 from ....ipadapter_core.messages import Message, Predicate
-from ....ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, References, combine
+from ....ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, combine
 from ....ipadapter_core.references.embeds_file import from_ipadpt
 from ...files.open_files import read_embeds
 from ...pictures import rgb
 from ...references.embeds import embeds_path
-from ...references.pair import references_for
-from . import input_specs as w, weight_types
-from .adapter_link import both_of, opened
-from .encoder_views import SIDE, features_of, is_stack, nothing_of, paired
-from .old_apply import Old, Sides, apply, is_paper
-from .old_node import OldNode
-
-REDUCE = ["concat", "add", "subtract", "average", "norm average", "max", "min"]
-FILE = ".ipadpt"
+from .adapter_link import open_link
+from .encoder_views import ENCODER_SIZE, OldAdapter, is_stack
+from .input_specs import EMBEDS_EXTENSION, SPECS
+from .old_apply import OldApply, apply_references
+from .old_graphs_switch import follows_paper
+from .old_node import OldNode, unknown_option
 
 
-class IPAdapterEncoder(OldNode):
-    NODE_ID, NAME = "IPAdapterEncoder", "IPAdapter Encoder"
-    INSTEAD = "Encode IPAdapter Reference"
-    RETURN_TYPES = ("EMBEDS", "EMBEDS")
-    RETURN_NAMES = ("pos_embed", "neg_embed")
+class EncodeEmbeds(OldNode):
+    """-> features of the pictures, and those of nothing."""
+
     FUNCTION = "encode"
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                "ipadapter": w.IPADAPTER,
-                "image": w.IMAGE,
-                "weight": w.number(1.0, -1.0, 3.0, 0.01, "What the embeds are multiplied by."),
-            },
-            {
-                "mask": w.link("MASK", "What of the picture the encoder sees."),
-                "clip_vision": w.CLIP_VISION,
-            },
-        )
-
     def encode(self, ipadapter, image, weight, mask=None, clip_vision=None):
-        loaded = opened(ipadapter, self.NAME)
-        adapter, encoder = loaded.adapter, loaded.clip_vision(clip_vision)
+        adapter = open_link(ipadapter, self.NAME, clip_vision)
         if mask is None:
-            seen = features_of(encoder, adapter, image, "image", self.NAME)
+            positive = adapter.features(image, "image")
         else:
-            seen = _behind(encoder, adapter, image, mask, self.NAME)
-        unseen = nothing_of(encoder, adapter, paper=False)
-        unseen = torch.zeros_like(seen) if unseen is None else unseen
-        return seen if weight == 1 else seen * weight, unseen
+            positive = _masked_features(adapter, image, mask)
+        negative = adapter.unconditional()
+        negative = torch.zeros_like(positive) if negative is None else negative
+        return positive if weight == 1 else positive * weight, negative
 
 
-class IPAdapterCombineEmbeds(OldNode):
-    NODE_ID, NAME = "IPAdapterCombineEmbeds", "IPAdapter Combine Embeds"
-    INSTEAD = "Combine IPAdapter Embeds"
-    RETURN_TYPES = ("EMBEDS",)
+class CombineEmbeds(OldNode):
     FUNCTION = "batch"
+    POSITIONAL = "embed1 method embed2 embed3 embed4 embed5"
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        others = {f"embed{n}": w.EMBEDS for n in range(2, 6)}
-        method = w.choice(REDUCE, "How they become one.")
-        return w.inputs({"embed1": w.EMBEDS, "method": method}, others)
-
-    def batch(self, embed1, method, embed2=None, embed3=None, embed4=None, embed5=None):
-        given = [one for one in (embed1, embed2, embed3, embed4, embed5) if one is not None]
-        if len({one.shape[1:] for one in given}) > 1:
+    def batch(self, *positional: Any, **inputs: Any) -> tuple[Tensor]:
+        named = self.by_name(positional, inputs)
+        method = named.pop("method")
+        tensors: list[Tensor] = [named[name] for name in self.POSITIONAL.split() if name in named]
+        if len({tensor.shape[1:] for tensor in tensors}) > 1:
+            shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
             raise ValueError(
-                f"{self.NAME} got embeds of different kinds ({', '.join(str(list(one.shape)) for one in given)}): encode all of them with one adapter."
+                f"{self.NAME} got embeds of different kinds ({shapes}): "
+                "encode all of them with one adapter."
             )
-        embeds = torch.cat(given)
+        embeds = torch.cat(tensors)
         if method == "concat" or (len(embeds) == 1 and method in ("subtract", "norm average")):
             return (embeds,)
-        ours = PLUS_NORM_AVERAGE if method == "norm average" else method
-        if ours not in METHODS:
-            raise ValueError(
-                f"{self.NAME} has the unknown method '{method}': choose one of {', '.join(REDUCE)}."
-            )
-        return (combine(embeds, (1.0,) * len(embeds), ours),)
+        combine_method = PLUS_NORM_AVERAGE if method == "norm average" else method
+        if combine_method not in METHODS:
+            raise unknown_option(self.NAME, "method", method, SPECS["combine_method"][0])
+        return (combine(embeds, (1.0,) * len(embeds), combine_method),)
 
 
-class IPAdapterEmbeds(OldNode):
-    NODE_ID, NAME = "IPAdapterEmbeds", "IPAdapter Embeds"
-    INSTEAD = "Apply IPAdapter with its input 'embeds'"
-    BY_FRAME = False
+class ApplyEmbeds(OldNode):
+    POSITIONAL = (
+        "model ipadapter pos_embed weight weight_type start_at end_at neg_embed attn_mask"
+        " clip_vision embeds_scaling"
+    )
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                "model": w.MODEL,
-                "ipadapter": w.IPADAPTER,
-                "pos_embed": w.EMBEDS,
-                "weight": w.weight(3),
-                "weight_type": w.WEIGHT_TYPE,
-                **w.WINDOW,
-                "embeds_scaling": w.SCALING,
-            },
-            {
-                "neg_embed": w.link("EMBEDS", "What the negative side sees."),
-                "attn_mask": w.MASK,
-                "clip_vision": w.CLIP_VISION,
-            },
-        )
-
-    def apply_ipadapter(
-        self,
-        model,
-        ipadapter,
-        pos_embed,
-        weight,
-        weight_type,
-        start_at,
-        end_at,
-        neg_embed=None,
-        attn_mask=None,
-        clip_vision=None,
-        embeds_scaling=weight_types.V_ONLY,
-    ):
-        loaded, paper = opened(ipadapter, self.NAME), is_paper(model)
-        given = {"pos_embed": pos_embed, "neg_embed": neg_embed}
-        seen, unseen = both_of(loaded, given, clip_vision, self.NAME, paper)
-        old = Old(
-            self.NAME,
-            weight,
-            weight_type,
-            start_at=start_at,
-            end_at=end_at,
-            scaling=embeds_scaling,
-            by_frame=self.BY_FRAME,
-        )
-        sides = Sides(*paired(loaded.adapter, seen, unseen, "concat", self.BY_FRAME, paper))
-        return apply(model, loaded.adapter, sides, old, attn_mask), None
+    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, None]:
+        named = self.by_name(positional, inputs)
+        model, paper = named["model"], follows_paper(named["model"])
+        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
+        embeds = {name: named.get(name) for name in ("pos_embed", "neg_embed")}
+        features = adapter.embeds_pair(embeds, paper)
+        references = adapter.pair(*features, by_frame=self.BY_FRAME, paper=paper)
+        settings = OldApply.of(self.NAME, self.BY_FRAME, named)
+        return apply_references(model, adapter.loaded, references, settings), None
 
 
-class IPAdapterEmbedsBatch(IPAdapterEmbeds):
-    NODE_ID, NAME = "IPAdapterEmbedsBatch", "IPAdapter Embeds Batch"
-    BY_FRAME = True
+class SaveEmbeds(OldNode):
+    FUNCTION, OUTPUT_NODE = "save", True
 
-
-class IPAdapterSaveEmbeds(OldNode):
-    NODE_ID, NAME = "IPAdapterSaveEmbeds", "IPAdapter Save Embeds"
-    INSTEAD = "Save IPAdapter Embeds"
-    RETURN_TYPES, FUNCTION, OUTPUT_NODE = (), "save", True
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        prefix = w.text("IP_embeds", "Where below the output folder, and how the name begins.")
-        return w.inputs({"embeds": w.EMBEDS, "filename_prefix": prefix})
-
-    def save(self, embeds, filename_prefix):
+    def save(self, embeds: Tensor, filename_prefix: str) -> tuple[None]:
         folder, name, counter, *_ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
-        torch.save(
-            embeds.detach().cpu().clone(), os.path.join(folder, f"{name}_{counter:05}{FILE}")
-        )
+        path = os.path.join(folder, f"{name}_{counter:05}{EMBEDS_EXTENSION}")
+        torch.save(embeds.detach().cpu().clone(), path)
         return (None,)
 
 
-class IPAdapterLoadEmbeds(OldNode):
-    NODE_ID, NAME = "IPAdapterLoadEmbeds", "IPAdapter Load Embeds"
-    INSTEAD = "Load IPAdapter Embeds"
-    RETURN_TYPES, FUNCTION = ("EMBEDS",), "load"
+class LoadEmbeds(OldNode):
+    FUNCTION = "load"
 
     @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs({"embeds": w.choice(_files(), "An .ipadpt file in the input folder.")})
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, embeds):
+    def VALIDATE_INPUTS(cls, embeds: str) -> bool | str:
         try:
             return bool(embeds_path(embeds))
         except ValueError as error:
             return str(error)
 
     @classmethod
-    def IS_CHANGED(cls, embeds):
+    def IS_CHANGED(cls, embeds: str) -> str:
         status = os.stat(embeds_path(embeds))
         return f"{status.st_size} {status.st_mtime_ns}"
 
-    def load(self, embeds):
+    def load(self, embeds: str) -> tuple[Tensor]:
         try:
             content, metadata = read_embeds(embeds_path(embeds))
             if metadata is not None:
@@ -199,43 +119,34 @@ class IPAdapterLoadEmbeds(OldNode):
             raise error.about(Message("The embeds file '<1>'", embeds)) from None
 
 
-def _behind(clip_vision, adapter, image, mask, node) -> Tensor:
-    """What the encoder sees of a picture whose normalised pixels are multiplied by a mask."""
-    from torchvision.transforms import InterpolationMode, functional as T
-
-    if mask.ndim == 2:
-        mask = mask[None]
-    if mask.shape[1:] != (SIDE, SIDE):
-        squared = T.center_crop(mask[:, None], [min(mask.shape[1:])] * 2)
-        mask = T.resize(squared, [SIDE, SIDE], InterpolationMode.BICUBIC, antialias=True)[:, 0]
-    pictures = rgb(image, node, "image")
-    if len(mask) not in (1, len(pictures)):
+def _masked_features(adapter: OldAdapter, image: Tensor, mask: Tensor) -> Tensor:
+    """Features of pictures whose normalised pixels are multiplied by a mask."""
+    square = _square_mask(mask)
+    pictures = rgb(image, adapter.node, "image")
+    if len(square) not in (1, len(pictures)):
         raise ValueError(
-            f"{node}'s 'mask' is a batch of {len(mask)} for {len(pictures)} pictures: connect one mask."
+            f"{adapter.node}'s 'mask' is a batch of {len(square)} for {len(pictures)} pictures: "
+            "connect one mask."
         )
+    clip_vision = adapter.clip_vision
     comfy.model_management.load_model_gpu(clip_vision.patcher)
     device = clip_vision.load_device
     pixels = comfy.clip_model.clip_preprocess(
-        pictures.to(device), SIDE, clip_vision.image_mean, clip_vision.image_std
+        pictures.to(device), ENCODER_SIZE, clip_vision.image_mean, clip_vision.image_std
     ).float()
-    pixels = pixels * mask[:, None].to(device)
+    pixels = pixels * square[:, None].to(device)
     _, hidden, embeds = clip_vision.model(pixel_values=pixels, intermediate_output=-2)[:3]
-    store = comfy.model_management.intermediate_device()
-    feature = adapter.spec.feature
-    found = (embeds if feature == EMBEDS else hidden).to(store)
-    return references_for(References.of(found, feature), adapter, "image").features
+    features = embeds if adapter.loaded.spec.feature == EMBEDS else hidden
+    return adapter.check(features.to(comfy.model_management.intermediate_device()), "image")
 
 
-def _files() -> list[str]:
-    names, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
-    return sorted(name for name in names if name.lower().endswith(FILE))
+def _square_mask(mask: Tensor) -> Tensor:
+    """[M, 224, 224]: the middle square at the encoder's size."""
+    from torchvision.transforms import InterpolationMode, functional as vision
 
-
-NODES = [
-    IPAdapterEncoder,
-    IPAdapterCombineEmbeds,
-    IPAdapterEmbeds,
-    IPAdapterEmbedsBatch,
-    IPAdapterSaveEmbeds,
-    IPAdapterLoadEmbeds,
-]
+    masks = mask[None] if mask.ndim == 2 else mask
+    size = [ENCODER_SIZE, ENCODER_SIZE]
+    if list(masks.shape[1:]) == size:
+        return masks
+    middle = vision.center_crop(masks[:, None], [min(masks.shape[1:])] * 2)
+    return vision.resize(middle, size, InterpolationMode.BICUBIC, antialias=True)[:, 0]

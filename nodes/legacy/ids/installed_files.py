@@ -1,4 +1,4 @@
-"""Files by what they hold: a name that is not here, or a preset, becomes an installed file of the same kind."""
+"""Installed files by what they hold: a name that is not here, or a preset, means a file of the same kind."""
 
 import functools
 import logging
@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import folder_paths
 
@@ -17,69 +17,101 @@ from ....ipadapter_core.messages import Predicate
 from ...files import folders
 from ...files.open_files import read_shapes
 
+T = TypeVar("T")
 log = logging.getLogger("ipadapter")
 VIT_H, VIT_BIGG, VIT_L = ENCODERS[EMBEDS, 1024], ENCODERS[EMBEDS, 1280], ENCODERS[EMBEDS, 768]
 WIDTHS = {VIT_H: (1280, 1024), VIT_BIGG: (1664, 1280), VIT_L: (1024, 768)}  # hidden, projection
+SDXL_TEXT_WIDTH = 2048
 PUBLISHED = load()
 TWINS = ("light", "face", "composition")  # of the same shapes: only a name can tell them apart
+LISTED_FILES = 12  # of a folder, in a message
 
 
 @dataclass(frozen=True)
 class AdapterKind:
-    """A kind of adapter by the published file, and what a name says besides."""
+    """A kind of adapter by the published file, and which of its twins it is."""
 
-    row: ModelFile
+    published: ModelFile
     twin: str  # "", or one of TWINS
 
     @property
     def has_twins(self) -> bool:
         """Whether adapters for another purpose have the same shapes."""
-        return self.row.kind in ("base", "plus")
+        return self.published.kind in ("base", "plus")
 
     def describe(self) -> str:
         twin = f", {self.twin}" if self.twin else ""
-        return f"{self.row.base} {self.row.kind}{twin} for {self.row.encoder}"
+        return f"{self.published.base} {self.published.kind}{twin} for {self.published.encoder}"
 
 
-def _want(name: str, twin: str = "") -> AdapterKind:
-    return AdapterKind(next(row for row in PUBLISHED if row.name == name), twin)
+def _kind(file_name: str, twin: str = "") -> AdapterKind:
+    return AdapterKind(next(file for file in PUBLISHED if file.name == file_name), twin)
 
 
-LIGHT = _want("ip-adapter_sd15_light_v11.bin", "light")
-SD15 = _want("ip-adapter_sd15.safetensors")
-SD15_G = _want("ip-adapter_sd15_vit-G.safetensors")
-PLUS = _want("ip-adapter-plus_sd15.safetensors")
-FACE = _want("ip-adapter-plus-face_sd15.safetensors", "face")
-FULL = _want("ip-adapter-full-face_sd15.safetensors")
-COMPOSITION = _want("ip_plus_composition_sd15.safetensors", "composition")
-XL = _want("ip-adapter_sdxl_vit-h.safetensors")
-XL_G = _want("ip-adapter_sdxl.safetensors")
-XL_PLUS = _want("ip-adapter-plus_sdxl_vit-h.safetensors")
-XL_FACE = _want("ip-adapter-plus-face_sdxl_vit-h.safetensors", "face")
-XL_COMPOSITION = _want("ip_plus_composition_sdxl.safetensors", "composition")
-ENCODER_LINKS = {row.encoder: row.link for row in PUBLISHED if row.kind == "encoder"}
-ENCODER_NAMES = (  # what a name says, the first that matches
+LIGHT = _kind("ip-adapter_sd15_light_v11.bin", "light")
+SD15 = _kind("ip-adapter_sd15.safetensors")
+SD15_G = _kind("ip-adapter_sd15_vit-G.safetensors")
+PLUS = _kind("ip-adapter-plus_sd15.safetensors")
+FACE = _kind("ip-adapter-plus-face_sd15.safetensors", "face")
+FULL = _kind("ip-adapter-full-face_sd15.safetensors")
+COMPOSITION = _kind("ip_plus_composition_sd15.safetensors", "composition")
+XL = _kind("ip-adapter_sdxl_vit-h.safetensors")
+XL_G = _kind("ip-adapter_sdxl.safetensors")
+XL_PLUS = _kind("ip-adapter-plus_sdxl_vit-h.safetensors")
+XL_FACE = _kind("ip-adapter-plus-face_sdxl_vit-h.safetensors", "face")
+XL_COMPOSITION = _kind("ip_plus_composition_sdxl.safetensors", "composition")
+
+KindPair = tuple[AdapterKind | None, AdapterKind | None]  # for SD1.5 and for SDXL
+PRESETS: dict[str, KindPair] = {
+    "LIGHT - SD1.5 only (low strength)": (LIGHT, None),
+    "STANDARD (medium strength)": (SD15, XL),
+    "VIT-G (medium strength)": (SD15_G, XL_G),
+    "PLUS (high strength)": (PLUS, XL_PLUS),
+    "PLUS FACE (portraits)": (FACE, XL_FACE),
+    "FULL FACE - SD1.5 only (portraits stronger)": (FULL, None),
+}
+COMMUNITY_PRESETS: dict[str, KindPair] = {
+    "Composition": (COMPOSITION, XL_COMPOSITION),
+    "Kolors": (None, None),
+}
+# what the words of a file name mean, the first that matches
+OTHER_FAMILIES = re.compile(r"faceid|portrait|kolors|flux|sd3|instant|pulid")
+PURPOSES: tuple[tuple[str, KindPair], ...] = (
+    (r"composition", (COMPOSITION, XL_COMPOSITION)),
+    (r"full.*face|face.*full", (FULL, None)),
+    (r"plus.*face|face.*plus", (FACE, XL_FACE)),
+    (r"plus", (PLUS, XL_PLUS)),
+    (r"light", (LIGHT, None)),
+)
+PLAIN_ADAPTER = re.compile(r"ip ?adapter|sd ?15|sdxl")
+PLAIN_KINDS: tuple[tuple[str, KindPair], ...] = (
+    (r"vit ?h\b", (None, XL)),
+    (r"vit ?(big ?)?g\b|bigg", (SD15_G, XL_G)),
+    (r"", (SD15, XL_G)),
+)
+ENCODER_NAMES = (
     (r"bigg|vit.?g|sdxl", VIT_BIGG),
     (r"vit.?l|large.?patch14|clip.?l\b|336", VIT_L),
     (r"vit.?h|laion2b.?s32b|sd.?1.?5|ip.?adapter|image.?encoder", VIT_H),
 )
+ENCODER_LINKS = {file.encoder: file.link for file in PUBLISHED if file.kind == "encoder"}
 
 
 def find_adapter(name: str) -> tuple[str, str]:
     """Name and path of the adapter a graph names, or of one of its kind. Raises ValueError."""
-    found = _present(folders.ADAPTERS, name)
-    if found is None:
-        want = kind_named(name)
-        fits = [] if want is None else installed_adapters(want)
-        if not fits:
-            link = "" if want is None else f"; get it from {want.row.link}"
+    installed = _same_name(folders.ADAPTERS, name)
+    if installed is None:
+        kind = kind_named(name)
+        fitting = [] if kind is None else installed_adapters(kind)
+        if not fitting:
+            link = "" if kind is None else f"; get it from {kind.published.link}"
             raise ValueError(folders.missing(folders.ADAPTERS, name).rstrip(".") + link + ".")
-        found = _taken(name, fits)
-    return found, folders.path_of(folders.ADAPTERS, found)
+        installed = _replace(name, fitting)
+    return installed, folders.path_of(folders.ADAPTERS, installed)
 
 
 def validate_adapter(name: str | None) -> bool | str:
-    """What the host asks of a loader before it runs: True, or the sentence for a file that nothing here stands for."""
+    """For the host, before a loader runs: True, or why no installed file can be used."""
     try:
         return name is None or bool(find_adapter(name))
     except ValueError as error:
@@ -87,79 +119,90 @@ def validate_adapter(name: str | None) -> bool | str:
 
 
 def find_encoder(name: str, needed: str | None = None) -> str | None:
-    """The encoder a graph names, or one of its kind; needed: what the graph's adapter asks for."""
-    found = _present(folders.ENCODERS, name)
-    if found is not None:
-        return found
+    """The encoder a graph names, or one of its kind; needed: the encoder of the graph's adapter."""
+    installed = _same_name(folders.ENCODERS, name)
+    if installed is not None:
+        return installed
     by_name = (
-        kind for pattern, kind in ENCODER_NAMES if re.search(pattern, os.path.basename(name), re.I)
+        encoder
+        for pattern, encoder in ENCODER_NAMES
+        if re.search(pattern, os.path.basename(name), re.IGNORECASE)
     )
-    fits = installed_encoders(needed or next(by_name, VIT_H))
-    return _taken(name, fits) if fits else None
+    fitting = installed_encoders(needed or next(by_name, VIT_H))
+    return _replace(name, fitting) if fitting else None
 
 
 def kind_named(name: str) -> AdapterKind | None:
-    """What kind of adapter a name speaks of."""
+    """The kind of adapter that a file's name speaks of."""
     words = re.sub(r"[^a-z0-9]+", " ", os.path.splitext(os.path.basename(name.lower()))[0])
-    if re.search(r"faceid|portrait|kolors|flux|sd3|instant|pulid", words):
+    if OTHER_FAMILIES.search(words):
         return None
-    xl = re.search(r"sdxl|\bxl\b", words)
-    bigg = re.search(r"vit ?(big ?)?g\b|bigg", words)
-    if "composition" in words:
-        return XL_COMPOSITION if xl else COMPOSITION
-    if "full" in words and "face" in words and not xl:
-        return FULL
-    if "plus" in words:
-        return (XL_FACE if xl else FACE) if "face" in words else (XL_PLUS if xl else PLUS)
-    if "light" in words and not xl:
-        return LIGHT
-    if not re.search(r"ip ?adapter|sd ?15|sdxl", words):
-        return None
-    if xl:
-        return XL if re.search(r"vit ?h\b", words) else XL_G
-    return SD15_G if bigg else SD15
+    is_sdxl = re.search(r"sdxl|\bxl\b", words) is not None
+    for pattern, kinds in PURPOSES + (PLAIN_KINDS if PLAIN_ADAPTER.search(words) else ()):
+        kind = kinds[is_sdxl]
+        if kind is not None and re.search(pattern, words):
+            return kind
+    return None
 
 
-def installed_adapters(want: AdapterKind) -> list[str]:
-    """Adapters of a kind; the right twin by name first, then those whose name says nothing of twins."""
-    ranked: list[tuple[int, bool, str, str]] = []
+def installed_adapters(kind: AdapterKind) -> list[str]:
+    """The right twins by name first, then files whose names say nothing of twins."""
+    ranked: list[tuple[bool, bool, str, str]] = []
     for name in folders.names(folders.ADAPTERS):
-        if not want.row.holds(_spec(folders.ADAPTERS, name, read_spec)):
+        if not kind.published.holds(_spec(folders.ADAPTERS, name, read_spec)):
             continue
-        twin = next((one for one in TWINS if one in name.lower()), "")
-        plain = kind_named(name) is not None and not twin  # a published name of the plain one
-        rank = 0 if twin == want.twin or not want.has_twins else 1 if not twin and not plain else 2
-        if rank < 2:
-            ranked.append((rank, "v11" not in name.lower(), name.lower(), name))
+        twin = next((twin for twin in TWINS if twin in name.lower()), "")
+        is_right = twin == kind.twin or not kind.has_twins
+        if is_right or (not twin and kind_named(name) is None):
+            ranked.append((not is_right, "v11" not in name.lower(), name.lower(), name))
     return [name for *_, name in sorted(ranked)]
 
 
-def installed_encoders(kind: str) -> list[str]:
-    """Installed encoders of a kind, the published names first, last those of its widths alone."""
-    fits: list[tuple[bool, bool, str, str]] = []
+def installed_encoders(encoder: str) -> list[str]:
+    """Published names first, last files that only have the encoder's widths."""
+    ranked: list[tuple[bool, bool, str, str]] = []
     for name in folders.names(folders.ENCODERS):
         spec = _spec(folders.ENCODERS, name, read_encoder)
-        if isinstance(spec, EncoderSpec) and (spec.hidden, spec.projection) == WIDTHS[kind]:
-            fits.append((spec.name != kind, "laion" not in name.lower(), name.lower(), name))
-    return [name for *_, name in sorted(fits)]
+        if isinstance(spec, EncoderSpec) and (spec.hidden, spec.projection) == WIDTHS[encoder]:
+            is_standard = "laion" in name.lower()
+            ranked.append((spec.name != encoder, not is_standard, name.lower(), name))
+    return [name for *_, name in sorted(ranked)]
 
 
 def is_sdxl_checkpoint(folder: str, name: str) -> bool:
-    """Whether a checkpoint is for SDXL, by the text it attends to; by its name if the file is not here."""
+    """By the width of the text that it attends to; by its name if the file is not here."""
     path = folder_paths.get_full_path(folder, name)
-    found = None if path is None else cached_spec(path, _text_width)
-    return found == 2048 if found is not None else "xl" in name.lower()
+    width = None if path is None else cached_spec(path, _text_width)
+    return "xl" in name.lower() if width is None else width == SDXL_TEXT_WIDTH
 
 
-def missing_adapter(want: AdapterKind, asked: str) -> str:
-    """The sentence for a kind of adapter that is not here."""
-    there = ", ".join(f"'{name}'" for name in folders.names(folders.ADAPTERS)[:12]) or "no file"
-    return f"{asked} needs an adapter of the kind {want.describe()}, but in {folders.searched(folders.ADAPTERS)} there is {there}: put '{want.row.name}' there, from {want.row.link}."
+def missing_adapter(kind: AdapterKind, subject: str) -> str:
+    """The sentence for a kind of adapter that is not installed."""
+    return (
+        f"{subject} needs an adapter of the kind {kind.describe()}, "
+        f"but in {folders.searched(folders.ADAPTERS)} there is {_listing(folders.ADAPTERS)}: "
+        f"put '{kind.published.name}' there, from {kind.published.link}."
+    )
 
 
-def missing_encoder(kind: str, asked: str) -> str:
-    there = ", ".join(f"'{name}'" for name in folders.names(folders.ENCODERS)[:12]) or "no file"
-    return f"{asked} needs the encoder {kind}, but in {folders.searched(folders.ENCODERS)} there is {there}: put it there under any name, from {ENCODER_LINKS.get(kind, 'its author')}."
+def missing_encoder(encoder: str, subject: str) -> str:
+    """The sentence for an encoder that is not installed."""
+    return (
+        f"{subject} needs the encoder {encoder}, "
+        f"but in {folders.searched(folders.ENCODERS)} there is {_listing(folders.ENCODERS)}: "
+        f"put it there under any name, from {ENCODER_LINKS.get(encoder, 'its author')}."
+    )
+
+
+def cached_spec(path: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
+    """What a file is, read again only when it has changed; None for what cannot be read."""
+    status = os.stat(path)
+    return _read_once(path, status.st_size, status.st_mtime_ns, read)
+
+
+def _listing(folder: str) -> str:
+    names = folders.names(folder)[:LISTED_FILES]
+    return ", ".join(f"'{name}'" for name in names) or "no file"
 
 
 def _text_width(shapes: Mapping[str, Any]) -> int | None:
@@ -167,40 +210,36 @@ def _text_width(shapes: Mapping[str, Any]) -> int | None:
     return next(keys, None)
 
 
-def _present(folder: str, name: str) -> str | None:
+def _same_name(folder: str, name: str) -> str | None:
     """The same name, or the same but for folder, extension, case, spaces and punctuation."""
     try:
         folders.path_of(folder, name)
         return name
     except ValueError:
-        pass
-    same = [one for one in folders.names(folder) if _plain(one) == _plain(name)]
-    return _taken(name, same) if same else None
+        letters = _letters(name)
+        alike = [file for file in folders.names(folder) if _letters(file) == letters]
+        return _replace(name, alike) if alike else None
 
 
-def _taken(name: str, fits: list[str]) -> str:
-    log.info("There is no file '%s': '%s' is of the same kind and is taken.", name, fits[0])
-    return fits[0]
+def _replace(name: str, fitting: list[str]) -> str:
+    log.info("There is no file '%s': '%s' is of the same kind and is taken.", name, fitting[0])
+    return fitting[0]
 
 
-def _plain(name: str) -> str:
+def _letters(name: str) -> str:
     stem = os.path.splitext(os.path.basename(name.replace("\\", "/").strip()))[0]
     return re.sub(r"[^a-z0-9]", "", stem.lower())
 
 
-def _spec(folder: str, name: str, read: Callable) -> Any:
+def _spec(folder: str, name: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
     path = folder_paths.get_full_path(folder, name)
     return None if path is None else cached_spec(path, read)
 
 
-def cached_spec(path: str, read: Callable) -> Any:
-    """What a file is, read again only when it has changed; None for what cannot be read."""
-    status = os.stat(path)
-    return _read(path, status.st_size, status.st_mtime_ns, read)
-
-
 @functools.lru_cache(maxsize=512)
-def _read(path: str, size: int, changed: int, read: Callable) -> Any:
+def _read_once(
+    path: str, size: int, changed: int, read: Callable[[Mapping[str, Any]], T]
+) -> T | None:
     try:
         return read(read_shapes(path))
     except Predicate:

@@ -1,193 +1,154 @@
 """The loaders of IPAdapter_plus: files and presets, found by what the files hold."""
 
 import logging
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
 
 from ....ipadapter_core.weights.presets import base_of
 from ...files import folders
 from ...files.load import LoadCLIPVision, LoadIPAdapter
 from ...sampling.layers import model_blocks
-from . import faceid_presets, input_specs as w, installed_files
-from .adapter_link import pipe
-from .old_node import OldNode
+from . import faceid_presets, installed_files
+from .adapter_link import make_link
+from .old_node import OldNode, unknown_option
 
-LOADERS = "Load IPAdapter and Load CLIP Vision"
-PRESETS = {  # preset -> what it means for SD1.5 and for SDXL
-    "LIGHT - SD1.5 only (low strength)": (installed_files.LIGHT, None),
-    "STANDARD (medium strength)": (installed_files.SD15, installed_files.XL),
-    "VIT-G (medium strength)": (installed_files.SD15_G, installed_files.XL_G),
-    "PLUS (high strength)": (installed_files.PLUS, installed_files.XL_PLUS),
-    "PLUS FACE (portraits)": (installed_files.FACE, installed_files.XL_FACE),
-    "FULL FACE - SD1.5 only (portraits stronger)": (installed_files.FULL, None),
-}
-COMMUNITY_PRESETS = {
-    "Composition": (installed_files.COMPOSITION, installed_files.XL_COMPOSITION),
-    "Kolors": (None, None),
-}
-PROVIDERS = ["CPU", "CUDA", "ROCM", "DirectML", "OpenVINO", "CoreML"]
 log = logging.getLogger("ipadapter")
+T = TypeVar("T")
 
 
-class IPAdapterModelLoader(OldNode):
-    NODE_ID, NAME, INSTEAD = "IPAdapterModelLoader", "IPAdapter Model Loader", "Load IPAdapter"
-    RETURN_TYPES, FUNCTION = ("IPADAPTER",), "load_ipadapter_model"
+class LoadedFile(NamedTuple):
+    name: str = ""
+    content: Any = None
+
+
+class ModelLoader(OldNode):
+    FUNCTION = "load_ipadapter_model"
 
     @classmethod
-    def INPUT_TYPES(cls):
-        names = folders.names(folders.ADAPTERS)
-        return w.inputs({"ipadapter_file": w.choice(names, "A file in models/ipadapter.")})
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, ipadapter_file):
+    def VALIDATE_INPUTS(cls, ipadapter_file: str | None) -> bool | str:
         return installed_files.validate_adapter(ipadapter_file)
 
     @classmethod
-    def IS_CHANGED(cls, ipadapter_file):
+    def IS_CHANGED(cls, ipadapter_file: str) -> str:
         return folders.stamp(folders.ADAPTERS, [installed_files.find_adapter(ipadapter_file)[0]])
 
-    def load_ipadapter_model(self, ipadapter_file):
+    def load_ipadapter_model(self, ipadapter_file: str) -> tuple[Any, ...]:
         return LoadIPAdapter.execute(installed_files.find_adapter(ipadapter_file)[0]).args
 
 
-class IPAdapterUnifiedLoader(OldNode):
-    NODE_ID, NAME, INSTEAD = "IPAdapterUnifiedLoader", "IPAdapter Unified Loader", LOADERS
-    RETURN_TYPES, RETURN_NAMES = ("MODEL", "IPADAPTER"), ("model", "ipadapter")
+class UnifiedLoader(OldNode):
+    """-> the model, and a link with adapter and encoder of a preset; a changed model loads nothing again."""
+
     FUNCTION = "load_models"
-    PRESETS = PRESETS
+    PRESETS: ClassVar[Mapping[str, installed_files.KindPair]] = installed_files.PRESETS
 
-    def __init__(self):
-        self.adapter = self.encoder = (
-            "",
-            None,
-        )  # file and object: a changed model loads nothing again
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        preset = w.choice(list(cls.PRESETS), "The kind of adapter; the file is found by content.")
-        return w.inputs({"model": w.MODEL, "preset": preset}, {"ipadapter": w.IPADAPTER})
+    def __init__(self) -> None:
+        self.adapter, self.encoder = LoadedFile(), LoadedFile()
 
     def load_models(self, model, preset, lora_strength=0.0, provider="CPU", ipadapter=None):
-        want = self.wanted(model, preset)
-        found = installed_files.installed_adapters(want)
-        asked = f"{self.NAME}'s preset '{preset}'"
-        if not found:
-            raise ValueError(installed_files.missing_adapter(want, asked))
-        fits = installed_files.installed_encoders(want.row.encoder)
-        if not fits:
-            raise ValueError(installed_files.missing_encoder(want.row.encoder, asked))
-        chained = ipadapter if isinstance(ipadapter, dict) and "ipadapter" in ipadapter else {}
-        before = {key: chained.get(key) or {} for key in ("ipadapter", "clipvision")}
-        self.adapter = _kept(
-            found[0], self.adapter, before["ipadapter"], lambda: LoadIPAdapter.execute(found[0])
-        )
-        self.encoder = _kept(
-            fits[0], self.encoder, before["clipvision"], lambda: LoadCLIPVision.execute(fits[0])
-        )
-        log.info("%s takes '%s' with '%s'.", asked, found[0], fits[0])
-        return model, pipe(self.adapter[1], found[0], self.encoder[1], fits[0])
+        kind, subject = self.adapter_kind(model, preset), f"{self.NAME}'s preset '{preset}'"
+        adapters = installed_files.installed_adapters(kind)
+        if not adapters:
+            raise ValueError(installed_files.missing_adapter(kind, subject))
+        encoders = installed_files.installed_encoders(kind.published.encoder)
+        if not encoders:
+            raise ValueError(installed_files.missing_encoder(kind.published.encoder, subject))
+        adapter, encoder = adapters[0], encoders[0]
+        before, encoder_before = (_chained(ipadapter, part) for part in ("ipadapter", "clipvision"))
+        self.adapter = _reuse(adapter, (self.adapter, before), LoadIPAdapter.execute)
+        self.encoder = _reuse(encoder, (self.encoder, encoder_before), LoadCLIPVision.execute)
+        log.info("%s takes '%s' with '%s'.", subject, adapter, encoder)
+        return model, make_link(self.adapter.content, adapter, self.encoder.content, encoder)
 
     @classmethod
-    def wanted(cls, model, preset):
-        """The kind of adapter a preset means for this model. Raises ValueError."""
-        sdxl = _is_sdxl(model)
-        want = _pair(cls.PRESETS, preset, cls.NAME)[sdxl]
-        if want is None:
-            reason = (
-                "Kolors is a model of its own, which this pack does not run"
-                if preset == "Kolors"
-                else f"there is no such adapter for {'SDXL' if sdxl else 'SD1.5'}"
-            )
+    def adapter_kind(cls, model: ModelPatcher, preset: str) -> installed_files.AdapterKind:
+        """The kind of adapter that a preset means for this model. Raises ValueError."""
+        is_sdxl = _is_sdxl(model)
+        kind = _for_model(cls.PRESETS, preset, cls.NAME, is_sdxl)
+        if kind is None:
+            reason = f"there is no such adapter for {'SDXL' if is_sdxl else 'SD1.5'}"
+            if preset == "Kolors":
+                reason = "Kolors is a model of its own, which this pack does not run"
             raise ValueError(
-                f"{cls.NAME}'s preset '{preset}' does not go with this model: {reason}; choose another preset."
+                f"{cls.NAME}'s preset '{preset}' does not go with this model: {reason}; "
+                "choose another preset."
             )
-        return want
+        return kind
 
 
-class IPAdapterUnifiedLoaderCommunity(IPAdapterUnifiedLoader):
-    NODE_ID = "IPAdapterUnifiedLoaderCommunity"
-    NAME = "IPAdapter Unified Loader Community"
-    PRESETS = COMMUNITY_PRESETS
+class CommunityLoader(UnifiedLoader):
+    PRESETS = installed_files.COMMUNITY_PRESETS
 
 
-class IPAdapterUnifiedLoaderFaceID(OldNode):
-    NODE_ID = "IPAdapterUnifiedLoaderFaceID"
-    NAME, INSTEAD = "IPAdapter Unified Loader FaceID", "Load IPAdapter with a plus-face adapter"
-    RETURN_TYPES, RETURN_NAMES = ("MODEL", "IPADAPTER"), ("MODEL", "ipadapter")
+class FaceIDLoader(OldNode):
+    """-> the model with the preset's LoRA, and its adapter, which the apply node then refuses."""
+
     FUNCTION = "load_models"
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                "model": w.MODEL,
-                "preset": w.choice(list(faceid_presets.PRESETS), "The kind of FaceID adapter."),
-                "lora_strength": w.number(0.6, 0, 1, 0.01, "Of the LoRA that belongs to it."),
-                "provider": w.choice(PROVIDERS, "What InsightFace runs on."),
-            },
-            {"ipadapter": w.IPADAPTER},
-        )
-
     def load_models(self, model, preset, lora_strength=0.6, provider="CPU", ipadapter=None):
-        """-> the model with the LoRA of the preset, and its files; the node that gets the adapter refuses it."""
-        asked, sdxl = f"{self.NAME}'s preset '{preset}'", _is_sdxl(model)
-        want = _pair(faceid_presets.PRESETS, preset, self.NAME)[sdxl]
-        if want is None:
+        subject, is_sdxl = f"{self.NAME}'s preset '{preset}'", _is_sdxl(model)
+        files = _for_model(faceid_presets.PRESETS, preset, self.NAME, is_sdxl)
+        if files is None:
             raise ValueError(
-                f"{asked} needs InsightFace, which this pack does not run, and there is no such adapter for {'SDXL' if sdxl else 'SD1.5'}: {faceid_presets.INSTEAD}."
+                f"{subject} needs InsightFace, which this pack does not run, and there is no such "
+                f"adapter for {'SDXL' if is_sdxl else 'SD1.5'}: {faceid_presets.INSTEAD}."
             )
-        name = faceid_presets.adapter_for(want, sdxl, asked)
-        taken = [name]
-        if want.lora and lora_strength > 0:
-            taken.append(faceid_presets.lora_for(want, sdxl, asked))
-            model = faceid_presets.with_lora(model, taken[-1], lora_strength)
-        log.info("%s takes %s.", asked, " with ".join(f"'{one}'" for one in taken))
-        return model, pipe(faceid_presets.FaceID(name), name, None, "")
+        adapter = faceid_presets.adapter_for(files, is_sdxl, subject)
+        names = [adapter]
+        if files.lora and lora_strength > 0:
+            names.append(faceid_presets.lora_for(files, is_sdxl, subject))
+            model = faceid_presets.add_lora(model, names[-1], lora_strength)
+        log.info("%s takes %s.", subject, " with ".join(f"'{name}'" for name in names))
+        return model, make_link(faceid_presets.UnsupportedFaceID(adapter), adapter)
 
 
-class IPAdapterInsightFaceLoader(OldNode):
-    NODE_ID, NAME = "IPAdapterInsightFaceLoader", "IPAdapter InsightFace Loader"
-    INSTEAD = "nothing: Face Crop finds faces by itself"
-    RETURN_TYPES, FUNCTION = ("INSIGHTFACE",), "load_insightface"
+class InsightFaceLoader(OldNode):
+    """Says what a FaceID adapter would need; those that need no face run with it."""
 
-    @classmethod
-    def INPUT_TYPES(cls):
-        return w.inputs(
-            {
-                "provider": w.choice(PROVIDERS[:3], "What InsightFace runs on."),
-                "model_name": w.choice(["buffalo_l", "antelopev2"], "InsightFace's own models."),
-            }
-        )
+    FUNCTION = "load_insightface"
 
     def load_insightface(self, provider, model_name="buffalo_l"):
-        """Names what a FaceID adapter would need; those that need no face run with it."""
         return ({"provider": provider, "model_name": model_name},)
 
 
-def _pair(presets, preset, node):
-    """What a preset means for SD1.5 and for SDXL. Raises ValueError for one that is none."""
+class InsightFaceLoaderFirst(InsightFaceLoader):
+    """Until March 2024."""
+
+    FUNCTION = "load_insight_face"
+
+    def load_insight_face(self, provider):
+        return self.load_insightface(provider)
+
+
+def _for_model(
+    presets: Mapping[str, tuple[T | None, T | None]], preset: str, node: str, is_sdxl: bool
+) -> T | None:
+    """What a preset means for a base model. Raises ValueError for an unknown preset."""
     if preset not in presets:
-        raise ValueError(
-            f"{node} has the unknown preset '{preset}': choose one of {', '.join(presets)}."
-        )
-    return presets[preset]
+        raise unknown_option(node, "preset", preset, presets)
+    return presets[preset][is_sdxl]
 
 
-def _is_sdxl(model):
+def _is_sdxl(model: ModelPatcher) -> bool:
     blocks = model_blocks(model)
     return bool(blocks) and base_of(blocks) == "sdxl"
 
 
-def _kept(file, own, chained, load):
-    """What this node or the one before it in the chain has loaded already, else the file, loaded now."""
-    for name, one in (own, (chained.get("file"), chained.get("model"))):
-        if name == file and one is not None:
-            return file, one
-    return file, load().args[0]
+def _chained(link: Any, part: str) -> LoadedFile:
+    """What the loader before this one in a chain has loaded."""
+    is_chain = isinstance(link, dict) and "ipadapter" in link
+    loaded: dict[str, Any] = (link.get(part) if is_chain else None) or {}
+    return LoadedFile(loaded.get("file", ""), loaded.get("model"))
 
 
-NODES = [
-    IPAdapterModelLoader,
-    IPAdapterUnifiedLoader,
-    IPAdapterUnifiedLoaderFaceID,
-    IPAdapterUnifiedLoaderCommunity,
-    IPAdapterInsightFaceLoader,
-]
+def _reuse(
+    name: str, loaded: tuple[LoadedFile, LoadedFile], load: Callable[[str], io.NodeOutput]
+) -> LoadedFile:
+    """The file of that name if it is loaded already, else loaded now."""
+    for file in loaded:
+        if file.name == name and file.content is not None:
+            return file
+    return LoadedFile(name, load(name).args[0])

@@ -1,12 +1,16 @@
-"""One old apply node, whatever its name: the numbers IPAdapter_plus gives, hung on a clone of the model."""
+"""One old apply node, whatever its id: the numbers IPAdapter_plus gives, on a clone of the model."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from comfy.model_patcher import ModelPatcher
+
+from ....ipadapter_core.attention.keys import V_ONLY
 from ....ipadapter_core.references.embeds import References
-from ....ipadapter_core.weights.blocks import blocks_of
+from ....ipadapter_core.weights.blocks import Block, blocks_of
+from ....ipadapter_core.weights.weight_map import WeightMap
 from ...apply.attention_mask import checked_mask
 from ...apply.keys import keys_for
 from ...sampling.image_prompt import ImagePrompt, PromptSettings, prompts_for
@@ -14,101 +18,141 @@ from ...sampling.layers import fitting_layers
 from ...sampling.patch import add_image_prompts
 from ...sockets import LoadedAdapter
 from . import weight_types
+from .encoder_views import OldReferences
+from .old_graphs_switch import follows_paper
+from .old_node import Inputs, unknown_option
+from .weight_types import NEW_SCALINGS, NEW_TAKES
 
-OPTION, PAPER = "ipadapter_old_graphs", "paper"
-BOTH = "style and composition"
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OldApply:
+    """An apply node as its inputs say it; fields have the names of the inputs."""
 
-@dataclass(frozen=True)
-class Old:
-    """An apply node as its widgets say."""
-
-    node: str
-    weight: Any = 1.0  # a number, or a list with one for each picture
+    node: str  # its name, for messages
+    by_frame: bool = False
+    image: Tensor | None = None
+    image_composition: Tensor | None = None
+    image_negative: Tensor | None = None
+    enhance_tiles: int = 1
+    enhance_ratio: float = 1.0
+    attn_mask: Tensor | None = None
+    weight: float | list[float] = 1.0  # a list has one for each frame
+    second_weight: float | None = None  # the composition's, or the boost of a precise type
     weight_type: str = weight_types.LINEAR
-    combine: str = "concat"
+    layer_weights: str = ""
+    combine_embeds: str = "concat"
     start_at: float = 0.0
     end_at: float = 1.0
-    scaling: str = weight_types.V_ONLY
-    by_frame: bool = False
-    second: float | None = None  # the composition's weight, or the boost of a precise kind
-    layers: str = ""
-    masks: str = "bilinear"
-    middle: bool = False
-    mask_input: str = "attn_mask"
+    embeds_scaling: str = V_ONLY
+    mask_input: str = "attn_mask"  # for messages
+    mask_filter: str = "bilinear"
+    with_middle: bool = False
+
+    @classmethod
+    def of(cls, node: str, by_frame: bool, inputs: Inputs, **changes: Any) -> "OldApply":
+        """The inputs that count here; the others, like those for InsightFace, have no effect."""
+        names = {field.name for field in fields(cls)}
+        counting = {name: value for name, value in inputs.items() if name in names}
+        return cls(**{"node": node, "by_frame": by_frame, **counting, **changes})
 
 
-@dataclass(frozen=True, eq=False)
-class Sides:
-    """What an old node looks at, encoded; composition: another picture for the composition's blocks."""
+class WeightedPart(NamedTuple):
+    """Some references with one weight map; factors: times a weight for each frame."""
 
-    positive: References
-    negative: References | None
-    composition: References | None = field(default=None)
-
-
-def is_paper(model: Any) -> bool:
-    """Whether IPAdapter Old Graphs upstream asks for the paper's behaviour."""
-    return model.model_options["transformer_options"].get(OPTION) == PAPER
+    references: References
+    weight_map: WeightMap
+    factors: tuple[float, ...] = ()
 
 
-def prompts_of(
-    model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, mask: Tensor | None
-) -> list[ImagePrompt]:
-    """The prompts of one old apply node; the composition's picture makes its own."""
-    paper = is_paper(model)
-    mask = checked_mask(mask, old.node, old.mask_input)
-    made: list[ImagePrompt] = []
-    for references, maps in _shares(model, adapter, sides, old, paper):
-        keys = keys_for(model, adapter, references, sides.negative, by_frame=old.by_frame)
-        for weights, factors in maps:
-            settings = PromptSettings(
-                start_at=old.start_at,
-                end_at=old.end_at,
-                weight_map=weights,
-                scaling=weight_types.current_scaling(old.weight_type, old.scaling, old.node),
-                frame_weights=factors,
-                old_masks="" if paper else old.masks,
-            )
-            made += prompts_for(model, keys, settings, mask)
-    return made
+def apply_references(
+    model: ModelPatcher, adapter: LoadedAdapter, references: OldReferences, settings: OldApply
+) -> ModelPatcher:
+    """A clone of the model with one old apply node on it. Raises ValueError."""
+    paper = follows_paper(model)
+    mask = checked_mask(settings.attn_mask, settings.node, settings.mask_input)
+    parts = _weighted_parts(model, adapter, references, settings)
+    scaling = _scaling(settings)
+    prompts: list[ImagePrompt] = []
+    for part in parts:
+        keys = keys_for(
+            model, adapter, part.references, references.negative, by_frame=settings.by_frame
+        )
+        prompt_settings = PromptSettings(
+            start_at=settings.start_at,
+            end_at=settings.end_at,
+            weight_map=part.weight_map,
+            scaling=scaling,
+            frame_weights=part.factors,
+            old_masks="" if paper else settings.mask_filter,
+        )
+        prompts += prompts_for(model, keys, prompt_settings, mask)
+    return add_image_prompts(model, prompts)
 
 
-def apply(model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, mask: Tensor | None) -> Any:
-    return add_image_prompts(model, prompts_of(model, adapter, sides, old, mask))
+def _weighted_parts(
+    model: ModelPatcher, adapter: LoadedAdapter, references: OldReferences, settings: OldApply
+) -> list[WeightedPart]:
+    """One part; two where style and composition have pictures or lists of weights of their own."""
+    paper = follows_paper(model)
+    maps = _WeightMaps(blocks_of(fitting_layers(model, adapter)), settings, paper)
+    weights = settings.weight if isinstance(settings.weight, list) else [settings.weight]
+    weight, second = float(weights[0]), settings.second_weight
+    follows_list = isinstance(settings.weight, list) and settings.by_frame
+    factors = tuple(map(float, weights)) if follows_list else ()
+    has_own_second = second is not None or maps.weight_type == weight_types.STYLE_AND_COMPOSITION
+    if second is None:
+        second = _second_weight(maps.weight_type, weight, paper)
+    if references.composition is None and not (factors and has_own_second):
+        weight_map = maps.make(1.0, 1.0) if factors else maps.make(weight, second)
+        return [WeightedPart(references.positive, weight_map, factors)]
+    return [
+        WeightedPart(references.positive, maps.make(1.0 if factors else weight, 0.0), factors),
+        WeightedPart(references.composition or references.positive, maps.make(0.0, second)),
+    ]
 
 
-def _shares(model: Any, adapter: LoadedAdapter, sides: Sides, old: Old, paper: bool):
-    """Each picture with the weight maps that it has, and their factors by frame."""
-    blocks = blocks_of(fitting_layers(model, adapter))
-    kind = weight_types.current_type(old.weight_type, old.node)
-    layers = weight_types.parse_layer_weights(old.layers, blocks, old.node)
-    if layers and kind not in (weight_types.PRECISE_STYLE, weight_types.PRECISE_LAYOUT):
-        kind = weight_types.LINEAR
-    middle = old.middle or paper
+class _WeightMaps:
+    """The weight maps of one node."""
 
-    def weights(weight: float, second: float):
-        return weight_types.old_weight_map(blocks, kind, weight, second, layers, middle)
+    def __init__(self, blocks: tuple[Block, ...], settings: OldApply, paper: bool):
+        self.blocks = blocks
+        self.weight_type = _current_type(settings)
+        self.layer_weights = weight_types.parse_layer_weights(
+            settings.layer_weights, blocks, settings.node
+        )
+        self.with_middle = settings.with_middle or paper
+        if self.layer_weights and self.weight_type not in weight_types.PRECISE_TYPES:
+            self.weight_type = weight_types.LINEAR
 
-    many = isinstance(old.weight, list)
-    listed = tuple(map(float, old.weight)) if many and old.by_frame else ()
-    weight = float(old.weight[0] if many else old.weight)
-    second = _second(kind, weight, old.second, paper)
-    apart = sides.composition or (listed and (old.second is not None or kind == BOTH))
-    if not apart:  # all of it follows the list
-        weight, second = (1.0, 1.0) if listed else (weight, second)
-        return [(sides.positive, [(weights(weight, second), listed)])]
-    first = weights(1.0 if listed else weight, 0.0), listed
-    other = weights(0.0, second), ()
-    if sides.composition is None:
-        return [(sides.positive, [first, other])]
-    return [(sides.positive, [first]), (sides.composition, [other])]
+    def make(self, weight: float, second_weight: float) -> WeightMap:
+        return weight_types.old_weight_map(
+            self.blocks,
+            self.weight_type,
+            weight,
+            second_weight,
+            self.layer_weights,
+            self.with_middle,
+        )
 
 
-def _second(kind: str, weight: float, given: float | None, paper: bool) -> float:
-    """`style and composition` without its own node has the composition at 1, whatever the weight."""
-    if given is not None:
-        return given
-    if kind == BOTH and not paper:
-        return 1.0
-    return weight
+def _current_type(settings: OldApply) -> str:
+    """The name that a weight type has in the last release. Raises ValueError for an unknown one."""
+    name = settings.weight_type
+    weight_type = weight_types.RENAMED_TYPES.get(name, name)
+    if weight_type not in (*NEW_TAKES, weight_types.STRONG_STYLE_AND_COMPOSITION):
+        raise unknown_option(settings.node, "weight_type", name, NEW_TAKES)
+    return weight_type
+
+
+def _scaling(settings: OldApply) -> str:
+    """The scaling of Apply IPAdapter; `channel penalty` was one, as a weight type."""
+    is_penalty = settings.weight_type == "channel penalty"
+    scaling = weight_types.MEAN_PENALTY if is_penalty else settings.embeds_scaling
+    if scaling not in NEW_SCALINGS:
+        raise unknown_option(settings.node, "embeds_scaling", scaling, NEW_SCALINGS)
+    return NEW_SCALINGS[scaling]
+
+
+def _second_weight(weight_type: str, weight: float, paper: bool) -> float:
+    """`style and composition` as a weight type has the composition at 1, whatever the weight."""
+    return 1.0 if weight_type == weight_types.STYLE_AND_COMPOSITION and not paper else weight

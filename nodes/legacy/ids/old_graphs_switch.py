@@ -1,10 +1,10 @@
 """IPAdapter Old Graphs: the switch between IPAdapter_plus's numbers and the paper's, for the old nodes behind it."""
 
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from .old_apply import OPTION, PAPER
-
-AS_BEFORE = "as IPAdapter_plus"
+OLD_GRAPHS_OPTION = "ipadapter_old_graphs"  # in transformer_options
+AS_BEFORE, PAPER = "as IPAdapter_plus", "paper"
 
 
 class IPAdapterOldGraphs(io.ComfyNode):
@@ -15,21 +15,33 @@ class IPAdapterOldGraphs(io.ComfyNode):
             display_name="IPAdapter Old Graphs",
             category="ipadapter/old graphs",
             search_aliases=["ipadapter plus", "middle block", "compatibility"],
-            description="Says how the old IPAdapter nodes behind it in a graph compute: as IPAdapter_plus does, or as the paper has it. The new nodes always follow the paper.",
+            description=(
+                "Says how the old IPAdapter nodes behind it in a graph compute: as IPAdapter_plus"
+                " does, or as the paper has it. The new nodes always follow the paper."
+            ),
             inputs=[
                 io.Model.Input("model", tooltip="The SD1.5 or SDXL model."),
                 io.Combo.Input(
                     "behaviour",
                     options=[AS_BEFORE, PAPER],
                     default=PAPER,
-                    tooltip="paper: the middle block takes part, nothing is what the adapters were trained with instead of a black picture, masks lie exactly, 'norm average' normalises each reference.",
+                    tooltip=(
+                        "paper: the middle block takes part, nothing is what the adapters were"
+                        " trained with instead of a black picture, masks lie exactly,"
+                        " 'norm average' normalises each reference."
+                    ),
                 ),
             ],
             outputs=[io.Model.Output("model", tooltip="The model, for old apply nodes.")],
         )
 
     @classmethod
-    def execute(cls, model, behaviour):
+    def execute(cls, model: ModelPatcher, behaviour: str) -> io.NodeOutput:
         model = model.clone()
-        model.model_options["transformer_options"][OPTION] = behaviour
+        model.model_options["transformer_options"][OLD_GRAPHS_OPTION] = behaviour
         return io.NodeOutput(model)
+
+
+def follows_paper(model: ModelPatcher) -> bool:
+    """Whether IPAdapter Old Graphs upstream asks for the paper's behaviour."""
+    return model.model_options["transformer_options"].get(OLD_GRAPHS_OPTION) == PAPER

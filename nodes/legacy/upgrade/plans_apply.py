@@ -82,7 +82,9 @@ def _precise_layers(plan: Plan, key: str, take: str, layers: str, known: Known) 
         wanted = weight_types.parse_layer_weights(layers, blocks, "It")
     except ValueError:
         raise Kept("its layer weights cannot be read") from None
-    made = weight_types.old_weight_map(blocks, name, 1.0, layers=wanted, middle=known.paper)
+    made = weight_types.old_weight_map(
+        blocks, name, 1.0, layer_weights=wanted, with_middle=known.paper
+    )
     against = TAKES[take](blocks, 0.0, 1.0)[1]
     turned = [a / b if b else 0.0 for a, b in zip(made.negative[0], against, strict=True)]
     other = parts.weight_map(plan, known, f"{key}_against", take, (0.0, 1.0), _list(turned))

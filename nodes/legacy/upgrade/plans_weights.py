@@ -5,11 +5,19 @@ from typing import Any
 
 import torch
 
-from ..ids.weight_lists import NODES
+from ..ids.node_table import BY_ID
 from .graph import Graph
 from .plan import Here, Inputs, Kept, Known, Plan, is_link
 
-LISTS = {node.NODE_ID: node for node in NODES}
+LISTS = {
+    id: BY_ID[id]
+    for id in (
+        "IPAdapterWeights",
+        "IPAdapterWeightsFromStrategy",
+        "IPAdapterCombineWeights",
+        "IPAdapterPromptScheduleFromWeightsStrategy",
+    )
+}
 STRATEGY, IMAGES = 5, (3, 4)  # outputs of the weights nodes
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
 from ..ids import installed_files
-from ..ids.loader_nodes import COMMUNITY_PRESETS, PRESETS
+from ..ids.installed_files import COMMUNITY_PRESETS, PRESETS
 from ..ids.old_node import OldNode
 from ..reading import prompts
 from .graph import OUTSIDE, Graph, is_link
@@ -180,7 +180,9 @@ def _adapter(key: str, prompt: Mapping[str, Mapping[str, Any]]) -> _Adapter:
     want = pair[_is_sdxl(inputs.get("model"), prompt)] if any(pair) else None
     if want is not None:
         found = installed_files.installed_adapters(want)
-        return _Adapter(found[0] if found else want.row.name, want.row.kind, want.row.base)
+        return _Adapter(
+            found[0] if found else want.published.name, want.published.kind, want.published.base
+        )
     link = inputs.get("ipadapter")
     if isinstance(link, list) and str(link[0]) in prompt:
         return _adapter(str(link[0]), prompt)
@@ -196,7 +198,7 @@ def _file(name: str) -> _Adapter:
         return _Adapter(found)
     except ValueError:
         want = installed_files.kind_named(name)
-        return _Adapter(name, want.row.kind, want.row.base) if want else _Adapter(name)
+        return _Adapter(name, want.published.kind, want.published.base) if want else _Adapter(name)
 
 
 def _is_sdxl(link: Any, prompt: Mapping[str, Mapping[str, Any]]) -> bool:
