@@ -1,53 +1,62 @@
-"""Old nodes give the numbers recorded from IPAdapter_plus, case by case.
-
-IPADAPTER_GOLDENS names the folder with `golden_s11.json`, its tensors and `legacy_cases.py`; skipped without it.
-"""
+"""Old nodes give the numbers recorded from IPAdapter_plus, case by case: `tests/data/legacy_goldens`."""
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from support.golden_world import ENCODER_FILE, GoldenWorld
 
 pytestmark = pytest.mark.host
 
-FOLDER = os.environ.get("IPADAPTER_GOLDENS")
-
-
-def cases():
-    if not FOLDER:
-        return []
-    return json.loads((Path(FOLDER) / "golden_s11.json").read_text())["cases"]
+FOLDER = Path(__file__).parent.parent / "data" / "legacy_goldens"
+RECORDING = json.loads((FOLDER / "golden_s11.json").read_text())
+CASES = RECORDING["cases"]
 
 
 @pytest.fixture(scope="module")
-def world(host, host_tree):
-    if not FOLDER:
-        pytest.skip("IPADAPTER_GOLDENS is not set")
-    os.environ["COMFYUI_PATH"] = str(host_tree)
-    sys.path.append(FOLDER)
-    import legacy_cases
+def world(host, tmp_path_factory):
+    """The host finds the recordings' files alone, and takes their encoder of three layers for a ViT-H."""
+    import comfy.clip_vision
+    import folder_paths
 
-    class World(legacy_cases.World):
-        def _load_pack(self, path):
-            return host.NODE_CLASS_MAPPINGS
+    folder = tmp_path_factory.mktemp("goldens")
+    for name in ("ipadapter", "clip_vision", "io"):
+        (folder / name).mkdir()
+    made = GoldenWorld(RECORDING["seed"], host.NODE_CLASS_MAPPINGS, folder)
+    load = comfy.clip_vision.load_clipvision_from_sd
 
-    made = World(11, "ours")
-    yield made
-    made.close()
+    def load_any(tensors, *arguments, **options):
+        is_ours = os.path.exists(folder / "clip_vision" / ENCODER_FILE)
+        return made.encoder() if is_ours else load(tensors, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comfy.clip_vision, "load_clipvision_from_sd", load_any)
+        for name in ("input", "output"):
+            patch.setattr(folder_paths, f"{name}_directory", str(folder / "io"))
+        for name in ("ipadapter", "clip_vision"):
+            where = ([str(folder / name)], folder_paths.supported_pt_extensions)
+            patch.setitem(folder_paths.folder_names_and_paths, name, where)
+        yield made
 
 
 @pytest.fixture(scope="module")
 def recorded():
     from safetensors.torch import load_file
 
-    return load_file(Path(FOLDER) / "golden_s11.safetensors")
+    return load_file(FOLDER / "golden_s11.safetensors")
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case["name"])
+def test_every_case_is_recorded(recorded):
+    assert len(CASES) == 92
+    names = {f"{case['name']}/{key}" for case in CASES for key in case["tensors"]}
+    assert names <= recorded.keys()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_output_is_the_recorded_one(world, recorded, case):
     tensors, values = world.run(case)
+    assert case["tensors"] or case["values"]
     for key in case["tensors"]:
         expected = recorded[f"{case['name']}/{key}"]
         span = float(expected.max() - expected.min()) or 1.0
