@@ -17,6 +17,7 @@ import torch
 from support import upgrading
 from support.compare import NAMES, SIZE, difference
 from support.graphs import ADAPTERS, serve_from
+from support.plus_formula import PlusSettings, patch_model
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +69,36 @@ def apply(nodes_by_id, adapters, tiny):
 @pytest.fixture(scope="session")
 def legacy(pack):
     return importlib.import_module(f"{pack.__name__}.nodes.legacy")
+
+
+@pytest.fixture
+def old(nodes_by_id):
+    """Calls an old node as other packs do: id, inputs by name -> its outputs."""
+
+    def run(node_id, **inputs):
+        node = nodes_by_id[node_id]()
+        return getattr(node, node.FUNCTION)(**inputs)
+
+    return run
+
+
+@pytest.fixture
+def old_graphs(nodes_by_id):
+    """(model, behaviour) -> the model behind IPAdapter Old Graphs."""
+    node = nodes_by_id["IPAdapterOldGraphs"]
+    return lambda model, behaviour: node.execute(model, behaviour).args[0]
+
+
+@pytest.fixture
+def by_formula(adapters):
+    """(model, kind, positive, negative, settings) -> the model with IPAdapter_plus's formulas on it."""
+
+    def run(model, kind, positive, negative, name=None, middle=False, **settings):
+        adapter, tensors = adapters(name or NAMES[kind])
+        tokens = tuple(adapter.patcher.model.project(side) for side in (positive, negative))
+        return patch_model(model, kind, tensors, PlusSettings(tokens, **settings), middle)
+
+    return run
 
 
 @pytest.fixture(scope="session")

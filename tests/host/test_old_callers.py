@@ -5,9 +5,7 @@ krita-ai-diffusion (workflow.py, comfy_workflow.py).
 """
 
 import asyncio
-import json
 
-import make_models
 import pytest
 import torch
 from support.compare import NAMES
@@ -20,33 +18,17 @@ KRITA_IDS += ("IPAdapterCombineEmbeds", "IPAdapterEmbeds", "IPAdapterFaceID")
 
 
 @pytest.fixture(scope="module")
-def encoder(host, tmp_path_factory):
-    """The host's ViT-H class with two layers."""
-    import comfy.clip_vision
-
-    sizes = {"hidden_size": 1280, "intermediate_size": 64, "projection_dim": 1024}
-    depth = {"num_hidden_layers": 2, "num_attention_heads": 16, "hidden_act": "gelu"}
-    picture = {"image_size": 224, "patch_size": 14, "num_channels": 3, "layer_norm_eps": 1e-5}
-    path = tmp_path_factory.mktemp("encoder") / "config.json"
-    kind = {"model_type": "clip_vision_model"}
-    path.write_text(json.dumps({**kind, **sizes, **depth, **picture}))
-    made = comfy.clip_vision.ClipVisionModel(str(path))
-    make_models.fill(made.model, torch.Generator().manual_seed(3))
-    return made
-
-
-@pytest.fixture(scope="module")
 def picture():
     return torch.rand(2, 250, 224, 3, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
-def world(models, adapters, encoder, nodes_by_id):
+def world(models, adapters, shallow, nodes_by_id):
     """model, adapter and encoder of one kind, and the nodes by id."""
 
     def make(kind="sd15", name=None):
         adapter, _ = adapters(name or NAMES[kind])
-        return models(kind), adapter, encoder, nodes_by_id
+        return models(kind), adapter, shallow, nodes_by_id
 
     return make
 

@@ -12,15 +12,6 @@ BLOCKS = {"sd15": 16, "sdxl": 11}
 
 
 @pytest.fixture
-def call(nodes_by_id):
-    def run(node_id, **inputs):
-        node = nodes_by_id[node_id]()
-        return getattr(node, node.FUNCTION)(**inputs)
-
-    return run
-
-
-@pytest.fixture
 def understood(pack):
     legacy = pack.nodes.legacy
 
@@ -58,20 +49,20 @@ def test_the_first_encoder_gets_todays_names(understood):
     assert not {"image", "plus"} & inputs.keys()
 
 
-def test_the_timing_of_april_2024(call):
-    found = call("IPAdapterWeights", weights="0, 1", timing="reverse_in_out", frames=3)
+def test_the_timing_of_april_2024(old):
+    found = old("IPAdapterWeights", weights="0, 1", timing="reverse_in_out", frames=3)
     assert found[0] == pytest.approx([0, 1 - math.sin(math.pi / 4), 1])
     with pytest.raises(ValueError, match="unknown timing 'slow'"):
-        call("IPAdapterWeights", weights="0, 1", timing="slow", frames=3)
+        old("IPAdapterWeights", weights="0, 1", timing="slow", frames=3)
 
 
 @pytest.mark.parametrize("kind", ["sd15", "sdxl"])
 def test_the_first_apply_node_reaches_the_middle_of_sd15_alone(
-    call, models, adapters, nodes_by_id, sample, tiny, kind
+    old, models, adapters, nodes_by_id, sample, tiny, kind
 ):
     model, seen = models(kind), tiny.features(2)
     adapter, _ = adapters("ip-adapter_sd15" if kind == "sd15" else "ip-adapter_sdxl_vit-h")
-    first = call(
+    first = old(
         "IPAdapterApplySeen", model=model, ipadapter=adapter, clip_vision_output=seen, weight=0.7
     )
     factors = ["0" if kind == "sdxl" and t == 4 else "1" for t in range(BLOCKS[kind])]
@@ -92,12 +83,12 @@ def test_the_first_apply_node_reaches_the_middle_of_sd15_alone(
 
 
 @pytest.mark.parametrize("way", ["lanczos", "nearest", "bilinear", "bicubic", "area"])
-def test_the_first_prepared_picture_is_cut_and_counts_twice(call, way):
+def test_the_first_prepared_picture_is_cut_and_counts_twice(old, way):
     picture = torch.zeros(1, 448, 672, 3)
     picture[:, :, :448] = 1
     for place, mean in (("left", 1.0), ("right", 0.5)):
         settings = {"interpolation": way, "crop_position": place, "add_weight": place == "left"}
-        (found,) = call("PrepImageWithWeight", image=picture, **settings)
+        (found,) = old("PrepImageWithWeight", image=picture, **settings)
         assert found.shape == (1 + (place == "left"), 224, 224, 3)
         assert found.mean().item() == pytest.approx(mean, abs=0.01)
 
