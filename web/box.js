@@ -2,7 +2,7 @@ import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
 import * as logic from './box_logic.js'
-import { addEditor, announce, chain, label, make, onDrag, onKey, read, widgetOf, write } from './editor.js'
+import { addEditor, announce, chain, label, make, onDrag, onKey, read, recordChange, widgetOf, write } from './editor.js'
 import { loadWords, say } from './words.js'
 
 // The editor of boxes: Face Crop's four numbers, and the text 'box' of a reference. They stay what counts.
@@ -75,7 +75,10 @@ class BoxEditor {
 
   listen() {
     this.switch.addEventListener('click', () => this.toggle(!this.open, this.open ? CLOSED - OPEN : OPEN - CLOSED))
-    this.clear.addEventListener('click', () => this.set(null))
+    this.clear.addEventListener('click', () => {
+      this.set(null)
+      recordChange()
+    })
     for (const button of [this.switch, this.clear]) {
       button.addEventListener('keydown', (event) => event.stopPropagation())
     }

@@ -92,11 +92,28 @@ export function placeIn(event, area) {
   return { x: (event.clientX - left) / (width || 1), y: (event.clientY - top) / (height || 1) }
 }
 
-/** Keys that the element acts on stay with it; Delete would otherwise delete the node. @param {HTMLElement} element @param {(event: KeyboardEvent) => boolean} act */
+/**
+ * Keys that the element acts on stay with it; Delete would otherwise delete the node. Each press is one step to undo.
+ * @param {HTMLElement} element @param {(event: KeyboardEvent) => boolean} act
+ */
 export function onKey(element, act) {
+  let isHeld = false
   element.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !act(event)) return
     event.preventDefault()
     event.stopPropagation()
+    isHeld = event.repeat
+    // the page waits for a `change` of the element that had the focus, from its next frame on
+    if (!event.repeat) requestAnimationFrame(() => element.dispatchEvent(new Event('change')))
   })
+  element.addEventListener('keyup', () => {
+    if (isHeld) recordChange()
+    isHeld = false
+  })
+}
+
+/** Makes what was written so far a step to undo, where the page does not see to it by itself. */
+export function recordChange() {
+  app.canvas.emitBeforeChange?.()
+  app.canvas.emitAfterChange?.()
 }

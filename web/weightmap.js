@@ -1,7 +1,7 @@
 import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
-import { addEditor, announce, chain, label, make, onDrag, onKey, placeIn, read, write } from './editor.js'
+import { addEditor, announce, chain, label, make, onDrag, onKey, placeIn, read, recordChange, write } from './editor.js'
 import * as logic from './weightmap_logic.js'
 import { loadWords, say } from './words.js'
 
@@ -66,7 +66,10 @@ class Editor {
       write(this.node, 'curve', logic.withKey(this.curve, this.chosenKey, { easing: this.easing.value }))
     })
     for (const select of [this.family, this.layersPreset, this.curvePreset, this.easing]) {
-      select.addEventListener('change', () => this.refresh(true))
+      select.addEventListener('change', () => {
+        this.refresh(true)
+        recordChange()
+      })
       select.addEventListener('keydown', (event) => event.stopPropagation())
     }
   }

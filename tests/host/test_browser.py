@@ -41,26 +41,68 @@ def test_dragged_bars_are_typed_numbers(page):
     assert page.run("() => [app.graph._nodes.length, ...n0.pos]") == [1, 120, 90]
 
 
-def test_a_drag_is_undone_and_done_again_like_any_change(page):
-    tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
+TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 
-    def noted(layers):  # the page notes changes, and ends an undo, when it comes to it
-        saved = f"{tracker}.activeState.nodes.map((node) => node.widgets_values?.[3])"
-        page.page.wait_for_function(f"text => {saved}[0] === text", arg=layers)
 
-    page.add("IPAdapterWeightMap")
+def wait_for_value(page, name, value):
+    """Until a widget of the first node has the value, and the page has recorded it as a step."""
+    page.page.wait_for_function(
+        f"""([name, value]) => {{
+          const node = app.graph._nodes[0]
+          const index = node.widgets.findIndex((widget) => widget.name === name)
+          const recorded = {TRACKER}.activeState.nodes[0].widgets_values[index]
+          return node.widgets[index].value === value && recorded === value
+        }}""",
+        arg=[name, value],
+    )
+
+
+def record(page):
+    """The page takes the graph as it is as the state before the next change."""
     page.run("() => app.canvas.canvas.dispatchEvent(new MouseEvent('mouseup', { bubbles: true }))")
-    noted("")
+
+
+def test_a_drag_is_undone_and_done_again_like_any_change(page):
+    page.add("IPAdapterWeightMap")
+    record(page)
+    wait_for_value(page, "layers", "")
     page.drag(panel(page, "A factor for each block"), (2.5 / 16, 0.5), (4.5 / 16, 0.9))
-    assert page.value("layers") == LISTED
-    noted(LISTED)
+    wait_for_value(page, "layers", LISTED)
     for key, text in (("Control+z", ""), ("Control+y", LISTED)):
         page.press(key)
-        page.page.wait_for_function(
-            "text => app.graph._nodes[0].widgets.find(w => w.name === 'layers').value === text",
-            arg=text,
-        )
-        noted(text)
+        wait_for_value(page, "layers", text)
+
+
+def test_keys_in_the_editors_are_undone_and_done_again_one_by_one(page):
+    page.add("IPAdapterWeightMap")
+    record(page)
+    curve = panel(page, "A factor over time")
+    page.drag(curve, (0.4, 0.7))
+    steps = ["0:1, 0.4:0.6, 1:1", "0:1, 0.41:0.6, 1:1", "0:1, 0.41:0.65, 1:1", "0:1, 1:1"]
+    wait_for_value(page, "curve", steps[0])
+    for key, text in zip(("ArrowRight", "ArrowUp", "Delete"), steps[1:], strict=True):
+        page.press(key)
+        wait_for_value(page, "curve", text)
+    for text in reversed(steps[:-1]):
+        page.press("Control+z")
+        wait_for_value(page, "curve", text)
+    for text in steps[1:]:
+        page.press("Control+y")
+        wait_for_value(page, "curve", text)
+
+
+def test_a_key_held_down_and_a_preset_are_each_a_step_to_undo(page):
+    page.add("IPAdapterWeightMap")
+    record(page)
+    page.page.locator(".ipadapter-weight-map select").nth(3).select_option("first half")
+    wait_for_value(page, "curve", "0:1, 0.5:0 hold")
+    panel(page, "A factor over time").get_by_role("slider").nth(1).focus()
+    for _ in range(4):  # without a release between them they repeat
+        page.page.keyboard.down("ArrowRight")
+    page.page.keyboard.up("ArrowRight")
+    wait_for_value(page, "curve", "0:1, 0.54:0 hold")
+    page.press("Control+z", "Control+z", "Control+z")
+    wait_for_value(page, "curve", "")
 
 
 def test_typed_numbers_are_bars_and_what_is_wrong_is_said(page):
