@@ -89,6 +89,7 @@ class IPAdapterWeightMap(io.ComfyNode):
                     default=0,
                     min=0,
                     max=0xFFFFFFFF,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     optional=True,
                     tooltip="Of the jitter: the same seed shakes the same.",
                 ),
