@@ -3,8 +3,6 @@
 # the host calls a node's methods by the names of the inputs
 # pyright: reportIncompatibleMethodOverride=false
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -12,21 +10,18 @@ from torch import Tensor
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.faces.face_square import PictureSize
+from ..notes import shown_texts
 from ..pictures import rgb
 from ..references.boxes import editor_picture
-from ..sockets import ABSENT, option_problem
+from ..sockets import ABSENT, KEEPS_SHOWING, option_problem
 from .host_faces import HostBoxes, HostLandmarks, write_box, write_landmarks
 from .preview import draw_previews
-from .search import PictureFaces, find_contradiction, search
+from .report import report_faces
+from .search import find_contradiction, search
 from .settings import (
-    BY_SIZE,
-    ERROR,
-    INSIDE,
     LARGEST,
     NODE,
-    SKIP,
     WHICH,
-    WHOLE,
     FaceCropSettings,
     LandmarksSocket,
     face_inputs,
@@ -34,8 +29,6 @@ from .settings import (
     widget_inputs,
 )
 from .shots import cut_shots, list_shots
-
-log = logging.getLogger("ipadapter")
 
 
 class FaceCrop(io.ComfyNode):
@@ -45,6 +38,7 @@ class FaceCrop(io.ComfyNode):
             node_id="FaceCrop",
             display_name="Face Crop",
             category="ipadapter",
+            **KEEPS_SHOWING,
             search_aliases=[
                 "crop face",
                 "face detection",
@@ -118,7 +112,7 @@ class FaceCrop(io.ComfyNode):
         pictures = _checked_pictures(image)
         picture_size = PictureSize(*pictures.shape[1:3])
         faces_by_picture = search(pictures, mask, bboxes, face_landmarks, settings)
-        _report(faces_by_picture, settings)
+        notes = report_faces(faces_by_picture, settings)
         shots_by_picture = list_shots(faces_by_picture, picture_size, settings)
         crops, masks = cut_shots(pictures, shots_by_picture, settings)
         previews = draw_previews(pictures, faces_by_picture, shots_by_picture)
@@ -130,7 +124,11 @@ class FaceCrop(io.ComfyNode):
         )
         picture_numbers = [shot.picture_number for shots in shots_by_picture for shot in shots]
         preview_images = ui.PreviewImage(crops if len(crops) else previews, cls=cls)
-        page_data: dict[str, Any] = {**preview_images.as_dict(), **editor_picture(pictures[0])}
+        page_data: dict[str, Any] = {
+            **preview_images.as_dict(),
+            **editor_picture(pictures[0]),
+            **shown_texts(*notes),
+        }
         return io.NodeOutput(
             crops, masks, boxes, landmarks, previews, picture_numbers, ui=page_data
         )
@@ -150,49 +148,3 @@ def _checked_pictures(image: Tensor) -> Tensor:
             f"the IMAGE output of another node."
         )
     return rgb(image, NODE, "image")
-
-
-def _report(faces_by_picture: list[PictureFaces], settings: FaceCropSettings) -> None:
-    """Says in which pictures no face or a doubtful one is; stops if the user asked for that."""
-    if missing := _list_numbers(
-        faces_by_picture, lambda picture_faces: not picture_faces.chosen_faces
-    ):
-        _report_missing(missing, len(faces_by_picture), settings)
-    if doubtful := _list_numbers(faces_by_picture, _is_doubtful):
-        log.warning(
-            "%s is not sure that it is a face in picture %s of %d: look at its 'preview'.",
-            NODE,
-            doubtful,
-            len(faces_by_picture),
-        )
-
-
-def _report_missing(numbers: str, picture_count: int, settings: FaceCropSettings) -> None:
-    sought = {
-        INSIDE: "no face inside the mask",
-        BY_SIZE: f"fewer than {settings.number} faces",
-    }.get(settings.which, "no face")
-    reason = f"{NODE} finds {sought} in picture {numbers} of {picture_count}"
-    if settings.on_none == ERROR:
-        raise ValueError(
-            f"{reason}: type 'width' and 'height', connect a mask of the face, lower "
-            f"'threshold', or set 'on_none' to '{WHOLE}' or '{SKIP}'."
-        )
-    if settings.on_none == SKIP:
-        log.warning("%s: it is left out.", reason)
-    else:
-        log.warning("%s: it takes the centre square of the whole image.", reason)
-
-
-def _is_doubtful(picture_faces: PictureFaces) -> bool:
-    return any(not face.is_sure for face in picture_faces.chosen_faces)
-
-
-def _list_numbers(
-    faces_by_picture: list[PictureFaces], is_listed: Callable[[PictureFaces], bool]
-) -> str:
-    return ", ".join(
-        str(number)
-        for number, picture_faces in enumerate(faces_by_picture, 1)
-        if is_listed(picture_faces)
-    )

@@ -150,7 +150,7 @@ def test_presets_and_the_family_are_written_as_text(page):
 def test_saved_graphs_keep_the_places_of_their_values(page):
     page.add("IPAdapterWeightMap", "ApplyIPAdapter", "FaceCrop")
     saved = page.run("() => app.graph.serialize().nodes.map(node => node.widgets_values)")
-    seed = [0, "randomize"]
+    seed = [0, "fixed"]  # without jitter another seed would only run everything again
     assert saved[0] == ["balanced", 1, 1, "", "", 0, *seed]
     assert saved[1] == [1, 0, 1, "crop", "V only", "concat", 0, "together", "", ""]
     assert len(saved[2]) == 17 and None not in saved[2]
@@ -237,6 +237,23 @@ def test_what_a_run_found_is_said_on_the_node(page):
     note = page.run("() => n1.widgets.find(w => w.name === 'ipadapter_note').element.textContent")
     assert note == "No adapter of this pack is on the model."
     assert page.run("() => n1.serialize().widgets_values") == [""]
+
+
+def note_of(page, number):
+    return page.run(
+        f"""() => n{number}.widgets.find(({{ name }}) => name === 'ipadapter_note')
+          ?.element.textContent"""
+    )
+
+
+def test_face_crop_shows_how_many_faces_it_found(page):
+    page.add("LoadImage", "FaceCrop", "PreviewImage")
+    page.run("() => { n0.widgets.find(({ name }) => name === 'image').value = 'portrait.jpg' }")
+    page.connect(0, 0, 1, "image")
+    page.connect(1, 0, 2, "images")
+    assert page.queue() == ["execution_success", None]
+    page.settle()
+    assert note_of(page, 1) == "faces found: 1, taken: 1 (largest)"
 
 
 def test_the_page_speaks_chinese(chromium, server):

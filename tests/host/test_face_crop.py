@@ -154,6 +154,36 @@ def test_without_box_and_mask_the_face_is_found(crop, portrait, caplog, mask):
     assert not caplog.records
 
 
+@pytest.mark.parametrize(
+    ("on_none", "consequence"),
+    [
+        ("whole image", "it takes the centre square of the whole image."),
+        ("skip", "it is left out."),
+    ],
+)
+def test_the_node_shows_that_it_found_no_face(nodes_by_id, on_none, consequence):
+    nobody = torch.rand(1, H, W, 3, generator=torch.Generator().manual_seed(0))
+    output = nodes_by_id["FaceCrop"].execute(nobody, **FIRST | {"on_none": on_none})
+    assert output.ui["text"] == (
+        "faces found: 0, taken: 0 (largest)",
+        f"Face Crop finds no face in picture 1 of 1: {consequence}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "note"),
+    [
+        ({}, "faces found: 2, taken: 2 (largest)"),
+        (FACE, "faces from the inputs: 2, taken: 2"),
+    ],
+    ids=["found", "typed"],
+)
+def test_the_node_shows_how_many_faces_it_took(nodes_by_id, portrait, inputs, note):
+    pictures = torch.cat((portrait, portrait))
+    output = nodes_by_id["FaceCrop"].execute(pictures, **FIRST | inputs)
+    assert output.ui["text"] == (note,)
+
+
 def test_box_says_nothing_in_the_log(crop, portrait, caplog):
     crop(portrait, **FACE)
     assert not caplog.records

@@ -180,6 +180,15 @@ def test_a_doubtful_face_says_so(crop, caplog):
     assert "not sure that it is a face in picture 1 of 1" in caplog.text
 
 
+def test_the_node_shows_its_doubts_and_which_face_it_took(nodes_by_id, people):
+    output = nodes_by_id["FaceCrop"].execute(people, **FIRST, which="leftmost")
+    assert output.ui["text"] == ("faces found: 3, taken: 1 (leftmost)",)
+    output = nodes_by_id["FaceCrop"].execute(photograph("drawn_sylvie"))
+    assert output.ui["text"][1:] == (
+        "not sure that it is a face in picture 1 of 1: look at its 'preview'",
+    )
+
+
 def test_preview_shows_what_was_found(crop, people):
     shown = crop(people)["preview"]
     assert shown.shape == (1, 281, 768, 3)
