@@ -30,7 +30,7 @@ NODES = {
     "sampling": GROUND,
     "apply": GROUND | {"files", "references", "sampling"},
     "inspect": GROUND | {"sampling"},
-    "face": GROUND | {"references"},
+    "face": GROUND | {"files", "references"},
     "doctor": GROUND | {"files", "references"},
     "legacy/ids": GROUND | {"files", "references", "sampling", "apply"},
     "legacy/reading": GROUND | {"files", "legacy/ids"},
