@@ -46,7 +46,7 @@ def results(pack: Any) -> dict:
     found = {}
     for kind, name in NAMES.items():
         tensors = make_models.adapter_tensors(name, tiny.SMALL[kind], 0, torch.float32)
-        module = pack.nodes.files.load.core.build(tensors, comfy.ops.manual_cast)
+        module = pack.nodes.files.load.build(tensors, comfy.ops.manual_cast)
         devices = comfy.model_management.text_encoder_device(), torch.device("cpu")
         patcher = comfy.model_patcher.CoreModelPatcher(module, *devices)
         adapter = pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher)

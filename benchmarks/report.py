@@ -175,7 +175,7 @@ def loads(pack: Any, folder: Path, name: str) -> None:
     tensors = variants.tensors(adapter_layouts.layout(name))
     make_models.save(folder / "a.safetensors", tensors)
     torch.save(make_models.nested(tensors), folder / "a.bin")
-    build, read = pack.nodes.files.load.core.build, pack.nodes.files.open_files.read_weights
+    build, read = pack.nodes.files.load.build, pack.nodes.files.open_files.read_weights
     for file in ("a.safetensors", "a.bin"):
         path = str(folder / file)
         took, _ = wall(lambda path=path: build(read(path), comfy.ops.manual_cast), 7)

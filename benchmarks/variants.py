@@ -38,7 +38,7 @@ def _fill(key: str, shape: tuple[int, ...], noise: torch.Tensor) -> torch.Tensor
 def adapter(pack: Any, name: str) -> tuple[Any, dict[str, torch.Tensor]]:
     """A published adapter's layout as Load IPAdapter would open it, and its tensors."""
     given = tensors(adapter_layouts.layout(name))
-    module = pack.nodes.files.load.core.build(given, comfy.ops.manual_cast)
+    module = pack.nodes.files.load.build(given, comfy.ops.manual_cast)
     cpu = torch.device("cpu")
     patcher = comfy.model_patcher.CoreModelPatcher(module, cpu, cpu)
     return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher), given

@@ -84,6 +84,11 @@ class Predicate(ValueError):
         super().__init__(template, *values)
         self.message = Message(template, *values)
 
+    @classmethod
+    def of(cls, message: Message) -> "Predicate":
+        """The error of a message that stands in a table."""
+        return cls(message.template, *message.values)
+
     def __str__(self) -> str:
         return self.message
 

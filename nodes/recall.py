@@ -22,6 +22,8 @@ class Recalled(Enum):
 
     ENCODED_REFERENCE = auto()
     UNCONDITIONAL_OUTPUT = auto()
+    BLACK_OUTPUT = auto()
+    SILENT_REFERENCES = auto()
     DETAILED_FEATURES = auto()
     BOX_EDITOR_PICTURE = auto()
     ENCODER_DIGEST = auto()

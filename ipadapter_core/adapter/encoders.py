@@ -3,17 +3,17 @@
 The two layouts are those the host loads: `transformers` (`vision_model.*`) and OpenCLIP (`visual.*`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..messages import Message
-from .checkpoint import EMBEDS, ENCODERS, AdapterSpec
+from .checkpoint import AdapterSpec
+from .features import CLIP_BIGG, CLIP_H, CLIP_L, FeatureSpec, Source
+from .layout import Weights, shape_of
 
 _NAMES = {
-    (32, 1280, 1024): "CLIP ViT-H/14",
-    (48, 1664, 1280): "CLIP ViT-bigG/14",
-    (24, 1024, 768): "CLIP ViT-L/14",
+    (32, 1280, 1024): CLIP_H,
+    (48, 1664, 1280): CLIP_BIGG,
+    (24, 1024, 768): CLIP_L,
 }
 
 
@@ -31,35 +31,59 @@ class EncoderSpec:
         return cls(_NAMES.get((depth, hidden, projection), unknown), hidden, projection)
 
     def fits(self, adapter: AdapterSpec) -> bool:
-        """Whether it gives what the adapter was made for; the same width alone can be another encoder's."""
-        width = self.projection if adapter.feature == EMBEDS else self.hidden
-        known = adapter.encoder in ENCODERS.values()
-        return width == adapter.projector.features and (self.name == adapter.encoder or not known)
+        """Whether it gives what the adapter was made for."""
+        return self.gives(adapter.clip_input)
+
+    def gives(self, feature: FeatureSpec) -> bool:
+        """Whether a feature is an output of it; the same width alone can be another encoder's."""
+        widths = {Source.CLIP_EMBEDS: self.projection, Source.CLIP_HIDDEN: self.hidden}
+        is_published = feature.encoder in _NAMES.values()
+        return widths.get(feature.source) == feature.width and (
+            self.name == feature.encoder or not is_published
+        )
 
 
-def read_encoder(weights: Mapping[str, Any]) -> EncoderSpec | None:
+@dataclass(frozen=True)
+class _Layout:
+    """Where a kind of encoder file has what tells its widths and depth."""
+
+    patches: str
+    layers: str
+    projection: str
+    projection_axis: int
+
+
+_LAYOUTS = (
+    _Layout(
+        patches="vision_model.embeddings.patch_embedding.weight",
+        layers="vision_model.encoder.layers.",
+        projection="visual_projection.weight",
+        projection_axis=0,
+    ),
+    _Layout(
+        patches="visual.conv1.weight",
+        layers="visual.transformer.resblocks.",
+        projection="visual.proj",
+        projection_axis=1,
+    ),
+)
+
+
+def read_encoder(weights: Weights) -> EncoderSpec | None:
     """The encoder in a file, or None if there is none that the host would load as CLIP.
 
     weights: the file's flat keys, anything with a `.shape` as values.
     """
-    for prefix, patch, layer, projection, axis in (
-        (
-            "vision_model.",
-            "embeddings.patch_embedding.weight",
-            "encoder.layers.",
-            "visual_projection.weight",
-            0,
-        ),
-        ("visual.", "conv1.weight", "transformer.resblocks.", "visual.proj", 1),
-    ):
-        start = prefix + layer
-        numbers = [key[len(start) :].split(".")[0] for key in weights if key.startswith(start)]
-        depth = 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
-        first, last = (_shape(weights.get(key)) for key in (prefix + patch, projection))
-        if depth and len(first) == 4 and len(last) == 2:
-            return EncoderSpec.of(depth, first[0], last[axis])
+    for layout in _LAYOUTS:
+        depth = _depth(weights, layout.layers)
+        patches = shape_of(weights.get(layout.patches))
+        projection = shape_of(weights.get(layout.projection))
+        if depth and len(patches) == 4 and len(projection) == 2:
+            return EncoderSpec.of(depth, patches[0], projection[layout.projection_axis])
     return None
 
 
-def _shape(value: Any) -> tuple[int, ...]:
-    return tuple(getattr(value, "shape", ()))
+def _depth(weights: Weights, prefix: str) -> int:
+    """How many layers there are, counted from their numbers behind a prefix."""
+    numbers = (key[len(prefix) :].split(".")[0] for key in weights if key.startswith(prefix))
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)

@@ -5,18 +5,18 @@ B batch, T image tokens, D text width, C inner width of a layer.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
 from ..messages import Predicate, printable
 from ..operations import Device, Operations
-from .checkpoint import AdapterSpec, flatten, read_spec
+from .checkpoint import AdapterSpec, read_spec
+from .layout import Weights, flatten
 from .projectors import make_projector
 
 
 class IPAdapter(nn.Module):
-    """Parameters are named as in the files: `image_proj.*` and `ip_adapter.<index>.to_{k,v}_ip.weight`."""
+    """Parameters are named as in the files: `image_proj.*`, `ip_adapter.<index>.to_{k,v}_ip.weight`."""
 
     def __init__(self, spec: AdapterSpec, operations: Operations, device: Device = None):
         super().__init__()
@@ -33,9 +33,9 @@ class IPAdapter(nn.Module):
             }
         )
 
-    def project(self, features: Tensor) -> Tensor:
-        """[B, features] or [B, S, features] -> tokens [B, T, D]."""
-        return self.image_proj(features)
+    def project(self, *features: Tensor) -> Tensor:
+        """[B, E] or [B, S, E] for each of `spec.inputs`, in their order -> tokens [B, T, D]."""
+        return self.image_proj(*features)
 
     def keys_values(self, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """tokens [B, T, D] -> key and value [B, T, C] of each layer, in the file's order."""
@@ -43,32 +43,39 @@ class IPAdapter(nn.Module):
             yield layer["to_k_ip"](tokens), layer["to_v_ip"](tokens)  # type: ignore[index]
 
 
-def build(weights: Mapping[str, Any], operations: Operations) -> IPAdapter:
+def build(weights: Weights, operations: Operations) -> IPAdapter:
     """The adapter of an opened file. Its tensors are taken over as they are, mapped ones stay mapped.
 
     weights: flat or nested; operations: the layer classes (`torch.nn`, or the host's).
     Raises Predicate for a file that is damaged or no adapter.
     """
     spec = read_spec(weights)
-    given = {key: value for key, value in flatten(weights).items() if isinstance(value, Tensor)}
-    # torch's own layers say what they want; the host's may make their weights only when these are given
-    plain = IPAdapter(spec, nn, device="meta")
-    wanted = {key: tuple(value.shape) for key, value in plain.state_dict().items()}
-    for key in sorted(wanted.keys() | given.keys()):
-        found = tuple(given[key].shape) if key in given else "missing"
-        if found != wanted.get(key, "unknown"):
+    tensors = {key: value for key, value in flatten(weights).items() if isinstance(value, Tensor)}
+    # torch's own layers have shapes at once; the host's may make their weights only when these come
+    shapes = {
+        key: tuple(tensor.shape)
+        for key, tensor in IPAdapter(spec, nn, device="meta").state_dict().items()
+    }
+    _check(tensors, shapes)
+    adapter = IPAdapter(spec, operations, device="meta")
+    adapter.load_state_dict(tensors, assign=True)
+    return adapter.requires_grad_(False).eval()
+
+
+def _check(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise Predicate for the first tensor that is missing, unknown, misshapen or no numbers."""
+    for key in sorted(shapes.keys() | tensors.keys()):
+        actual = tuple(tensors[key].shape) if key in tensors else "missing"
+        if actual != shapes.get(key, "unknown"):
             raise Predicate(
                 "is damaged or of an unknown kind: '<1>' is <2>, expected <3>",
                 printable(key),
-                found,
-                wanted.get(key, "no such tensor"),
+                actual,
+                shapes.get(key, "no such tensor"),
             )
-        if not given[key].is_floating_point():
+        if not tensors[key].is_floating_point():
             raise Predicate(
                 "is damaged: '<1>' holds <2>, not floating-point numbers",
                 printable(key),
-                given[key].dtype,
+                tensors[key].dtype,
             )
-    adapter = IPAdapter(spec, operations, device="meta")
-    adapter.load_state_dict(given, assign=True)
-    return adapter.requires_grad_(False).eval()

@@ -7,7 +7,7 @@ Parameters are named as in the files. B batch, S encoder tokens, T image tokens,
 from torch import Tensor, nn
 
 from ..operations import Device, Operations
-from .checkpoint import LinearSpec, MLPSpec, ResamplerSpec
+from .checkpoint import LinearSpec, MLPSpec, ProjectorSpec, ResamplerSpec
 from .resampler import Resampler
 
 
@@ -40,9 +40,7 @@ class MLPProjection(nn.Module):
         return self.proj(features)
 
 
-def make_projector(
-    spec: LinearSpec | MLPSpec | ResamplerSpec, operations: Operations, device: Device = None
-) -> nn.Module:
+def make_projector(spec: ProjectorSpec, operations: Operations, device: Device = None) -> nn.Module:
     match spec:
         case LinearSpec():
             return ImageProjection(spec, operations, device=device)

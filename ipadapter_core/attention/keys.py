@@ -150,7 +150,7 @@ def image_keys(
     count = lcm(*(len(tokens) for tokens, _ in sides))
     tokens = torch.stack([tokens.repeat(count // len(tokens), 1) for tokens, _ in sides])
     shares = torch.stack([shares.repeat(count // len(shares)) for _, shares in sides])
-    group = len(sides[1][0]) // (len(positive.features) if positive.method == CONCAT else 1)
+    group = len(sides[1][0]) // (positive.count if positive.method == CONCAT else 1)
     values = project_keys_values(
         adapter, tokens, 1, dtype, store, None if (shares == 1).all() else shares
     )
@@ -173,12 +173,14 @@ def frame_keys(
 
     def project(references: References) -> Tensor:
         if references.method != CONCAT:
-            features = references.features.to(device, torch.float32)
-            return tokens_of(adapter, replace(references, features=features))[0][None]
-        features = references.features
-        starts = range(0, len(features), CHUNK)
-        chunks = (features[start : start + CHUNK] for start in starts)
-        return torch.cat([adapter.project(chunk.to(device, torch.float32)) for chunk in chunks])
+            on_device = references.change_features(lambda tensor: tensor.to(device, torch.float32))
+            return tokens_of(adapter, on_device)[0][None]
+        features = references.select(adapter.spec.inputs)
+        tokens: list[Tensor] = []
+        for start in range(0, references.count, CHUNK):
+            chunk = (tensor[start : start + CHUNK] for tensor in features)
+            tokens.append(adapter.project(*(part.to(device, torch.float32) for part in chunk)))
+        return torch.cat(tokens)
 
     negative_tokens, tokens = project(negative), project(positive)
     # to_k and to_v have text_width rows where the keys have one for each frame and token
@@ -212,14 +214,16 @@ def project_keys_values(
 
 def tokens_of(adapter: IPAdapter, references: References) -> tuple[Tensor, Tensor]:
     """Tokens of all references in one row [N * T, D], and the share of each [N * T]."""
-    features, weights, method = references.features, references.weights, references.method
+    features = references.select(adapter.spec.inputs)
+    weights, method = references.weights, references.method
     if method == CONCAT:
-        tokens = adapter.project(features)
+        tokens = adapter.project(*features)
         return tokens.flatten(0, 1), tokens.new_tensor(weights).repeat_interleave(tokens.shape[1])
     if references.projected:
-        tokens = combine(adapter.project(features), weights, method)
+        tokens = combine(adapter.project(*features), weights, method)
     else:
-        tokens = adapter.project(combine(features, weights, method))
+        combined = (combine(tensor, weights, method) for tensor in features)
+        tokens = adapter.project(*combined)
     return tokens.flatten(0, 1), tokens.new_ones(tokens.shape[0] * tokens.shape[1])
 
 

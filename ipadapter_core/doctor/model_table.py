@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..adapter.checkpoint import AdapterSpec
+from ..adapter.checkpoint import AdapterSpec, Family, family_named
 from ..adapter.encoders import EncoderSpec
 from ..messages import Message
 
-RUNS = ("encoder", "base", "plus", "full-face")  # kinds that this pack runs; others it only fetches
+ENCODER = "encoder"
 ROUNDING = 0.01  # how far a size that is known rounded may be off
 PURPOSES = ("look", "face", "composition")
 BASES = ("SD1.5", "SDXL")
@@ -47,7 +47,11 @@ class ModelFile:
     @property
     def runs(self) -> bool:
         """Whether this pack runs it; the others it fetches for other packs."""
-        return self.kind in RUNS
+        return self.kind == ENCODER or self.family is not None
+
+    @property
+    def family(self) -> Family | None:
+        return family_named(self.kind)
 
     @property
     def size_text(self) -> str:
@@ -66,7 +70,7 @@ class ModelFile:
         if isinstance(what, AdapterSpec):
             own = (self.base, self.kind, self.encoder)
             return self.folder == "ipadapter" and own == (what.base_model, what.kind, what.encoder)
-        return isinstance(what, EncoderSpec) and (self.kind, self.encoder) == ("encoder", what.name)
+        return isinstance(what, EncoderSpec) and (self.kind, self.encoder) == (ENCODER, what.name)
 
 
 def load() -> tuple[ModelFile, ...]:

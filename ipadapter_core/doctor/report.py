@@ -7,14 +7,13 @@ Nothing is read here; `nodes/doctor/scan.py` looks at the files. Faults, notes a
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
 from ..messages import Message
-from .model_table import BASES, PURPOSES, ModelFile, published, size_text
+from .model_table import BASES, ENCODER, PURPOSES, ModelFile, published, size_text
 
-ADAPTER, ENCODER, EMBEDS, OTHER = "adapter", "encoder", "embeds", "other"
+ADAPTER, EMBEDS, OTHER = "adapter", "embeds", "other"
 FOLDERS = {ADAPTER: "ipadapter", ENCODER: "clip_vision"}
 MODEL_ENDINGS = (".safetensors", ".sft", ".bin", ".pth", ".pt", ".ckpt")
 # What browsers and download tools put behind a name: unfinished, or downloaded a second time.
@@ -239,5 +238,6 @@ def _purposes(entry: Entry) -> tuple[str, ...]:
     """What an adapter is for; plus adapters have one shape, so only a published name tells them apart."""
     if entry.row is not None:
         return (entry.row.purpose,)
-    kind: Any = getattr(entry.file.what, "kind", "")
-    return ("face",) if kind == "full-face" else ("look",)
+    if isinstance(entry.file.what, AdapterSpec) and entry.file.what.family.purpose:
+        return (entry.file.what.family.purpose,)
+    return ("look",)

@@ -1,16 +1,18 @@
-"""What an encoder saw of one or several references: combined, scaled in detail, given weights.
+"""References: what encoders made of one or several images, combined, scaled in detail, given weights.
 
 The methods are those of IPAdapter_plus, and what it lacks.
 N references, S encoder tokens, E features.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import sqrt
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
+
+from ..adapter.features import FeatureSpec
 
 CONCAT = "concat"
 PLUS_NORM_AVERAGE = "norm average (IPAdapter_plus)"
@@ -20,29 +22,55 @@ PLUS_NORM_AVERAGE = "norm average (IPAdapter_plus)"
 class References:
     """References of one side, and how they become one: the structure on an IPADAPTER_EMBEDS link.
 
-    features: [N, E] or [N, S, E]; `feature` names which output of the encoder that is.
-    method: how they are combined, after the projection if `projected`.
+    features: name of a feature -> [N, E] or [N, S, E]; N is the same for all of them.
+    method: how references are combined, after the projection if `projected`.
     silent: this side gets no image part at all.
+    notes: encoder, fit, picture, for files.
     """
 
-    features: Tensor
+    features: Mapping[str, Tensor]
     weights: tuple[float, ...]
-    feature: str
     method: str = CONCAT
     projected: bool = False
     silent: bool = False
-    notes: Mapping[str, str] = field(
-        default_factory=dict[str, str]
-    )  # encoder, fit, picture: for files
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
-    def of(cls, features: Tensor, feature: str, **more: object) -> "References":
-        return cls(features, (1.0,) * len(features), feature, **more)  # type: ignore[arg-type]
+    def of(cls, features: Tensor, name: str, silent: bool = False) -> "References":
+        """References of one feature, all with weight 1."""
+        return cls({name: features}, (1.0,) * len(features), silent=silent)
+
+    @classmethod
+    def zeros(cls, inputs: Iterable[FeatureSpec]) -> "References":
+        """One reference for the unconditional side of an adapter that takes zeros there."""
+        shapes = {
+            feature.name: (1,) * (feature.source.axes - 1) + (feature.width,) for feature in inputs
+        }
+        return cls({name: torch.zeros(shape) for name, shape in shapes.items()}, (1.0,))
+
+    @property
+    def count(self) -> int:
+        return len(next(iter(self.features.values())))
+
+    @property
+    def single_feature(self) -> Tensor:
+        """The tensor of references that have one feature alone."""
+        (features,) = self.features.values()
+        return features
 
     @property
     def settings(self) -> tuple[object, ...]:
         """What counts beside the features."""
         return self.weights, self.method, self.projected, self.silent
+
+    def select(self, inputs: Iterable[FeatureSpec]) -> tuple[Tensor, ...]:
+        """The features that an adapter takes, in its order."""
+        return tuple(self.features[feature.name] for feature in inputs)
+
+    def change_features(self, change: Callable[[Tensor], Tensor]) -> "References":
+        """The same references with every feature changed."""
+        features = {name: change(features) for name, features in self.features.items()}
+        return replace(self, features=features)
 
 
 def combine(features: Tensor, weights: Sequence[float], method: str) -> Tensor:
@@ -98,7 +126,7 @@ def _slerp(features: Tensor, share: Tensor) -> Tensor:
 
 def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
     """share 0: start, 1: end; vectors are along the last axis."""
-    lengths = [_length(one).clamp(min=1e-12) for one in (start, end)]
+    lengths = [_length(vectors).clamp(min=1e-12) for vectors in (start, end)]
     first, last = start / lengths[0], end / lengths[1]
     angle = (first * last).sum(-1, keepdim=True).clamp(-1, 1).acos()
     sine = angle.sin()

@@ -1,14 +1,11 @@
 """What the encoder saw becomes keys and values for every layer of one model: once, before sampling."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import comfy.model_management
 
-from ...ipadapter_core.adapter.checkpoint import EMBEDS
 from ...ipadapter_core.attention.keys import FrameTokens, KeysValues, frame_keys, image_keys
 from ...ipadapter_core.references.embeds import References
 from ..recall import Recalled, recall
@@ -34,7 +31,7 @@ def keys_for(
     dtype = model.model.get_dtype_inference()
     dtype = dtype if dtype in COMPUTED else torch.float32
     settings = (layers, dtype, by_frame, positive.settings, negative and negative.settings)
-    unseen = negative or References.of(torch.zeros_like(positive.features[:1]), EMBEDS)
+    unseen = negative or References.zeros(adapter.spec.inputs)
 
     def make() -> ImageKeys:
         comfy.model_management.load_models_gpu([adapter.patcher])
@@ -50,7 +47,8 @@ def keys_for(
         patcher = adapter.patcher if isinstance(values, FrameTokens) else None
         return ImageKeys(adapter.name, layers, values, patcher)
 
-    features = (positive.features, negative and negative.features)
+    negative_features = negative.features.values() if negative else (None,)
+    features = (*positive.features.values(), *negative_features)
     return recall(adapter.patcher, Recalled.IMAGE_KEYS, make, features, settings)
 
 
@@ -64,5 +62,4 @@ def _check_finite(made: KeysValues | FrameTokens, adapter: LoadedAdapter) -> Non
 
 
 def _moved(side: References, device: torch.device) -> References:
-    features: Tensor = side.features.to(device=device, dtype=torch.float32)
-    return replace(side, features=features)
+    return side.change_features(lambda tensor: tensor.to(device=device, dtype=torch.float32))

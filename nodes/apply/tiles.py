@@ -128,5 +128,5 @@ def _cut_recalled(
 
 
 def _single_reference(references: References, number: int) -> References:
-    features = references.features[number : number + 1]
-    return replace(references, features=features, weights=references.weights[number : number + 1])
+    single = references.change_features(lambda tensor: tensor[number : number + 1])
+    return replace(single, weights=references.weights[number : number + 1])

@@ -220,9 +220,8 @@ def _embeds(place: str, path: str, name: str) -> Found | None:
         size = os.path.getsize(path)
         if name.lower().endswith(".ipadpt"):
             seen, _ = from_ipadpt(read_embeds(path)[0])
-            text = Message(
-                "embeds of <1> pictures, <2> wide", len(seen.features), seen.features.shape[-1]
-            )
+            width = seen.single_feature.shape[-1]
+            text = Message("embeds of <1> pictures, <2> wide", seen.count, width)
         else:
             notes = read_metadata(path)
             if notes.get("format") != FORMAT:

@@ -82,7 +82,10 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
         joined = [_features_and_weights(part) for part in parts]
         combined = replace(
             parts[0],
-            features=torch.cat([features for features, _ in joined]),
+            features={
+                name: torch.cat([features[name] for features, _ in joined])
+                for name in parts[0].features
+            },
             weights=tuple(weight for _, weights in joined for weight in weights),
             method=method,
             projected=projection == AFTER and method != CONCAT,
@@ -94,26 +97,39 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
 def _check_parts(parts: Sequence[References]) -> None:
     if not parts:
         raise ValueError(f"{COMBINE_NODE} has no references: connect at least one to 'embeds0'.")
-    first_shape = parts[0].features.shape[1:]
     for number, part in enumerate(parts):
-        shape = part.features.shape[1:]
         if part.projected:
             raise ValueError(
                 f"{COMBINE_NODE}'s 'embeds{number}' is already combined after the projection, "
                 "which can only be the last step: combine all of them there."
             )
-        if part.feature != parts[0].feature or shape != first_shape:
+        if _shapes(part) != _shapes(parts[0]):
             raise ValueError(
-                f"{COMBINE_NODE}'s 'embeds{number}' has the shape {list(shape)}, 'embeds0' has "
-                f"{list(first_shape)}: combine embeds of one encoder and one kind of adapter."
+                f"{COMBINE_NODE}'s 'embeds{number}' has the shape {_shape_text(part)}, 'embeds0' "
+                f"has {_shape_text(parts[0])}: combine embeds of one encoder and one kind of "
+                "adapter."
             )
 
 
-def _features_and_weights(references: References) -> tuple[Tensor, tuple[float, ...]]:
+def _shapes(references: References) -> dict[str, list[int]]:
+    """The shape of one reference's features, by name."""
+    return {name: list(tensor.shape[1:]) for name, tensor in references.features.items()}
+
+
+def _shape_text(references: References) -> str:
+    return ", ".join(map(str, _shapes(references).values()))
+
+
+def _features_and_weights(
+    references: References,
+) -> tuple[Mapping[str, Tensor], tuple[float, ...]]:
     """Of references that are combined with others; what was combined before counts as one."""
     if references.method == CONCAT:
         return references.features, references.weights
-    return combine(references.features, references.weights, references.method), (1.0,)
+    combined = references.change_features(
+        lambda tensor: combine(tensor, references.weights, references.method)
+    )
+    return combined.features, (1.0,)
 
 
 class SaveIPAdapterEmbeds(io.ComfyNode):

@@ -17,7 +17,7 @@ import comfy.utils
 from comfy.clip_vision import ClipVisionModel, Output
 from comfy_api.latest import ui
 
-from ...ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
+from ...ipadapter_core.adapter.features import EMBEDS, HIDDEN
 from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.images import CROP, STRETCH, pad_to_square
 from ..notes import shown_texts
@@ -73,6 +73,14 @@ def unconditional_output(clip_vision: ClipVisionModel) -> Output:
     """The encoder's output for no image: pixel values of zero, recalled."""
     kind = Recalled.UNCONDITIONAL_OUTPUT
     return recall(clip_vision.patcher, kind, lambda: encode_zeros(clip_vision))
+
+
+def black_output(clip_vision: ClipVisionModel) -> Output:
+    """The encoder's output for a black image, recalled."""
+    size = clip_vision.image_size
+    black = torch.zeros(1, size, size, 3)
+    kind = Recalled.BLACK_OUTPUT
+    return recall(clip_vision.patcher, kind, lambda: encode(clip_vision, black, CROP))
 
 
 def encode(

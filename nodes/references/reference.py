@@ -133,9 +133,9 @@ class EncodeIPAdapterReference(io.ComfyNode):
             "encoder_hash": encoder_digest(clip_vision),
         }
         if weight_on == FEATURES:
-            references = replace(references, features=references.features * weight)
+            references = references.change_features(lambda tensor: tensor * weight)
         else:
-            references = replace(references, weights=(weight,) * len(references.features))
+            references = replace(references, weights=(weight,) * references.count)
         references = replace(references, notes=notes)
         display = {**encoded.display, **box_editor_picture(clip_vision, image)}
         return io.NodeOutput(references, unconditional(adapter, clip_vision), ui=display)
@@ -155,12 +155,11 @@ def add_detail(
     references: References, clip_vision: ClipVisionModel, image: Tensor, tiles: TileSettings
 ) -> References:
     """References whose features are mixed with those of each image's tiles, recalled."""
-    feature = references.feature
 
-    def make() -> Tensor:
+    def make() -> dict[str, Tensor]:
         images = crop_to_box(rgb(image, NODE, "image"), tiles.box, NODE)
         progress = comfy.utils.ProgressBar(len(images) * tiles.count * tiles.count)
-        rows: list[Tensor] = []
+        rows: list[dict[str, Tensor]] = []
         for number in range(len(images)):
             square = full_size_square(images[number : number + 1], tiles.fit)
             if square.shape[1] < tiles.count:
@@ -169,11 +168,14 @@ def add_detail(
                     f"{square.shape[1]} pixels wide: use less."
                 )
             output = encode(clip_vision, cut_tiles(square, tiles.count), CROP, progress)
-            features = references.features[number : number + 1]
-            rows.append(many_scales(features, getattr(output, feature), tiles.ratio))
-        return torch.cat(rows)
+            row = {
+                name: many_scales(whole[number : number + 1], getattr(output, name), tiles.ratio)
+                for name, whole in references.features.items()
+            }
+            rows.append(row)
+        return {name: torch.cat([row[name] for row in rows]) for name in references.features}
 
-    settings = (feature, tiles)
+    settings = (tuple(references.features), tiles)
     kind = Recalled.DETAILED_FEATURES
     features = recall(clip_vision.patcher, kind, make, (image,), settings)
     return replace(references, features=features)

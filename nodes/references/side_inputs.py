@@ -7,10 +7,10 @@ from typing import Any
 from comfy.clip_vision import ClipVisionModel, Output
 
 from ...ipadapter_core.references.embeds import CONCAT, References
-from ..files.load import AUTO, LoadCLIPVision
+from ..files.load import open_encoder
 from ..sockets import LoadedAdapter, require_embeds
-from .encode import box_editor_picture, encode_reference, unconditional_output
-from .pair import needs_encoded_zeros, references_for
+from .encode import box_editor_picture, encode_reference
+from .pair import references_for, unconditional_references
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class ReferenceEncoder:
         """
         if self._connected_encoder is not None:
             return self._connected_encoder
-        return LoadCLIPVision.execute(AUTO, self._adapter).args[0]  # pyright: ignore[reportUnknownMemberType]
+        return open_encoder(self._adapter)
 
     def encode_sides(
         self, positive: SideInputs, negative: SideInputs, method: str = CONCAT
@@ -84,9 +84,8 @@ class ReferenceEncoder:
         negative_references = self._references(negative)
         if positive_references is None:
             return None
-        if negative_references is None and needs_encoded_zeros(self._adapter):
-            zeros = unconditional_output(self.clip_vision)
-            negative_references = references_for(zeros, self._adapter, "image_negative")
+        if negative_references is None:
+            negative_references = unconditional_references(self._adapter, lambda: self.clip_vision)
         if positive.embeds is None:  # embeds bring their own method
             positive_references = replace(positive_references, method=method)
         return positive_references, negative_references

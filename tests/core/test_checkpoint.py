@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ipadapter_core.adapter.checkpoint import read_spec
+from ipadapter_core.adapter.features import Picture, Source, Unconditional
 
 H, G = "CLIP ViT-H/14", "CLIP ViT-bigG/14"
 TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of the published file
@@ -160,3 +161,21 @@ def test_damaged_files_are_refused(change, words):
 def test_files_for_other_folders_are_sent_there(key, words):
     with pytest.raises(ValueError, match=words):
         read_spec({key: torch.empty(3, device="meta")})
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "width", "unconditional"),
+    [
+        ("ip-adapter_sd15", Source.CLIP_EMBEDS, 1024, Unconditional.ZERO_FEATURES),
+        ("ip-adapter_sdxl", Source.CLIP_EMBEDS, 1280, Unconditional.ZERO_FEATURES),
+        ("ip-adapter-plus_sd15", Source.CLIP_HIDDEN, 1280, Unconditional.ZERO_PIXELS),
+        ("ip-adapter-full-face_sd15", Source.CLIP_HIDDEN, 1280, Unconditional.ZERO_PIXELS),
+    ],
+)
+def test_a_spec_says_what_the_adapter_takes(name, source, width, unconditional):
+    spec = read_spec(shapes(name))
+    (feature,) = spec.inputs
+    assert (feature.source, feature.name, feature.width) == (source, source.value, width)
+    assert feature.picture is Picture.WHOLE and not feature.is_normalised
+    assert spec.unconditional is unconditional
+    assert spec.is_sdxl == ("sdxl" in name)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
+from ipadapter_core.adapter.features import EMBEDS, HIDDEN
+from ipadapter_core.messages import Predicate
 from ipadapter_core.references.embeds import References
 from ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
 
@@ -14,17 +15,17 @@ def some(*shape, seed=1):
 
 @pytest.mark.parametrize(("feature", "shape"), [(EMBEDS, (2, 1024)), (HIDDEN, (2, 257, 1280))])
 def test_what_is_saved_is_read_bit_for_bit(feature, shape):
-    seen = References(some(*shape), (1.0, 0.3), feature, "slerp", True, notes={"picture": "ab12"})
+    seen = References({feature: some(*shape)}, (1.0, 0.3), "slerp", True, notes={"picture": "ab12"})
     unseen = References.of(some(*shape, seed=2)[:1], feature)
     tensors, metadata = to_file(seen, unseen, "9.9.9", torch.zeros(3, 4, 3, dtype=torch.uint8))
     assert metadata["encoder"] == "CLIP ViT-H/14"
     assert metadata["pack"] == "9.9.9"
     assert metadata["width"] == str(shape[-1])
     found, negative = from_file(tensors, metadata)
-    assert torch.equal(found.features, seen.features)
+    assert torch.equal(found.single_feature, seen.single_feature)
     assert found.settings == seen.settings
     assert found.notes == seen.notes
-    assert torch.equal(negative.features, unseen.features)
+    assert torch.equal(negative.single_feature, unseen.single_feature)
 
 
 def test_a_silent_negative_stays_silent():
@@ -63,10 +64,10 @@ PATCHES, NO_PATCHES = some(1, 257, 1280), some(1, 257, 1280, seed=2)
 )
 def test_every_ipadpt_in_circulation_is_read(content, feature, seen, unseen):
     found, negative = from_ipadpt(content)
-    assert found.feature == feature
-    assert torch.equal(found.features, seen)
+    assert list(found.features) == [feature]
+    assert torch.equal(found.single_feature, seen)
     assert (negative is None) == (unseen is None)
-    assert unseen is None or torch.equal(negative.features, unseen)
+    assert unseen is None or torch.equal(negative.single_feature, unseen)
 
 
 @pytest.mark.parametrize(
@@ -99,3 +100,40 @@ def test_metadata_is_checked(change, words):
     tensors, metadata = to_file(References.of(some(1, 1024), EMBEDS), None, "1")
     with pytest.raises(ValueError, match=words):
         from_file(tensors, metadata | change)
+
+
+def test_several_features_of_a_reference_are_read_bit_for_bit():
+    """As an adapter takes them that reads embeds and patches."""
+    positive = References({EMBEDS: some(2, 1024), HIDDEN: some(2, 257, 1280)}, (1.0, 0.3))
+    negative = References.of(some(1, 1024, seed=2), EMBEDS)
+    negative = References({**negative.features, HIDDEN: some(1, 257, 1280, seed=3)}, (1.0,))
+    tensors, metadata = to_file(positive, negative, "1")
+    assert metadata["version"] == "2" and metadata["feature"] == EMBEDS
+    for stored, read in zip((positive, negative), from_file(tensors, metadata), strict=True):
+        assert list(read.features) == [EMBEDS, HIDDEN] and read.settings == stored.settings
+        for name, tensor in stored.features.items():
+            assert torch.equal(read.features[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"features": "[]"}, "list of features cannot be read"),
+        ({"features": "{"}, "list of features cannot be read"),
+        ({"features": '["image_embeds", "a"]'}, "holds no embeds of this pack"),
+    ],
+)
+def test_damaged_metadata_of_several_features_is_told(change, sentence):
+    positive = References({EMBEDS: some(2, 1024), HIDDEN: some(2, 257, 1280)}, (1.0, 0.3))
+    tensors, metadata = to_file(positive, None, "1")
+    with pytest.raises(Predicate, match=sentence):
+        from_file(tensors, {**metadata, **change})
+
+
+def test_features_of_different_numbers_of_references_are_told():
+    tensors, metadata = to_file(
+        References({EMBEDS: some(2, 1024), HIDDEN: some(2, 257, 1280)}, (1.0, 0.3)), None, "1"
+    )
+    tensors[f"positive.{HIDDEN}"] = some(3, 257, 1280)
+    with pytest.raises(Predicate, match="different numbers of references"):
+        from_file(tensors, metadata)

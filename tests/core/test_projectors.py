@@ -96,5 +96,5 @@ def test_references_stand_side_by_side_and_the_negative_is_repeated():
 
 
 def image_keys(ours, positive, negative):
-    sides = [References.of(side, ours.spec.feature) for side in (positive, negative)]
+    sides = [References.of(side, ours.spec.clip_input.name) for side in (positive, negative)]
     return keys.image_keys(ours, *sides, torch.float32, "cpu")

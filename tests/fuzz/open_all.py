@@ -70,9 +70,9 @@ def adapter(pack, path: Path):
     import comfy.ops
 
     load = pack.nodes.files.load
-    module = load.core.build(load.read_weights(str(path)), comfy.ops.manual_cast)
-    wide = (2, module.spec.projector.features)
-    feature = module.spec.feature
+    module = load.build(load.read_weights(str(path)), comfy.ops.manual_cast)
+    wide = (2, module.spec.clip_input.width)
+    feature = module.spec.clip_input.name
     features = torch.randn(wide if feature == "image_embeds" else (1, *wide))
     seen = pack.nodes.references.pair.References.of(features, feature)
     pack.nodes.apply.keys.image_keys(module, seen, seen, torch.float32, torch.device("cpu"))

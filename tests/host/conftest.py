@@ -43,7 +43,7 @@ def adapters(pack, tiny):
     def adapter(name: str, seed: int = 0):
         base = tiny.SMALL["sdxl" if "sdxl" in name else "sd15"]
         tensors = make_models.adapter_tensors(name, base, seed, torch.float32)
-        module = pack.nodes.files.load.core.build(tensors, comfy.ops.manual_cast)
+        module = pack.nodes.files.load.build(tensors, comfy.ops.manual_cast)
         patcher = CoreModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
         return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher), tensors
 

@@ -55,7 +55,7 @@ def adapter(demo, pack):
     from comfy.model_patcher import CoreModelPatcher
 
     tensors = demo.assemble.adapter(demo.common.load(demo.assemble.WEIGHTS))
-    module = pack.nodes.files.load.core.build(tensors, comfy.ops.manual_cast)
+    module = pack.nodes.files.load.build(tensors, comfy.ops.manual_cast)
     patcher = CoreModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
     return pack.nodes.sockets.LoadedAdapter("demo", module.spec, patcher)
 
@@ -199,7 +199,7 @@ def test_masks_confine_each_of_two_references_to_its_half(demo, pack, scenes, ma
     left = torch.zeros(1, 64, 64)
     left[..., :32] = 1
     turned = torch.roll(torch.arange(COUNT), 1)
-    second = pack.nodes.sockets.References.of(references.features[turned], "image_embeds")
+    second = pack.nodes.sockets.References.of(references.single_feature[turned], "image_embeds")
     made = make((references, {"attn_mask": left}), (second, {"attn_mask": 1 - left}))
     halves = [demo.judge.judge(part).ground for part in (made[..., :24], made[..., 40:])]
     grounds = scenes.factors[:, 2], scenes.factors[turned, 2]
@@ -214,7 +214,7 @@ def test_two_adapters_give_the_layout_of_one_and_the_style_of_another(
     demo, pack, scenes, make, only, references
 ):
     turned = torch.roll(torch.arange(COUNT), 1)
-    second = pack.nodes.sockets.References.of(references.features[turned], "image_embeds")
+    second = pack.nodes.sockets.References.of(references.single_feature[turned], "image_embeds")
     blended = make(
         (references, {"weight_map": only("layout")}), (second, {"weight_map": only("style")})
     )

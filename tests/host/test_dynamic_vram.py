@@ -32,7 +32,7 @@ def test_an_adapter_opens_with_layers_that_have_no_weights_yet(dynamic, pack, ti
     found = adapter.state_dict()
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[key], tensors[key]) for key in tensors)
-    plain = pack.nodes.files.load.core.build(tensors, torch.nn)
-    seen = tiny.features(3)[adapter.spec.feature]
+    plain = pack.nodes.files.load.build(tensors, torch.nn)
+    seen = tiny.features(3)[adapter.spec.clip_input.name]
     with torch.inference_mode():
         assert torch.allclose(adapter.project(seen), plain.project(seen), atol=1e-5)

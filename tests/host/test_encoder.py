@@ -1,6 +1,7 @@
 """What the encoder sees and gives: equal to transformers', whole for 'pad' and 'stretch', recalled for the same picture."""
 
 import json
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -176,6 +177,31 @@ def test_a_crop_that_removes_more_than_a_tenth_is_said(encode, height, width, wo
     assert (note is None) == (words is None)
     assert words is None or words in note
     assert encode.crop_warning(torch.zeros(1, height, width, 3), "pad", "image") is None
+
+
+@pytest.mark.parametrize(
+    "unconditional", ["ZERO_FEATURES", "ZERO_PIXELS", "BLACK_IMAGE", "NOTHING"]
+)
+def test_the_unconditional_side_is_what_the_adapter_was_trained_with(
+    clip_vision, encode, pack, adapters, unconditional
+):
+    """One row each, of the same widths as the encoder's; None: zeros, which need no encoder."""
+    adapter, pair = adapters("ip-adapter_sd15")[0], pack.nodes.references.pair
+    kind = getattr(pair.Unconditional, unconditional)
+    feature = replace(adapter.spec.clip_input, width=clip_vision.config["projection_dim"])
+    family = replace(adapter.spec.family, unconditional=kind)
+    adapter = replace(adapter, spec=replace(adapter.spec, family=family, inputs=(feature,)))
+    side = pair.unconditional_references(adapter, lambda: clip_vision)
+    size = clip_vision.image_size
+    expected = {
+        "ZERO_PIXELS": lambda: encode.encode_zeros(clip_vision),
+        "BLACK_IMAGE": lambda: encode.encode(clip_vision, torch.zeros(1, size, size, 3), "crop"),
+    }
+    if unconditional in expected:
+        assert torch.equal(side.single_feature, expected[unconditional]().image_embeds)
+    else:
+        assert (side is None) == (kind is pair.Unconditional.ZERO_FEATURES)
+        assert side is None or (side.silent and not side.single_feature.any())
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ class Graph:
         name = self.random.choice(ADAPTERS[self.kind])
         loaded, tensors = self.adapters(name, self.random.randrange(2) if name[10] == "_" else 0)
         output = self.features(self.random.randrange(9), self.random.choice([1, 1, 2, 3]))
-        key = loaded.spec.feature
+        key = loaded.spec.clip_input.name
         unseen = self.features(self.random.randrange(10, 13))
         if key == "image_embeds" and self.random.random() < 0.7:  # zeros by themselves
             unseen = None
@@ -234,7 +234,7 @@ def references(pack):
     """(adapter, what the encoder gave) -> references as Encode IPAdapter Reference gives them."""
 
     def made(loaded, output):
-        feature = loaded.spec.feature
+        feature = loaded.spec.clip_input.name
         return pack.nodes.sockets.References.of(output[feature], feature)
 
     return made

@@ -83,7 +83,7 @@ def reference(unet, call, prompt, embeds, masks=None):
 
 def embeds_of(adapter, positive, negative):
     """(negative, positive) as diffusers wants them: [1, N, ...], negative repeated to N."""
-    key = adapter.spec.feature
+    key = adapter.spec.clip_input.name
     pos = getattr(positive, key)[None]
     neg = torch.zeros_like(pos) if negative is None else getattr(negative, key)[None].expand_as(pos)
     return neg, pos

@@ -1,6 +1,7 @@
 """Regions, embeds, inspection and attention maps in the host's sampler and as files."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,10 +16,10 @@ def embeds(pack, adapters):
 
     def run(name="ip-adapter_sd15", seed=5, count=1, **more):
         spec = adapters(name)[0].spec
-        width = spec.projector.features
-        shape = (count, width) if spec.feature == "image_embeds" else (count, 257, width)
+        width = spec.clip_input.width
+        shape = (count, width) if spec.clip_input.name == "image_embeds" else (count, 257, width)
         features = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-        return pack.nodes.sockets.References.of(features, spec.feature, **more)
+        return pack.nodes.sockets.References.of(features, spec.clip_input.name, **more)
 
     return run
 
@@ -172,7 +173,7 @@ def test_ipadpt_is_read_and_nothing_in_it_runs(nodes_by_id, folders_of_its_own, 
     monkeypatch.chdir(folders_of_its_own)
     node, features = nodes_by_id["LoadIPAdapterEmbeds"], torch.randn(2, 1024)
     torch.save(features, folders_of_its_own / "input" / "good.ipadpt")
-    assert torch.equal(node.execute("good.ipadpt").args[0].features, features)
+    assert torch.equal(node.execute("good.ipadpt").args[0].single_feature, features)
     torch.save(Evil(), folders_of_its_own / "input" / "evil.ipadpt")
     with pytest.raises(ValueError, match=r"'evil.ipadpt' .* never run"):
         node.execute("evil.ipadpt")
@@ -196,7 +197,7 @@ def combined(nodes_by_id, given, method, projection="before"):
 
 def test_combined_embeds_are_one_reference(nodes_by_id, adapters, models, embeds, sample, pack):
     model, three = models("sd15"), [embeds(seed=seed) for seed in (5, 6, 7)]
-    mean = torch.cat([one.features for one in three]).mean(0, keepdim=True)
+    mean = torch.cat([one.single_feature for one in three]).mean(0, keepdim=True)
     expected = sample(
         apply_embeds(
             nodes_by_id, adapters, model, pack.nodes.sockets.References.of(mean, "image_embeds")
@@ -217,7 +218,7 @@ def test_a_weight_of_0_in_concat_gives_the_value_no_say(pack, adapters, embeds):
     core = pack.nodes.apply.keys
     module = adapters("ip-adapter_sd15")[0].patcher.model
     weighted = embeds(count=2)
-    weighted = core.replace(weighted, weights=(1.0, 0.25))
+    weighted = replace(weighted, weights=(1.0, 0.25))
     made, plain = (
         core.image_keys(module, one, embeds(seed=9), torch.float32, "cpu")
         for one in (weighted, embeds(count=2))
@@ -232,7 +233,7 @@ def test_a_silent_negative_is_only_on_the_positive_side(
     nodes_by_id, adapters, models, embeds, sample, pack
 ):
     model = models("sd15")
-    silent = pack.nodes.apply.keys.replace(embeds(seed=9), silent=True)
+    silent = replace(embeds(seed=9), silent=True)
     found = sample(apply_embeds(nodes_by_id, adapters, model, embeds(), embeds_negative=silent))
     plain = sample(apply_embeds(nodes_by_id, adapters, model, embeds()))
     assert difference(found, plain) > 1e-4

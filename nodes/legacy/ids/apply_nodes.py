@@ -23,7 +23,6 @@ from .weight_types import (
     STYLE_AND_COMPOSITION,
 )
 
-SDXL_TEXT_WIDTH = 2048
 MOST_TILES = 16  # along a side
 REGION_FIELDS = "image", "attn_mask", "weight", "weight_type", "start_at", "end_at"
 
@@ -159,7 +158,7 @@ class ApplyTiled(OldNode):
 def apply_pictures(model: ModelPatcher, adapter: OldAdapter, settings: OldApply) -> ModelPatcher:
     """The model with one old apply node's pictures on it. Raises ValueError."""
     node, loaded = settings.node, adapter.loaded
-    if settings.image_composition is not None and loaded.spec.text_width != SDXL_TEXT_WIDTH:
+    if settings.image_composition is not None and not loaded.spec.is_sdxl:
         raise ValueError(
             f"{node} takes style and composition from two pictures for SDXL alone, "
             f"but '{loaded.name}' is for {loaded.spec.base_model}: "

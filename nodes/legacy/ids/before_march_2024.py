@@ -13,7 +13,7 @@ import comfy.utils
 from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 
-from ....ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
+from ....ipadapter_core.adapter.features import EMBEDS, HIDDEN
 from ...pictures import rgb
 from ...references.encode import CROP, encode
 from .adapter_link import open_link
@@ -132,7 +132,7 @@ class ApplyEncoderOutput(OldNode):
 
     def apply_ipadapter(self, model, ipadapter, clip_vision_output, weight=1.0, mask=None):
         adapter = open_link(ipadapter, self.NAME)
-        is_sd15 = adapter.loaded.spec.base_model == "SD1.5"
+        is_sd15 = not adapter.loaded.spec.is_sdxl
         # in SDXL a typing error left out the middle block
         settings = nearest_settings(self.NAME, weight, mask, with_middle=is_sd15)
         return (apply_encoder_output(model, adapter, clip_vision_output, settings),)

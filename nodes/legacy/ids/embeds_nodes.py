@@ -11,7 +11,7 @@ import comfy.model_management
 import folder_paths
 from comfy.model_patcher import ModelPatcher
 
-from ....ipadapter_core.adapter.checkpoint import EMBEDS
+from ....ipadapter_core.adapter.features import Source
 from ....ipadapter_core.messages import Message, Predicate
 from ....ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, combine
 from ....ipadapter_core.references.embeds_file import from_ipadpt
@@ -114,7 +114,9 @@ class LoadEmbeds(OldNode):
             content, metadata = read_embeds(embeds_path(embeds))
             if metadata is not None:
                 raise Predicate("is no .ipadpt file: open it with Load IPAdapter Embeds")
-            return (content.float() if is_stack(content) else from_ipadpt(content)[0].features,)
+            return (
+                content.float() if is_stack(content) else from_ipadpt(content)[0].single_feature,
+            )
         except Predicate as error:
             raise error.about(Message("The embeds file '<1>'", embeds)) from None
 
@@ -136,7 +138,8 @@ def _masked_features(adapter: OldAdapter, image: Tensor, mask: Tensor) -> Tensor
     ).float()
     pixels = pixels * square[:, None].to(device)
     _, hidden, embeds = clip_vision.model(pixel_values=pixels, intermediate_output=-2)[:3]
-    features = embeds if adapter.loaded.spec.feature == EMBEDS else hidden
+    source = adapter.loaded.spec.clip_input.source
+    features = embeds if source is Source.CLIP_EMBEDS else hidden
     return adapter.check(features.to(comfy.model_management.intermediate_device()), "image")
 
 

@@ -11,13 +11,13 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from comfy.clip_vision import ClipVisionModel, Output
 
-from ....ipadapter_core.adapter.checkpoint import EMBEDS, HIDDEN
+from ....ipadapter_core.adapter.features import EMBEDS, HIDDEN, Unconditional
 from ....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE, References, many_scales
-from ...files.load import AUTO, LoadCLIPVision
+from ...files.load import open_encoder
 from ...pictures import rgb
 from ...recall import Recalled, recall
 from ...references.encode import CROP, encode, unconditional_output
-from ...references.pair import needs_encoded_zeros, references_for
+from ...references.pair import references_for
 from ...sockets import LoadedAdapter
 from .input_specs import COMBINE_METHODS
 
@@ -45,7 +45,7 @@ class OldAdapter:
         """The encoder that was connected, else the installed one that fits."""
         if self.encoder is not None:
             return self.encoder
-        return LoadCLIPVision.execute(AUTO, self.loaded).args[0]
+        return open_encoder(self.loaded)
 
     def features(self, image: Tensor, name: str, tiles: int = 1, ratio: float = 1.0) -> Tensor:
         """[N, E] or [N, S, E], recalled. tiles: along a side; ratio: how much the whole picture counts."""
@@ -58,7 +58,7 @@ class OldAdapter:
                 )
             return self._encode_with_tiles(pictures, name, tiles, ratio)
 
-        settings = (self.loaded.spec.feature, tiles, ratio)
+        settings = (self.loaded.spec.clip_input.name, tiles, ratio)
         patcher = self.clip_vision.patcher
         features = recall(patcher, Recalled.OLD_FEATURES, make, (image,), settings)
         return self.check(features, name)  # recalled features may be of another adapter
@@ -69,7 +69,7 @@ class OldAdapter:
         IPAdapter_plus gives a black picture to plus and full-face adapters, which were trained with pixel
         values of zero.
         """
-        if not needs_encoded_zeros(self.loaded):
+        if self.loaded.spec.unconditional is Unconditional.ZERO_FEATURES:
             return None
         if paper:
             return self.take(unconditional_output(self.clip_vision), "image_negative")
@@ -77,7 +77,7 @@ class OldAdapter:
         def make() -> Tensor:
             return self.encode(torch.zeros(1, ENCODER_SIZE, ENCODER_SIZE, 3), "image_negative")
 
-        feature, patcher = self.loaded.spec.feature, self.clip_vision.patcher
+        feature, patcher = self.loaded.spec.clip_input.name, self.clip_vision.patcher
         return recall(patcher, Recalled.OLD_UNCONDITIONAL, make, settings=feature)
 
     def embeds_pair(
@@ -105,7 +105,7 @@ class OldAdapter:
         paper: bool = False,
     ) -> OldReferences:
         """Both sides; if the positive one is reduced to one reference, the first negative one stays."""
-        feature = self.loaded.spec.feature
+        feature = self.loaded.spec.clip_input.name
         if combine not in COMBINE_METHODS:
             raise ValueError(
                 f"There is no way '{combine}' to combine references: "
@@ -126,11 +126,11 @@ class OldAdapter:
 
     def take(self, output: Output | References, name: str) -> Tensor:
         """What the adapter takes of an encoder's output."""
-        return references_for(output, self.loaded, name).features
+        return references_for(output, self.loaded, name).single_feature
 
     def check(self, features: Tensor, name: str) -> Tensor:
         """The features, if the adapter takes them."""
-        return self.take(References.of(features, self.loaded.spec.feature), name)
+        return self.take(References.of(features, self.loaded.spec.clip_input.name), name)
 
     def _embeds_features(self, embeds: object, name: str) -> Tensor:
         """A bare tensor of an EMBEDS link."""

@@ -14,9 +14,10 @@ import comfy.utils
 import folder_paths
 from comfy.model_patcher import ModelPatcher
 
-from ....ipadapter_core.adapter.checkpoint import flatten
+from ....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH
+from ....ipadapter_core.adapter.layout import flatten, shapes_of
 from ...files import folders
-from .installed_files import PUBLISHED, SDXL_TEXT_WIDTH, cached_spec
+from .installed_files import PUBLISHED, cached_spec
 
 LORAS = "loras"
 LINKS = {file.name: file.link for file in PUBLISHED}
@@ -96,7 +97,7 @@ def add_lora(model: ModelPatcher, name: str, strength: float) -> ModelPatcher:
 
 def read_adapter(weights: Mapping[str, Any]) -> tuple[str, bool] | None:
     """Kind of a FaceID adapter, and whether it is for SDXL; None: it is none."""
-    shapes = {key: tuple(value.shape) for key, value in flatten(weights).items()}
+    shapes = shapes_of(flatten(weights))
     text_width = shapes.get("ip_adapter.1.to_k_ip.weight", ())[1:]
     if not text_width:
         return None

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import folder_paths
 
-from ....ipadapter_core.adapter.checkpoint import EMBEDS, ENCODERS, read_spec
+from ....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH, read_spec
 from ....ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
+from ....ipadapter_core.adapter.features import CLIP_BIGG, CLIP_H, CLIP_L
 from ....ipadapter_core.doctor.model_table import ModelFile, load
 from ....ipadapter_core.messages import Predicate
 from ...files import folders
@@ -19,9 +20,7 @@ from ...files.open_files import read_shapes
 
 T = TypeVar("T")
 log = logging.getLogger("ipadapter")
-VIT_H, VIT_BIGG, VIT_L = ENCODERS[EMBEDS, 1024], ENCODERS[EMBEDS, 1280], ENCODERS[EMBEDS, 768]
-WIDTHS = {VIT_H: (1280, 1024), VIT_BIGG: (1664, 1280), VIT_L: (1024, 768)}  # hidden, projection
-SDXL_TEXT_WIDTH = 2048
+WIDTHS = {CLIP_H: (1280, 1024), CLIP_BIGG: (1664, 1280), CLIP_L: (1024, 768)}  # hidden, projection
 PUBLISHED = load()
 TWINS = ("light", "face", "composition")  # of the same shapes: only a name can tell them apart
 LISTED_FILES = 12  # of a folder, in a message
@@ -37,7 +36,8 @@ class AdapterKind:
     @property
     def has_twins(self) -> bool:
         """Whether adapters for another purpose have the same shapes."""
-        return self.published.kind in ("base", "plus")
+        family = self.published.family
+        return family is not None and not family.purpose
 
     def describe(self) -> str:
         twin = f", {self.twin}" if self.twin else ""
@@ -90,9 +90,9 @@ PLAIN_KINDS: tuple[tuple[str, KindPair], ...] = (
     (r"", (SD15, XL_G)),
 )
 ENCODER_NAMES = (
-    (r"bigg|vit.?g|sdxl", VIT_BIGG),
-    (r"vit.?l|large.?patch14|clip.?l\b|336", VIT_L),
-    (r"vit.?h|laion2b.?s32b|sd.?1.?5|ip.?adapter|image.?encoder", VIT_H),
+    (r"bigg|vit.?g|sdxl", CLIP_BIGG),
+    (r"vit.?l|large.?patch14|clip.?l\b|336", CLIP_L),
+    (r"vit.?h|laion2b.?s32b|sd.?1.?5|ip.?adapter|image.?encoder", CLIP_H),
 )
 ENCODER_LINKS = {file.encoder: file.link for file in PUBLISHED if file.kind == "encoder"}
 
@@ -128,7 +128,7 @@ def find_encoder(name: str, needed: str | None = None) -> str | None:
         for pattern, encoder in ENCODER_NAMES
         if re.search(pattern, os.path.basename(name), re.IGNORECASE)
     )
-    fitting = installed_encoders(needed or next(by_name, VIT_H))
+    fitting = installed_encoders(needed or next(by_name, CLIP_H))
     return _replace(name, fitting) if fitting else None
 
 

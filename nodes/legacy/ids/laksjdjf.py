@@ -2,7 +2,7 @@
 
 from comfy.clip_vision import ClipVisionModel
 
-from ...files.load import LoadIPAdapter
+from ...files.load import open_adapter
 from ...pictures import rgb
 from ...references.encode import CROP, encode
 from .before_march_2024 import apply_encoder_output, nearest_settings
@@ -20,7 +20,7 @@ class LaksjdjfNode(OldNode):
 
     def load(self, model_name: str, encoder: ClipVisionModel | None = None) -> OldAdapter:
         file = find_adapter(model_name)[0]
-        return OldAdapter(LoadIPAdapter.execute(file).args[0], encoder, self.NAME)
+        return OldAdapter(open_adapter(file), encoder, self.NAME)
 
 
 class LaksjdjfLoader(LaksjdjfNode):

@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from comfy.model_patcher import ModelPatcher
-from comfy_api.latest import io
 
 from ....ipadapter_core.weights.presets import base_of
 from ...files import folders
-from ...files.load import LoadCLIPVision, LoadIPAdapter
+from ...files.load import open_adapter, open_encoder_file
 from ...sampling.layers import model_blocks
 from . import faceid_presets, installed_files
 from .adapter_link import make_link
@@ -36,7 +35,7 @@ class ModelLoader(OldNode):
         return folders.stamp(folders.ADAPTERS, [installed_files.find_adapter(ipadapter_file)[0]])
 
     def load_ipadapter_model(self, ipadapter_file: str) -> tuple[Any, ...]:
-        return LoadIPAdapter.execute(installed_files.find_adapter(ipadapter_file)[0]).args
+        return (open_adapter(installed_files.find_adapter(ipadapter_file)[0]),)
 
 
 class UnifiedLoader(OldNode):
@@ -58,8 +57,8 @@ class UnifiedLoader(OldNode):
             raise ValueError(installed_files.missing_encoder(kind.published.encoder, subject))
         adapter, encoder = adapters[0], encoders[0]
         before, encoder_before = (_chained(ipadapter, part) for part in ("ipadapter", "clipvision"))
-        self.adapter = _reuse(adapter, (self.adapter, before), LoadIPAdapter.execute)
-        self.encoder = _reuse(encoder, (self.encoder, encoder_before), LoadCLIPVision.execute)
+        self.adapter = _reuse(adapter, (self.adapter, before), open_adapter)
+        self.encoder = _reuse(encoder, (self.encoder, encoder_before), open_encoder_file)
         log.info("%s takes '%s' with '%s'.", subject, adapter, encoder)
         return model, make_link(self.adapter.content, adapter, self.encoder.content, encoder)
 
@@ -145,10 +144,10 @@ def _chained(link: Any, part: str) -> LoadedFile:
 
 
 def _reuse(
-    name: str, loaded: tuple[LoadedFile, LoadedFile], load: Callable[[str], io.NodeOutput]
+    name: str, loaded: tuple[LoadedFile, LoadedFile], load: Callable[[str], Any]
 ) -> LoadedFile:
     """The file of that name if it is loaded already, else loaded now."""
     for file in loaded:
         if file.name == name and file.content is not None:
             return file
-    return LoadedFile(name, load(name).args[0])
+    return LoadedFile(name, load(name))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
+from ....ipadapter_core.adapter.features import CLIP_H
 from ...files import folders
 from ..ids import installed_files
 from ..ids.old_node import OldNode
@@ -139,9 +140,7 @@ def _with_encoder(key: str, prompt: Prompt, ours: Mapping[str, Any]) -> Any:
     needed = next((need for one in fed for need in _needs(one, prompt)), None)
     found = installed_files.find_encoder(name, needed)
     if found is None:
-        log.warning(
-            "%s", installed_files.missing_encoder(needed or installed_files.VIT_H, f"'{name}'")
-        )
+        log.warning("%s", installed_files.missing_encoder(needed or CLIP_H, f"'{name}'"))
         return node
     return {**node, "inputs": {**_inputs(node), "clip_name": found}}
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ....ipadapter_core.adapter.features import Unconditional
 from ..ids import weight_types
 from .plan import Behind, Here, Inputs, Kept, Known, Plan, Same, is_link
 
@@ -26,9 +27,9 @@ def takes_nothing(known: Known) -> bool:
     """Whether the new nodes do the same where there is no negative picture; plus and full-face adapters got a black one."""
     if known.paper:
         return True
-    if known.kind is None:
+    if known.unconditional is None:
         raise Kept(UNSEEN)
-    return known.kind == "base"
+    return known.unconditional is Unconditional.ZERO_FEATURES
 
 
 def negative(plan: Plan, inputs: Inputs, known: Known) -> Inputs:

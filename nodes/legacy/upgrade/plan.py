@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ....ipadapter_core.adapter.features import Unconditional
 from .graph import BEHIND, Graph, Inputs, Kept, is_link
 
 __all__ = ["BEHIND", "Behind", "Here", "Inputs", "Kept", "Known", "Plan", "Same", "is_link"]
@@ -48,7 +49,7 @@ class Plan:
 class Known:
     """What the graph says of a node: the adapter on it, which of its outputs are used, and where it stands."""
 
-    kind: str | None = None  # base, plus, full-face
+    unconditional: Unconditional | None = None  # None: the adapter's file is not here
     file: str | None = None
     base: str | None = None  # SD1.5, SDXL
     used: frozenset[int] = frozenset()

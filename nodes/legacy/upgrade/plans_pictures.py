@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from ....ipadapter_core.adapter.features import Unconditional
 from ..ids import weight_types
 from . import parts
 from .plan import Here, Inputs, Kept, Known, Plan, Same, is_link
@@ -129,9 +130,9 @@ def enhanced(plan: Plan, inputs: Inputs, known: Known, found: Inputs) -> Inputs 
     count = min(count, 16)
     if count < 2:
         return None
-    if known.kind is None:
+    if known.unconditional is None:
         raise Kept(parts.UNSEEN)
-    if known.kind == "base":
+    if known.unconditional is Unconditional.ZERO_FEATURES:
         raise Kept("with a base adapter it reads the embedding of its tiles as a picture")
     pictures, size = known.graph.count(inputs["image"]), known.graph.size(inputs["image"])
     if pictures is None or size is None:

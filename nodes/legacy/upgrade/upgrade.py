@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
+from ....ipadapter_core.adapter.features import Unconditional
+from ....ipadapter_core.doctor.model_table import ModelFile
 from ..ids import installed_files
 from ..ids.installed_files import COMMUNITY_PRESETS, PRESETS
 from ..ids.old_node import OldNode
@@ -161,14 +163,14 @@ class _Adapter(NamedTuple):
     """The adapter that a node loads, or that is connected to it, as far as the graph says."""
 
     file: str | None = None
-    kind: str | None = None
+    unconditional: Unconditional | None = None
     base: str | None = None
 
 
 def _known(key: str, graph: Graph) -> Known:
     found = _adapter(key, graph.prompt)
     used, paper = graph.used(key), graph.is_paper(key)
-    return Known(found.kind, found.file, found.base, used, paper, key, graph)
+    return Known(found.unconditional, found.file, found.base, used, paper, key, graph)
 
 
 def _adapter(key: str, prompt: Mapping[str, Mapping[str, Any]]) -> _Adapter:
@@ -180,9 +182,7 @@ def _adapter(key: str, prompt: Mapping[str, Mapping[str, Any]]) -> _Adapter:
     want = pair[_is_sdxl(inputs.get("model"), prompt)] if any(pair) else None
     if want is not None:
         found = installed_files.installed_adapters(want)
-        return _Adapter(
-            found[0] if found else want.published.name, want.published.kind, want.published.base
-        )
+        return _published(found[0] if found else want.published.name, want.published)
     link = inputs.get("ipadapter")
     if isinstance(link, list) and str(link[0]) in prompt:
         return _adapter(str(link[0]), prompt)
@@ -194,11 +194,16 @@ def _file(name: str) -> _Adapter:
         found, path = installed_files.find_adapter(name)
         spec = installed_files.cached_spec(path, read_spec)
         if isinstance(spec, AdapterSpec):
-            return _Adapter(found, spec.kind, spec.base_model)
+            return _Adapter(found, spec.unconditional, spec.base_model)
         return _Adapter(found)
     except ValueError:
         want = installed_files.kind_named(name)
-        return _Adapter(name, want.published.kind, want.published.base) if want else _Adapter(name)
+        return _published(name, want.published) if want else _Adapter(name)
+
+
+def _published(name: str, file: ModelFile) -> _Adapter:
+    unconditional = file.family.unconditional if file.family else None
+    return _Adapter(name, unconditional, file.base)
 
 
 def _is_sdxl(link: Any, prompt: Mapping[str, Mapping[str, Any]]) -> bool:
