@@ -13,9 +13,9 @@ from torch import Tensor
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def split_heads(tokens: Tensor, heads: int) -> Tensor:
+def split_heads(tokens: Tensor, head_count: int) -> Tensor:
     """[R, T, C] -> [R, H, T, D], not copied."""
-    return tokens.reshape(*tokens.shape[:2], heads, -1).transpose(1, 2)
+    return tokens.reshape(*tokens.shape[:2], head_count, -1).transpose(1, 2)
 
 
 def image_attention(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
@@ -25,30 +25,36 @@ def image_attention(query: Tensor, key: Tensor, value: Tensor, attention: Attent
     [R, B * N, C] or [R, B * N, H, D].
     All images of a row share its key, so they form one long sequence and nothing is repeated.
     """
-    rows, heads, _, width = key.shape
-    out = attention(query.reshape(rows, -1, heads, width).transpose(1, 2), key, value)
-    return out.reshape(query.shape)
+    row_count, head_count, _, head_width = key.shape
+    image_output = attention(
+        query.reshape(row_count, -1, head_count, head_width).transpose(1, 2), key, value
+    )
+    return image_output.reshape(query.shape)
 
 
 def add_image(
-    text: Tensor, image: Tensor, weight: float, mask: Tensor | None, in_place: bool
+    text_output: Tensor, image_output: Tensor, weight: float, mask: Tensor | None, in_place: bool
 ) -> Tensor:
     """text + weight * mask * image, in one operation; mask [1 or R * B, N, 1]."""
     if mask is None:
-        return text.add_(image, alpha=weight) if in_place else text.add(image, alpha=weight)
+        return (
+            text_output.add_(image_output, alpha=weight)
+            if in_place
+            else text_output.add(image_output, alpha=weight)
+        )
     return (
-        text.addcmul_(image, mask, value=weight)
+        text_output.addcmul_(image_output, mask, value=weight)
         if in_place
-        else text.addcmul(image, mask, value=weight)
+        else text_output.addcmul(image_output, mask, value=weight)
     )
 
 
-def remove_text_part(image: Tensor, text: Tensor, amount: float) -> Tensor:
+def remove_text_part(image_output: Tensor, text_output: Tensor, amount: float) -> Tensor:
     """The image part without `amount` of its component along the text's output, token by token."""
-    wide = text.float()  # squares of half precision overflow
-    length = (wide * wide).sum(-1, keepdim=True).clamp(min=1e-12)
-    share = (wide * image.float()).sum(-1, keepdim=True) / length
-    return image - (text * (amount * share).to(image.dtype))
+    text_in_float = text_output.float()  # squares of half precision overflow
+    squared_length = (text_in_float * text_in_float).sum(-1, keepdim=True).clamp(min=1e-12)
+    component = (text_in_float * image_output.float()).sum(-1, keepdim=True) / squared_length
+    return image_output - (text_output * (amount * component).to(image_output.dtype))
 
 
 def token_shares(query: Tensor, key: Tensor) -> Tensor:
@@ -56,7 +62,7 @@ def token_shares(query: Tensor, key: Tensor) -> Tensor:
 
     query: [R * B, N, C]; key: [R or R * B, H, T, D].
     """
-    rows, heads, _, width = key.shape
-    q = query.reshape(rows, -1, heads, width).float()
-    logits: Tensor = torch.einsum("rnhd,rhtd->rhnt", q, key.float()) * width**-0.5
+    row_count, head_count, _, head_width = key.shape
+    head_queries = query.reshape(row_count, -1, head_count, head_width).float()
+    logits: Tensor = torch.einsum("rnhd,rhtd->rhnt", head_queries, key.float()) * head_width**-0.5
     return logits.softmax(-1).mean(1).reshape(*query.shape[:2], -1)

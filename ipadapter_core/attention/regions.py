@@ -19,31 +19,35 @@ def arrange_masks(masks: Sequence[Tensor], feather: int, overlap: str) -> list[T
 
     Outside of every mask all stay 0; masks that cover the image without gaps still add up to 1.
     """
-    height, width = (max(mask.shape[axis] for mask in masks) for axis in (1, 2))
-    count = max(map(len, masks))
-    resized = [_resize(mask.clamp(0, 1), count, height, width) for mask in masks]
+    full_height, full_width = (max(mask.shape[axis] for mask in masks) for axis in (1, 2))
+    mask_count = max(map(len, masks))
+    resized_masks = [
+        _resize(mask.clamp(0, 1), mask_count, full_height, full_width) for mask in masks
+    ]
     if feather:
-        union = torch.stack(resized).amax(0)
-        inside = (2 * blur(union, feather) - 1).clamp(0, 1) * union
-        resized = [blur(mask, feather) * inside for mask in resized]
+        union = torch.stack(resized_masks).amax(0)
+        soft_inside = (2 * blur(union, feather) - 1).clamp(0, 1) * union
+        resized_masks = [blur(mask, feather) * soft_inside for mask in resized_masks]
     if overlap == NORMALISED:
-        total = torch.stack(resized).sum(0).clamp(min=1)
-        resized = [mask / total for mask in resized]
-    return resized
+        mask_sum = torch.stack(resized_masks).sum(0).clamp(min=1)
+        resized_masks = [mask / mask_sum for mask in resized_masks]
+    return resized_masks
 
 
 def blur(mask: Tensor, radius: int) -> Tensor:
     """[M, H, W] under a Gaussian that ends at `radius` pixels; past the border the edge goes on."""
-    steps = torch.arange(-radius, radius + 1, dtype=torch.float32, device=mask.device)
-    kernel = torch.exp(-0.5 * (3 * steps / radius) ** 2)
-    kernel = kernel / kernel.sum()
-    blurred = mask[:, None]
+    pixel_offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=mask.device)
+    gaussian = torch.exp(-0.5 * (3 * pixel_offsets / radius) ** 2)
+    gaussian = gaussian / gaussian.sum()
+    blurred_mask = mask[:, None]
     for padding, kernel_shape in (
         ((radius, radius, 0, 0), (1, 1, 1, -1)),
         ((0, 0, radius, radius), (1, 1, -1, 1)),
     ):
-        blurred = conv2d(pad(blurred, padding, mode="replicate"), kernel.view(kernel_shape))
-    return blurred[:, 0]
+        blurred_mask = conv2d(
+            pad(blurred_mask, padding, mode="replicate"), gaussian.view(kernel_shape)
+        )
+    return blurred_mask[:, 0]
 
 
 def tile_boxes(height: int, width: int, short_side: int) -> list[tuple[int, int, int]]:
@@ -53,28 +57,31 @@ def tile_boxes(height: int, width: int, short_side: int) -> list[tuple[int, int,
     """
     if short_side == 1 and max(height, width) <= NEARLY_SQUARE * min(height, width):
         short_side = 2
-    side = -(-min(height, width) // short_side)
-    counts = [-(-length // side) for length in (height, width)]
-    starts = [
-        [round(number * (length - side) / max(1, count - 1)) for number in range(count)]
-        for length, count in zip((height, width), counts, strict=True)
+    tile_side = -(-min(height, width) // short_side)
+    tile_counts = [-(-length // tile_side) for length in (height, width)]
+    tile_starts = [
+        [
+            round(number * (length - tile_side) / max(1, tile_count - 1))
+            for number in range(tile_count)
+        ]
+        for length, tile_count in zip((height, width), tile_counts, strict=True)
     ]
-    return [(top, left, side) for top in starts[0] for left in starts[1]]
+    return [(top, left, tile_side) for top in tile_starts[0] for left in tile_starts[1]]
 
 
 def tile_masks(height: int, width: int, tiles: Sequence[tuple[int, int, int]]) -> list[Tensor]:
     """The area of each tile [1, H, W]; where tiles overlap they share."""
-    masks: list[Tensor] = []
-    for top, left, side in tiles:
-        mask = torch.zeros(1, height, width)
-        mask[:, top : top + side, left : left + side] = 1
-        masks.append(mask)
-    return arrange_masks(masks, 0, NORMALISED)
+    area_masks: list[Tensor] = []
+    for top, left, tile_side in tiles:
+        tile_mask = torch.zeros(1, height, width)
+        tile_mask[:, top : top + tile_side, left : left + tile_side] = 1
+        area_masks.append(tile_mask)
+    return arrange_masks(area_masks, 0, NORMALISED)
 
 
-def _resize(mask: Tensor, count: int, height: int, width: int) -> Tensor:
+def _resize(mask: Tensor, mask_count: int, height: int, width: int) -> Tensor:
     """A shorter batch repeats its last mask."""
-    mask = torch.cat((mask, mask[-1:].expand(count - len(mask), -1, -1)))
+    mask = torch.cat((mask, mask[-1:].expand(mask_count - len(mask), -1, -1)))
     if mask.shape[-2:] == (height, width):
         return mask
     return interpolate(mask[:, None], (height, width), mode="bilinear")[:, 0]

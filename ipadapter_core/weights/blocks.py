@@ -19,9 +19,9 @@ _FILE_ORDER = {"input": 0, "output": 1, "middle": 2}
 _FORWARD_ORDER = ["input", "middle", "output"]
 
 
-def address(name: str) -> Address | None:
+def address(module_name: str) -> Address | None:
     """The address of a module by its name in the UNet, or None if it is no cross-attention layer."""
-    match = _ATTN2.fullmatch(name)
+    match = _ATTN2.fullmatch(module_name)
     if not match:
         return None
     return match[1].split("_")[0], int(match[2] or 0), int(match[3])
@@ -29,11 +29,17 @@ def address(name: str) -> Address | None:
 
 def layer_table(module_names: Iterable[str]) -> dict[Address, str]:
     """Address -> module name of every cross-attention layer, in the order of adapter files."""
-    layers = {layer: name for name in module_names if (layer := address(name))}
-    return dict(sorted(layers.items(), key=lambda item: (_FILE_ORDER[item[0][0]], *item[0][1:])))
+    layer_names = {
+        layer_address: module_name
+        for module_name in module_names
+        if (layer_address := address(module_name))
+    }
+    return dict(
+        sorted(layer_names.items(), key=lambda item: (_FILE_ORDER[item[0][0]], *item[0][1:]))
+    )
 
 
 def blocks_of(layers: Iterable[Address]) -> tuple[Block, ...]:
     """The blocks that hold these layers, in the order of a forward pass."""
-    blocks = {(kind, number) for kind, number, _ in layers}
-    return tuple(sorted(blocks, key=lambda block: (_FORWARD_ORDER.index(block[0]), block[1])))
+    layer_blocks = {(block_kind, block_number) for block_kind, block_number, _ in layers}
+    return tuple(sorted(layer_blocks, key=lambda block: (_FORWARD_ORDER.index(block[0]), block[1])))

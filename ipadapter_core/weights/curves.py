@@ -30,21 +30,21 @@ class Keyframe(NamedTuple):
 def parse(text: str, last: float | None = None) -> tuple[Keyframe, ...]:
     """The keyframes of a text; times may not go back, nor past `last`. An empty text is 1 throughout."""
     keyframes: list[Keyframe] = []
-    for number, entry in entries(text):
-        keyframe = _keyframe(entry, number)
+    for entry_number, entry in entries(text):
+        keyframe = _keyframe(entry, entry_number)
         if keyframe.time < 0 or (last is not None and keyframe.time > last):
-            limits = "0 upward" if last is None else Message("0 to <1>", f"{last:g}")
+            time_limits = "0 upward" if last is None else Message("0 to <1>", f"{last:g}")
             raise Predicate(
                 "has the time <1> at entry <2>, '<3>': use <4>",
                 f"{keyframe.time:g}",
-                number,
+                entry_number,
                 entry,
-                limits,
+                time_limits,
             )
         if keyframes and keyframe.time < keyframes[-1].time:
             raise Predicate(
                 "goes back in time at entry <1>, '<2>': <3> comes after <4>",
-                number,
+                entry_number,
                 entry,
                 f"{keyframe.time:g}",
                 f"{keyframes[-1].time:g}",
@@ -53,26 +53,26 @@ def parse(text: str, last: float | None = None) -> tuple[Keyframe, ...]:
     return tuple(keyframes) or (Keyframe(0.0, 1.0, "linear"),)
 
 
-def _keyframe(entry: str, number: int) -> Keyframe:
+def _keyframe(entry: str, entry_number: int) -> Keyframe:
     match = _KEYFRAME.fullmatch(entry)
     if not match:
         raise Predicate(
             "has no key frame at entry <1>, '<2>': write time:value, for example 0:1.0, "
             "0.4:0.6 ease, 1:0",
-            number,
+            entry_number,
             entry,
         )
-    time, value = (_number(match[group], number, entry) for group in (1, 2))
-    easing = " ".join((match[3] or "linear").split())
-    if easing not in EASINGS:
+    time, value = (_number(match[group], entry_number, entry) for group in (1, 2))
+    easing_name = " ".join((match[3] or "linear").split())
+    if easing_name not in EASINGS:
         raise Predicate(
             "has the unknown easing '<1>' at entry <2>, '<3>': use one of <4>",
-            easing,
-            number,
+            easing_name,
+            entry_number,
             entry,
             ", ".join(EASINGS),
         )
-    return Keyframe(time, value, easing)
+    return Keyframe(time, value, easing_name)
 
 
 def value_at(keyframes: Sequence[Keyframe], time: float) -> float:
@@ -81,29 +81,29 @@ def value_at(keyframes: Sequence[Keyframe], time: float) -> float:
         return keyframes[0].value
     for start, end in pairwise(keyframes):
         if start.time <= time < end.time:
-            share = EASINGS[end.easing]((time - start.time) / (end.time - start.time))
-            return start.value + (end.value - start.value) * share
+            eased_share = EASINGS[end.easing]((time - start.time) / (end.time - start.time))
+            return start.value + (end.value - start.value) * eased_share
     return keyframes[-1].value
 
 
 def numbers(text: str) -> list[float]:
     """A list of numbers: 1, 0.5, 0."""
-    return [_number(entry, number, entry) for number, entry in entries(text)]
+    return [_number(entry, entry_number, entry) for entry_number, entry in entries(text)]
 
 
 def entries(text: str) -> list[tuple[int, str]]:
     """The entries between commas, semicolons and new lines, numbered from 1; a comma may end a line."""
-    texts = [entry.strip() for entry in re.split(r"[,;][ \t\r]*\n|[,;\n]", text)]
-    while texts and not texts[-1]:
-        texts.pop()
-    return list(enumerate(texts, 1))
+    entry_texts = [entry.strip() for entry in re.split(r"[,;][ \t\r]*\n|[,;\n]", text)]
+    while entry_texts and not entry_texts[-1]:
+        entry_texts.pop()
+    return list(enumerate(entry_texts, 1))
 
 
-def _number(text: str, number: int, entry: str) -> float:
+def _number(text: str, entry_number: int, entry: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
     if not isfinite(value):
-        raise Predicate("has no number at entry <1>, '<2>': '<3>'", number, entry, text)
+        raise Predicate("has no number at entry <1>, '<2>': '<3>'", entry_number, entry, text)
     return value

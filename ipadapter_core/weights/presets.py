@@ -29,14 +29,14 @@ SUBJECT = {
 }
 
 
-def base_of(blocks: Sequence[Block]) -> str:
+def base_of(model_blocks: Sequence[Block]) -> str:
     """SDXL, and the models cut from it, have no cross-attention at full resolution."""
-    return "sd15" if ("input", 1) in blocks else "sdxl"
+    return "sd15" if ("input", 1) in model_blocks else "sdxl"
 
 
 def _layout(blocks: Sequence[Block]) -> BlockWeights:
-    shares = LAYOUT[base_of(blocks)]
-    return tuple(shares.get(block, 0.0) for block in blocks)
+    block_shares = LAYOUT[base_of(blocks)]
+    return tuple(block_shares.get(block, 0.0) for block in blocks)
 
 
 def _style(blocks: Sequence[Block]) -> BlockWeights:
@@ -54,57 +54,65 @@ def _all_but_layout(blocks: Sequence[Block]) -> BlockWeights:
 
 def _against_layout(blocks: Sequence[Block]) -> BlockWeights:
     """1 where the style is, a tenth where neither style nor layout is."""
-    layout, style = _layout(blocks), _style(blocks)
-    return tuple(s or (TENTH if not c else 0.0) for s, c in zip(style, layout, strict=True))
+    layout_weights, style_weights = _layout(blocks), _style(blocks)
+    return tuple(
+        s or (TENTH if not c else 0.0) for s, c in zip(style_weights, layout_weights, strict=True)
+    )
 
 
-def _scale(weights: BlockWeights, amount: float) -> BlockWeights:
-    return tuple(amount * weight for weight in weights)
+def _scale(block_weights: BlockWeights, amount: float) -> BlockWeights:
+    return tuple(amount * weight for weight in block_weights)
 
 
-def _sum(left: BlockWeights, right: BlockWeights) -> BlockWeights:
-    return tuple(a + b for a, b in zip(left, right, strict=True))
+def _sum(left_weights: BlockWeights, right_weights: BlockWeights) -> BlockWeights:
+    return tuple(a + b for a, b in zip(left_weights, right_weights, strict=True))
 
 
-def _with_amount(weight: BlockWeighting) -> Take:
-    return lambda blocks, first, _: (_scale(weight(blocks), first), (0.0,) * len(blocks))
+def _with_amount(weighting: BlockWeighting) -> Take:
+    return lambda blocks, first_amount, _: (
+        _scale(weighting(blocks), first_amount),
+        (0.0,) * len(blocks),
+    )
 
 
 def _ease(depth: Callable[[float], float]) -> Take:
     """depth: 0 at the first block to 1 after the last one -> how strong, 0 to 1."""
 
     def weight(blocks: Sequence[Block]) -> BlockWeights:
-        count = len(blocks)
-        return tuple(LEAST + (1 - LEAST) * depth(t / count) for t in range(count))
+        block_count = len(blocks)
+        return tuple(LEAST + (1 - LEAST) * depth(t / block_count) for t in range(block_count))
 
     return _with_amount(weight)
 
 
-def _by_kind(block_kinds: Sequence[str], weight: float, remaining: float) -> Take:
+def _by_kind(block_kinds: Sequence[str], kind_weight: float, other_weight: float) -> Take:
     """A weight for blocks of these kinds, another one for the remaining blocks."""
     return _with_amount(
-        lambda blocks: tuple(weight if kind in block_kinds else remaining for kind, _ in blocks)
+        lambda blocks: tuple(
+            kind_weight if block_kind in block_kinds else other_weight for block_kind, _ in blocks
+        )
     )
 
 
-def _style_and_layout(style: BlockWeighting, layout: BlockWeighting) -> Take:
+def _style_and_layout(style_weighting: BlockWeighting, layout_weighting: BlockWeighting) -> Take:
     """Style with the first amount, layout with the second."""
 
     def take(
-        blocks: Sequence[Block], first: float, second: float
+        blocks: Sequence[Block], first_amount: float, second_amount: float
     ) -> tuple[BlockWeights, BlockWeights]:
-        return _sum(_scale(style(blocks), first), _scale(layout(blocks), second)), (0.0,) * len(
-            blocks
-        )
+        return _sum(
+            _scale(style_weighting(blocks), first_amount),
+            _scale(layout_weighting(blocks), second_amount),
+        ), (0.0,) * len(blocks)
 
     return take
 
 
-def _contrast(positive: BlockWeighting, negative: BlockWeighting) -> Take:
+def _contrast(positive_weighting: BlockWeighting, negative_weighting: BlockWeighting) -> Take:
     """One part on the positive side, the other on the negative one."""
-    return lambda blocks, first, second: (
-        _scale(positive(blocks), first),
-        _scale(negative(blocks), second),
+    return lambda blocks, first_amount, second_amount: (
+        _scale(positive_weighting(blocks), first_amount),
+        _scale(negative_weighting(blocks), second_amount),
     )
 
 

@@ -44,28 +44,30 @@ class WeightMap:
     positive: WeightSchedule
     negative: WeightSchedule
 
-    def times(self, factor: "WeightMap") -> "WeightMap":
-        self._require_same_blocks(factor)
-        crossed = (
-            _combine(mul, self.positive, factor.negative),
-            _combine(mul, self.negative, factor.positive),
+    def times(self, factor_map: "WeightMap") -> "WeightMap":
+        self._require_same_blocks(factor_map)
+        crossed_products = (
+            _combine(mul, self.positive, factor_map.negative),
+            _combine(mul, self.negative, factor_map.positive),
         )
-        positive = _combine(mul, self.positive, factor.positive)
-        return replace(self, positive=positive, negative=_combine(add, *crossed))
+        positive_product = _combine(mul, self.positive, factor_map.positive)
+        return replace(self, positive=positive_product, negative=_combine(add, *crossed_products))
 
-    def plus(self, summand: "WeightMap") -> "WeightMap":
-        self._require_same_blocks(summand)
+    def plus(self, added_map: "WeightMap") -> "WeightMap":
+        self._require_same_blocks(added_map)
         return replace(
             self,
-            positive=_combine(add, self.positive, summand.positive),
-            negative=_combine(add, self.negative, summand.negative),
+            positive=_combine(add, self.positive, added_map.positive),
+            negative=_combine(add, self.negative, added_map.negative),
         )
 
     def over_layers(self, layers: Sequence[Address], schedule: WeightSchedule) -> WeightSchedule:
         """A schedule with one weight per layer of an adapter, in its order."""
-        column_of = {block: number for number, block in enumerate(self.blocks)}
-        columns = [column_of[kind, number] for kind, number, _ in layers]
-        return tuple(tuple(row[column] for column in columns) for row in schedule)
+        column_of = {block: block_number for block_number, block in enumerate(self.blocks)}
+        layer_columns = [
+            column_of[block_kind, block_number] for block_kind, block_number, _ in layers
+        ]
+        return tuple(tuple(row[column] for column in layer_columns) for row in schedule)
 
     def _require_same_blocks(self, weight_map: "WeightMap") -> None:
         if self.blocks != weight_map.blocks:
@@ -77,10 +79,10 @@ class WeightMap:
 
 
 def make_map(
-    blocks: Sequence[Block],
+    model_blocks: Sequence[Block],
     take: str = "balanced",
-    first: float = 1.0,
-    second: float = 1.0,
+    first_amount: float = 1.0,
+    second_amount: float = 1.0,
     layers: str = "",
     curve: str = "",
     jitter: float = 0.0,
@@ -90,55 +92,57 @@ def make_map(
 
     Raises Predicate, which begins with the name of the input that is wrong ("'curve' has ...").
     """
-    blocks = tuple(blocks)
-    positive, negative = TAKES[take](blocks, first, second)
-    factors = _about_input("layers", lambda: layer_factors(layers, blocks))
+    model_blocks = tuple(model_blocks)
+    positive_weights, negative_weights = TAKES[take](model_blocks, first_amount, second_amount)
+    block_factors = _about_input("layers", lambda: layer_factors(layers, model_blocks))
     keyframes = _about_input("curve", lambda: parse(curve, 1.0))
     curve_values = [value_at(keyframes, step / STEPS) for step in range(STEPS + 1)]
-    noise = _jitter_factors(len(blocks), jitter, seed)
+    noise_rows = _jitter_factors(len(model_blocks), jitter, seed)
 
-    def schedule(weights: BlockWeights) -> WeightSchedule:
+    def schedule(block_weights: BlockWeights) -> WeightSchedule:
         return tuple(
             tuple(
-                weight * factor * curve_value * noise_factor
-                for weight, factor, noise_factor in zip(weights, factors, noise_row, strict=True)
+                block_weight * block_factor * curve_value * noise_factor
+                for block_weight, block_factor, noise_factor in zip(
+                    block_weights, block_factors, noise_row, strict=True
+                )
             )
-            for curve_value, noise_row in zip(curve_values, noise, strict=True)
+            for curve_value, noise_row in zip(curve_values, noise_rows, strict=True)
         )
 
-    return WeightMap(blocks, schedule(positive), schedule(negative))
+    return WeightMap(model_blocks, schedule(positive_weights), schedule(negative_weights))
 
 
-def check_texts(layers: str, curve: str) -> None:
+def check_texts(layers_text: str, curve_text: str) -> None:
     """Raises `make_map`'s Predicate for texts that are wrong for every model."""
-    _about_input("curve", lambda: parse(curve, 1.0))
-    if ":" not in layers:
-        _about_input("layers", lambda: numbers(layers))
+    _about_input("curve", lambda: parse(curve_text, 1.0))
+    if ":" not in layers_text:
+        _about_input("layers", lambda: numbers(layers_text))
         return
     try:
-        layer_factors(layers, SDXL)
+        layer_factors(layers_text, SDXL)
     except Predicate:
-        _about_input("layers", lambda: layer_factors(layers, SD15))
+        _about_input("layers", lambda: layer_factors(layers_text, SD15))
 
 
-def layer_factors(text: str, blocks: Sequence[Block]) -> BlockWeights:
+def layer_factors(text: str, model_blocks: Sequence[Block]) -> BlockWeights:
     """`1, 0.5, ...`: one number for each block; `3:1, middle:0.5, rest:1`: by number from 0 or by name.
 
     Blocks that are not named have the factor of `rest`, else 0.
     """
     if not text.strip():
-        return (1.0,) * len(blocks)
+        return (1.0,) * len(model_blocks)
     if ":" in text:
-        return _factors_by_name(text, blocks)
-    factors = numbers(text)
-    if len(factors) != len(blocks):
+        return _factors_by_name(text, model_blocks)
+    block_factors = numbers(text)
+    if len(block_factors) != len(model_blocks):
         raise Predicate(
             "has <1> numbers, but this model has <2> blocks: <3>",
-            len(factors),
-            len(blocks),
-            block_names(blocks),
+            len(block_factors),
+            len(model_blocks),
+            block_names(model_blocks),
         )
-    return tuple(factors)
+    return tuple(block_factors)
 
 
 def block_names(blocks: Iterable[Block]) -> str:
@@ -153,43 +157,45 @@ def is_constant(schedule: WeightSchedule) -> bool:
     return all(row == schedule[0] for row in schedule)
 
 
-def _factors_by_name(text: str, blocks: Sequence[Block]) -> BlockWeights:
-    columns = {block_name(block): number for number, block in enumerate(blocks)}
-    columns |= {str(number): number for number in range(len(blocks))}
-    rest, factors = 0.0, dict[int, float]()
-    for number, entry in entries(text):
-        name, factor = _named_factor(entry, number)
-        if name == REST:
-            rest = factor
-        elif name in columns:
-            factors[columns[name]] = factor
+def _factors_by_name(text: str, model_blocks: Sequence[Block]) -> BlockWeights:
+    columns = {block_name(block): entry_number for entry_number, block in enumerate(model_blocks)}
+    columns |= {str(entry_number): entry_number for entry_number in range(len(model_blocks))}
+    rest_factor, named_factors = 0.0, dict[int, float]()
+    for entry_number, entry in entries(text):
+        block_text, factor = _named_factor(entry, entry_number)
+        if block_text == REST:
+            rest_factor = factor
+        elif block_text in columns:
+            named_factors[columns[block_text]] = factor
         else:
             raise Predicate(
                 "has no block '<1>' at entry <2>, '<3>': the blocks are 0 to <4>, or <5>, or <6>",
-                name,
-                number,
+                block_text,
+                entry_number,
                 entry,
-                len(blocks) - 1,
-                block_names(blocks),
+                len(model_blocks) - 1,
+                block_names(model_blocks),
                 REST,
             )
-    return tuple(factors.get(number, rest) for number in range(len(blocks)))
+    return tuple(
+        named_factors.get(entry_number, rest_factor) for entry_number in range(len(model_blocks))
+    )
 
 
-def _named_factor(entry: str, number: int) -> tuple[str, float]:
+def _named_factor(entry: str, entry_number: int) -> tuple[str, float]:
     """`Middle: 0.5` -> middle and its factor."""
-    name, _, value = entry.partition(":")
+    block_text, _, factor_text = entry.partition(":")
     try:
-        return " ".join(name.lower().split()), numbers(value)[0]
+        return " ".join(block_text.lower().split()), numbers(factor_text)[0]
     except (Predicate, IndexError):
-        raise Predicate("has no number at entry <1>, '<2>'", number, entry) from None
+        raise Predicate("has no number at entry <1>, '<2>'", entry_number, entry) from None
 
 
 def _jitter_factors(block_count: int, jitter: float, seed: int) -> list[list[float]]:
     """One factor around 1 for every moment and block."""
     generator = torch.Generator().manual_seed(seed)
-    noise = 1 + jitter * (2 * torch.rand(STEPS + 1, block_count, generator=generator) - 1)
-    return cast("list[list[float]]", noise.tolist())  # type: ignore[reportUnknownMemberType]
+    noise_rows = 1 + jitter * (2 * torch.rand(STEPS + 1, block_count, generator=generator) - 1)
+    return cast("list[list[float]]", noise_rows.tolist())  # type: ignore[reportUnknownMemberType]
 
 
 def _about_input(input_name: str, make: Callable[[], T]) -> T:
@@ -200,9 +206,11 @@ def _about_input(input_name: str, make: Callable[[], T]) -> T:
 
 
 def _combine(
-    operation: Callable[[float, float], float], left: WeightSchedule, right: WeightSchedule
+    operation: Callable[[float, float], float],
+    left_schedule: WeightSchedule,
+    right_schedule: WeightSchedule,
 ) -> WeightSchedule:
     return tuple(
         tuple(map(operation, left_row, right_row))
-        for left_row, right_row in zip(left, right, strict=True)
+        for left_row, right_row in zip(left_schedule, right_schedule, strict=True)
     )
