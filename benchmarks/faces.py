@@ -30,6 +30,8 @@ import face_cases  # noqa: E402
 from face_cases import Case, Truth  # noqa: E402
 
 from ipadapter_core.faces import find, turned_square, yunet  # noqa: E402
+from ipadapter_core.faces.identity.iresnet import IResNet  # noqa: E402
+from ipadapter_core.faces.identity.recognisers import embed  # noqa: E402
 
 THRESHOLD = 0.6
 Place = tuple[float, float, float]  # centre and longer side of a box
@@ -185,7 +187,21 @@ def measure_time(net: yunet.YuNet) -> None:
                 durations.append((time.process_time() - start) * 1000)
             mode = "every face" if find_all else "the largest"
             print(f"{name} {size}: {mode} {min(durations):.0f} ms (first {durations[0]:.0f})")
+    for name, depths in (("IResNet50", (3, 4, 14, 3)), ("IResNet100", (3, 13, 30, 3))):
+        measure_recogniser(name, IResNet(depths))
     print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
+
+
+def measure_recogniser(name: str, net: IResNet) -> None:
+    """Processor time of the embedding of one aligned face, with random weights."""
+    net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    crops = torch.rand(1, 112, 112, 3)
+    durations: list[float] = []
+    for _ in range(6):
+        start = time.process_time()
+        embed(net, crops)
+        durations.append((time.process_time() - start) * 1000)
+    print(f"{name}: {min(durations):.0f} ms a face (first {durations[0]:.0f})")
 
 
 def main() -> None:

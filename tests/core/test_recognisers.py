@@ -1,12 +1,14 @@
 """Recognisers read from files compute what onnxruntime and the trained net compute; other files are
 refused in one sentence."""
 
+import copy
 import importlib.util
 from pathlib import Path
 
 import pytest
 import torch
 from support import arcface
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ipadapter_core.faces.identity import recognisers
 from ipadapter_core.faces.identity.recognisers import RecogniserSpec
@@ -65,6 +67,23 @@ def test_checkpoint_computes_what_the_trained_net_computes(trained_net, wrapper)
     crops = arcface.crops()
     tensors = {f"{wrapper}{key}": tensor for key, tensor in trained_net.state_dict().items()}
     parts = recognisers.read_torch_recogniser(tensors)
+    expected = trained_net(arcface.as_input(crops))
+    torch.testing.assert_close(embeddings_of(parts, crops), expected, atol=1e-5, rtol=0)
+
+
+def test_checkpoint_with_the_batch_norms_folded_in_computes_the_same(trained_net):
+    """As converters from ONNX write it; folded by torch's own function."""
+    folded_net = copy.deepcopy(trained_net)
+    blocks = [*folded_net.layer1, *folded_net.layer2, *folded_net.layer3, *folded_net.layer4]
+    layers = [(folded_net, "conv1", "bn1")]
+    layers += [(block, f"conv{n}", f"bn{n + 1}") for block in blocks for n in (1, 2)]
+    layers += [(block.downsample, "0", "1") for block in blocks if block.downsample]
+    for owner, conv, norm in layers:
+        fused = fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, norm))
+        setattr(owner, conv, fused)
+        delattr(owner, norm)
+    crops = arcface.crops()
+    parts = recognisers.read_torch_recogniser(folded_net.state_dict())
     expected = trained_net(arcface.as_input(crops))
     torch.testing.assert_close(embeddings_of(parts, crops), expected, atol=1e-5, rtol=0)
 

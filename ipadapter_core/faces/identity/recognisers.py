@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from ...messages import Message, Predicate
 from ...operations import Operations
 from .iresnet import IResNet
+from .named_layout import is_named_recogniser, read_named_parts
 from .onnx_file import read_graph
 from .onnx_layout import read_onnx_parts
 from .parts import RecogniserParts
-from .unfolded_layout import is_unfolded_recogniser, read_unfolded_parts
 
 NETS: dict[tuple[int, ...], str] = {(3, 4, 14, 3): "IResNet50", (3, 13, 30, 3): "IResNet100"}
 WEBFACE, GLINT, AURAFACE = "w600k_r50", "glintr100", "AuraFace"
@@ -54,9 +54,9 @@ def read_onnx_recogniser(data: bytes | memoryview) -> RecogniserParts:
 
 def read_torch_recogniser(tensors: Mapping[str, object]) -> RecogniserParts:
     """The parts of the recogniser in a checkpoint. Raises Predicate for another file."""
-    if not is_unfolded_recogniser(tensors):
+    if not is_named_recogniser(tensors):
         raise Predicate("is no ArcFace recogniser: its layers have other names")
-    return read_unfolded_parts(tensors)
+    return read_named_parts(tensors)
 
 
 def published_space(file_size: int, digest: Callable[[], str]) -> str | None:

@@ -1,5 +1,8 @@
 """Checkpoints of recognisers, as insightface's arcface_torch saves them (`.pth`), and copies of
-them as `.safetensors`: layers by name, batch norms beside the convolutions."""
+them as `.safetensors`: layers by name.
+
+Batch norms stand beside the convolutions; in checkpoints made from ONNX files they are folded in.
+"""
 
 import re
 from collections.abc import Mapping
@@ -26,12 +29,12 @@ class TensorInMemory:
         return self.tensor
 
 
-def is_unfolded_recogniser(tensors: Mapping[str, object]) -> bool:
+def is_named_recogniser(tensors: Mapping[str, object]) -> bool:
     keys = _without_wrappers(tensors)
     return {"conv1.weight", "prelu.weight", "fc.weight", "features.weight"} <= keys.keys()
 
 
-def read_unfolded_parts(tensors: Mapping[str, object]) -> RecogniserParts:
+def read_named_parts(tensors: Mapping[str, object]) -> RecogniserParts:
     """The parts of a recogniser. Raises Predicate that names the tensor that is missing."""
     layers = _Layers(_without_wrappers(tensors))
     matches = filter(None, map(BLOCK.fullmatch, layers.tensors))
@@ -67,7 +70,9 @@ class _Layers:
 
     def weights(self, name: str, norm_name: str) -> WeightPart:
         bias = self.tensor(f"{name}.bias") if f"{name}.bias" in self.tensors else None
-        return WeightPart(self.tensor(f"{name}.weight"), bias, self.norm(norm_name))
+        is_folded = bias is not None and f"{norm_name}.weight" not in self.tensors
+        norm = None if is_folded else self.norm(norm_name)
+        return WeightPart(self.tensor(f"{name}.weight"), bias, norm)
 
     def block(self, prefix: str) -> BlockPart:
         shortcut = None
