@@ -34,12 +34,18 @@ def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def checkpoint(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    unet = model.widened(part(tensors, "unet"))
-    made = {f"model.diffusion_model.{key}": value.half() for key, value in unet.items()}
-    coder = autoencoder.padded(part(tensors, "autoencoder"))
-    coder |= {"vae_scale": torch.tensor(SD15_SCALE), "vae_shift": torch.tensor(0.0)}
-    made |= {f"first_stage_model.{key}": value for key, value in coder.items()}
-    return made | {f"cond_stage_model.transformer.{k}": v for k, v in text_encoder().items()}
+    unet_tensors = model.widened(part(tensors, "unet"))
+    tensors_of_file = {
+        f"model.diffusion_model.{key}": value.half() for key, value in unet_tensors.items()
+    }
+    autoencoder_tensors = autoencoder.padded(part(tensors, "autoencoder"))
+    autoencoder_tensors |= {"vae_scale": torch.tensor(SD15_SCALE), "vae_shift": torch.tensor(0.0)}
+    tensors_of_file |= {
+        f"first_stage_model.{key}": value for key, value in autoencoder_tensors.items()
+    }
+    return tensors_of_file | {
+        f"cond_stage_model.transformer.{k}": v for k, v in text_encoder().items()
+    }
 
 
 def text_encoder() -> dict[str, Tensor]:
@@ -51,8 +57,8 @@ def text_encoder() -> dict[str, Tensor]:
     path = Path(comfy.sd1_clip.__file__).with_name("sd1_clip_config.json")
     config = json.loads(path.read_text())
     operations = comfy.ops.disable_weight_init
-    made = comfy.clip_model.CLIPTextModel(config, torch.float16, "meta", operations).state_dict()
-    zeros = {key: torch.zeros(value.shape, dtype=torch.float16) for key, value in made.items()}
+    shapes = comfy.clip_model.CLIPTextModel(config, torch.float16, "meta", operations).state_dict()
+    zeros = {key: torch.zeros(value.shape, dtype=torch.float16) for key, value in shapes.items()}
     del zeros["text_projection.weight"]
     zeros["text_model.final_layer_norm.bias"] = model.context()[0, 0].half()
     return zeros
@@ -66,16 +72,18 @@ def build(folder: Path) -> None:
     """Everything, or what is missing of it."""
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     stamp = folder / "made-from.txt"
-    fresh = stamp.exists() and stamp.read_text() == digest
-    shipped = common.load(WEIGHTS)
-    for name, make in {
-        CHECKPOINT: lambda: checkpoint(shipped),
-        ADAPTER: lambda: adapter(shipped),
+    is_current = stamp.exists() and stamp.read_text() == digest
+    shipped_tensors = common.load(WEIGHTS)
+    for name, make_tensors in {
+        CHECKPOINT: lambda: checkpoint(shipped_tensors),
+        ADAPTER: lambda: adapter(shipped_tensors),
         ENCODER: lambda: encoder.tensors(encoder.Tower()),
     }.items():
-        if not (fresh and (folder / name).exists()):
+        if not (is_current and (folder / name).exists()):
             print(f"[models] {name}", flush=True)
-            common.save(folder / name, make(), about="for the demo only, see demo/README.md")
+            common.save(
+                folder / name, make_tensors(), about="for the demo only, see demo/README.md"
+            )
     stamp.write_text(digest)
 
 

@@ -13,12 +13,14 @@ FOLDER = Path(__file__).resolve().parent
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    command_line = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
-    made.add_argument("--work", type=Path, required=True, help="where unfinished work is kept")
-    return made
+    command_line.add_argument("--host", type=Path, required=True, help="the ComfyUI folder")
+    command_line.add_argument(
+        "--work", type=Path, required=True, help="where unfinished work is kept"
+    )
+    return command_line
 
 
 def use_host(tree: Path) -> None:
@@ -35,10 +37,12 @@ def save(path: Path, tensors: Mapping[str, Tensor], **about: object) -> None:
     import safetensors.torch
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    single = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
-    safetensors.torch.save_file(single, part, {key: str(value) for key, value in about.items()})
-    os.replace(part, path)
+    partial_path = path.with_name(path.name + ".part")
+    separate_tensors = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
+    safetensors.torch.save_file(
+        separate_tensors, partial_path, {key: str(value) for key, value in about.items()}
+    )
+    os.replace(partial_path, path)
 
 
 def load(path: Path) -> dict[str, Tensor]:
@@ -47,10 +51,10 @@ def load(path: Path) -> dict[str, Tensor]:
     return safetensors.torch.load_file(path)
 
 
-def progress(name: str, done: float, text: str) -> None:
-    bar = "#" * int(30 * done)
+def progress(name: str, share: float, text: str) -> None:
+    bar = "#" * int(30 * share)
     end = "\r" if sys.stdout.isatty() else "\n"
-    print(f"{name} [{bar:<30}] {100 * done:5.1f} %  {text}", end=end, flush=True)
+    print(f"{name} [{bar:<30}] {100 * share:5.1f} %  {text}", end=end, flush=True)
 
 
 def generator(seed: int) -> torch.Generator:

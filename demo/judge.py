@@ -33,8 +33,8 @@ def judge(picture: Tensor) -> Seen:
     counts = torch.nn.functional.one_hot(kind[label], len(pictures.COLOURS) + len(pictures.GROUNDS))
     counts = counts.sum(1)
     colours = counts[:, : len(pictures.COLOURS)]
-    some = colours.amax(1) >= LEAST
-    colour = torch.where(some, colours.argmax(1), -1)
+    has_colour = colours.amax(1) >= LEAST
+    colour = torch.where(has_colour, colours.argmax(1), -1)
     ground = counts[:, len(pictures.COLOURS) :].argmax(1)
     masks = (kind[label] == colour[:, None]).unflatten(1, picture.shape[-2:])
     shapes, places, clean = zip(*(_shape(mask) for mask in masks), strict=True)
@@ -56,12 +56,12 @@ def _shape(mask: Tensor) -> tuple[int, int, float]:
     if mask.sum() < LEAST:
         return -1, -1, 0.0
     cut, middle, radius = _cut_out(mask)
-    overlap = _templates()
-    both, either = (overlap * cut).sum((1, 2)), torch.maximum(overlap, cut).sum((1, 2))
-    fit = both / either
+    templates = _templates()
+    intersection, union = (templates * cut).sum((1, 2)), torch.maximum(templates, cut).sum((1, 2))
+    fit = intersection / union
     where = torch.tensor(list(pictures.PLACES.values()), dtype=torch.float32)
-    far = ((where[:, :2] - middle) ** 2).sum(1) + (where[:, 2] - radius) ** 2
-    return int(fit.argmax()), int(far.argmin()), float(fit.max())
+    distances = ((where[:, :2] - middle) ** 2).sum(1) + (where[:, 2] - radius) ** 2
+    return int(fit.argmax()), int(distances.argmin()), float(fit.max())
 
 
 def _cut_out(mask: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -74,10 +74,10 @@ def _cut_out(mask: Tensor) -> tuple[Tensor, Tensor, float]:
 
 
 def _extent(counts: Tensor) -> tuple[int, int]:
-    found = (counts >= 3).nonzero().flatten()
-    if not len(found):
-        found = counts.nonzero().flatten()
-    return int(found[0]), int(found[-1]) + 1
+    positions = (counts >= 3).nonzero().flatten()
+    if not len(positions):
+        positions = counts.nonzero().flatten()
+    return int(positions[0]), int(positions[-1]) + 1
 
 
 def _templates() -> Tensor:
@@ -85,7 +85,7 @@ def _templates() -> Tensor:
     factors = torch.zeros(count, 5, dtype=torch.long)
     factors[:, 0] = torch.arange(count)
     cover = pictures.shape_cover(pictures.Scenes(factors, torch.zeros(count, 4)))
-    return torch.stack([_cut_out(one[0] > 0.5)[0] for one in cover])
+    return torch.stack([_cut_out(mask[0] > 0.5)[0] for mask in cover])
 
 
 def interval(hits: int, count: int) -> tuple[float, float]:

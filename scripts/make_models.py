@@ -15,12 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from adapter_layouts import Base, Layout, Shape, dense, layout, norm
 from torch import Tensor
 
 Tensors = dict[str, Tensor]
+DTYPES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
 
 
 # ---- weights -------------------------------------------------------------------------------------
@@ -82,22 +84,22 @@ def encoder_tensors(name: str, seed: int = 0) -> Tensors:
     pictures keep different features to the end.
     """
     tower, source = TOWERS[name], generator(name, seed)
-    start = {
+    embedding_shapes = {
         "class_embedding": (tower.hidden,),
         "patch_embedding.weight": (tower.hidden, 3, 14, 14),
         "position_embedding.weight": (257, tower.hidden),
     }
-    tensors = nest_tensors("vision_model.embeddings", draw(start, source))
+    tensors = nest_tensors("vision_model.embeddings", draw(embedding_shapes, source))
     tensors |= nest_tensors(
         "vision_model",
         draw(norm("pre_layrnorm", tower.hidden) | norm("post_layernorm", tower.hidden), source),
     )
     tensors |= draw({"visual_projection.weight": (tower.projection, tower.hidden)}, source)
-    shapes = norm("layer_norm1", tower.hidden) | norm("layer_norm2", tower.hidden)
+    layer_shapes = norm("layer_norm1", tower.hidden) | norm("layer_norm2", tower.hidden)
     for x in ("q", "k", "v", "out"):
-        shapes |= dense(f"self_attn.{x}_proj", tower.hidden, tower.hidden)
-    layer = draw(
-        shapes
+        layer_shapes |= dense(f"self_attn.{x}_proj", tower.hidden, tower.hidden)
+    layer_tensors = draw(
+        layer_shapes
         | dense("mlp.fc1", tower.inner, tower.hidden)
         | dense("mlp.fc2", tower.hidden, tower.inner),
         source,
@@ -107,10 +109,10 @@ def encoder_tensors(name: str, seed: int = 0) -> Tensors:
         "self_attn.out_proj": (2 * tower.depth) ** -0.5,
         "mlp.fc2": (2 * tower.depth) ** -0.5,
     }.items():
-        layer[f"{key}.weight"] *= gain
-        layer[f"{key}.bias"] *= gain
-    for i in range(tower.depth):
-        tensors |= nest_tensors(f"vision_model.encoder.layers.{i}", layer)
+        layer_tensors[f"{key}.weight"] *= gain
+        layer_tensors[f"{key}.bias"] *= gain
+    for number in range(tower.depth):
+        tensors |= nest_tensors(f"vision_model.encoder.layers.{number}", layer_tensors)
     return tensors
 
 
@@ -166,12 +168,12 @@ def fill(module: torch.nn.Module, source: torch.Generator) -> torch.nn.Module:
     return module
 
 
-def unet(kind: str, seed: int = 0, **over) -> torch.nn.Module:
+def unet(kind: str, seed: int = 0, **overrides) -> torch.nn.Module:
     """The host's own UNet class, `sd15` or `sdxl`, as a BaseModel; `over` changes its configuration."""
     import comfy.supported_models
 
     family = {"sd15": comfy.supported_models.SD15, "sdxl": comfy.supported_models.SDXL}[kind]
-    config = family({**COMMON, **UNETS[kind], **over})
+    config = family({**COMMON, **UNETS[kind], **overrides})
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, "", device=torch.device("cpu"))
     fill(model.diffusion_model, generator(kind, seed))
@@ -182,11 +184,13 @@ def checkpoint_tensors(kind: str, seed: int = 0, text: bool = False) -> Tensors:
     """A checkpoint that CheckpointLoaderSimple loads: UNet in fp16, a TAESD decoder, CLIP-L if `text`."""
     import comfy.taesd.taesd
 
-    model = unet(kind, seed).diffusion_model
-    tensors = {f"model.diffusion_model.{k}": v.half() for k, v in model.state_dict().items()}
-    vae = fill(comfy.taesd.taesd.TAESD(latent_channels=4), generator("taesd", seed)).state_dict()
-    vae |= {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
-    tensors |= {f"first_stage_model.{key}": value for key, value in vae.items()}
+    unet_module = unet(kind, seed).diffusion_model
+    tensors = {f"model.diffusion_model.{k}": v.half() for k, v in unet_module.state_dict().items()}
+    vae_tensors = fill(
+        comfy.taesd.taesd.TAESD(latent_channels=4), generator("taesd", seed)
+    ).state_dict()
+    vae_tensors |= {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
+    tensors |= {f"first_stage_model.{key}": value for key, value in vae_tensors.items()}
     return tensors | (text_encoder_tensors(seed) if text else {})
 
 
@@ -200,8 +204,12 @@ def text_encoder_tensors(seed: int = 0) -> Tensors:
     operations = comfy.ops.disable_weight_init
     model = comfy.clip_model.CLIPTextModel(config, torch.float32, "cpu", operations)
     weights = fill(model, generator("clip-l", seed)).state_dict()
-    kept = {key: value.half() for key, value in weights.items() if key != "text_projection.weight"}
-    return {f"cond_stage_model.transformer.{key}": value for key, value in kept.items()}
+    without_projection = {
+        key: value.half() for key, value in weights.items() if key != "text_projection.weight"
+    }
+    return {
+        f"cond_stage_model.transformer.{key}": value for key, value in without_projection.items()
+    }
 
 
 # ---- files ---------------------------------------------------------------------------------------
@@ -209,18 +217,33 @@ def text_encoder_tensors(seed: int = 0) -> Tensors:
 
 def save(path: Path, tensors: Mapping[str, Tensor]) -> Path:
     """Write a .safetensors, or a nested .bin, that says what it is; whole or not at all."""
-    import safetensors.torch
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    partial_path = path.with_name(path.name + ".part")
     if path.suffix == ".bin":
-        torch.save(nested(tensors), part)
+        torch.save(nested(tensors), partial_path)
     else:
-        # a tensor that stands for several layers is written once for each
-        single = {key: value.clone() for key, value in tensors.items()}
-        safetensors.torch.save_file(single, part, {"about": "random weights, for tests and demos"})
-    os.replace(part, path)
+        write_safetensors(partial_path, tensors)
+    os.replace(partial_path, path)
     return path
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """One tensor after the other: the library wants all of them twice in memory, also those that are one and the same.
+
+    The format: https://huggingface.co/docs/safetensors/index#format.
+    """
+    header: dict[str, Any] = {"__metadata__": {"about": "random weights, for tests and demos"}}
+    end = 0
+    for key, value in tensors.items():
+        start, end = end, end + value.nbytes
+        entry = {"dtype": DTYPES[value.dtype], "shape": list(value.shape)}
+        header[key] = entry | {"data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for value in tensors.values():
+            file.write(value.contiguous().flatten().view(torch.uint8).numpy())
 
 
 DEMO = {  # below models/ -> what makes it
@@ -237,14 +260,14 @@ DEMO = {  # below models/ -> what makes it
 
 def make_demo_models(folder: Path) -> list[Path]:
     """The demo's models below a `models` folder; those that are there already are left alone."""
-    made = []
+    paths = []
     for name, make in DEMO.items():
         path = folder / name
         if not path.exists():
             print(f"[models] {name}: random weights of the true layout", file=sys.stderr)
             save(path, make())
-        made.append(path)
-    return made
+        paths.append(path)
+    return paths
 
 
 def main() -> None:

@@ -37,8 +37,10 @@ PUBLISHED = {
 
 def tool(name: str) -> Path:
     requirements = (comfy_host.PACK / "tests" / "outside-requirements.txt").read_text()
-    folder = f"env-outside-{comfy_host.fingerprint(requirements)}"
-    python = comfy_host.make_venv(folder, lambda made: comfy_host.install_text(made, requirements))
+    environment_name = f"env-outside-{comfy_host.fingerprint(requirements)}"
+    python = comfy_host.make_venv(
+        environment_name, lambda made: comfy_host.install_text(made, requirements)
+    )
     return python.with_name(name + python.suffix)
 
 
@@ -47,21 +49,25 @@ def run(folder: Path, home: Path, name: str, *arguments: str) -> str:
     command = [str(tool(name)), *arguments]
     print(f"[outside] {name} {' '.join(arguments)}", flush=True)
     environment = {**os.environ, "HOME": str(home), "USERPROFILE": str(home)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{done.stdout}{done.stderr}")
-    return done.stdout + done.stderr
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"{result.stdout}{result.stderr}")
+    return result.stdout + result.stderr
 
 
 def tracked() -> list[str]:
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    out = subprocess.run(listed, cwd=comfy_host.PACK, check=True, capture_output=True, text=True)
-    return sorted({one for one in out.stdout.splitlines() if (comfy_host.PACK / one).is_file()})
+    list_files = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    output = subprocess.run(
+        list_files, cwd=comfy_host.PACK, check=True, capture_output=True, text=True
+    )
+    return sorted(
+        {name for name in output.stdout.splitlines() if (comfy_host.PACK / name).is_file()}
+    )
 
 
 def packed(work: Path) -> Path:
     """The folder that the registry's archive unpacks to; its listing must be what we publish."""
-    source, home, result = (
+    source, home, unpacked = (
         work / "source",
         work / "home",
         work / "custom_nodes" / "ip-adapter-nodes",
@@ -71,45 +77,49 @@ def packed(work: Path) -> Path:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(comfy_host.PACK / name, source / name)
     quiet = ("--skip-prompt", "--no-enable-telemetry")
-    out = run(source, home, "comfy", *quiet, "node", "validate")
-    if "passed" not in out:  # it says what it found and succeeds
-        sys.exit(out)
+    output = run(source, home, "comfy", *quiet, "node", "validate")
+    if "passed" not in output:  # it says what it found and succeeds
+        sys.exit(output)
     run(source, home, "comfy", *quiet, "node", "pack")
     with zipfile.ZipFile(source / "node.zip") as archive:
-        found = sorted(archive.namelist())
-        sizes = {one.filename: one.file_size for one in archive.infolist()}
-        archive.extractall(result)
-    wanted = [name for name in tracked() if {name, name.split("/")[0]} & PUBLISHED]
-    if found != wanted:
-        sys.exit(f"The archive differs from what we publish: {sorted({*found} ^ {*wanted})}")
-    size = sum(size for name, size in sizes.items() if not name.endswith(PICTURES))
-    if size > LARGEST:
-        sys.exit(f"The archive holds {size} bytes without pictures, more than {LARGEST}.")
-    return result
+        archive_names = sorted(archive.namelist())
+        byte_counts = {entry.filename: entry.file_size for entry in archive.infolist()}
+        archive.extractall(unpacked)
+    published_names = [name for name in tracked() if {name, name.split("/")[0]} & PUBLISHED]
+    if archive_names != published_names:
+        sys.exit(
+            f"The archive differs from what we publish: {sorted({*archive_names} ^ {*published_names})}"
+        )
+    total_bytes = sum(
+        total_bytes for name, total_bytes in byte_counts.items() if not name.endswith(PICTURES)
+    )
+    if total_bytes > LARGEST:
+        sys.exit(f"The archive holds {total_bytes} bytes without pictures, more than {LARGEST}.")
+    return unpacked
 
 
 def guard(version: str, work: Path) -> None:
     """Every import of the host's, every argument and patch, against the tree of a version."""
     repository = work / f"guard-{version}" / "ComfyUI"
-    skip = shutil.ignore_patterns(
+    ignore_patterns = shutil.ignore_patterns(
         "custom_nodes", "models", "output", "input", "__pycache__", ".git"
     )
-    shutil.copytree(comfy_host.fetch_tree(version), repository, ignore=skip)
+    shutil.copytree(comfy_host.fetch_tree(version), repository, ignore=ignore_patterns)
     identity = ("-c", "user.name=check", "-c", "user.email=check@localhost", "-c", "gc.auto=0")
     for git in (("init", "-q"), ("add", "-Af"), ("commit", "-qm", version), ("tag", f"v{version}")):
         subprocess.run(["git", *identity, *git], cwd=repository, check=True)
-    cache = ("--offline", "--quiet", "--cache-dir", str(repository.parent), "check")
-    place = ("--comfy-dir", str(work), "--target", f"v{version}", "--no-update", "--strict")
-    out = run(work, work / "home", "comfy-import-guard", *cache, *place)
-    if "1 pack(s)" not in out:
-        sys.exit(f"comfy-import-guard did not see the pack:\n{out}")
+    cache_flags = ("--offline", "--quiet", "--cache-dir", str(repository.parent), "check")
+    target_flags = ("--comfy-dir", str(work), "--target", f"v{version}", "--no-update", "--strict")
+    output = run(work, work / "home", "comfy-import-guard", *cache_flags, *target_flags)
+    if "1 pack(s)" not in output:
+        sys.exit(f"comfy-import-guard did not see the pack:\n{output}")
 
 
 def main(*versions: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder).resolve()
-        pack = packed(work)
-        run(pack, work / "home", "comfy-test", "lint")
+        published_pack = packed(work)
+        run(published_pack, work / "home", "comfy-test", "lint")
         for version in versions:
             guard(version, work)
 

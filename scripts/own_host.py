@@ -10,14 +10,16 @@ AGAIN = "IPADAPTER_HOSTS_PYTHON"  # set where a script goes on in the host's Pyt
 
 def find_tree(script: str) -> Path:
     """The ComfyUI that COMFYUI_PATH names, or in which the script lies; a link to the pack counts by where it is."""
-    named = os.environ.get("COMFYUI_PATH")
-    called = Path(os.path.abspath(script))
-    places = [*called.parents, *called.resolve().parents]
-    for tree in [Path(named).expanduser()] if named else places:
+    named_tree = os.environ.get("COMFYUI_PATH")
+    script_path = Path(os.path.abspath(script))
+    candidates = [*script_path.parents, *script_path.resolve().parents]
+    for tree in [Path(named_tree).expanduser()] if named_tree else candidates:
         if (tree / "folder_paths.py").is_file():
             return tree.resolve()
     sys.exit(
-        f"There is no ComfyUI at {named}." if named else "Set COMFYUI_PATH to your ComfyUI folder."
+        f"There is no ComfyUI at {named_tree}."
+        if named_tree
+        else "Set COMFYUI_PATH to your ComfyUI folder."
     )
 
 
@@ -43,11 +45,11 @@ def venv_python(folder: Path) -> Path:
 
 def own_python(tree: Path) -> Path:
     """The Python of a user's own installation."""
-    named = os.environ.get("COMFYUI_PYTHON")
-    if named:
-        return Path(named)
+    named_python = os.environ.get("COMFYUI_PYTHON")
+    if named_python:
+        return Path(named_python)
     for candidate in (tree / "venv", tree / ".venv"):
         if venv_python(candidate).exists():
             return venv_python(candidate)
-    portable = tree.parent / "python_embeded" / "python.exe"
-    return portable if portable.exists() else Path(sys.executable)
+    portable_python = tree.parent / "python_embeded" / "python.exe"
+    return portable_python if portable_python.exists() else Path(sys.executable)

@@ -54,11 +54,11 @@ class Graph:
         self.encoder = self.add("LoadCLIPVision", clip_name="auto", ipadapter=self.adapter)
 
     def only(self, layers: str) -> list[Any]:
-        more = {"take": "balanced", "amount": 1.0, "second_amount": 1.0, "layers": layers}
-        return self.add("IPAdapterWeightMap", model=self.model, **more)
+        widgets = {"take": "balanced", "amount": 1.0, "second_amount": 1.0, "layers": layers}
+        return self.add("IPAdapterWeightMap", model=self.model, **widgets)
 
-    def apply(self, model: list[Any], picture: list[Any], **more: Any) -> list[Any]:
-        settings = {"weight": 1.0, "start_at": 0.0, "end_at": 1.0, **more}
+    def apply(self, model: list[Any], picture: list[Any], **changes: Any) -> list[Any]:
+        settings = {"weight": 1.0, "start_at": 0.0, "end_at": 1.0, **changes}
         loaded = {"ipadapter": self.adapter, "clip_vision": self.encoder}
         return self.add("ApplyIPAdapter", model=model, image=picture, **loaded, **settings)
 
@@ -92,35 +92,39 @@ def row(reference: str, seed: int) -> tuple[dict, list[str]]:
     graph = Graph(seed)
     graph.begin()
     picture = graph.load(reference)
-    full = graph.apply(graph.model, picture)
+    full_weight = graph.apply(graph.model, picture)
     models = [
         graph.model,
         graph.apply(graph.model, picture, weight=0.5),
-        full,
+        full_weight,
         graph.apply(graph.model, picture, weight_map=graph.only(STYLE)),
         graph.apply(graph.model, picture, weight_map=graph.only(LAYOUT)),
     ]
-    return graph.nodes, [full[0], *(graph.picture(model) for model in models)]
+    return graph.nodes, [full_weight[0], *(graph.picture(model) for model in models)]
 
 
 def pair(first: str, second: str, masks: tuple[str, str], seed: int) -> tuple[dict, list[str]]:
     """Two references in one picture in three ways, and one that acts in one half alone."""
     graph = Graph(seed)
     graph.begin()
-    one, two = graph.load(first), graph.load(second)
-    layout = graph.apply(graph.model, one, weight_map=graph.only(LAYOUT))
-    split = graph.apply(layout, two, weight_map=graph.only(STYLE))
-    both = graph.apply(graph.apply(graph.model, one, weight=0.5), two, weight=0.5)
-    left = graph.apply(graph.model, one, attn_mask=graph.mask(masks[0]))
-    halves = graph.apply(left, two, attn_mask=graph.mask(masks[1]))
-    return graph.nodes, [graph.picture(model) for model in (split, both, left, halves)]
+    first_picture, second_picture = graph.load(first), graph.load(second)
+    with_layout = graph.apply(graph.model, first_picture, weight_map=graph.only(LAYOUT))
+    with_style = graph.apply(with_layout, second_picture, weight_map=graph.only(STYLE))
+    half_each = graph.apply(
+        graph.apply(graph.model, first_picture, weight=0.5), second_picture, weight=0.5
+    )
+    left_half = graph.apply(graph.model, first_picture, attn_mask=graph.mask(masks[0]))
+    both_halves = graph.apply(left_half, second_picture, attn_mask=graph.mask(masks[1]))
+    return graph.nodes, [
+        graph.picture(model) for model in (with_style, half_each, left_half, both_halves)
+    ]
 
 
 def shown(server: comfy_server.Server, entry: dict, node: str) -> Image.Image:
     """The first picture that a node shows."""
     if entry["status"]["status_str"] != "success":
-        why = entry["status"]["messages"][-1][1].get("exception_message")
-        raise SystemExit(f"[demo] ComfyUI stopped: {why}")
+        error_message = entry["status"]["messages"][-1][1].get("exception_message")
+        raise SystemExit(f"[demo] ComfyUI stopped: {error_message}")
     query = urllib.parse.urlencode(entry["outputs"][node]["images"][0])
     return Image.open(BytesIO(server.read(f"/view?{query}"))).convert("RGB")
 
@@ -128,15 +132,15 @@ def shown(server: comfy_server.Server, entry: dict, node: str) -> Image.Image:
 def references(folder: Path) -> list[str]:
     """Six pictures that training never showed, drawn into a folder, each of another colour."""
     source = torch.Generator().manual_seed(SCENES)
-    scenes, kept = pictures.draw_scenes(60, source, held=True), []
+    scenes, chosen_numbers = pictures.draw_scenes(60, source, held=True), []
     for number, (shape, colour, *_) in enumerate(scenes.factors.tolist()):
-        shapes, colours = scenes.factors[kept].T[:2].tolist()
-        if len(kept) < 6 and colour not in colours and shapes.count(shape) < 2:
-            kept.append(number)
-    drawn = (pictures.render(scenes[kept]) * 255).round().byte().movedim(1, -1)
-    names = [f"reference-{number + 1}.png" for number in range(len(kept))]
-    for name, one in zip(names, drawn, strict=True):
-        Image.fromarray(one.numpy()).save(folder / name)
+        shapes, colours = scenes.factors[chosen_numbers].T[:2].tolist()
+        if len(chosen_numbers) < 6 and colour not in colours and shapes.count(shape) < 2:
+            chosen_numbers.append(number)
+    rendered = (pictures.render(scenes[chosen_numbers]) * 255).round().byte().movedim(1, -1)
+    names = [f"reference-{number + 1}.png" for number in range(len(chosen_numbers))]
+    for name, pixels in zip(names, rendered, strict=True):
+        Image.fromarray(pixels.numpy()).save(folder / name)
     return names
 
 
@@ -149,22 +153,28 @@ def half_masks(folder: Path) -> tuple[str, str]:
     return "left.png", "right.png"
 
 
-def run(server: comfy_server.Server, folder: Path, given: list[str]) -> list[Row]:
+def run(server: comfy_server.Server, folder: Path, own_references: list[str]) -> list[Row]:
     """One row for each reference, then one with pairs; `given` are references in place of the first ones."""
     names = references(folder)
-    names[: len(given)] = given
+    names[: len(own_references)] = own_references
     rows: list[Row] = []
     for number, name in enumerate(names):
         print(f"[demo] reference {number + 1} of {len(names)}", flush=True)
-        nodes, shows = row(name, SEED + number)
+        nodes, preview_ids = row(name, SEED + number)
         entry = server.run(nodes, seconds=1800)
-        rows.append(list(zip(COLUMNS, (shown(server, entry, one) for one in shows), strict=True)))
+        rows.append(
+            list(
+                zip(
+                    COLUMNS, (shown(server, entry, node_id) for node_id in preview_ids), strict=True
+                )
+            )
+        )
     print("[demo] two references in one picture, and masks", flush=True)
-    nodes, shows = pair(names[0], names[1], half_masks(folder), SEED)
+    nodes, preview_ids = pair(names[0], names[1], half_masks(folder), SEED)
     entry = server.run(nodes, seconds=1800)
-    found = [shown(server, entry, one) for one in shows]
-    first = [(f"reference {n + 1}", rows[n][0][1]) for n in (0, 1)]
-    return [*rows, first + list(zip(PAIRS, found, strict=True))]
+    pair_pictures = [shown(server, entry, node_id) for node_id in preview_ids]
+    pair_references = [(f"reference {n + 1}", rows[n][0][1]) for n in (0, 1)]
+    return [*rows, pair_references + list(zip(PAIRS, pair_pictures, strict=True))]
 
 
 def draw(rows: list[Row], path: Path, side: int = 128) -> None:

@@ -25,13 +25,20 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Under several processes one of them has the tests over HTTP with their server, first; else a file stays whole."""
+    """Under several processes one of them has all tests that share a server, first; else a file stays whole.
+
+    Those with servers of their own come next: they are the longest.
+    """
     if not config.pluginmanager.hasplugin("xdist"):
         return
-    items.sort(key=lambda item: item.get_closest_marker("http") is None)
+    items.sort(key=lambda item: ("server" not in item.fixturenames, not is_over_http(item)))
     for item in items:
-        group = "http" if item.get_closest_marker("http") else item.path.stem
+        group = "server" if "server" in item.fixturenames else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def is_over_http(item):
+    return item.get_closest_marker("http") is not None
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,12 +5,13 @@ import make_models
 import pytest
 import torch
 from diffusers.loaders.unet import UNet2DConditionLoadersMixin
+from support.tolerance import ENCODING
 
 from ipadapter_core.adapter import module
 from ipadapter_core.attention import keys
 from ipadapter_core.references.embeds import References
 
-TOLERANCE = {"atol": 1e-5, "rtol": 0}
+TOLERANCE = {"atol": ENCODING, "rtol": 0}
 FEATURES = {  # published name -> what the encoder gives it, odd and unequal where free
     "ip-adapter_sd15": (3, 1024),
     "ip-adapter_sd15_vit-G": (3, 1280),
@@ -68,7 +69,7 @@ def test_keys_and_values_are_the_layers_own_projections():
     for number, (key, value) in zip((1, 3, 5), ours.keys_values(tokens), strict=True):
         for found, letter in ((key, "k"), (value, "v")):
             expected = tokens @ tensors[f"ip_adapter.{number}.to_{letter}_ip.weight"].T
-            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+            torch.testing.assert_close(found, expected, **TOLERANCE)
 
 
 def test_negative_row_of_a_base_adapter_is_the_projection_of_zeros():
@@ -91,7 +92,7 @@ def test_references_stand_side_by_side_and_the_negative_is_repeated():
     assert found.tokens == 24  # 3 and 2 references of 4 tokens each
     (key, _) = found.layers()[0]
     expected = tokens @ tensors["ip_adapter.1.to_k_ip.weight"].T
-    torch.testing.assert_close(key[keys.POSITIVE], expected.repeat(2, 1), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(key[keys.POSITIVE], expected.repeat(2, 1), **TOLERANCE)
     assert torch.equal(key[keys.NEGATIVE][:8], key[keys.NEGATIVE][8:16])
 
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from support.compare import NAMES, SIZE, difference
+from support.tolerance import EFFECT, SAMPLING
 
 pytestmark = pytest.mark.host
 
@@ -106,9 +107,9 @@ def test_style_and_layout_of_two_pictures_are_one_map_where_the_pictures_are_one
     both = apply(model, weight_map=weight_map(model, "style and layout", 0.9, 0.5))
     style = apply(model, weight_map=weight_map(model, "style", 0.9))
     two = apply(style, weight_map=weight_map(model, "layout", 0.5))
-    assert difference(sample(two), sample(both)) < 2e-6
+    assert difference(sample(two), sample(both)) < SAMPLING
     other = apply(style, seed=8, weight_map=weight_map(model, "layout", 0.5))
-    assert difference(sample(other), sample(both)) > 1e-3
+    assert difference(sample(other), sample(both)) > EFFECT
 
 
 def test_precise_kinds_act_at_cfg_1_too(models, apply, sample, weight_map):
@@ -117,20 +118,20 @@ def test_precise_kinds_act_at_cfg_1_too(models, apply, sample, weight_map):
         sample(apply(model, "sdxl", weight_map=weight_map(model, *take)), "sdxl", cfg=1.0)
         for take in (("style",), ("precise style",), ("layout", -1.0))
     )
-    assert difference(precise, style) > 1e-3
+    assert difference(precise, style) > EFFECT
     only = weight_map(model, "precise style", 0.0)  # what stands on the negative side alone
     found = sample(apply(model, "sdxl", weight_map=only), "sdxl", cfg=1.0)
-    assert difference(found, layout) < 2e-6
+    assert difference(found, layout) < SAMPLING
 
 
 @pytest.mark.parametrize("scaling", ["K+V", "K+V with C penalty", "K+mean(V) with C penalty"])
 def test_scalings_change_the_picture_and_follow_a_curve(models, apply, sample, weight_map, scaling):
     model = models("sd15")
     found = sample(apply(model, scaling=scaling))
-    assert difference(found, sample(apply(model))) > 1e-4
+    assert difference(found, sample(apply(model))) > EFFECT
     assert torch.equal(sample(apply(model, scaling=scaling, weight=0.0)), sample(model))
     late = apply(model, scaling=scaling, weight_map=weight_map(model, curve="0:0.5, 0.5:1 hold"))
-    assert difference(sample(late), found) > 1e-5
+    assert difference(sample(late), found) > EFFECT
 
 
 def test_keys_and_values_scaled_by_1_are_as_they_were(models, apply, sample):
@@ -139,7 +140,7 @@ def test_keys_and_values_scaled_by_1_are_as_they_were(models, apply, sample):
         difference(
             sample(apply(model, scaling="K+V", weight=1.0)), sample(apply(model, weight=1.0))
         )
-        < 2e-6
+        < SAMPLING
     )
 
 
@@ -151,8 +152,8 @@ def test_keep_prompt_removes_what_points_along_the_text(models, apply, sample, p
     torch.testing.assert_close(core.remove_text_part(image, text, 0.5), (image + whole) / 2)
     model = models("sd15")
     plain, kept = sample(apply(model)), sample(apply(model, keep_prompt=1.0))
-    assert difference(kept, plain) > 1e-4
-    assert difference(kept, sample(model)) > 1e-3
+    assert difference(kept, plain) > EFFECT
+    assert difference(kept, sample(model)) > EFFECT
 
 
 def test_keep_prompt_looks_at_the_text_alone(models, apply, sample):
@@ -161,7 +162,7 @@ def test_keep_prompt_looks_at_the_text_alone(models, apply, sample):
     kept = {"keep_prompt": 0.8, "seed": 9}
     one = sample(apply(apply(model), **kept))
     other = sample(apply(apply(model, **kept)))
-    assert difference(one, other) < 2e-6
+    assert difference(one, other) < SAMPLING
 
 
 @pytest.mark.parametrize("method", ["add", "average", "slerp", "max"])
@@ -176,7 +177,7 @@ def test_combined_references_are_one_reference(models, apply, tiny, sample, pack
         )
     many = apply(model, name=name, count=3, combine=method)
     one = apply(model, name=name, clip_vision_output=combined)
-    assert difference(sample(many), sample(one)) < 2e-6
+    assert difference(sample(many), sample(one)) < SAMPLING
 
 
 @pytest.mark.parametrize("name", ["ip-adapter_sd15", "ip-adapter-full-face_sd15"])
@@ -191,7 +192,7 @@ def test_each_picture_has_its_own_reference(models, apply, tiny, sample, name):
         for key in ("image_embeds", "penultimate_hidden_states"):
             single[key] = output[key][number : number + 1]
         alone = sample(apply(model, name=name, clip_vision_output=single), batch=3)
-        assert difference(batch[number], alone[number]) < 5e-6
+        assert difference(batch[number], alone[number]) < SAMPLING
 
 
 def test_frame_weights_are_one_weight_for_each_picture(models, apply, sample):
@@ -199,7 +200,7 @@ def test_frame_weights_are_one_weight_for_each_picture(models, apply, sample):
     batch = sample(apply(model, frame_weights="0:1, 2:0"), batch=3)
     for number, weight in enumerate((0.7, 0.35, 0.0)):
         alone = sample(apply(model, weight=weight), batch=3)
-        assert difference(batch[number], alone[number]) < 5e-6
+        assert difference(batch[number], alone[number]) < SAMPLING
 
 
 @pytest.mark.parametrize("published", ["context_window", "ad_params"])
@@ -220,7 +221,7 @@ def test_windows_take_their_own_references(models, apply, tiny, sample, publishe
     for key in ("image_embeds", "penultimate_hidden_states"):
         chosen[key] = output[key][[2, 0]]
     expected = apply(model, frame_weights="0.2, 1", **settings | {"clip_vision_output": chosen})
-    assert difference(sample(windowed, batch=2), sample(expected, batch=2)) < 5e-6
+    assert difference(sample(windowed, batch=2), sample(expected, batch=2)) < SAMPLING
 
 
 @pytest.mark.parametrize(

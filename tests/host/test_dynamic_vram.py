@@ -7,6 +7,7 @@ import make_models
 import pytest
 import torch
 from support.compare import NAMES
+from support.tolerance import ENCODING
 
 pytestmark = pytest.mark.host
 
@@ -35,4 +36,4 @@ def test_an_adapter_opens_with_layers_that_have_no_weights_yet(dynamic, pack, ti
     plain = pack.nodes.files.load.build(tensors, torch.nn)
     seen = tiny.features(3)[adapter.spec.clip_input.name]
     with torch.inference_mode():
-        assert torch.allclose(adapter.project(seen), plain.project(seen), atol=1e-5)
+        assert torch.allclose(adapter.project(seen), plain.project(seen), atol=ENCODING)

@@ -70,7 +70,9 @@ def offered(old_server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(old_server, chromium):
-    return Page(chromium, old_server)
+    page = Page(chromium, old_server)
+    page.run("() => { app.canvas.pause_rendering = true }")  # drawing costs more than the rest
+    return page
 
 
 def test_the_saved_graphs_are_those_that_the_script_writes():

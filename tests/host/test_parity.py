@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import make_models
 import pytest
 import torch
+from support.tolerance import SAMPLING
 
 pytestmark = pytest.mark.host
 
@@ -17,7 +18,7 @@ NAMES = [
     "ip-adapter-plus_sdxl_vit-h",
 ]
 WEIGHT = 0.7
-TOLERANCE = 5e-6  # of the output's range
+TOLERANCE = SAMPLING
 
 
 @dataclass

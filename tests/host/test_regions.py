@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from support.compare import difference
+from support.tolerance import EFFECT, SAMPLING
 
 pytestmark = pytest.mark.host
 
@@ -69,7 +70,7 @@ def test_regions_that_partition_the_picture_with_one_reference_are_no_mask(
     parts = [region(nodes_by_id, adapters, positive, mask) for mask in halves]
     whole = apply_embeds(nodes_by_id, adapters, model, positive, weight=0.7)
     found = sample(regions(nodes_by_id, model, parts, feather))
-    assert difference(found, sample(whole)) < 2e-6
+    assert difference(found, sample(whole)) < SAMPLING
 
 
 def test_each_region_has_its_own_adapter_weight_and_reference(
@@ -101,7 +102,7 @@ def test_each_region_has_its_own_adapter_weight_and_reference(
         attn_mask=halves[1],
         embeds_negative=embeds(plus, 7),
     )
-    assert difference(sample(regions(nodes_by_id, model, parts)), sample(both)) < 2e-6
+    assert difference(sample(regions(nodes_by_id, model, parts)), sample(both)) < SAMPLING
 
 
 def test_outside_of_every_region_the_first_layer_is_untouched(
@@ -207,9 +208,9 @@ def test_combined_embeds_are_one_reference(nodes_by_id, adapters, models, embeds
     def with_(made):
         return sample(apply_embeds(nodes_by_id, adapters, model, made))
 
-    assert difference(with_(combined(nodes_by_id, three, "average")), expected) < 2e-6
+    assert difference(with_(combined(nodes_by_id, three, "average")), expected) < SAMPLING
     after = with_(combined(nodes_by_id, three, "average", "after"))
-    assert difference(after, expected) > 1e-4
+    assert difference(after, expected) > EFFECT
     single = with_(combined(nodes_by_id, three[:1], "concat"))
     assert torch.equal(single, with_(three[0]))
 
@@ -236,7 +237,7 @@ def test_a_silent_negative_is_only_on_the_positive_side(
     silent = replace(embeds(seed=9), silent=True)
     found = sample(apply_embeds(nodes_by_id, adapters, model, embeds(), embeds_negative=silent))
     plain = sample(apply_embeds(nodes_by_id, adapters, model, embeds()))
-    assert difference(found, plain) > 1e-4
+    assert difference(found, plain) > EFFECT
     for cfg, same in ((1.0, True), (5.0, False)):
         one = sample(
             apply_embeds(nodes_by_id, adapters, model, embeds(), embeds_negative=silent), cfg=cfg
@@ -280,11 +281,11 @@ def test_inspector_changes_weights_mutes_and_reorders(
     given = both(0.8, 0.6)
     before = sample(given)
     changed, _ = inspected(nodes_by_id, given, "1: 0.5, 2: mute")
-    assert difference(sample(changed), sample(both(0.4, 0.0))) < 2e-6
+    assert difference(sample(changed), sample(both(0.4, 0.0))) < SAMPLING
     assert torch.equal(sample(given), before)
     turned, report = inspected(nodes_by_id, given, "order: 2 1")
     assert report.index("weight 0.6") < report.index("weight 0.8")
-    assert difference(sample(turned), before) < 2e-6
+    assert difference(sample(turned), before) < SAMPLING
 
 
 @pytest.mark.parametrize(

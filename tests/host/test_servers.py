@@ -18,7 +18,7 @@ from support.graphs import node
 pytestmark = pytest.mark.http
 
 PACKS = Path(__file__).parents[1] / "support" / "packs"
-PROMPTS = 200
+PROMPTS = 100
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def digest(server, prompt):
     return entry["outputs"]["digest"]["text"][0]
 
 
-def test_two_hundred_prompts_in_one_server_leave_nothing_behind(start):
+def test_a_hundred_prompts_in_one_server_leave_nothing_behind(start):
     seen, sizes = {}, []
     with start() as server:
         for number in range(PROMPTS):

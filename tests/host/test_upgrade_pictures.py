@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 from support.compare import difference
+from support.tolerance import SAMPLING
 from support.upgrading import BASE, PLUS, XL, XL_PLUS, Old, picture
 
 pytestmark = pytest.mark.host
@@ -44,7 +45,7 @@ def test_a_picture_prepared_in_2023(models, shallow, upgraded, own_folders, run_
     small = graph.add("PrepImageWithWeight", image=image, **given, add_weight=True)
     new, _ = upgraded(graph.prompt)
     assert new[small[0]]["class_type"] == "RepeatImageBatch"
-    assert difference(run_prompt(new, small), run_prompt(graph.prompt, small)) < 1e-6
+    assert difference(run_prompt(new, small), run_prompt(graph.prompt, small)) < SAMPLING
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ graphs      API prompts for a server, and what comes back
 upgrading   prompts with old nodes, run node by node
 hub         a server that speaks the Hugging Face hub's protocol
 page        the host's page in a headless Chromium
+tolerance   how far apart two computations of the same thing may be
 memory      the peak of every process of a run, and the limit
 packs/      node packs for servers of tests
 workflows/  the graphs of old nodes, as Python that writes `tests/workflows`

@@ -2,9 +2,11 @@
 
 import torch
 
+from support.tolerance import SAMPLING
+
 BASE, PLUS, XL = "ip-adapter_sd15", "ip-adapter-plus_sd15", "ip-adapter_sdxl_vit-h"
 XL_PLUS = "ip-adapter-plus_sdxl_vit-h"
-SAME = 1e-5  # of the range; what is promised is 1e-3
+SAME = SAMPLING  # what is promised is 1e-3
 
 
 def picture(seed, count=1, height=40, width=50):

@@ -1,5 +1,9 @@
 """A pack for tests alone: conditioning and a ControlNet without files, a count of the encoder's runs, and less of its depth."""
 
+import json
+import os
+from pathlib import Path
+
 import torch
 from aiohttp import web
 from server import PromptServer
@@ -20,20 +24,19 @@ def counted(run):
     return encode_image
 
 
-def shallow(load):
-    def load_sd(self, sd):
-        """The whole file is read; two of its 32 layers, all alike, then do for what is asked over HTTP."""
-        found = load(self, sd)
-        encoder = self.model.vision_model.encoder
-        encoder.layers = encoder.layers[:2]
-        return found
+def shallow(init):
+    def __init__(self, config):
+        """Two of an encoder's layers, all alike, do for what is asked over HTTP; the others of the file are left."""
+        if isinstance(config, str | os.PathLike):
+            config = json.loads(Path(config).read_text())
+        init(self, {**config, "num_hidden_layers": 2})
 
-    return load_sd
+    return __init__
 
 
 ENCODER = comfy.clip_vision.ClipVisionModel
 ENCODER.encode_image = counted(ENCODER.encode_image)
-ENCODER.load_sd = shallow(ENCODER.load_sd)
+ENCODER.__init__ = shallow(ENCODER.__init__)
 
 
 @PromptServer.instance.routes.get("/test/encoder_runs")

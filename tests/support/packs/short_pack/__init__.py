@@ -1,7 +1,7 @@
 """A pack for tests alone: what makes hundreds of samplings cheap, under the host's own node ids.
 
-A checkpoint brings the host's UNet class in a tenth of its width, an encoder has two of its layers. `tests` and
-`scripts` must be on PYTHONPATH.
+A checkpoint brings the host's UNet class in a tenth of its width, an encoder has two of its layers, with narrow MLPs
+as the files of `support.workflows.corpus` have them. `tests` and `scripts` must be on PYTHONPATH.
 """
 
 import json
@@ -12,16 +12,16 @@ from support import tiny
 import comfy.clip_vision
 import nodes
 
-LAYERS = 2
-_made = comfy.clip_vision.ClipVisionModel.__init__
-_loaded = nodes.CheckpointLoaderSimple.load_checkpoint
+SHORT = {"num_hidden_layers": 2, "intermediate_size": 64}
+init_encoder = comfy.clip_vision.ClipVisionModel.__init__
+load_small_checkpoint = nodes.CheckpointLoaderSimple.load_checkpoint
 
 
 def short(self, config):
     if isinstance(config, str | os.PathLike):
         with open(config) as file:
             config = json.load(file)
-    _made(self, {**config, "num_hidden_layers": LAYERS})
+    init_encoder(self, {**config, **SHORT})
 
 
 comfy.clip_vision.ClipVisionModel.__init__ = short
@@ -29,7 +29,7 @@ comfy.clip_vision.ClipVisionModel.__init__ = short
 
 def load_checkpoint(self, ckpt_name):
     """Text encoder and VAE of the small SD1.5 checkpoint, also for SDXL."""
-    _, clip, vae = _loaded(self, "sd15.safetensors")
+    _, clip, vae = load_small_checkpoint(self, "sd15.safetensors")
     return tiny.model(ckpt_name.split(".")[0]), clip, vae
 
 
