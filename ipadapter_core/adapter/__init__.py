@@ -1,5 +1,7 @@
 """A checkpoint file becomes an open adapter.
 
-checkpoint.py keys and shapes -> AdapterSpec, once; encoders.py keys and shapes -> EncoderSpec;
+features.py what an adapter can take of a reference; layout.py how files name their tensors;
+foreign.py files that cannot run, in words; checkpoint.py keys and shapes -> AdapterSpec, once;
+encoders.py keys and shapes -> EncoderSpec; stored_tensors.py whether tensors can be computed with;
 projectors.py, resampler.py image features -> image tokens; module.py the adapter itself.
 """

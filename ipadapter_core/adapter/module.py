@@ -13,6 +13,7 @@ from ..operations import Device, Operations
 from .checkpoint import AdapterSpec, read_spec
 from .layout import Weights, flatten
 from .projectors import make_projector
+from .stored_tensors import WEIGHT_TYPES, check_number_type
 
 
 class IPAdapter(nn.Module):
@@ -79,3 +80,4 @@ def _check(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]])
                 printable(key),
                 tensors[key].dtype,
             )
+        check_number_type(tensors[key], WEIGHT_TYPES)

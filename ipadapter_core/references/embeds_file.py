@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..adapter.features import EMBEDS, ENCODERS, HIDDEN, Source
+from ..adapter.stored_tensors import EXACT_TYPES, check_number_type
 from ..messages import Predicate, printable
 from .embeds import CONCAT, METHODS, References
 
@@ -183,6 +184,7 @@ def _check_features(features: Mapping[str, Tensor]) -> None:
             )
         if 0 in tensor.shape or not tensor.is_floating_point():
             raise Predicate("is damaged: its embeds are empty or no numbers")
+        check_number_type(tensor, EXACT_TYPES)
         if not tensor.isfinite().all():
             raise Predicate("is damaged: its embeds hold NaN or infinite values")
     if len({len(tensor) for tensor in features.values()}) != 1:

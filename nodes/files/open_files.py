@@ -1,41 +1,63 @@
-"""Opening model files: by what they hold, never by their name; mapped, not read; nothing in them runs."""
+"""Opening model files: by what they hold, never by their name; mapped, not read; nothing runs."""
 
 import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import safetensors
-import safetensors.torch
 import torch
+from torch import Tensor
 
 import comfy.utils
 
+from ...ipadapter_core.adapter.layout import Weights
+from ...ipadapter_core.adapter.stored_tensors import check_stored_tensors, unknown_number_type
 from ...ipadapter_core.messages import Predicate, printable
 
 LONGEST_HEADER = 100_000_000  # what safetensors itself allows
+SAFETENSORS_ENDINGS = (".safetensors", ".sft")
+UNREADABLE_TYPES = (
+    "F4",
+    "F6_E2M3",
+    "F6_E3M2",
+)  # of safetensors; torch has no plain numbers for them
 
 
-def read_shapes(path: str) -> Mapping[str, Any]:
+def read_shapes(path: str) -> Weights:
     """Keys, and values with a `.shape`, from the header alone."""
     if _container(path) == "torch":
-        return _torch_load(path, "meta")
+        return _named_tensors(path, "meta")
     with _safe_open(path) as file:
-        keys = file.keys()
+        keys: list[str] = file.keys()
         return {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in keys}
 
 
-def read_weights(path: str) -> Mapping[str, Any]:
+def read_weights(path: str) -> Weights:
     """The tensors, mapped where the container allows it; a `.bin` comes nested as it was saved."""
     if _container(path) == "torch":
-        return _torch_load(path, "cpu")
+        return _named_tensors(path, "cpu")
     with _safe_open(path) as file:  # checks the whole header before the host maps it
-        if not path.lower().endswith((".safetensors", ".sft")):
-            keys = file.keys()
-            return {key: file.get_tensor(key) for key in keys}
-    tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
-    return tensors
+        if not path.lower().endswith(SAFETENSORS_ENDINGS):
+            return _safetensors(file)
+    return cast("Weights", comfy.utils.load_torch_file(path, safe_load=True))
+
+
+def read_embeds(path: str) -> tuple[Any, dict[str, str] | None]:
+    """The tensors and metadata of a safetensors file; of a torch file its content, and None."""
+    if _container(path) == "torch":
+        return _torch_content(path, "cpu"), None
+    with _safe_open(path) as file:
+        return _safetensors(file), dict(file.metadata() or {})
+
+
+def read_metadata(path: str) -> dict[str, str]:
+    """What a safetensors file says of itself, from the header alone; of a torch file nothing."""
+    if _container(path) == "torch":
+        return {}
+    with _safe_open(path) as file:
+        return dict(file.metadata() or {})
 
 
 def _container(path: str) -> str:
@@ -68,41 +90,55 @@ def _container(path: str) -> str:
 
 
 def _safe_open(path: str) -> Any:
+    """An open safetensors file, all of whose numbers torch can read."""
     try:
-        return safetensors.safe_open(path, framework="pt")
+        file: Any = safetensors.safe_open(path, framework="pt")
+        types = {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 - no mapping
     except Exception as error:
         raise Predicate(
             "is damaged or cut off (as safetensors: <1>); download it again", _reason(error)
         ) from None
+    for name in sorted(types.intersection(UNREADABLE_TYPES)):
+        raise unknown_number_type(name)
+    return file
 
 
-def _torch_load(path: str, device: str) -> Mapping[str, Any]:
+def _safetensors(file: Any) -> dict[str, Tensor]:
+    keys: list[str] = file.keys()
+    return {key: file.get_tensor(key) for key in keys}
+
+
+def _named_tensors(path: str, device: str) -> Weights:
     content = _torch_content(path, device)
     if not isinstance(content, Mapping):
         raise Predicate("is no model file: it holds no named tensors")
-    nested = content.get("state_dict")
-    content = nested if isinstance(nested, Mapping) else content
-    return {key: value for key, value in content.items() if isinstance(key, str)}
+    weights = cast("Mapping[object, object]", content)
+    nested = weights.get("state_dict")
+    if isinstance(nested, Mapping):
+        weights = cast("Mapping[object, object]", nested)
+    return {key: value for key, value in weights.items() if isinstance(key, str)}
 
 
 def _torch_content(path: str, device: str) -> Any:
-    mappable = _is_plain_zip(path) and not path.lower().endswith((".safetensors", ".sft"))
+    is_mappable = _is_plain_zip(path) and not path.lower().endswith(SAFETENSORS_ENDINGS)
     try:
-        if mappable:
-            return torch.load(path, map_location=device, weights_only=True, mmap=True)
+        if is_mappable:
+            content = torch.load(path, map_location=device, weights_only=True, mmap=True)
         else:  # older than torch 1.6, or named so that torch would take it for something else
             with open(path, "rb") as file:
-                return torch.load(file, map_location=device, weights_only=True)
+                content = torch.load(file, map_location=device, weights_only=True)
     except Exception as error:
         raise Predicate(
             "is damaged, cut off, or holds more than tensors, which is never run (as a torch "
             "file: <1>); download it again from its author",
             _reason(error),
         ) from None
+    check_stored_tensors(content, is_shapes_only=device == "meta")
+    return content
 
 
 def _reason(error: BaseException) -> str:
-    """What a library found wrong, in short; of torch's, without its advice to run what the file holds."""
+    """What a library found wrong, in short; of torch's, without its advice to run the file."""
     if isinstance(error, pickle.UnpicklingError) and error.__context__ is not None:
         error = error.__context__
     line = (str(error).strip().splitlines() or [""])[0].strip(" .")
@@ -117,27 +153,20 @@ def _is_plain_zip(path: str) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+            orders = [
+                archive.read(entry)
+                for entry in entries
+                if entry.filename.rsplit("/", 1)[-1] == "byteorder" and entry.file_size < 64
+            ]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
         raise Predicate(
             "is damaged or cut off (as a torch file: no end of archive); download it again"
         ) from None
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise Predicate("is no model file: it is a compressed archive, which torch never writes")
+    # torch swaps the bytes of every tensor then, also of those without memory: the process would die
+    if any(order != b"little" for order in orders):
+        raise Predicate(
+            "is from a machine with another order of bytes, or damaged: convert it to safetensors"
+        )
     return True
-
-
-def read_embeds(path: str) -> tuple[Any, dict[str, str] | None]:
-    """The tensors and metadata of a safetensors file; of a torch file its content, and None."""
-    if _container(path) == "torch":
-        return _torch_content(path, "cpu"), None
-    with _safe_open(path) as file:
-        keys = file.keys()
-        return {key: file.get_tensor(key) for key in keys}, dict(file.metadata() or {})
-
-
-def read_metadata(path: str) -> dict[str, str]:
-    """What a safetensors file says of itself, from the header alone; of a torch file nothing."""
-    if _container(path) == "torch":
-        return {}
-    with _safe_open(path) as file:
-        return dict(file.metadata() or {})

@@ -285,6 +285,6 @@ def _display(content: Mapping[str, Tensor], metadata: Mapping[str, str] | None) 
     thumbnail = content.get("thumbnail")
     if thumbnail is None or thumbnail.dtype != torch.uint8:
         return texts
-    if thumbnail.ndim != 3 or thumbnail.shape[-1] != 3:
+    if thumbnail.ndim != 3 or thumbnail.shape[-1] != 3 or 0 in thumbnail.shape:
         return texts
     return {**ui.PreviewImage(thumbnail[None].float() / 255).as_dict(), **texts}
