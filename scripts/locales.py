@@ -196,8 +196,7 @@ def main() -> None:
     if IN_HOST not in os.environ:  # the host's Python has what its modules need
         host = comfy_host.prepare()
         main_texts = read("en", "main")
-        # texts of the upgrade are not all messages yet
-        texts = {text: text for text in sorted(english() | set(main_texts["ipadapter"]))}
+        texts = {text: text for text in sorted(english())}
         write("en", "main", {**main_texts, "ipadapter": texts})
         command = [str(host.python), __file__]
         sys.exit(subprocess.run(command, env={**os.environ, IN_HOST: "1"}).returncode)

@@ -34,7 +34,7 @@ NODES = {
     "doctor": GROUND | {"files", "references"},
     "legacy/ids": GROUND | {"files", "references", "sampling", "apply"},
     "legacy/reading": GROUND | {"files", "legacy/ids"},
-    "legacy/upgrade": GROUND | {"files", "references", "legacy/ids", "legacy/reading"},
+    "legacy/upgrade": GROUND | {"files", "references", "apply", "legacy/ids", "legacy/reading"},
     "legacy": GROUND | {"files", "legacy/ids", "legacy/reading", "legacy/upgrade"},
 }
 SOURCES = sorted(

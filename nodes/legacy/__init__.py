@@ -15,7 +15,7 @@ from .ids.node_table import BY_ID, NODES
 from .ids.old_graphs_switch import IPAdapterOldGraphs
 from .ids.old_node import OldNode
 from .reading import open_graph, prompts
-from .upgrade import canvas
+from .upgrade.workflow import upgraded_workflow
 
 __all__ = ["BY_ID", "NODES", "IPAdapterOldGraphs", "claimed_ids", "free_nodes", "listen"]
 
@@ -67,9 +67,7 @@ class OldGraphRequests:
         try:
             body = await request.json()
             only = None if body.get("only") is None else set(map(str, body["only"]))
-            workflow, changes = canvas.upgraded_workflow(
-                body["workflow"], BY_ID, self._input_types, only
-            )
+            workflow, changes = upgraded_workflow(body["workflow"], BY_ID, self._registry, only)
         except UNREADABLE as error:
             return _refuse(error)
         lines = [change.describe() for change in changes]
@@ -88,9 +86,6 @@ class OldGraphRequests:
         old = {id: node for id, node in BY_ID.items() if id not in claimed}
         ours = {id: node for id, node in self._registry.items() if is_ours(node)}
         return old, {**old, **ours}, {id: self._registry[id] for id in claimed}
-
-    def _input_types(self, node_id: str) -> dict[str, Any]:
-        return self._registry[node_id].INPUT_TYPES()
 
 
 def _refuse(error: Exception) -> web.Response:

@@ -105,7 +105,7 @@ def by_formula(adapters):
 @pytest.fixture(scope="session")
 def upgraded(legacy):
     """A prompt with old nodes -> one with new nodes, and the report."""
-    module = importlib.import_module(f"{legacy.__name__}.upgrade.upgrade")
+    module = importlib.import_module(f"{legacy.__name__}.upgrade.prompt")
     return lambda prompt: module.upgraded(prompt, legacy.BY_ID)
 
 

@@ -94,7 +94,7 @@ def test_the_new_nodes_give_the_same_picture(
     old = prompt(node, models(kind), shallow, file, **inputs)
     new, report = upgraded(old)
     assert node not in {one["class_type"] for one in new.values()}
-    assert all(change.new for change in report), [change.describe() for change in report]
+    assert all(change.new_kinds for change in report), [change.describe() for change in report]
     before, after = (run(one, shallow) for one in (old, new))
     settings = {"steps": 2, "batch": 2, "size": (24, 16)}
     assert difference(sample(after, kind, **settings), sample(before, kind, **settings)) < SAME
@@ -173,7 +173,7 @@ def node(id, type, inputs=(), outputs=(), widgets=()):
 
 def test_a_saved_workflow_is_redrawn(legacy, nodes_by_id):
     """A graph of 2024 without embeds_scaling, from the checkpoint to the sampler."""
-    canvas = importlib.import_module(f"{legacy.__name__}.upgrade.canvas")
+    canvas = importlib.import_module(f"{legacy.__name__}.upgrade.workflow")
     graph = saved(
         node(
             1,
@@ -200,9 +200,7 @@ def test_a_saved_workflow_is_redrawn(legacy, nodes_by_id):
             [4, 4, 0, 5, 0, "MODEL"],
         ],
     )
-    made, report = canvas.upgraded_workflow(
-        graph, legacy.BY_ID, lambda kind: nodes_by_id[kind].INPUT_TYPES()
-    )
+    made, report = canvas.upgraded_workflow(graph, legacy.BY_ID, nodes_by_id)
     by_type = {one["type"]: one for one in made["nodes"]}
     assert set(by_type) == {
         "CheckpointLoaderSimple",
@@ -248,16 +246,14 @@ def test_a_saved_workflow_is_redrawn(legacy, nodes_by_id):
         len(report) == 2
         and "becomes LoadCLIPVision, IPAdapterWeightMap, ApplyIPAdapter" in report[1].describe()
     )
-    again, nothing = canvas.upgraded_workflow(
-        made, legacy.BY_ID, lambda kind: nodes_by_id[kind].INPUT_TYPES()
-    )
+    again, nothing = canvas.upgraded_workflow(made, legacy.BY_ID, nodes_by_id)
     assert again["nodes"] == made["nodes"] and not nothing
 
 
 def test_a_saved_unified_loader_is_redrawn(legacy, nodes_by_id, monkeypatch):
     canvas, installed_files = (
         importlib.import_module(f"{legacy.__name__}.{part}")
-        for part in ("upgrade.canvas", "ids.installed_files")
+        for part in ("upgrade.workflow", "ids.installed_files")
     )
     monkeypatch.setattr(installed_files, "installed_adapters", lambda want: ["base.bin"])
     graph = saved(
@@ -284,9 +280,7 @@ def test_a_saved_unified_loader_is_redrawn(legacy, nodes_by_id, monkeypatch):
             [4, 4, 0, 5, 0, "MODEL"],
         ],
     )
-    made, _ = canvas.upgraded_workflow(
-        graph, legacy.BY_ID, lambda kind: nodes_by_id[kind].INPUT_TYPES()
-    )
+    made, _ = canvas.upgraded_workflow(graph, legacy.BY_ID, nodes_by_id)
     links = {link[0]: link for link in made["links"]}
     by_type = {one["type"]: one for one in made["nodes"]}
     assert by_type["LoadIPAdapter"]["id"] == 2

@@ -8,12 +8,9 @@ pytestmark = pytest.mark.host
 
 
 @pytest.fixture
-def redraw(legacy, nodes_by_id, every_node):
-    canvas = importlib.import_module(f"{legacy.__name__}.upgrade.canvas")
-    inputs_of = {**nodes_by_id, **every_node}
-    return lambda graph, only=None: canvas.upgraded_workflow(
-        graph, legacy.BY_ID, lambda kind: inputs_of[kind].INPUT_TYPES(), only
-    )
+def redraw(legacy, every_node):
+    canvas = importlib.import_module(f"{legacy.__name__}.upgrade.workflow")
+    return lambda graph, only=None: canvas.upgraded_workflow(graph, legacy.BY_ID, every_node, only)
 
 
 class Saved:

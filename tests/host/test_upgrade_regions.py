@@ -64,7 +64,7 @@ def test_texts_of_a_region(models, shallow, upgraded, run_prompt, tiny):
         graph.add("KSampler", positive=link)
     graph.add("IPAdapterFromParams", **graph.all, ipadapter_params=one)
     new, report = upgraded(graph.prompt)
-    assert all(change.new for change in report)
+    assert all(change.new_kinds for change in report)
     ends = [node["inputs"]["positive"] for node in new.values() if "positive" in node["inputs"]]
     for link, now in zip(links, ends, strict=True):
         before, after = run_prompt(graph.prompt, link)[0], run_prompt(new, now)[0]

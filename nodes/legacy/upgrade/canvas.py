@@ -1,264 +1,243 @@
-"""A saved workflow with old nodes becomes one with new nodes: the same plans as for prompts, drawn on the canvas."""
+"""A graph of a saved workflow while it is redrawn: nodes, sockets, widgets, links and counters."""
 
-import copy
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from ..ids.old_node import OldNode
-from ..reading import prompts, saved_graph
-from ..reading.saved_graph import (
-    as_object,
-    default_value,
-    expand_inputs,
-    is_widget,
-    last_id,
-    socket_type,
-)
-from .graph import Graph
-from .plan import Plan
-from .upgrade import Change, plans_for, value_of
+from ..reading import saved_graph
+from ..reading.saved_graph import default_value, expand_inputs, is_widget, socket_type
+from .facts.graph import Inputs
+from .links import Moves, NewLink, OldLink, OldSource, follow
+from .plan import REPLACEMENT, Plan, resolve
 
-WIDE, FOLDED = 320, 40  # width of a new node on the canvas, height of one that is folded up
-REROUTE = "Reroute"  # the page's own node, which is in no prompt
-CHAINED = ("EMBEDS", "IPADAPTER_PARAMS")  # links whose both ends change together
-IDLE = (2, 4)  # modes of nodes that are muted or bypassed
-BORDER = {"inputs": -10, "outputs": -20}  # of a subgraph, as nodes that links come from and go to
-EMBEDS, AGAINST = ("embeds", "IPADAPTER_EMBEDS"), ("embeds_negative", "IPADAPTER_EMBEDS")
-IMAGE = ("IMAGE", "IMAGE")
-OUTPUTS = {
-    "LoadIPAdapter": [("ipadapter", "IPADAPTER")],
-    "LoadCLIPVision": [("clip_vision", "CLIP_VISION")],
-    "CLIPVisionEncode": [("CLIP_VISION_OUTPUT", "CLIP_VISION_OUTPUT")],
-    "EmptyImage": [IMAGE],
-    "ImageScale": [IMAGE],
-    "ImageBatch": [IMAGE],
-    "ImageFromBatch": [IMAGE],
-    "RepeatImageBatch": [IMAGE],
-    "PrimitiveInt": [("INT", "INT")],
-    "PrimitiveStringMultiline": [("STRING", "STRING")],
-    "ConditioningSetMask": [("CONDITIONING", "CONDITIONING")],
-    "IPAdapterWeightMap": [("weight_map", "IPADAPTER_WEIGHTS"), ("picture", "IMAGE")],
-    "IPAdapterNegativeReference": [EMBEDS, ("image", "IMAGE")],
-    "CombineIPAdapterEmbeds": [EMBEDS],
-    "SaveIPAdapterEmbeds": [],
-    "EncodeIPAdapterReference": [EMBEDS, AGAINST],
-    "LoadIPAdapterEmbeds": [EMBEDS, AGAINST],
-    "IPAdapterTiles": [("region", "IPADAPTER_REGION"), ("tiles", "IMAGE"), ("masks", "MASK")],
-    "ApplyIPAdapterRegions": [("model", "MODEL"), ("masks", "MASK")],
-    "ApplyIPAdapter": [("model", "MODEL")],
-}
+SavedGraph = dict[str, Any]
+SavedNode = dict[str, Any]
+SavedSocket = dict[str, Any]
+NEW_NODE_SIZE = (320, 160)
+FOLDED_HEIGHT = 40  # of a node that is folded up
+BORDER_INPUTS, BORDER_OUTPUTS = (
+    -10,
+    -20,
+)  # a subgraph's own ends, as nodes that links come from and go to
 
 
-def upgraded_workflow(
-    workflow: dict[str, Any],
-    nodes: Mapping[str, type[OldNode]],
-    inputs_of: Callable[[str], Mapping[str, Any]],
-    only: set[str] | None = None,
-) -> tuple[dict[str, Any], list[Change]]:
-    """A saved workflow with new nodes, and what was changed.
+class HostNode(Protocol):
+    """What the host's registry says of a node class."""
 
-    nodes: old nodes by id; inputs_of: class -> its INPUT_TYPES; only: ids of the nodes to change, else all.
-    """
-    workflow = copy.deepcopy(workflow)
-    report: list[Change] = []
-    for graph in [workflow, *(workflow.get("definitions") or {}).get("subgraphs", [])]:
-        report += _Canvas(graph, nodes, inputs_of).change(only)
-    return workflow, report
+    RETURN_TYPES: Sequence[str]
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Mapping[str, Any]: ...
 
 
-class _Canvas:
-    """One graph of a saved workflow while its nodes are replaced."""
+@dataclass(frozen=True)
+class SavedLink:
+    """A link as saved: numbers of its nodes, and places of its sockets."""
 
-    def __init__(
-        self,
-        graph: dict[str, Any],
-        nodes: Mapping[str, type[OldNode]],
-        inputs_of: Callable[[str], Mapping[str, Any]],
-    ):
-        self.graph, self.old, self.inputs_of = graph, nodes, inputs_of
-        self.objects = bool(graph.get("links")) and isinstance(graph["links"][0], dict)
-        self.links = saved_graph.links_by_id(graph)
-        self.final: set[int] = set()  # links to new nodes
-        self.nodes = {node["id"]: node for node in graph.get("nodes", [])}  # as they were
-        ids = [int(id) for id in self.nodes]
-        self.node_ids = itertools.count(max([*ids, last_id(graph, "node")], default=0) + 1)
-        self.link_ids = itertools.count(max([*self.links, last_id(graph, "link")], default=0) + 1)
+    id: int
+    origin: int
+    origin_slot: int
+    target: int
+    target_slot: int
+    type: str
 
-    def change(self, only: set[str] | None) -> list[Change]:
-        by_id = {str(node["id"]): node for node in self.graph.get("nodes", [])}
-        prompt = {
-            key: saved_graph.read_node(node, self.links, self.old, {}, self._source)
-            for key, node in by_id.items()
-        }
-        prompt = prompts.read_prompt(prompt, self.old, self.old, {})
-        plans, report = plans_for(self._graph(prompt, by_id), self.old, only)
-        passed = {link[1] for link in self.links.values()}
-        moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
-        for key, plan in plans.items():
-            moved |= self._replace(by_id[key], prompt[key]["inputs"], plan)
-        for number, link in self.links.items():
-            source, final = (link[1], link[2]), number in self.final
-            while not final and source in moved:
-                source, final = moved[source]
-            link[1], link[2] = source
-        self._clear(passed)
-        self._write()
-        return report
+    @classmethod
+    def parse(cls, saved_link: Sequence[Any]) -> "SavedLink":
+        id, origin, origin_slot, target, target_slot, type = saved_link
+        return cls(id, origin, origin_slot, target, target_slot, type)
 
-    def _graph(self, prompt: dict[str, Any], by_id: Mapping[str, dict[str, Any]]) -> Graph:
-        idle = {key for key, node in by_id.items() if node.get("mode") in IDLE}
-        leaving = {
-            (str(origin), slot)
-            for link in self.links.values()
-            if str(link[3]) not in by_id
-            for origin, slot, _ in (self._origin(link),)
-        }
-        return Graph(prompt, idle, leaving)
-
-    def _origin(self, link: Sequence[Any]) -> tuple[Any, int, bool]:
-        """Node and slot that a link comes from, past reroutes if it is one whose ends change together; whether it is."""
-        found = link
-        while (node := self.nodes.get(found[1])) and node.get("type") == REROUTE:
-            before = [one.get("link") for one in node.get("inputs") or []]
-            if not before or before[0] not in self.links:
-                return link[1], link[2], False
-            found = self.links[before[0]]
-        outputs = (node or {}).get("outputs") or []
-        chained = found[2] < len(outputs) and outputs[found[2]].get("type") in CHAINED
-        found = found if chained else link
-        return found[1], found[2], chained
-
-    def _clear(self, passed: Collection[int]) -> None:
-        """Reroutes that passed something on, and now pass nothing."""
-        while True:
-            passing = {link[1] for link in self.links.values()}
-            idle = [
-                node
-                for node in self.graph.get("nodes", [])
-                if node.get("type") == REROUTE
-                and node["id"] in passed
-                and node["id"] not in passing
-            ]
-            if not idle:
-                return
-            for node in idle:
-                self._take_off(node)
-
-    def _take_off(self, node: dict[str, Any]) -> None:
-        self.graph["nodes"].remove(node)
-        for number in [number for number, link in self.links.items() if link[3] == node["id"]]:
-            del self.links[number]
-
-    def _source(self, kind: str, link: Sequence[Any]) -> list[Any] | None:
-        """Node and slot that a link to a node of that class comes from."""
-        origin, slot, chained = self._origin(link)
-        # those behind a reroute read a chain themselves
-        return None if chained and kind == REROUTE else [str(origin), slot]
-
-    def _replace(
-        self, node: dict[str, Any], inputs: Mapping[str, Any], plan: Plan
-    ) -> dict[tuple[int, int], tuple[tuple[int, int], bool]]:
-        """Draws the new nodes; old output -> what gives it now, and whether that is a new node."""
-        if not plan.nodes:
-            self._take_off(node)
-            return _moved(node, inputs, plan, {})
-        *others, last = plan.nodes
-        ids = {one: next(self.node_ids) for one in others} | {last: node["id"]}
-        x, y = (node.get("pos") or [0, 0])[:2] if isinstance(node.get("pos"), list) else (0, 0)
-        # folded up, one above the other: nothing is covered
-        for number, one in enumerate(others, 1):
-            self.graph["nodes"].append(
-                {
-                    "id": ids[one],
-                    "pos": [x, y - FOLDED * (number + 1)],
-                    "flags": {"collapsed": True},
-                    "order": 0,
-                    "mode": node.get("mode", 0),
-                }
-            )
-        by_id = {one["id"]: one for one in self.graph["nodes"]}
-        names = {one: str(id) for one, id in ids.items()}
-        before = [one["link"] for one in node.get("inputs") or [] if one.get("link") in self.links]
-        for one, (kind, given) in plan.nodes.items():
-            values = {name: value_of(value, inputs, names) for name, value in given.items()}
-            self._make(by_id[ids[one]], kind, values)
-        for link in before:
-            self.links.pop(link, None)
-        return _moved(node, inputs, plan, names)
-
-    def _make(self, node: dict[str, Any], kind: str, values: dict[str, Any]) -> None:
-        """Turns a node into one of a kind with these inputs, typed or linked."""
-        sockets: list[dict[str, Any]] = []
-        typed: list[Any] = []
-        for name, spec in expand_inputs(self.inputs_of(kind), values):
-            value = values.get(name)
-            linked = isinstance(value, (list, tuple))
-            if not is_widget(spec):
-                link = self._link(value, node["id"], len(sockets), spec[0]) if linked else None
-                sockets.append({"name": name, "type": spec[0], "link": link})
-                continue
-            if linked:
-                link = self._link(value, node["id"], len(sockets), socket_type(spec))
-                sockets.append(
-                    {
-                        "name": name,
-                        "type": socket_type(spec),
-                        "widget": {"name": name},
-                        "link": link,
-                    }
-                )
-            typed.append(default_value(spec) if linked or value is None else value)
-            if name == "seed" or (kind == "PrimitiveInt" and name == "value"):
-                typed.append("fixed")  # the page's own widget after a seed
-        outputs = [{"name": name, "type": type_, "links": []} for name, type_ in OUTPUTS[kind]]
-        node.update(type=kind, inputs=sockets, outputs=outputs, widgets_values=typed)
-        node.setdefault("flags", {})
-        node.setdefault("size", [WIDE, 160])
-        node["properties"] = {"Node name for S&R": kind}
-
-    def _link(self, source: Sequence[Any], target: int, slot: int, type_: str) -> int:
-        number = next(self.link_ids)
-        if isinstance(source, tuple):
-            self.final.add(number)
-        self.links[number] = [number, int(source[0]), source[1], target, slot, type_]
-        return number
-
-    def _write(self) -> None:
-        """The links, and which outputs they leave from."""
-        nodes = {node["id"]: node for node in self.graph.get("nodes", [])}
-        for node in nodes.values():
-            for one in node.get("outputs") or []:
-                one["links"] = []
-        for link in self.links.values():
-            outputs = (nodes.get(link[1]) or {}).get("outputs") or []
-            if link[2] < len(outputs):
-                outputs[link[2]]["links"].append(link[0])
-        self.graph["links"] = [
-            as_object(link) if self.objects else link for link in self.links.values()
+    def as_list(self) -> list[Any]:
+        return [
+            *(self.id, self.origin, self.origin_slot),
+            *(self.target, self.target_slot, self.type),
         ]
-        for name, end in (("inputs", 1), ("outputs", 3)):  # of a subgraph
-            for slot, one in enumerate(self.graph.get(name) or []):
-                here = (BORDER[name], slot)
-                one["linkIds"] = [
-                    link[0] for link in self.links.values() if tuple(link[end : end + 2]) == here
-                ]
-        state = self.graph.get("state")
-        counters = {"lastNodeId": next(self.node_ids) - 1, "lastLinkId": next(self.link_ids) - 1}
+
+
+class Canvas:
+    """Draws plans into one graph of a saved workflow, in place."""
+
+    def __init__(self, graph: SavedGraph, registered: Mapping[str, HostNode]):
+        self._graph, self._registered = graph, registered
+        saved_links = graph.get("links")
+        self._has_object_links = bool(saved_links) and isinstance(saved_links[0], dict)
+        self.links = {
+            link_id: SavedLink.parse(saved_link)
+            for link_id, saved_link in saved_graph.links_by_id(graph).items()
+        }
+        self._sources: dict[int, OldSource | NewLink] = {}  # of the links to new nodes
+        self._replaced_links: list[int] = []
+        self._removed_nodes: list[SavedNode] = []
+        node_ids = [int(saved_node["id"]) for saved_node in self.nodes]
+        last_node = max([*node_ids, saved_graph.last_id(graph, "node")], default=0)
+        last_link = max([*self.links, saved_graph.last_id(graph, "link")], default=0)
+        self._node_ids = itertools.count(last_node + 1)
+        self._link_ids = itertools.count(last_link + 1)
+
+    @property
+    def nodes(self) -> list[SavedNode]:
+        return self._graph.get("nodes", [])
+
+    def nodes_with_readers(self) -> set[int]:
+        return {saved_link.origin for saved_link in self.links.values()}
+
+    def replace(self, saved_node: SavedNode, old_inputs: Inputs, plan: Plan) -> Moves:
+        """Draws the new nodes of a plan; -> where the outputs of the old one come from now."""
+        node_id = str(saved_node["id"])
+        if plan.replacement is None:
+            self._removed_nodes.append(saved_node)
+            return _links_only(plan.moves(node_id, old_inputs, {}))
+        new_nodes = {
+            name: self._add_folded(saved_node, place) for place, name in enumerate(plan.helpers, 1)
+        }
+        new_nodes[REPLACEMENT] = saved_node
+        self._replaced_links += [socket.get("link") for socket in saved_node.get("inputs") or []]
+        new_ids = {name: str(new_node["id"]) for name, new_node in new_nodes.items()}
+        for name, new_node in plan.new_nodes.items():
+            new_inputs = {
+                input_name: resolve(value, old_inputs, new_ids)
+                for input_name, value in new_node.inputs.items()
+            }
+            self._draw(new_nodes[name], new_node.kind, new_inputs)
+        return _links_only(plan.moves(node_id, old_inputs, new_ids))
+
+    def _add_folded(self, saved_node: SavedNode, place: int) -> SavedNode:
+        """A node folded up above another one, so that nothing is covered; still without a class."""
+        position = saved_node.get("pos")
+        x, y = position[:2] if isinstance(position, list) and position else (0, 0)
+        new_node: SavedNode = {
+            "id": next(self._node_ids),
+            "pos": [x, y - FOLDED_HEIGHT * (place + 1)],
+            "flags": {"collapsed": True},
+            "order": 0,
+            "mode": saved_node.get("mode", 0),
+        }
+        self.nodes.append(new_node)
+        return new_node
+
+    def _draw(self, saved_node: SavedNode, node_kind: str, new_inputs: Inputs) -> None:
+        """Turns a node into one of a class with these inputs, linked or typed."""
+        node_class = self._registered[node_kind]
+        sockets: list[dict[str, Any]] = []
+        widget_values: list[object] = []
+        for input_name, spec in expand_inputs(node_class.INPUT_TYPES(), new_inputs):
+            value = new_inputs.get(input_name)
+            is_linked = isinstance(value, OldSource | NewLink)
+            link_id = None
+            if is_linked:
+                place = (saved_node["id"], len(sockets))
+                link_id = self._add_link(value, *place, socket_type(spec))
+            socket: SavedSocket = {"name": input_name, "type": socket_type(spec)}
+            if not is_widget(spec):
+                sockets.append({**socket, "link": link_id})
+                continue
+            if is_linked:
+                sockets.append({**socket, "widget": {"name": input_name}, "link": link_id})
+            has_value = value is not None and not is_linked
+            widget_values.append(value if has_value else default_value(spec))
+            if input_name == "seed" or (node_kind, input_name) == ("PrimitiveInt", "value"):
+                widget_values.append("fixed")  # the page's own widget behind a seed
+        saved_node.update(
+            type=node_kind,
+            inputs=sockets,
+            outputs=output_sockets(node_class),
+            widgets_values=widget_values,
+        )
+        saved_node.setdefault("flags", {})
+        saved_node.setdefault("size", list(NEW_NODE_SIZE))
+        saved_node["properties"] = {"Node name for S&R": node_kind}
+
+    def _add_link(
+        self, source: OldSource | NewLink, target: int, target_slot: int, type: str
+    ) -> int:
+        """A link whose origin is settled when links are redirected."""
+        link_id = next(self._link_ids)
+        self._sources[link_id] = source
+        origin = int(source.node_id)
+        self.links[link_id] = SavedLink(link_id, origin, 0, target, target_slot, type)
+        return link_id
+
+    def redirect(self, moves: Moves) -> None:
+        """Leads links to where their sources are now, and takes off removed nodes."""
+        for link_id in self._replaced_links:
+            self.links.pop(link_id, None)
+        self.remove(self._removed_nodes)
+        for link_id, saved_link in self.links.items():
+            source = self._sources.get(
+                link_id, OldLink(str(saved_link.origin), saved_link.origin_slot)
+            )
+            target = follow(source, moves)
+            if isinstance(target, OldLink | NewLink):
+                origin = int(target.node_id)
+                self.links[link_id] = replace(saved_link, origin=origin, origin_slot=target.slot)
+
+    def remove(self, nodes: Sequence[SavedNode]) -> None:
+        """Takes off nodes, and the links to them."""
+        removed_ids = {saved_node["id"] for saved_node in nodes}
+        if removed_ids:
+            self._graph["nodes"] = [
+                saved_node for saved_node in self.nodes if saved_node["id"] not in removed_ids
+            ]
+            self.links = {
+                link_id: saved_link
+                for link_id, saved_link in self.links.items()
+                if saved_link.target not in removed_ids
+            }
+
+    def write(self) -> None:
+        """Writes the links into the graph, at both their ends."""
+        as_lists = [saved_link.as_list() for saved_link in self.links.values()]
+        self._graph["links"] = (
+            [saved_graph.as_object(link) for link in as_lists]
+            if self._has_object_links
+            else as_lists
+        )
+        self._write_outputs()
+        self._write_borders()
+        self._write_counters()
+
+    def _write_borders(self) -> None:
+        """The links that enter and leave a subgraph, as its own inputs and outputs list them."""
+        entering: dict[int, list[int]] = {}
+        leaving: dict[int, list[int]] = {}
+        for saved_link in self.links.values():
+            if saved_link.origin == BORDER_INPUTS:
+                entering.setdefault(saved_link.origin_slot, []).append(saved_link.id)
+            if saved_link.target == BORDER_OUTPUTS:
+                leaving.setdefault(saved_link.target_slot, []).append(saved_link.id)
+        for slot, border_input in enumerate(self._graph.get("inputs") or []):
+            border_input["linkIds"] = entering.get(slot, [])
+        for slot, border_output in enumerate(self._graph.get("outputs") or []):
+            border_output["linkIds"] = leaving.get(slot, [])
+
+    def _write_outputs(self) -> None:
+        outputs = {saved_node["id"]: saved_node.get("outputs") or [] for saved_node in self.nodes}
+        for output in itertools.chain.from_iterable(outputs.values()):
+            output["links"] = []
+        for saved_link in self.links.values():
+            node_outputs = outputs.get(saved_link.origin, [])
+            if saved_link.origin_slot < len(node_outputs):
+                node_outputs[saved_link.origin_slot]["links"].append(saved_link.id)
+
+    def _write_counters(self) -> None:
+        last_node, last_link = next(self._node_ids) - 1, next(self._link_ids) - 1
+        state = self._graph.get("state")
         if isinstance(state, dict):
-            state.update(counters)
-        if "last_node_id" in self.graph:
-            self.graph["last_node_id"] = counters["lastNodeId"]
-            self.graph["last_link_id"] = counters["lastLinkId"]
+            state.update(lastNodeId=last_node, lastLinkId=last_link)
+        if "last_node_id" in self._graph:
+            self._graph["last_node_id"] = last_node
+            self._graph["last_link_id"] = last_link
 
 
-def _moved(
-    node: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan, names: Mapping[str, str]
-) -> dict[tuple[int, int], tuple[tuple[int, int], bool]]:
-    """Old output -> what gives it now, and whether that is a new node."""
-    moved: dict[tuple[int, int], tuple[tuple[int, int], bool]] = {}
-    for slot, source in plan.outputs.items():
-        found = value_of(source, inputs, names)
-        if found is not None:
-            moved[node["id"], slot] = (int(found[0]), found[1]), isinstance(found, tuple)
-    return moved
+def output_sockets(node_class: HostNode) -> list[SavedSocket]:
+    types = node_class.RETURN_TYPES
+    names = getattr(node_class, "RETURN_NAMES", None) or types
+    return [
+        {"name": name, "type": type, "links": []} for name, type in zip(names, types, strict=True)
+    ]
+
+
+def _links_only(moves: Moves) -> Moves:
+    return {
+        output: source for output, source in moves.items() if isinstance(source, OldLink | NewLink)
+    }

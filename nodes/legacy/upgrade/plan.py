@@ -1,58 +1,124 @@
-"""What an old node becomes, as data: new nodes with their inputs, and how links come to them."""
+"""What one old node becomes, as data: new nodes, and what gives its outputs afterwards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ....ipadapter_core.adapter.features import Unconditional
-from .graph import BEHIND, Graph, Inputs, Kept, is_link
+from ....ipadapter_core.messages import Message
+from .facts.adapters import KnownAdapter
+from .facts.graph import Graph, Inputs
+from .links import NegativeStack, NewLink, OldLink, OldSource, parse_link
 
-__all__ = ["BEHIND", "Behind", "Here", "Inputs", "Kept", "Known", "Plan", "Same", "is_link"]
+REPLACEMENT = "replacement"  # among the new nodes of a plan, the one that keeps the old node's id
 
 
 @dataclass(frozen=True)
-class Here:
-    """A link to another node of the same plan."""
+class NodeContext:
+    """An old node, and what its graph says of it without running it."""
 
-    key: str
+    id: str
+    kind: str
+    inputs: Inputs
+    graph: Graph
+    adapter: KnownAdapter = field(default_factory=KnownAdapter)
+    used_outputs: frozenset[int] = frozenset()
+    by_frame: bool = False
+    follows_paper: bool = False  # IPAdapter Old Graphs before it asks for the paper's behaviour
+
+
+@dataclass(frozen=True)
+class NewOutput:
+    """An output of a new node of the same plan."""
+
+    node: str = REPLACEMENT
     slot: int = 0
 
 
 @dataclass(frozen=True)
-class Same:
-    """The old node's own input, linked or typed: what came in there goes on."""
+class OldInput:
+    """The old node's own input: the link or typed value there is passed on."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Behind:
-    """What was stacked behind an input, as nodes before March 2024 had the negative side."""
+class StackedNegative:
+    """The negative side that is stacked behind the positive one on an input of the old node."""
 
-    name: str
+    input: str
 
 
-@dataclass
-class Plan:
-    """New nodes by key -> class and inputs, the last one in the old one's place; old output -> what gives it now.
+@dataclass(frozen=True)
+class NewNode:
+    """A node to add.
 
-    No node at all: the old one goes. handed: outputs that only new nodes can read; taken: inputs that only a new
-    node can give. A link to a node of the old graph stands as it is in a prompt.
+    Its inputs are NewOutput, OldInput, StackedNegative, links of the old graph, or typed values.
     """
 
-    nodes: dict[str, tuple[str, Inputs]] = field(default_factory=dict)
-    outputs: dict[int, Here | Same] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    handed: frozenset[int] = frozenset()
-    taken: tuple[str, ...] = ()
+    kind: str
+    inputs: Inputs
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the graph says of a node: the adapter on it, which of its outputs are used, and where it stands."""
+class Fragment:
+    """Inputs of a new node, with the helper nodes that give them and notes on what differs."""
 
-    unconditional: Unconditional | None = None  # None: the adapter's file is not here
-    file: str | None = None
-    base: str | None = None  # SD1.5, SDXL
-    used: frozenset[int] = frozenset()
-    paper: bool = False  # whether IPAdapter Old Graphs before it asks for the paper's behaviour
-    key: str = ""
-    graph: Graph = field(default_factory=lambda: Graph({}))
+    inputs: Inputs = field(default_factory=dict[str, object])
+    helpers: Mapping[str, NewNode] = field(default_factory=dict[str, NewNode])
+    notes: tuple[Message, ...] = ()
+
+    def __or__(self, other: "Fragment") -> "Fragment":
+        return Fragment(
+            {**self.inputs, **other.inputs},
+            {**self.helpers, **other.helpers},
+            self.notes + other.notes,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The nodes in place of an old one; without a replacement it is removed.
+
+    outputs: slot of the old node -> what gives it now.
+    needs_new_readers: outputs that only new nodes can read.
+    needs_new_sources: inputs that only new nodes can give.
+    """
+
+    replacement: NewNode | None = None
+    helpers: Mapping[str, NewNode] = field(default_factory=dict[str, NewNode])
+    outputs: Mapping[int, NewOutput | OldInput] = field(
+        default_factory=dict[int, NewOutput | OldInput]
+    )
+    stacked_negative: NewOutput | None = None
+    notes: tuple[Message, ...] = ()
+    needs_new_readers: frozenset[int] = frozenset()
+    needs_new_sources: tuple[str, ...] = ()
+
+    @property
+    def new_nodes(self) -> dict[str, NewNode]:
+        """In the order in which they are added, the replacement last."""
+        if self.replacement is None:
+            return dict(self.helpers)
+        return {**self.helpers, REPLACEMENT: self.replacement}
+
+    def moves(
+        self, node_id: str, old_inputs: Inputs, new_ids: Mapping[str, str]
+    ) -> dict[OldSource, object]:
+        """Each output of the old node -> the link or typed value in its place."""
+        sources: dict[OldSource, NewOutput | OldInput] = {
+            OldLink(node_id, slot): source for slot, source in self.outputs.items()
+        }
+        if self.stacked_negative is not None:
+            sources[NegativeStack(node_id)] = self.stacked_negative
+        return {output: resolve(source, old_inputs, new_ids) for output, source in sources.items()}
+
+
+def resolve(value: object, old_inputs: Inputs, new_ids: Mapping[str, str]) -> object:
+    """An input of a new node as a link, a typed value, or None where there is nothing."""
+    if isinstance(value, NewOutput):
+        return NewLink(new_ids[value.node], value.slot)
+    if isinstance(value, OldInput):
+        value = old_inputs.get(value.name)
+    if isinstance(value, StackedNegative):
+        link = parse_link(old_inputs.get(value.input))
+        return None if link is None else NegativeStack(link.node_id)
+    return parse_link(value) or value

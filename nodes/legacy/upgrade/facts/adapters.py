@@ -1,0 +1,91 @@
+"""Which adapter an old node has, as far as the graph and the installed files tell."""
+
+from dataclasses import dataclass
+
+from .....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
+from .....ipadapter_core.adapter.features import Unconditional
+from .....ipadapter_core.doctor.model_table import ModelFile
+from ...ids import installed_files
+from ...ids.installed_files import COMMUNITY_PRESETS, PRESETS
+from ...reading import prompts
+from .graph import Graph, Inputs
+
+CHECKPOINT_INPUTS = {"checkpoints": "ckpt_name", "diffusion_models": "unet_name"}
+
+
+@dataclass(frozen=True)
+class KnownAdapter:
+    """Name, base model and unconditional of an adapter; None where the graph does not tell."""
+
+    file: str | None = None
+    base_model: str | None = None
+    unconditional: Unconditional | None = None
+
+    @property
+    def is_known(self) -> bool:
+        return self.unconditional is not None
+
+    @property
+    def takes_zero_features(self) -> bool:
+        """Whether no image is zero features, not a black image, as for base adapters."""
+        return self.unconditional is Unconditional.ZERO_FEATURES
+
+
+def find_adapter(node_id: str, graph: Graph) -> KnownAdapter:
+    """The adapter of a node: the one it names, or the one on its 'ipadapter' link."""
+    node = graph.nodes[node_id]
+    adapter = _named_adapter(node.inputs, graph)
+    if adapter is not None:
+        return adapter
+    for loader in graph.upstream(node.inputs.get("ipadapter"), "ipadapter"):
+        adapter = _named_adapter(loader.inputs, graph)
+        if adapter is not None:
+            return adapter
+    return KnownAdapter()
+
+
+def _named_adapter(inputs: Inputs, graph: Graph) -> KnownAdapter | None:
+    """The adapter that a loader's inputs name, by file or by preset."""
+    for input in prompts.ADAPTER_INPUTS:
+        name = inputs.get(input)
+        if isinstance(name, str):
+            return _adapter_of_file(name)
+    preset = str(inputs.get("preset"))
+    sd15, sdxl = (PRESETS | COMMUNITY_PRESETS).get(preset, (None, None))
+    if sd15 is None and sdxl is None:
+        return None
+    adapter_kind = sdxl if _is_sdxl(inputs.get("model"), graph) else sd15
+    if adapter_kind is None:
+        return None
+    files = installed_files.installed_adapters(adapter_kind)
+    published = adapter_kind.published
+    return _published_adapter(files[0] if files else published.name, published)
+
+
+def _adapter_of_file(name: str) -> KnownAdapter:
+    try:
+        file, path = installed_files.find_adapter(name)
+        spec = installed_files.cached_spec(path, read_spec)
+    except ValueError:
+        adapter_kind = installed_files.kind_named(name)
+        if adapter_kind is None:
+            return KnownAdapter(name)
+        return _published_adapter(name, adapter_kind.published)
+    if isinstance(spec, AdapterSpec):
+        return KnownAdapter(file, spec.base_model, spec.unconditional)
+    return KnownAdapter(file)
+
+
+def _published_adapter(name: str, published: ModelFile) -> KnownAdapter:
+    family = published.family
+    return KnownAdapter(name, published.base, family.unconditional if family else None)
+
+
+def _is_sdxl(model: object, graph: Graph) -> bool:
+    """By the checkpoint upstream: by its content where it is installed, else by its name."""
+    for node in graph.upstream(model, "model"):
+        for folder, input in CHECKPOINT_INPUTS.items():
+            name = node.inputs.get(input)
+            if isinstance(name, str):
+                return installed_files.is_sdxl_checkpoint(folder, name)
+    return False

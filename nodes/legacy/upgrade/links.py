@@ -1,0 +1,53 @@
+"""Links while a graph is upgraded: to nodes of the old graph, and to those in their place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeGuard
+
+
+@dataclass(frozen=True)
+class OldLink:
+    """An output of the old graph, which `follow` leads on where its node is replaced."""
+
+    node_id: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class NegativeStack:
+    """The negative side behind a first output: one EMBEDS link carried both until March 2024."""
+
+    node_id: str
+
+
+@dataclass(frozen=True)
+class NewLink:
+    """An output of a node that the upgrade added."""
+
+    node_id: str
+    slot: int
+
+
+OldSource = OldLink | NegativeStack
+# output of a replaced node -> the link or typed value in its place
+Moves = Mapping[OldSource, object]
+
+
+def is_link(value: object) -> TypeGuard[list[object]]:
+    """Whether an input of a prompt is a link: [node id, slot]."""
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[1], int)
+
+
+def parse_link(value: object) -> OldLink | None:
+    """The link that an input of a prompt holds, None for a typed value."""
+    if not is_link(value):
+        return None
+    node_id, slot = value
+    return OldLink(str(node_id), slot) if isinstance(slot, int) else None
+
+
+def follow(value: object, moves: Moves) -> object:
+    """What a link stands for once nodes are replaced, through any number of them."""
+    while isinstance(value, OldSource) and value in moves:
+        value = moves[value]
+    return value

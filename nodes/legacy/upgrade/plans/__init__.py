@@ -1,0 +1,56 @@
+"""What each old node becomes: functions from a node in its graph to a plan.
+
+Data in and out; results stay equal.
+
+- `loaders.py`: files and presets
+- `apply_nodes.py`, `first_nodes.py`: apply nodes, and those of before March 2024 and laksjdjf's
+- `embeds.py`, `pictures.py`, `regions.py`, `weight_lists.py`: nodes that feed apply nodes
+- `apply_inputs.py`, `weight_kinds.py`: inputs and weights of the new Apply IPAdapter
+"""
+
+from collections.abc import Callable
+
+from .....ipadapter_core.messages import Message
+from ..links import is_link
+from ..plan import NodeContext, Plan
+from ..report import CannotUpgrade
+from . import apply_nodes, embeds, first_nodes, loaders, pictures, regions, weight_lists
+
+__all__ = ["make_plan"]
+
+PLANS: dict[str, Callable[[NodeContext], Plan]] = {
+    **loaders.PLANS,
+    **apply_nodes.PLANS,
+    **embeds.PLANS,
+    **first_nodes.PLANS,
+    **pictures.PLANS,
+    **regions.PLANS,
+    **weight_lists.PLANS,
+}
+TYPED_INPUTS = (  # say which nodes there are, or what they are called now: a plan reads them
+    *("weight_type", "embeds_scaling", "combine_embeds", "method", "layer_weights"),
+    *("unfold_batch", "ipadapter_plus", "expand_style", "add_weight"),
+)
+REASONS = {  # why a node stays whatever its inputs are
+    "IPAdapterTiledBatch": Message("IPAdapter Tiles takes one picture, not one for each frame"),
+    "IPAdapterTilesMasked": Message("its tiles overlap, with weights of their own"),
+    "PrepImageForInsightFace": Message("Face Crop frames faces in another way"),
+    "IPAdapterUnifiedLoaderFaceID": Message(
+        "FaceID needs InsightFace, which this pack does not run"
+    ),
+}
+WORKS = Message("it works as before")
+
+
+def make_plan(old_node: NodeContext) -> Plan:
+    """The new nodes that give the same picture. Raises CannotUpgrade where there are none."""
+    plan = PLANS.get(old_node.kind)
+    if plan is None:
+        raise CannotUpgrade.because(REASONS.get(old_node.kind, WORKS))
+    linked = next(
+        (input_name for input_name in TYPED_INPUTS if is_link(old_node.inputs.get(input_name))),
+        None,
+    )
+    if linked is not None:
+        raise CannotUpgrade("its '<1>' comes from another node", linked)
+    return plan(old_node)
