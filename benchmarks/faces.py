@@ -221,10 +221,11 @@ def main() -> None:
         for name, detector in detectors.items()
     }
     print_table(tables)
-    people, others = lfw()
+    people, other_pictures = lfw()
     for name, detector in detectors.items():
         counts = [
-            sum(bool(detector(picture)) for picture in pictures) for pictures in (people, others)
+            sum(bool(detector(picture)) for picture in pictures)
+            for pictures in (people, other_pictures)
         ]
         print(
             f"lfw_subset, {name}: {counts[0]} of 100 faces found, {counts[1]} of 100 others flagged"

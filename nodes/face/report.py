@@ -1,4 +1,4 @@
-"""The notes of a run, for the node and the log: faces that were found, taken, missed or are in doubt."""
+"""The notes of a run, for the node and the log: faces found, taken, missed or in doubt."""
 
 import logging
 from collections.abc import Callable
@@ -33,10 +33,10 @@ def report_faces(faces_by_picture: list[PictureFaces], settings: FaceCropSetting
 
 def _count_faces(faces_by_picture: list[PictureFaces], settings: FaceCropSettings) -> Message:
     faces = [face for picture_faces in faces_by_picture for face in picture_faces.faces]
-    taken = sum(len(picture_faces.chosen_faces) for picture_faces in faces_by_picture)
+    taken_count = sum(len(picture_faces.chosen_faces) for picture_faces in faces_by_picture)
     if faces and not any(face.is_detected for face in faces):
-        return Message("faces from the inputs: <1>, taken: <2>", len(faces), taken)
-    return Message("faces found: <1>, taken: <2> (<3>)", len(faces), taken, settings.which)
+        return Message("faces from the inputs: <1>, taken: <2>", len(faces), taken_count)
+    return Message("faces found: <1>, taken: <2> (<3>)", len(faces), taken_count, settings.which)
 
 
 def _missing_note(numbers: str, picture_count: int, settings: FaceCropSettings) -> Message:

@@ -76,6 +76,7 @@ MALFORMED = {
     "huge shape": (model((5, tensor("a", (HUGE, HUGE), ONES))), "impossible shape"),
     "negative shape": (model((5, tensor("a", (-1,), ONES))), "impossible shape"),
     "many dimensions": (model((5, tensor("a", (1,) * 9, ONES))), "impossible shape"),
+    "huge empty shape": (model((5, tensor("a", (0, HUGE, HUGE), b""))), "impossible shape"),
     "too few": (model((5, tensor("a", (5,), ONES))), "'a' has too few or too many"),
     "too many": (model((5, tensor("a", (3,), ONES))), "'a' has too few or too many"),
     "same name": (

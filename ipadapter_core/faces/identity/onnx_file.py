@@ -19,6 +19,7 @@ from ...messages import Predicate, printable
 # the published recognisers need some 10 thousand fields; a file of very many tiny ones takes long
 MOST_FIELDS = 200_000
 MOST_DIMENSIONS = 8
+MOST_NUMBERS = 2**40  # of a tensor, its empty sides aside
 LONGEST_NAME = 500
 DTYPES = {1: torch.float32, 10: torch.float16, 11: torch.float64}
 # numbers of fields in onnx.proto
@@ -81,15 +82,17 @@ class _Reader:
         if len(graph_messages) != 1:
             raise Predicate("is no ONNX file: it holds <1> graphs", len(graph_messages))
         fields = self._fields_by_number(_message(graph_messages[0]))
-        tensors = [self._tensor(_message(value)) for value in fields[GRAPH_TENSOR]]
+        tensors = [self._tensor(_message(field_value)) for field_value in fields[GRAPH_TENSOR]]
         tensors_by_name = {tensor.name: tensor for tensor in tensors}
         if len(tensors_by_name) != len(tensors):
             raise _damaged("two tensors have the same name")
         return OnnxGraph(
             tensors=tensors_by_name,
-            nodes=tuple(self._node(_message(value)) for value in fields[GRAPH_NODE]),
-            inputs=tuple(self._name(_message(value)) for value in fields[GRAPH_INPUT]),
-            outputs=tuple(self._name(_message(value)) for value in fields[GRAPH_OUTPUT]),
+            nodes=tuple(self._node(_message(field_value)) for field_value in fields[GRAPH_NODE]),
+            inputs=tuple(self._name(_message(field_value)) for field_value in fields[GRAPH_INPUT]),
+            outputs=tuple(
+                self._name(_message(field_value)) for field_value in fields[GRAPH_OUTPUT]
+            ),
         )
 
     def _name(self, message: memoryview) -> str:
@@ -98,8 +101,8 @@ class _Reader:
     def _node(self, message: memoryview) -> OnnxNode:
         fields = self._fields_by_number(message)
         attributes: dict[str, AttributeValue] = {}
-        for value in fields[NODE_ATTRIBUTE]:
-            attributes |= self._attribute(_message(value))
+        for field_value in fields[NODE_ATTRIBUTE]:
+            attributes |= self._attribute(_message(field_value))
         return OnnxNode(
             operator=_last_text(fields[NODE_OPERATOR]),
             inputs=tuple(map(_text, fields[NODE_INPUT])),
@@ -121,7 +124,7 @@ class _Reader:
 
     def _tensor(self, message: memoryview) -> OnnxTensor:
         fields = self._fields_by_number(message)
-        if any(_signed(value) for value in fields[TENSOR_LOCATION]):
+        if any(_signed(field_value) for field_value in fields[TENSOR_LOCATION]):
             raise Predicate("keeps its weights in another file: use one that holds them itself")
         name = _last_text(fields[TENSOR_NAME])
         shape = self._whole_numbers(fields[TENSOR_SHAPE])
@@ -133,8 +136,12 @@ class _Reader:
     def _whole_numbers(self, values: Sequence[FieldValue]) -> tuple[int, ...]:
         """Numbers that stand in a field each, or packed into one."""
         numbers: list[int] = []
-        for value in values:
-            numbers += [_signed(value)] if isinstance(value, int) else self._packed_numbers(value)
+        for field_value in values:
+            numbers += (
+                [_signed(field_value)]
+                if isinstance(field_value, int)
+                else self._packed_numbers(field_value)
+            )
         return tuple(numbers)
 
     def _packed_numbers(self, message: memoryview) -> Iterator[int]:
@@ -146,8 +153,8 @@ class _Reader:
 
     def _fields_by_number(self, message: memoryview) -> defaultdict[int, list[FieldValue]]:
         values_by_number: defaultdict[int, list[FieldValue]] = defaultdict(list)
-        for field_number, value in self._fields(message):
-            values_by_number[field_number].append(value)
+        for field_number, field_value in self._fields(message):
+            values_by_number[field_number].append(field_value)
         return values_by_number
 
     def _fields(self, message: memoryview) -> Iterator[tuple[int, FieldValue]]:
@@ -158,8 +165,8 @@ class _Reader:
             key, position = _varint(message, position)
             field_number, wire_type = key >> 3, key & 7
             if wire_type == 0:
-                value, position = _varint(message, position)
-                yield field_number, value
+                field_value, position = _varint(message, position)
+                yield field_number, field_value
                 continue
             length, position = _field_length(message, position, wire_type)
             if length > len(message) - position:
@@ -202,7 +209,8 @@ def _checked_tensor(
     name: str, shape: tuple[int, ...], dtype: torch.dtype | None, data: memoryview
 ) -> OnnxTensor:
     """The tensor, if its bytes are as many as its shape needs; of another type, without any."""
-    if len(shape) > MOST_DIMENSIONS or any(not 0 <= side < 2**31 for side in shape):
+    is_possible = len(shape) <= MOST_DIMENSIONS and all(side >= 0 for side in shape)
+    if not is_possible or prod(max(side, 1) for side in shape) > MOST_NUMBERS:
         raise _damaged("a tensor has an impossible shape")
     if dtype is None:  # indices of a Reshape and the like, which are not read
         return OnnxTensor(name, (0,), torch.float32, memoryview(b""))
@@ -211,14 +219,14 @@ def _checked_tensor(
     return OnnxTensor(name, shape, dtype, data)
 
 
-def _message(value: FieldValue) -> memoryview:
-    if isinstance(value, int):
+def _message(field_value: FieldValue) -> memoryview:
+    if isinstance(field_value, int):
         raise _damaged("a number stands where a message was expected")
-    return value
+    return field_value
 
 
-def _text(value: FieldValue) -> str:
-    data = _message(value)
+def _text(field_value: FieldValue) -> str:
+    data = _message(field_value)
     if len(data) > LONGEST_NAME:
         raise _damaged("a name is too long")
     try:
@@ -232,14 +240,14 @@ def _last_text(values: Sequence[FieldValue]) -> str:
     return _text(values[-1]) if values else ""
 
 
-def _signed(value: FieldValue) -> int:
-    if not isinstance(value, int):
+def _signed(field_value: FieldValue) -> int:
+    if not isinstance(field_value, int):
         raise _damaged("a message stands where a number was expected")
-    return value - 2**64 if value >= 2**63 else value
+    return field_value - 2**64 if field_value >= 2**63 else field_value
 
 
-def _float(value: FieldValue) -> float:
-    data = _message(value)
+def _float(field_value: FieldValue) -> float:
+    data = _message(field_value)
     if len(data) != 4:
         raise _damaged("a number has the wrong length")
     return struct.unpack("<f", data)[0]

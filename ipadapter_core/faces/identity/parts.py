@@ -90,7 +90,7 @@ class RecogniserParts:
     def depths(self) -> tuple[int, ...]:
         """The number of blocks in each stage, which begins where a block has a shortcut of its
         own. Raises Predicate if there are not four stages."""
-        starts = [n for n, block in enumerate(self.blocks) if block.shortcut is not None]
+        starts = [number for number, block in enumerate(self.blocks) if block.shortcut is not None]
         if len(starts) != len(STAGE_WIDTHS) or starts[0] != 0 or len(self.blocks) > MOST_BLOCKS:
             raise Predicate(
                 "is no ArcFace recogniser (IResNet): it has <1> blocks in <2> stages, expected "
@@ -128,22 +128,22 @@ class RecogniserParts:
 
     def _weight_parts(self) -> Iterator[tuple[str, WeightPart]]:
         yield "stem", self.stem
-        for number, block in enumerate(self.blocks):
-            yield f"blocks.{number}.conv1", block.conv1
-            yield f"blocks.{number}.conv2", block.conv2
+        for block_number, block in enumerate(self.blocks):
+            yield f"blocks.{block_number}.conv1", block.conv1
+            yield f"blocks.{block_number}.conv2", block.conv2
             if block.shortcut is not None:
-                yield f"blocks.{number}.shortcut", block.shortcut
+                yield f"blocks.{block_number}.shortcut", block.shortcut
         yield "projection", self.projection
 
     def _norm_parts(self) -> Iterator[tuple[str, NormPart]]:
-        for number, block in enumerate(self.blocks):
-            yield f"blocks.{number}.input_norm", block.input_norm
+        for block_number, block in enumerate(self.blocks):
+            yield f"blocks.{block_number}.input_norm", block.input_norm
         yield "output_norm", self.output_norm
 
     def _activations(self) -> Iterator[tuple[str, TensorSource]]:
         yield "stem_activation", self.stem_activation
-        for number, block in enumerate(self.blocks):
-            yield f"blocks.{number}.activation", block.activation
+        for block_number, block in enumerate(self.blocks):
+            yield f"blocks.{block_number}.activation", block.activation
 
 
 def load_tensor(source: TensorSource, layer_name: str, shape: tuple[int, ...]) -> Tensor:
