@@ -26,9 +26,6 @@ from . import folders
 from .open_files import read_shapes, read_weights
 
 AUTO = "auto"
-NEEDS_ADAPTER = (
-    "'auto' needs to know the adapter: connect 'ipadapter', or choose a file in 'clip_name'."
-)
 PAGE = 4096  # bytes of a file that the system reads at least
 STEPS = 100  # of a progress bar
 log = logging.getLogger("ipadapter")
@@ -110,11 +107,10 @@ class LoadCLIPVision(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, clip_name: str | None, **inputs: object) -> bool | str:
+    def validate_inputs(cls, clip_name: str | None) -> bool | str:
+        # without 'ipadapter', which the page would mark as well
         if clip_name != AUTO:
             return _validate(folders.ENCODERS, clip_name)
-        if "ipadapter" not in inputs:
-            return NEEDS_ADAPTER
         if not folders.names(folders.ENCODERS):
             return (
                 "No image encoder is installed: put the one that the adapter needs into "
@@ -133,7 +129,10 @@ class LoadCLIPVision(io.ComfyNode):
         adapter = require_adapter(ipadapter) if ipadapter is not None else None
         if clip_name == AUTO:
             if adapter is None:
-                raise ValueError(f"Load CLIP Vision's {NEEDS_ADAPTER}")
+                raise ValueError(
+                    "Load CLIP Vision's 'auto' needs to know the adapter: connect 'ipadapter', "
+                    "or choose a file in 'clip_name'."
+                )
             clip_name = find_encoder(adapter)
         encoder = open_encoder_file(clip_name, adapter)
         text = Message("<1>: <2>", clip_name, encoder_name(encoder))

@@ -25,14 +25,14 @@ class SideInputs:
     def input_name(self, field: str) -> str:
         return field + self.suffix
 
-    def connected_inputs(self, absent: object = None) -> list[str]:
-        """The names of the connected inputs; the others hold `absent`."""
+    def connected_inputs(self) -> list[str]:
+        """The names of the connected inputs."""
         values = {
             "image": self.image,
             "clip_vision_output": self.clip_vision_output,
             "embeds": self.embeds,
         }
-        return [self.input_name(field) for field, value in values.items() if value is not absent]
+        return [self.input_name(field) for field, value in values.items() if value is not None]
 
 
 def negative_inputs(

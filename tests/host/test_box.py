@@ -88,14 +88,14 @@ def test_what_is_no_box_is_said_before_anything_runs(nodes_by_id, box, words):
     wrong = nodes_by_id["EncodeIPAdapterReference"].validate_inputs(box=box)
     assert "Encode IPAdapter Reference's 'box'" in wrong
     assert words in wrong
-    wrong = nodes_by_id["ApplyIPAdapter"].validate_inputs(embeds=None, box=box)
+    wrong = nodes_by_id["ApplyIPAdapter"].validate_inputs(box=box)
     assert "Apply IPAdapter's 'box'" in wrong
 
 
 @pytest.mark.parametrize("box", ["", "0, 0, 1, 1", None])
 def test_a_box_or_none_and_one_that_comes_over_a_link_pass(nodes_by_id, box):
     assert nodes_by_id["EncodeIPAdapterReference"].validate_inputs(box=box) is True
-    assert nodes_by_id["ApplyIPAdapter"].validate_inputs(embeds=None, box=box) is True
+    assert nodes_by_id["ApplyIPAdapter"].validate_inputs(box=box) is True
 
 
 def test_a_box_outside_of_the_picture_is_refused(pack, encoder, picture):
@@ -132,7 +132,7 @@ def test_the_editors_picture_is_small_and_knows_its_true_size(pack, tmp_path, mo
         ),
         (
             "ApplyIPAdapter",
-            {"embeds": None, "frame_weights": "0:x"},
+            {"frame_weights": "0:x"},
             "'frame_weights' has no number",
         ),
     ],

@@ -92,13 +92,16 @@ def test_the_node_shows_what_the_encoder_sees_and_how_much_was_cut_off(server):
         ({"clip_vision_output": ["encode", 0]}, "both 'image' and 'clip_vision_output'"),
     ],
 )
-def test_what_is_missing_is_said_before_anything_runs(server, change, words):
+def test_references_that_are_missing_or_too_many_stop_the_node_in_one_sentence(
+    server, change, words
+):
     prompt = graph("c.safetensors", **change)
     prompt["encode"] = node(
         "CLIPVisionEncode", clip_vision=["encoder", 0], image=["picture", 0], crop="center"
     )
-    (details,) = refusal(server, prompt).values()
-    assert words in details
+    node_type, message = failure(server.run(prompt))
+    assert node_type == "ApplyIPAdapter"
+    assert words in message
 
 
 def test_a_missing_file_names_folders_files_and_the_nearest_match(server, model_folder):
@@ -134,4 +137,4 @@ def test_without_the_hosts_cache_the_picture_is_the_same(server, model_folder, t
 @pytest.mark.parametrize("body", [[], {}, {"workflow": []}, {"workflow": {"nodes": [{}]}}])
 def test_what_is_no_graph_cannot_be_read_and_says_so(server, route, body):
     answer = server.post(f"/ipadapternodes/{route}", body)
-    assert answer == (400, {"error": "This graph cannot be read."})
+    assert answer == (400, {"error": {"text": "This graph cannot be read.", "values": []}})

@@ -278,13 +278,12 @@ def test_without_a_fitting_encoder_auto_says_what_is_needed_and_what_is_there(
 
 
 def test_auto_without_an_adapter_asks_for_one(folders, nodes_by_id):
-    assert "connect 'ipadapter'" in nodes_by_id["LoadCLIPVision"].validate_inputs("auto")
-    wrong = nodes_by_id["LoadCLIPVision"].validate_inputs("auto", ipadapter=None)
+    wrong = nodes_by_id["LoadCLIPVision"].validate_inputs("auto")
     assert (
         wrong.startswith("No image encoder is installed") and str(folders["clip_vision"]) in wrong
     )
     (folders["clip_vision"] / "any.safetensors").write_bytes(b"0")
-    assert nodes_by_id["LoadCLIPVision"].validate_inputs("auto", ipadapter=None) is True
+    assert nodes_by_id["LoadCLIPVision"].validate_inputs("auto") is True
     with pytest.raises(ValueError, match="connect 'ipadapter'"):
         nodes_by_id["LoadCLIPVision"].execute("auto")
 
