@@ -2,14 +2,28 @@
 
 import difflib
 import os
+import re
+from collections.abc import Iterator
 
 import folder_paths
 
+from ...ipadapter_core.adapter.checkpoint import read_spec
+from ...ipadapter_core.adapter.encoders import read_encoder
+from ...ipadapter_core.messages import Predicate
+from .open_files import read_shapes
+
 ADAPTERS, ENCODERS = "ipadapter", "clip_vision"
+LISTED = 12  # names in a message
+SIMILARITY = 0.4  # of two names, from which one is offered for the other
+# Words that tell families, sizes and base models apart: a nearest match has the same ones.
+KIND_WORDS = re.compile(
+    r"faceid|portrait|instantid|kolors|flux|sd3|sd1?5|sd2|xl|plus|full|light|composition|face"
+    r"|vit[-_ .]?h|vit[-_ .]?(?:big)?g|vit[-_ .]?l|large"
+)
 
 
 def register() -> None:
-    """Make `models/ipadapter` known to the host, beside what extra_model_paths.yaml or another pack added."""
+    """Make `models/ipadapter` known to the host, beside what users and other packs added."""
     folder_paths.add_model_folder_path(ADAPTERS, os.path.join(folder_paths.models_dir, ADAPTERS))
     paths, extensions = folder_paths.folder_names_and_paths[ADAPTERS]
     # Without any extension the host would list every file of the folder.
@@ -18,14 +32,38 @@ def register() -> None:
 
 
 def names(folder: str) -> list[str]:
-    """Model files in all folders of a kind, as the user sees them in the list."""
-    return folder_paths.get_filename_list(folder)
+    """Model files in all folders of a kind, as the user sees them in the list.
+
+    A link that leads back to a folder above it shows no file a second time.
+    """
+    roots = folder_paths.get_folder_paths(folder)
+    return [
+        name
+        for name in folder_paths.get_filename_list(folder)
+        if not any(leads_back(root, os.path.dirname(name)) for root in roots)
+    ]
+
+
+def leads_back(root: str, folder: str) -> bool:
+    """Whether the way from a root to a folder below it comes to the same place twice."""
+    if not folder:
+        return False
+    places = [os.path.realpath(path) for path in _way(root, folder)]
+    return len(set(places)) < len(places)
+
+
+def _way(root: str, folder: str) -> Iterator[str]:
+    """The root and every folder down to one below it."""
+    yield root
+    for name in folder.replace("\\", "/").split("/"):
+        root = os.path.join(root, name)
+        yield root
 
 
 def path_of(folder: str, name: str) -> str:
-    """Where the file of that name lies; a name saved on another system may have other slashes.
+    """The path of a file by its name; one saved on another system may have other slashes.
 
-    Raises ValueError that names the folders searched, what lies there, and the nearest match.
+    Raises ValueError that names the folders searched, their files, and the nearest match.
     """
     for candidate in (name, name.replace("\\", os.sep).replace("/", os.sep)):
         path = folder_paths.get_full_path(folder, candidate)
@@ -41,18 +79,65 @@ def searched(folder: str, word: str = "and") -> str:
 
 def missing(folder: str, name: str) -> str:
     """The sentence for a file that is not there."""
-    there = names(folder)
-    close = difflib.get_close_matches(_stem(name), [_stem(other) for other in there], 1, 0.4)
-    nearest = [f"the nearest match is '{other}'" for other in there if [_stem(other)] == close][:1]
-    listed = ", ".join(f"'{other}'" for other in there[:12]) + (", ..." if len(there) > 12 else "")
-    found = f"there are {listed}" if there else "no model file is there"
-    return f"No file '{name}' in {searched(folder)}: {'; '.join([found, *nearest])}; choose another file, or put this one there and press R."
+    if is_dangling(folder, name):
+        return (
+            f"No file '{name}' in {searched(folder)}: it is a link to a file that is not there; "
+            "choose another file, or put this one there and press R."
+        )
+    installed = names(folder)
+    files = ", ".join(f"'{file}'" for file in installed[:LISTED])
+    files += ", ..." if len(installed) > LISTED else ""
+    listing = f"there are {files}" if installed else "no model file is there"
+    nearest = nearest_match(folder, name, installed)
+    hint = f"; the nearest match is '{nearest}'" if nearest else ""
+    return (
+        f"No file '{name}' in {searched(folder)}: {listing}{hint}; choose another file, or put "
+        "this one there and press R."
+    )
 
 
-def stamp(folder: str, names: list[str]) -> str:
+def is_dangling(folder: str, name: str) -> bool:
+    """Whether there is a link of that name, and nothing at its other end."""
+    if name not in folder_paths.get_filename_list(folder):
+        return False
+    paths = (os.path.join(root, name) for root in folder_paths.get_folder_paths(folder))
+    return any(os.path.islink(path) and not os.path.exists(path) for path in paths)
+
+
+def nearest_match(folder: str, name: str, installed: list[str]) -> str | None:
+    """The installed file of the wanted kind whose name is most like a missing one's."""
+    similar = [file for file in installed if kind_words(file) == kind_words(name)]
+    stems = difflib.get_close_matches(
+        _stem(name), [_stem(file) for file in similar], len(similar) or 1, SIMILARITY
+    )
+    by_similarity = sorted(
+        (file for file in similar if _stem(file) in stems),
+        key=lambda file: stems.index(_stem(file)),
+    )
+    return next((file for file in by_similarity if _is_of_folder(folder, file)), None)
+
+
+def kind_words(name: str) -> set[str]:
+    """The words of a file's name that say of what kind it is."""
+    return {re.sub(r"[-_ .]|big", "", word) for word in KIND_WORDS.findall(_stem(name))}
+
+
+def _is_of_folder(folder: str, name: str) -> bool:
+    """Whether a file holds what belongs into its folder, as far as the pack knows what does."""
+    path = folder_paths.get_full_path(folder, name)
+    readers = {ADAPTERS: read_spec, ENCODERS: read_encoder}
+    if path is None or folder not in readers:
+        return path is not None
+    try:
+        return readers[folder](read_shapes(path)) is not None
+    except (Predicate, OSError):
+        return False
+
+
+def stamp(folder: str, files: list[str]) -> str:
     """Changes when one of the files does: the host must not reuse what it loaded from the old one."""
-    parts = []
-    for name in names:
+    parts: list[str] = []
+    for name in files:
         path = folder_paths.get_full_path(folder, name)
         status = os.stat(path) if path else None
         parts.append(f"{name} {status.st_size} {status.st_mtime_ns}" if status else name)
