@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..messages import Message, Predicate, printable
 from .features import FeatureSpec, Source, Unconditional, clip_feature
 from .foreign import refuse_foreign
-from .layout import Shape, Weights, flatten, shapes_of
+from .layout import Shape, Weights, flatten, plain_names, shapes_of
 
 HEAD_WIDTH = 64  # of the Resampler, in every published file
 SDXL_TEXT_WIDTH = 2048
@@ -126,7 +126,7 @@ def read_spec(weights: Weights) -> AdapterSpec:
     Raises Predicate, which says what the file is instead.
     """
     shapes = shapes_of(flatten(weights))
-    refuse_foreign(list(weights), shapes)
+    refuse_foreign(list(plain_names(weights)), shapes)
     projector_shapes = ProjectorShapes(shapes)
     family = next((family for family in FAMILIES if family.mark in projector_shapes.shapes), None)
     if family is None:

@@ -7,6 +7,7 @@ import torch
 
 from ipadapter_core.adapter.checkpoint import read_spec
 from ipadapter_core.adapter.features import Picture, Source, Unconditional
+from ipadapter_core.adapter.layout import flatten
 
 H, G = "CLIP ViT-H/14", "CLIP ViT-bigG/14"
 TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of the published file
@@ -179,3 +180,61 @@ def test_a_spec_says_what_the_adapter_takes(name, source, width, unconditional):
     assert feature.picture is Picture.WHOLE and not feature.is_normalised
     assert spec.unconditional is unconditional
     assert spec.is_sdxl == ("sdxl" in name)
+
+
+SD15_PLACES = [
+    *(f"down_blocks.{block}.attentions.{layer}" for block in range(3) for layer in range(2)),
+    *(f"up_blocks.{block}.attentions.{layer}" for block in range(1, 4) for layer in range(3)),
+    "mid_block.attentions.0",
+]
+
+
+def with_processor_names(flat, prefix="unet.", infix=".processor"):
+    """As accelerate saves a UNet whose layers were never renamed to numbers."""
+    dump = {}
+    for key, value in flat.items():
+        head, _, rest = key.partition(".")
+        if head == "image_proj":
+            dump[f"image_proj_model.{rest}"] = value
+        else:
+            number, _, name = rest.partition(".")
+            place = f"{SD15_PLACES[(int(number) - 1) // 2]}.transformer_blocks.0.attn2"
+            dump[f"{prefix}{place}{infix}.{name}"] = value
+    return dict(sorted(dump.items()))  # not in the order of the layers
+
+
+DUMPS = {
+    "processors": with_processor_names,
+    "wrong conversion": lambda flat: with_processor_names(flat, "ip_adapter.", ""),
+    "parallel": lambda flat: {f"module.{key}": value for key, value in renamed(flat).items()},
+    "nested": lambda flat: {"epoch": 3, "state_dict": {"module": renamed(flat)}},
+    "parallel processors": lambda flat: {
+        f"module.{key}": value for key, value in with_processor_names(flat).items()
+    },
+}
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+@pytest.mark.parametrize("name", ["ip-adapter_sd15", "ip-adapter-plus_sd15"])
+def test_a_training_dump_is_the_adapter_that_it_holds(name, dump):
+    plain, unconverted = shapes(name), DUMPS[dump](shapes(name))
+    assert read_spec(unconverted) == read_spec(plain)
+    flat = flatten(unconverted)
+    assert {key: value.shape for key, value in flat.items()} == {
+        key: value.shape for key, value in plain.items()
+    }
+
+
+def test_layers_of_a_dump_are_numbered_in_the_order_of_diffusers():
+    flat = {f"ip_adapter.{2 * i + 1}.to_k_ip.weight": torch.full((1,), float(i)) for i in range(16)}
+    numbered = flatten(with_processor_names(flat))
+    assert {key: value.item() for key, value in numbered.items()} == {
+        key: value.item() for key, value in flat.items()
+    }
+
+
+def test_an_incomplete_dump_is_told_by_what_is_missing():
+    dump = with_processor_names(shapes("ip-adapter_sd15"))
+    del dump["unet.mid_block.attentions.0.transformer_blocks.0.attn2.processor.to_v_ip.weight"]
+    with pytest.raises(ValueError, match="key and value of layer 31 do not belong together"):
+        read_spec(dump)
