@@ -40,7 +40,12 @@ export function installedOf(report) {
   const order = ['adapter', 'encoder', 'embeds']
   const files = report.files.filter((file) => file.usable || file.kind === 'embeds')
   files.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
-  return files.map((file) => ({ path: translate(file.path), text: textOf(file) }))
+  return files.map((file) => ({ path: shortPath(file), text: textOf(file) }))
+}
+
+/** The path; of a file outside the models folder its kind and name alone. @param {any} file */
+function shortPath({ path, folder, name }) {
+  return typeof path === 'string' ? path : `${folder}/${name}`
 }
 
 /** @param {any} file */

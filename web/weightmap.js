@@ -253,8 +253,9 @@ function withCount(holder, count, create, kind = 'bar') {
 }
 
 const STYLE = `
-.ipadapter-weight-map { display: flex; flex-direction: column; gap: 4px; min-height: 252px; box-sizing: border-box;
+.ipadapter-weight-map { --accent: #f0a030; display: flex; flex-direction: column; gap: 4px; min-height: 252px; box-sizing: border-box;
   font: 11px sans-serif; color: var(--input-text, #ddd); user-select: none; overflow: hidden }
+:root:not(.dark-theme) .ipadapter-weight-map { --accent: #a85400 }
 .ipadapter-weight-map .row { display: flex; gap: 4px; align-items: center; flex: none }
 .ipadapter-weight-map .row > span { flex: 1 }
 .ipadapter-weight-map select { font: inherit; color: inherit; background: var(--comfy-input-bg, #222); max-width: 40%;
@@ -263,13 +264,13 @@ const STYLE = `
   background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #444); border-radius: 4px;
   touch-action: none; cursor: crosshair }
 .ipadapter-weight-map .bar { position: relative; flex: 1 }
-.ipadapter-weight-map .bar::before { content: ''; position: absolute; left: 0; right: 0; min-height: 1px; background: #f0a030;
+.ipadapter-weight-map .bar::before { content: ''; position: absolute; left: 0; right: 0; min-height: 1px; background: var(--accent);
   bottom: calc(100% * var(--from)); height: calc(100% * (var(--to) - var(--from))) }
 .ipadapter-weight-map svg { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none }
-.ipadapter-weight-map path { fill: none; stroke: #f0a030; stroke-width: 2; vector-effect: non-scaling-stroke }
+.ipadapter-weight-map path { fill: none; stroke: var(--accent); stroke-width: 2; vector-effect: non-scaling-stroke }
 .ipadapter-weight-map .point { position: absolute; width: 10px; height: 10px; margin: 0 0 -5px -5px; border-radius: 50%;
-  background: #f0a030; cursor: grab }
-.ipadapter-weight-map .chosen { background: #fff }
+  background: var(--accent); cursor: grab }
+.ipadapter-weight-map .chosen { background: var(--input-text, #fff); box-shadow: 0 0 0 2px var(--accent) }
 .ipadapter-weight-map :focus-visible { outline: 2px solid #4aa3ff; outline-offset: 0 }
 .ipadapter-weight-map .status { flex: none; min-height: 26px; opacity: 0.8 }
 `

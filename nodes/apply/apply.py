@@ -53,6 +53,7 @@ class ApplyIPAdapter(io.ComfyNode):
                 "picture prompt",
                 "reference image",
                 "style transfer",
+                "ipadapter advanced",
             ],
             description="Makes the model follow one or several reference pictures, beside the "
             "text. The node shows what the encoder sees of them.",

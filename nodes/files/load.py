@@ -39,7 +39,13 @@ class LoadIPAdapter(io.ComfyNode):
             display_name="Load IPAdapter",
             category="ipadapter",
             **KEEPS_SHOWING,
-            search_aliases=["ip-adapter", "ip adapter", "image prompt", "picture prompt"],
+            search_aliases=[
+                "ip-adapter",
+                "ip adapter",
+                "image prompt",
+                "picture prompt",
+                "ipadapter unified loader",
+            ],
             description="Opens an adapter from models/ipadapter and says on the node what it is: "
             "for which base model, of which kind, with which CLIP Vision. The file's name does not "
             "matter.",

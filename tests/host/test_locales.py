@@ -92,6 +92,19 @@ def test_a_language_is_known_to_the_page_and_has_no_texts_that_are_gone(language
         assert sorted(MARK.findall(text)) == sorted(MARK.findall(english[place])), place
 
 
+@pytest.mark.parametrize(
+    ("words", "node_id"),
+    [
+        ("ipadapter advanced", "ApplyIPAdapter"),
+        ("unified loader", "LoadIPAdapter"),
+        ("composition", "IPAdapterWeightMap"),
+    ],
+)
+def test_nodes_are_found_by_the_words_of_other_packs(nodes_by_id, words, node_id):
+    aliases = nodes_by_id[node_id].GET_NODE_INFO_V1()["search_aliases"]
+    assert any(words in alias for alias in aliases)
+
+
 def test_every_node_is_found_by_other_names_too(pack):
     for node in pack.nodes.NODES:
         info = node.GET_NODE_INFO_V1()

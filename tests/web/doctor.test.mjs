@@ -47,6 +47,14 @@ test('files that can be used come first, adapters before encoders before embeds'
   ])
 })
 
+test('that a file lies outside the models folder is no news where it is installed', () => {
+  const path = { text: '<1>/<2> (outside the models folder)', values: ['ipadapter', 'x/a'] }
+  const file = { ...report.files[1], path, folder: 'ipadapter', name: 'x/a' }
+  assert.equal(installedOf({ files: [file] })[0].path, 'ipadapter/x/a')
+  const [problem] = problemsOf({ files: [{ ...file, advice: 'is cut off' }] })
+  assert.equal(problem, 'ipadapter/x/a (outside the models folder) is cut off.')
+})
+
 test('every file with advice is a problem, in one sentence', () => {
   assert.deepEqual(problemsOf(report), ['loras/c is in the wrong folder.', 'models/o is cut off.'])
 })
