@@ -12,22 +12,22 @@ from .encoder_views import OldAdapter
 from .faceid_presets import UnsupportedFaceID
 
 
-def open_link(link: object, node: str, encoder: ClipVisionModel | None = None) -> OldAdapter:
+def open_link(link: object, node_name: str, encoder: ClipVisionModel | None = None) -> OldAdapter:
     """Adapter and encoder of a link; encoder: one that is connected. Raises ValueError where none runs."""
     if isinstance(link, LoadedAdapter):
-        return OldAdapter(link, encoder, node)
+        return OldAdapter(link, encoder, node_name)
     if isinstance(link, UnsupportedFaceID):
-        raise ValueError(link.refusal(node))
+        raise ValueError(link.refusal(node_name))
     if isinstance(link, Mapping):
         if "ipadapter" in link:
             linked_encoder = (link.get("clipvision") or {}).get("model")
             adapter = (link["ipadapter"] or {}).get("model")
             if adapter is not None:
-                return open_link(adapter, node, linked_encoder if encoder is None else encoder)
+                return open_link(adapter, node_name, linked_encoder if encoder is None else encoder)
         elif "ip_adapter" in link:
-            return OldAdapter(_adapter_of_another_pack(link), encoder, node)
+            return OldAdapter(_adapter_of_another_pack(link), encoder, node_name)
     raise ValueError(
-        f"{node}'s 'ipadapter' holds no adapter: connect the output of "
+        f"{node_name}'s 'ipadapter' holds no adapter: connect the output of "
         "IPAdapter Unified Loader, IPAdapter Model Loader or Load IPAdapter."
     )
 

@@ -11,9 +11,9 @@ from comfy.model_patcher import ModelPatcher
 
 from ...apply.attention_mask import checked_mask
 from .adapter_link import open_link
-from .encoder_views import OldAdapter
+from .encoder_views import OldAdapter, OldFeatures
 from .image_tiles import cut_tiles
-from .old_apply import OldApply, apply_references
+from .old_apply import OldApply, apply_features
 from .old_graphs_switch import follows_paper
 from .old_node import Inputs, OldNode
 from .weight_types import (
@@ -40,9 +40,9 @@ class ApplyPictures(OldNode):
 
     def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, None]:
         """-> model, None: the second output was the face of a FaceID adapter."""
-        named = self.by_name(positional, inputs)
-        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
-        return apply_pictures(named["model"], adapter, self.settings(named)), None
+        all_inputs = self.by_name(positional, inputs)
+        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
+        return apply_pictures(all_inputs["model"], adapter, self.settings(all_inputs)), None
 
     def settings(self, inputs: Inputs) -> OldApply:
         return OldApply.of(self.NAME, self.BY_FRAME, inputs)
@@ -89,14 +89,14 @@ class ApplyFromParams(ApplyPictures):
     """One region after the other."""
 
     def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, None]:
-        named = self.by_name(positional, inputs)
-        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
-        params = named["ipadapter_params"]
-        model = named["model"].clone()
+        all_inputs = self.by_name(positional, inputs)
+        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
+        params = all_inputs["ipadapter_params"]
+        model = all_inputs["model"].clone()
         for number, image in enumerate(params["image"]):
             if image is not None:
                 region = {name: params[name][number] for name in REGION_FIELDS}
-                model = apply_pictures(model, adapter, self.settings({**named, **region}))
+                model = apply_pictures(model, adapter, self.settings({**all_inputs, **region}))
         return model, None
 
 
@@ -109,11 +109,14 @@ class RegionalConditioning(OldNode):
     )
 
     def conditioning(self, *positional: Any, **inputs: Any) -> tuple[Any, ...]:
-        named = self.by_name(positional, inputs)
-        mask, texts = named.get("mask"), [named.get("positive"), named.get("negative")]
-        region = {**named, "attn_mask": mask, "weight": named["image_weight"]}
+        all_inputs = self.by_name(positional, inputs)
+        mask, texts = (
+            all_inputs.get("mask"),
+            [all_inputs.get("positive"), all_inputs.get("negative")],
+        )
+        region = {**all_inputs, "attn_mask": mask, "weight": all_inputs["image_weight"]}
         if mask is not None:
-            strength = named["prompt_weight"]
+            strength = all_inputs["prompt_weight"]
             area = {"mask": mask, "set_area_to_bounds": False, "mask_strength": strength}
             texts = [
                 None if text is None else node_helpers.conditioning_set_values(text, area)
@@ -127,8 +130,8 @@ class CombineParams(OldNode):
     POSITIONAL = "params_1 params_2 params_3 params_4 params_5"
 
     def combine(self, *positional: Any, **inputs: Any) -> tuple[dict[str, Any]]:
-        named = self.by_name(positional, inputs)
-        regions = [named[name] for name in self.POSITIONAL.split() if name in named]
+        all_inputs = self.by_name(positional, inputs)
+        regions = [all_inputs[name] for name in self.POSITIONAL.split() if name in all_inputs]
         joined = {name: [*chain(*(region[name] for region in regions))] for name in REGION_FIELDS}
         return (joined,)
 
@@ -143,13 +146,13 @@ class ApplyTiled(OldNode):
     )
 
     def apply_tiled(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, Tensor, Tensor]:
-        named = self.by_name(positional, inputs)
-        model = named["model"]
-        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
-        mask = checked_mask(named.get("attn_mask"), self.NAME)
-        tiles, masks = cut_tiles(named["image"], mask, named["sharpening"], self.NAME)
+        all_inputs = self.by_name(positional, inputs)
+        model = all_inputs["model"]
+        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
+        mask = checked_mask(all_inputs.get("attn_mask"), self.NAME)
+        tiles, masks = cut_tiles(all_inputs["image"], mask, all_inputs["sharpening"], self.NAME)
         for tile, tile_mask in zip(tiles, masks, strict=True):
-            part = {**named, "image": tile, "attn_mask": tile_mask}
+            part = {**all_inputs, "image": tile, "attn_mask": tile_mask}
             settings = OldApply.of(self.NAME, self.BY_FRAME, part)
             model = apply_pictures(model, adapter, settings)
         return model, torch.cat(tiles), torch.cat(masks)
@@ -157,26 +160,23 @@ class ApplyTiled(OldNode):
 
 def apply_pictures(model: ModelPatcher, adapter: OldAdapter, settings: OldApply) -> ModelPatcher:
     """The model with one old apply node's pictures on it. Raises ValueError."""
-    node, loaded = settings.node, adapter.loaded
+    node_name, loaded = settings.node_name, adapter.loaded
     if settings.image_composition is not None and not loaded.spec.is_sdxl:
         raise ValueError(
-            f"{node} takes style and composition from two pictures for SDXL alone, "
+            f"{node_name} takes style and composition from two pictures for SDXL alone, "
             f"but '{loaded.name}' is for {loaded.spec.base_model}: "
             "use two Apply IPAdapter nodes with IPAdapter Weight Map."
         )
     if settings.image is None:
-        raise ValueError(f"{node} has no picture: connect 'image'.")
+        raise ValueError(f"{node_name} has no picture: connect 'image'.")
     view = min(settings.enhance_tiles, MOST_TILES), settings.enhance_ratio
     positive = adapter.features(settings.image, "image", *view)
-    paper = follows_paper(model)
     if settings.image_negative is None:
-        negative = adapter.unconditional(paper)
+        negative = adapter.unconditional(follows_paper(model))
     else:
         negative = adapter.features(settings.image_negative, "image_negative")
-    methods = settings.combine_embeds, settings.by_frame, paper
-    references = adapter.pair(positive, negative, *methods)
+    composition = None
     if settings.image_composition is not None:
         composition = adapter.features(settings.image_composition, "image_composition", *view)
-        pair = adapter.pair(composition, negative, *methods)
-        references = references._replace(composition=pair.positive)
-    return apply_references(model, loaded, references, settings)
+    features = OldFeatures(positive, negative, composition)
+    return apply_features(model, loaded, features, settings)

@@ -10,17 +10,16 @@ import torch
 from torch import Tensor
 
 import comfy.utils
-from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 
 from ....ipadapter_core.adapter.features import EMBEDS, HIDDEN
 from ...pictures import rgb
 from ...references.encode import CROP, encode
 from .adapter_link import open_link
-from .encoder_views import ENCODER_SIZE, OldAdapter, is_stack
+from .encoder_views import ENCODER_SIZE, OldAdapter, OldFeatures, is_stack
 from .image_nodes import shuffled
 from .image_tiles import cut_masked_tiles
-from .old_apply import OldApply, apply_references
+from .old_apply import OldApply, apply_features
 from .old_node import Inputs, OldNode, unknown_option
 from .weight_types import LINEAR, SCALINGS_BEFORE_MARCH_2024 as SCALINGS
 
@@ -34,12 +33,12 @@ class ApplyFirst(OldNode):
     )
 
     def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher]:
-        named = self.by_name(positional, inputs)
-        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
-        pictures = rgb(named["image"], self.NAME, "image")
-        features = encode_both(adapter, pictures, named.get("noise", 0.0))
-        settings = first_settings(self.NAME, named)
-        return (apply_features(named["model"], adapter, *features, settings),)
+        all_inputs = self.by_name(positional, inputs)
+        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
+        pictures = rgb(all_inputs["image"], self.NAME, "image")
+        features = encode_both(adapter, pictures, all_inputs.get("noise", 0.0))
+        settings = first_settings(self.NAME, all_inputs)
+        return (apply_features(all_inputs["model"], adapter.loaded, features, settings),)
 
 
 class ApplyEncodedFirst(OldNode):
@@ -48,11 +47,11 @@ class ApplyEncodedFirst(OldNode):
     POSITIONAL = "ipadapter model embeds weight weight_type attn_mask start_at end_at unfold_batch"
 
     def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher]:
-        named = self.by_name(positional, inputs)
-        adapter = open_link(named["ipadapter"], self.NAME)
-        features = adapter.embeds_pair({"embeds": named.get("embeds")})
-        settings = first_settings(self.NAME, named)
-        return (apply_features(named["model"], adapter, *features, settings),)
+        all_inputs = self.by_name(positional, inputs)
+        adapter = open_link(all_inputs["ipadapter"], self.NAME)
+        features = adapter.embeds_pair({"embeds": all_inputs.get("embeds")})
+        settings = first_settings(self.NAME, all_inputs)
+        return (apply_features(all_inputs["model"], adapter.loaded, features, settings),)
 
 
 class ApplyMaskedTiles(OldNode):
@@ -64,19 +63,22 @@ class ApplyMaskedTiles(OldNode):
     )
 
     def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher]:
-        named = {"weight": 0.7, **self.by_name(positional, inputs)}
-        model, noise = named["model"], named.get("noise", 0.0)
-        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
-        pictures, masks = rgb(named["image"], self.NAME, "image"), [None]
-        if short_side := named.get("short_side_tiles", 1):
-            pictures, area = cut_masked_tiles(pictures, short_side, named.get("tile_weight", 0.6))
+        all_inputs = {"weight": 0.7, **self.by_name(positional, inputs)}
+        model, noise = all_inputs["model"], all_inputs.get("noise", 0.0)
+        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
+        pictures, masks = rgb(all_inputs["image"], self.NAME, "image"), [None]
+        if short_side := all_inputs.get("short_side_tiles", 1):
+            weight = all_inputs.get("tile_weight", 0.6)
+            pictures, area = cut_masked_tiles(pictures, short_side, weight)
             masks = list(area.split(1))
-        positive, negative = encode_both(adapter, pictures, noise)
+        positive_features, negative_features, _ = encode_both(adapter, pictures, noise)
         for number, mask in enumerate(masks):
             tile = slice(number, number + 1) if short_side else slice(None)
-            tile_negative = negative[tile] if noise and negative is not None else negative
-            settings = first_settings(self.NAME, {**named, "attn_mask": mask})
-            model = apply_features(model, adapter, positive[tile], tile_negative, settings)
+            features = OldFeatures(positive_features[tile], negative_features)
+            if noise and negative_features is not None:
+                features = features._replace(negative_features=negative_features[tile])
+            settings = first_settings(self.NAME, {**all_inputs, "attn_mask": mask})
+            model = apply_features(model, adapter.loaded, features, settings)
         return (model,)
 
 
@@ -100,17 +102,18 @@ class EncodeImages(OldNode):
         def features_of(batch: Tensor) -> Tensor:
             return getattr(encode(clip_vision, batch, CROP), feature)
 
-        positive = features_of(pictures)
+        positive_features = features_of(pictures)
         if noise:
-            negative = features_of(shuffled(pictures, noise))
+            negative_features = features_of(shuffled(pictures, noise))
         elif ipadapter_plus:
             black = torch.zeros(1, ENCODER_SIZE, ENCODER_SIZE, 3)
-            negative = features_of(black).expand_as(positive)
+            negative_features = features_of(black).expand_as(positive_features)
         else:
-            negative = torch.zeros_like(positive)
+            negative_features = torch.zeros_like(positive_features)
         squares = [weight**2 for weight, image in zip(weights, images, strict=True) for _ in image]
-        factors = positive.new_tensor(squares).view(-1, *[1] * (positive.ndim - 1))
-        return (torch.stack((positive * factors, negative)),)
+        one_each = [1] * (positive_features.ndim - 1)
+        factors = positive_features.new_tensor(squares).view(-1, *one_each)
+        return (torch.stack((positive_features * factors, negative_features)),)
 
 
 class BatchEmbeds(OldNode):
@@ -135,62 +138,39 @@ class ApplyEncoderOutput(OldNode):
         is_sd15 = not adapter.loaded.spec.is_sdxl
         # in SDXL a typing error left out the middle block
         settings = nearest_settings(self.NAME, weight, mask, with_middle=is_sd15)
-        return (apply_encoder_output(model, adapter, clip_vision_output, settings),)
+        positive_features = adapter.take(clip_vision_output, "clip_vision_output")
+        features = OldFeatures(positive_features, adapter.unconditional(is_paper=True))
+        return (apply_features(model, adapter.loaded, features, settings),)
 
 
-def first_settings(node: str, inputs: Inputs) -> OldApply:
+def first_settings(node_name: str, inputs: Inputs) -> OldApply:
     """A node of the releases until March 2024. Raises ValueError for an unknown weight type."""
     weight_type = inputs.get("weight_type", "original")
     if weight_type not in SCALINGS:
-        raise unknown_option(node, "weight_type", weight_type, SCALINGS)
+        raise unknown_option(node_name, "weight_type", weight_type, SCALINGS)
     by_frame = inputs.get("unfold_batch", False)
     changes = {
         "embeds_scaling": SCALINGS[weight_type],
         "mask_filter": "bicubic",
         "with_middle": True,
     }
-    return OldApply.of(node, by_frame, inputs, weight_type=LINEAR, image=None, **changes)
+    return OldApply.of(node_name, by_frame, inputs, weight_type=LINEAR, image=None, **changes)
 
 
 def nearest_settings(
-    node: str, weight: float, mask: Tensor | None = None, with_middle: bool = True
+    node_name: str, weight: float, mask: Tensor | None = None, with_middle: bool = True
 ) -> OldApply:
     """A node that resized masks to the nearest pixel, laksjdjf's and those of September 2023."""
     area = {"attn_mask": mask, "mask_input": "mask", "mask_filter": "nearest"}
-    return OldApply(node=node, weight=weight, with_middle=with_middle, **area)
+    return OldApply(node_name=node_name, weight=weight, with_middle=with_middle, **area)
 
 
-def encode_both(
-    adapter: OldAdapter, pictures: Tensor, noise: float
-) -> tuple[Tensor, Tensor | None]:
+def encode_both(adapter: OldAdapter, pictures: Tensor, noise: float) -> OldFeatures:
     """Features of both sides; with noise the negative one sees each picture shuffled."""
-    positive = adapter.features(pictures, "image")
+    positive_features = adapter.features(pictures, "image")
     if noise:
-        return positive, adapter.features(shuffled(pictures, noise), "image")
-    return positive, adapter.unconditional()
-
-
-def apply_features(
-    model: ModelPatcher,
-    adapter: OldAdapter,
-    positive: Tensor,
-    negative: Tensor | None,
-    settings: OldApply,
-) -> ModelPatcher:
-    references = adapter.pair(positive, negative, by_frame=settings.by_frame)
-    return apply_references(model, adapter.loaded, references, settings)
-
-
-def apply_encoder_output(
-    model: ModelPatcher,
-    adapter: OldAdapter,
-    output: Output,
-    settings: OldApply,
-    name: str = "clip_vision_output",
-) -> ModelPatcher:
-    """name: the input that the encoder's output came from."""
-    positive, negative = adapter.take(output, name), adapter.unconditional(paper=True)
-    return apply_features(model, adapter, positive, negative, settings)
+        return OldFeatures(positive_features, adapter.features(shuffled(pictures, noise), "image"))
+    return OldFeatures(positive_features, adapter.unconditional())
 
 
 def _resize_like(image: Tensor, first_image: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ....ipadapter_core.adapter.features import Source
 from ....ipadapter_core.messages import Message, Predicate
-from ....ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, combine
+from ....ipadapter_core.references.embeds import PLUS_NORM_AVERAGE, combine
 from ....ipadapter_core.references.embeds_file import from_ipadpt
 from ...files.open_files import read_embeds
 from ...pictures import rgb
@@ -21,7 +21,7 @@ from ...references.embeds import embeds_path
 from .adapter_link import open_link
 from .encoder_views import ENCODER_SIZE, OldAdapter, is_stack
 from .input_specs import EMBEDS_EXTENSION, SPECS
-from .old_apply import OldApply, apply_references
+from .old_apply import OldApply, apply_features
 from .old_graphs_switch import follows_paper
 from .old_node import OldNode, unknown_option
 
@@ -47,9 +47,9 @@ class CombineEmbeds(OldNode):
     POSITIONAL = "embed1 method embed2 embed3 embed4 embed5"
 
     def batch(self, *positional: Any, **inputs: Any) -> tuple[Tensor]:
-        named = self.by_name(positional, inputs)
-        method = named.pop("method")
-        tensors: list[Tensor] = [named[name] for name in self.POSITIONAL.split() if name in named]
+        all_inputs = self.by_name(positional, inputs)
+        method = all_inputs.pop("method")
+        tensors: list[Tensor] = [all_inputs[n] for n in self.POSITIONAL.split() if n in all_inputs]
         if len({tensor.shape[1:] for tensor in tensors}) > 1:
             shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
             raise ValueError(
@@ -59,9 +59,9 @@ class CombineEmbeds(OldNode):
         embeds = torch.cat(tensors)
         if method == "concat" or (len(embeds) == 1 and method in ("subtract", "norm average")):
             return (embeds,)
-        combine_method = PLUS_NORM_AVERAGE if method == "norm average" else method
-        if combine_method not in METHODS:
+        if method not in SPECS["combine_method"][0]:
             raise unknown_option(self.NAME, "method", method, SPECS["combine_method"][0])
+        combine_method = PLUS_NORM_AVERAGE if method == "norm average" else method
         return (combine(embeds, (1.0,) * len(embeds), combine_method),)
 
 
@@ -72,14 +72,13 @@ class ApplyEmbeds(OldNode):
     )
 
     def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, None]:
-        named = self.by_name(positional, inputs)
-        model, paper = named["model"], follows_paper(named["model"])
-        adapter = open_link(named["ipadapter"], self.NAME, named.get("clip_vision"))
-        embeds = {name: named.get(name) for name in ("pos_embed", "neg_embed")}
-        features = adapter.embeds_pair(embeds, paper)
-        references = adapter.pair(*features, by_frame=self.BY_FRAME, paper=paper)
-        settings = OldApply.of(self.NAME, self.BY_FRAME, named)
-        return apply_references(model, adapter.loaded, references, settings), None
+        all_inputs = self.by_name(positional, inputs)
+        model = all_inputs["model"]
+        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
+        embeds = {name: all_inputs.get(name) for name in ("pos_embed", "neg_embed")}
+        features = adapter.embeds_pair(embeds, follows_paper(model))
+        settings = OldApply.of(self.NAME, self.BY_FRAME, all_inputs)
+        return apply_features(model, adapter.loaded, features, settings), None
 
 
 class SaveEmbeds(OldNode):
@@ -124,10 +123,10 @@ class LoadEmbeds(OldNode):
 def _masked_features(adapter: OldAdapter, image: Tensor, mask: Tensor) -> Tensor:
     """Features of pictures whose normalised pixels are multiplied by a mask."""
     square = _square_mask(mask)
-    pictures = rgb(image, adapter.node, "image")
+    pictures = rgb(image, adapter.node_name, "image")
     if len(square) not in (1, len(pictures)):
         raise ValueError(
-            f"{adapter.node}'s 'mask' is a batch of {len(square)} for {len(pictures)} pictures: "
+            f"{adapter.node_name}'s 'mask' is a batch of {len(square)} for {len(pictures)} pictures: "
             "connect one mask."
         )
     clip_vision = adapter.clip_vision

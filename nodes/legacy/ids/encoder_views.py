@@ -1,7 +1,7 @@
 """References of old nodes: pictures and bare embeds, encoded and paired as IPAdapter_plus does it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,24 +12,23 @@ from torch.nn.functional import adaptive_avg_pool2d
 from comfy.clip_vision import ClipVisionModel, Output
 
 from ....ipadapter_core.adapter.features import EMBEDS, HIDDEN, Unconditional
-from ....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE, References, many_scales
+from ....ipadapter_core.references.embeds import References, many_scales
 from ...files.load import open_encoder
 from ...pictures import rgb
 from ...recall import Recalled, recall
 from ...references.encode import CROP, encode, unconditional_output
 from ...references.pair import references_for
 from ...sockets import LoadedAdapter
-from .input_specs import COMBINE_METHODS
 
 ENCODER_SIZE = 224  # pixels of the square that an image encoder gets
 
 
-class OldReferences(NamedTuple):
-    """References of both sides; composition: another picture for the composition's blocks."""
+class OldFeatures(NamedTuple):
+    """Features of both sides, [N, E] or [N, S, E]; without negative ones: zeros; composition: another picture's."""
 
-    positive: References
-    negative: References | None
-    composition: References | None = None
+    positive_features: Tensor
+    negative_features: Tensor | None
+    composition: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ class OldAdapter:
 
     loaded: LoadedAdapter
     encoder: ClipVisionModel | None
-    node: str  # its name, for messages
+    node_name: str  # its name, for messages
 
     @cached_property
     def clip_vision(self) -> ClipVisionModel:
@@ -51,10 +50,10 @@ class OldAdapter:
         """[N, E] or [N, S, E], recalled. tiles: along a side; ratio: how much the whole picture counts."""
 
         def make() -> Tensor:
-            pictures = rgb(image, self.node, name)
+            pictures = rgb(image, self.node_name, name)
             if not len(pictures):
                 raise ValueError(
-                    f"{self.node} got an empty '{name}': connect at least one picture."
+                    f"{self.node_name} got an empty '{name}': connect at least one picture."
                 )
             return self._encode_with_tiles(pictures, name, tiles, ratio)
 
@@ -63,7 +62,7 @@ class OldAdapter:
         features = recall(patcher, Recalled.OLD_FEATURES, make, (image,), settings)
         return self.check(features, name)  # recalled features may be of another adapter
 
-    def unconditional(self, paper: bool = False) -> Tensor | None:
+    def unconditional(self, is_paper: bool = False) -> Tensor | None:
         """The negative side of a node without a negative picture; None: zeros, which base adapters take.
 
         IPAdapter_plus gives a black picture to plus and full-face adapters, which were trained with pixel
@@ -71,7 +70,7 @@ class OldAdapter:
         """
         if self.loaded.spec.unconditional is Unconditional.ZERO_FEATURES:
             return None
-        if paper:
+        if is_paper:
             return self.take(unconditional_output(self.clip_vision), "image_negative")
 
         def make() -> Tensor:
@@ -80,46 +79,20 @@ class OldAdapter:
         feature, patcher = self.loaded.spec.clip_input.name, self.clip_vision.patcher
         return recall(patcher, Recalled.OLD_UNCONDITIONAL, make, settings=feature)
 
-    def embeds_pair(
-        self, embeds: Mapping[str, Any], paper: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    def embeds_pair(self, embeds: Mapping[str, Any], is_paper: bool = False) -> OldFeatures:
         """Both sides from EMBEDS links by the names of their inputs, the positive one first.
 
         Without a negative one: the other half of a stack, else the unconditional features.
         """
         (name, positive_embeds), *negatives = embeds.items()
-        positive = self._embeds_features(positive_embeds, name)
+        positive_features = self._embeds_features(positive_embeds, name)
         for negative_name, negative_embeds in negatives:
             if negative_embeds is not None:
-                return positive, self._embeds_features(negative_embeds, negative_name)
+                negative_features = self._embeds_features(negative_embeds, negative_name)
+                return OldFeatures(positive_features, negative_features)
         if is_stack(positive_embeds):
-            return positive, self._embeds_features(positive_embeds[1], name)
-        return positive, self.unconditional(paper)
-
-    def pair(
-        self,
-        positive: Tensor,
-        negative: Tensor | None,
-        combine: str = CONCAT,
-        by_frame: bool = False,
-        paper: bool = False,
-    ) -> OldReferences:
-        """Both sides; if the positive one is reduced to one reference, the first negative one stays."""
-        feature = self.loaded.spec.clip_input.name
-        if combine not in COMBINE_METHODS:
-            raise ValueError(
-                f"There is no way '{combine}' to combine references: "
-                f"choose one of {', '.join(COMBINE_METHODS)}."
-            )
-        method = CONCAT if by_frame or len(positive) == 1 else combine
-        if negative is not None and len(negative) > 1:
-            negative = fit_length(negative, len(positive)) if method == CONCAT else negative[:1]
-        if method == "norm average" and not paper:
-            method = PLUS_NORM_AVERAGE
-        combined = replace(References.of(positive, feature), method=method)
-        return OldReferences(
-            combined, None if negative is None else References.of(negative, feature)
-        )
+            return OldFeatures(positive_features, self._embeds_features(positive_embeds[1], name))
+        return OldFeatures(positive_features, self.unconditional(is_paper))
 
     def encode(self, pictures: Tensor, name: str) -> Tensor:
         return self.take(encode(self.clip_vision, pictures, CROP), name)
@@ -136,7 +109,7 @@ class OldAdapter:
         """A bare tensor of an EMBEDS link."""
         if not isinstance(embeds, Tensor) or embeds.ndim not in (2, 3, 4):
             raise ValueError(
-                f"{self.node}'s '{name}' holds no embeds: "
+                f"{self.node_name}'s '{name}' holds no embeds: "
                 "connect the output of IPAdapter Encoder or IPAdapter Load Embeds."
             )
         features = embeds[0] if is_stack(embeds) else embeds
@@ -144,14 +117,14 @@ class OldAdapter:
 
     def _encode_with_tiles(self, pictures: Tensor, name: str, tiles: int, ratio: float) -> Tensor:
         """One picture: side by side with its tiles, to be combined later; several: each mixed with them."""
-        whole = self.encode(pictures, name)
+        whole_features = self.encode(pictures, name)
         if tiles < 2:
-            return whole
+            return whole_features
         cuts = [_cut(picture, tiles) for picture in pictures.split(1)]
-        pooled = torch.cat([_pool(self.encode(cut, name)) for cut in cuts])
-        if len(whole) == 1:
-            return torch.cat((whole * ratio, pooled))
-        return whole * ratio + pooled * (1 - ratio)
+        tile_features = torch.cat([_pool(self.encode(cut, name)) for cut in cuts])
+        if len(whole_features) == 1:
+            return torch.cat((whole_features * ratio, tile_features))
+        return whole_features * ratio + tile_features * (1 - ratio)
 
 
 def is_stack(embeds: object) -> bool:
@@ -162,13 +135,6 @@ def is_stack(embeds: object) -> bool:
     if not isinstance(embeds, Tensor) or len(embeds) != 2:
         return False
     return embeds.ndim == 4 or (embeds.ndim == 3 and embeds.shape[1] <= 64)
-
-
-def fit_length(batch: Tensor, count: int) -> Tensor:
-    """A batch of that many: its last entry is repeated, or its end is dropped."""
-    if len(batch) >= count:
-        return batch[:count]
-    return torch.cat((batch, batch[-1:].expand(count - len(batch), *batch.shape[1:])))
 
 
 def _cut(picture: Tensor, count: int) -> Tensor:

@@ -47,10 +47,10 @@ class UnsupportedFaceID:
 
     name: str
 
-    def refusal(self, node: str) -> str:
+    def refusal(self, node_name: str) -> str:
         advice = INSTEAD.replace("replace it", "replace its loader")
         return (
-            f"{node} got the FaceID adapter '{self.name}', which needs InsightFace, "
+            f"{node_name} got the FaceID adapter '{self.name}', which needs InsightFace, "
             f"and this pack does not run that: {advice}."
         )
 
@@ -115,11 +115,10 @@ def read_adapter(weights: Mapping[str, Any]) -> tuple[str, bool] | None:
 def read_lora(weights: Mapping[str, Any]) -> bool | None:
     """Whether a FaceID LoRA is for SDXL; None: it is none."""
     matches = [LORA_KEY.fullmatch(key) for key in weights]
-    projections = {(match[1], match[2]) for match in matches if match}
-    if not all(matches) or len(projections) < 8:
-        return None
+    projections = {match.group(1, 2) for match in matches if match}
     shapes = {key: value.shape for key, value in weights.items() if "lora_down" in key}
-    if any(shape[0] != LORA_RANK for shape in shapes.values()):
+    ranks = {shape[0] for shape in shapes.values()}
+    if not all(matches) or len(projections) < 8 or ranks != {LORA_RANK}:
         return None
     return any(shape[1] == SDXL_TEXT_WIDTH for key, shape in shapes.items() if "attn2_to_k" in key)
 

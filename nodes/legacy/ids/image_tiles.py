@@ -15,12 +15,12 @@ FIRST_TILE_SIZE = 224  # before March 2024
 
 
 def cut_tiles(
-    image: Tensor, mask: Tensor | None, sharpening: float, node: str
+    image: Tensor, mask: Tensor | None, sharpening: float, node_name: str
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Tiles [B, 256, 256, 3] row by row, and their masks [M, H, W]; where tiles overlap they add up."""
     from torchvision.transforms import InterpolationMode, functional as vision
 
-    channels = rgb(image, node, "image").movedim(-1, 1)
+    channels = rgb(image, node_name, "image").movedim(-1, 1)
     height, width = channels.shape[-2:]
     area = torch.ones(1, height, width) if mask is None else mask.reshape(-1, *mask.shape[-2:])
     area = area[:, None].to(channels)

@@ -1,6 +1,6 @@
 """The inputs of old nodes by name: types, options, ranges and defaults as saved graphs expect them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import folder_paths
@@ -34,9 +34,9 @@ def count(default: int, low: int, high: int, tooltip: str) -> Spec:
     return "INT", {"default": default, "min": low, "max": high, "step": 1, "tooltip": tooltip}
 
 
-def choice(options: list[str], tooltip: str, default: str | None = None) -> Spec:
+def choice(options: Iterable[str], tooltip: str, default: str | None = None) -> Spec:
     defaults = {} if default is None else {"default": default}
-    return options, {**defaults, "tooltip": tooltip}
+    return list(options), {**defaults, "tooltip": tooltip}
 
 
 def text(default: str, tooltip: str, multiline: bool = True) -> Spec:
@@ -92,14 +92,14 @@ SPECS: dict[str, Spec] = {
     "style_boost": number(1.0, -5, 5, 0.05, "How far the composition is kept away."),
     "composition_boost": number(0.0, -5, 5, 0.05, "How far the style is kept away."),
     "expand_style": switch(False, "Takes style from more layers."),
-    "weight_type": choice(list(NEW_TAKES), "What to take from the picture."),
+    "weight_type": choice(NEW_TAKES, "What to take from the picture."),
     "simple_weight_type": choice(
         ["standard", "prompt is more important", "style transfer"],
         "What to take from the picture.",
     ),
-    "first_weight_type": choice(list(SCALINGS_BEFORE_MARCH_2024), "What the weight multiplies."),
+    "first_weight_type": choice(SCALINGS_BEFORE_MARCH_2024, "What the weight multiplies."),
     "layer_weights": text("", "Weights of blocks by number, like 3:1, 6:0.5."),
-    "embeds_scaling": choice(list(NEW_SCALINGS), "What the weight multiplies."),
+    "embeds_scaling": choice(NEW_SCALINGS, "What the weight multiplies."),
     "start_at": number(0.0, 0.0, 1.0, 0.001, "When the picture begins to act."),
     "end_at": number(1.0, 0.0, 1.0, 0.001, "When it stops."),
     "faceid_v2": switch(False, "For FaceID plus v2 adapters."),
@@ -147,11 +147,11 @@ SPECS: dict[str, Spec] = {
     "prompt": text("", "One prompt a line, one for each picture."),
     "weight_list": number(0.0, 0.0, 1.0, 0.05, "A weight, or a list of weights."),
     # files
-    "preset": choice(list(PRESETS), "The kind of adapter; the file is found by content."),
+    "preset": choice(PRESETS, "The kind of adapter; the file is found by content."),
     "community_preset": choice(
-        list(COMMUNITY_PRESETS), "The kind of adapter; the file is found by content."
+        COMMUNITY_PRESETS, "The kind of adapter; the file is found by content."
     ),
-    "faceid_preset": choice(list(faceid_presets.PRESETS), "The kind of FaceID adapter."),
+    "faceid_preset": choice(faceid_presets.PRESETS, "The kind of FaceID adapter."),
     "lora_strength": number(0.6, 0, 1, 0.01, "Of the LoRA that belongs to it."),
     "provider": choice(PROVIDERS, "What InsightFace runs on."),
     "first_provider": choice(PROVIDERS[:3], "What InsightFace runs on."),

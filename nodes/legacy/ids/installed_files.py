@@ -123,13 +123,14 @@ def find_encoder(name: str, needed: str | None = None) -> str | None:
     installed = _same_name(folders.ENCODERS, name)
     if installed is not None:
         return installed
-    by_name = (
-        encoder
-        for pattern, encoder in ENCODER_NAMES
-        if re.search(pattern, os.path.basename(name), re.IGNORECASE)
-    )
-    fitting = installed_encoders(needed or next(by_name, CLIP_H))
+    fitting = installed_encoders(needed or encoder_named(name) or CLIP_H)
     return _replace(name, fitting) if fitting else None
+
+
+def encoder_named(name: str) -> str | None:
+    """The image encoder that a file's name speaks of."""
+    words = os.path.basename(name).lower()
+    return next((encoder for pattern, encoder in ENCODER_NAMES if re.search(pattern, words)), None)
 
 
 def kind_named(name: str) -> AdapterKind | None:
@@ -163,7 +164,7 @@ def installed_encoders(encoder: str) -> list[str]:
     ranked: list[tuple[bool, bool, str, str]] = []
     for name in folders.names(folders.ENCODERS):
         spec = _spec(folders.ENCODERS, name, read_encoder)
-        if isinstance(spec, EncoderSpec) and (spec.hidden, spec.projection) == WIDTHS[encoder]:
+        if isinstance(spec, EncoderSpec) and (spec.hidden, spec.projection) == WIDTHS.get(encoder):
             is_standard = "laion" in name.lower()
             ranked.append((spec.name != encoder, not is_standard, name.lower(), name))
     return [name for *_, name in sorted(ranked)]

@@ -1,13 +1,17 @@
 """laksjdjf's IPAdapter: it opened the file itself, reached every layer and resized masks to the nearest pixel."""
 
+from torch import Tensor
+
 from comfy.clip_vision import ClipVisionModel
+from comfy.model_patcher import ModelPatcher
 
 from ...files.load import open_adapter
 from ...pictures import rgb
 from ...references.encode import CROP, encode
-from .before_march_2024 import apply_encoder_output, nearest_settings
-from .encoder_views import OldAdapter
+from .before_march_2024 import nearest_settings
+from .encoder_views import OldAdapter, OldFeatures
 from .installed_files import find_adapter, validate_adapter
+from .old_apply import OldApply, apply_features
 from .old_node import OldNode
 
 
@@ -17,6 +21,16 @@ class LaksjdjfNode(OldNode):
     @classmethod
     def VALIDATE_INPUTS(cls, model_name, dtype):
         return validate_adapter(model_name)
+
+    def apply(
+        self,
+        model: ModelPatcher,
+        adapter: OldAdapter,
+        positive_features: Tensor,
+        settings: OldApply,
+    ) -> ModelPatcher:
+        features = OldFeatures(positive_features, adapter.unconditional(is_paper=True))
+        return apply_features(model, adapter.loaded, features, settings)
 
     def load(self, model_name: str, encoder: ClipVisionModel | None = None) -> OldAdapter:
         file = find_adapter(model_name)[0]
@@ -28,15 +42,17 @@ class LaksjdjfLoader(LaksjdjfNode):
 
     def adapter(self, model, image, clip_vision, weight, model_name, dtype="fp16", mask=None):
         output = encode(clip_vision, rgb(image, self.NAME, "image"), CROP)
-        adapter = self.load(model_name, clip_vision)
-        settings = nearest_settings(self.NAME, weight, mask)
-        return apply_encoder_output(model, adapter, output, settings, "image"), output
+        adapter, settings = (
+            self.load(model_name, clip_vision),
+            nearest_settings(self.NAME, weight, mask),
+        )
+        return self.apply(model, adapter, adapter.take(output, "image"), settings), output
 
 
 class LaksjdjfEncodedLoader(LaksjdjfNode):
     """The same until 2023-08-27."""
 
     def adapter(self, model, clip_vision_output, weight, model_name, dtype="fp16"):
-        settings = nearest_settings(self.NAME, weight)
-        adapter = self.load(model_name)
-        return (apply_encoder_output(model, adapter, clip_vision_output, settings),)
+        adapter, settings = self.load(model_name), nearest_settings(self.NAME, weight)
+        features = adapter.take(clip_vision_output, "clip_vision_output")
+        return (self.apply(model, adapter, features, settings),)

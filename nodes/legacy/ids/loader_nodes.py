@@ -123,11 +123,11 @@ class InsightFaceLoaderFirst(InsightFaceLoader):
 
 
 def _for_model(
-    presets: Mapping[str, tuple[T | None, T | None]], preset: str, node: str, is_sdxl: bool
+    presets: Mapping[str, tuple[T | None, T | None]], preset: str, node_name: str, is_sdxl: bool
 ) -> T | None:
     """What a preset means for a base model. Raises ValueError for an unknown preset."""
     if preset not in presets:
-        raise unknown_option(node, "preset", preset, presets)
+        raise unknown_option(node_name, "preset", preset, presets)
     return presets[preset][is_sdxl]
 
 

@@ -1,14 +1,15 @@
 """One old apply node, whatever its id: the numbers IPAdapter_plus gives, on a clone of the model."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
 
 from ....ipadapter_core.attention.keys import V_ONLY
-from ....ipadapter_core.references.embeds import References
+from ....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE, References
 from ....ipadapter_core.weights.blocks import Block, blocks_of
 from ....ipadapter_core.weights.weight_map import WeightMap
 from ...apply.attention_mask import checked_mask
@@ -18,17 +19,24 @@ from ...sampling.layers import fitting_layers
 from ...sampling.patch import add_image_prompts
 from ...sockets import LoadedAdapter
 from . import weight_types
-from .encoder_views import OldReferences
+from .encoder_views import OldFeatures
+from .input_specs import COMBINE_METHODS
 from .old_graphs_switch import follows_paper
 from .old_node import Inputs, unknown_option
-from .weight_types import NEW_SCALINGS, NEW_TAKES
+from .weight_types import (
+    NEW_SCALINGS,
+    NEW_TAKES,
+    STYLE_AND_COMPOSITION,
+    old_weight_map,
+    parse_layer_weights,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OldApply:
     """An apply node as its inputs say it; fields have the names of the inputs."""
 
-    node: str  # its name, for messages
+    node_name: str  # its name, for messages
     by_frame: bool = False
     image: Tensor | None = None
     image_composition: Tensor | None = None
@@ -49,11 +57,11 @@ class OldApply:
     with_middle: bool = False
 
     @classmethod
-    def of(cls, node: str, by_frame: bool, inputs: Inputs, **changes: Any) -> "OldApply":
+    def of(cls, node_name: str, by_frame: bool, inputs: Inputs, **changes: Any) -> "OldApply":
         """The inputs that count here; the others, like those for InsightFace, have no effect."""
         names = {field.name for field in fields(cls)}
         counting = {name: value for name, value in inputs.items() if name in names}
-        return cls(**{"node": node, "by_frame": by_frame, **counting, **changes})
+        return cls(**{"node_name": node_name, "by_frame": by_frame, **counting, **changes})
 
 
 class WeightedPart(NamedTuple):
@@ -64,75 +72,113 @@ class WeightedPart(NamedTuple):
     factors: tuple[float, ...] = ()
 
 
-def apply_references(
-    model: ModelPatcher, adapter: LoadedAdapter, references: OldReferences, settings: OldApply
+def apply_features(
+    model: ModelPatcher, adapter: LoadedAdapter, features: OldFeatures, settings: OldApply
 ) -> ModelPatcher:
     """A clone of the model with one old apply node on it. Raises ValueError."""
-    paper = follows_paper(model)
-    mask = checked_mask(settings.attn_mask, settings.node, settings.mask_input)
-    parts = _weighted_parts(model, adapter, references, settings)
+    is_paper = follows_paper(model)
+    mask = checked_mask(settings.attn_mask, settings.node_name, settings.mask_input)
+    negative = _negative(adapter, features, settings)
+    parts = _weighted_parts(model, adapter, features, settings)
     scaling = _scaling(settings)
     prompts: list[ImagePrompt] = []
     for part in parts:
-        keys = keys_for(
-            model, adapter, part.references, references.negative, by_frame=settings.by_frame
-        )
+        keys = keys_for(model, adapter, part.references, negative, by_frame=settings.by_frame)
         prompt_settings = PromptSettings(
             start_at=settings.start_at,
             end_at=settings.end_at,
             weight_map=part.weight_map,
             scaling=scaling,
             frame_weights=part.factors,
-            old_masks="" if paper else settings.mask_filter,
+            old_masks="" if is_paper else settings.mask_filter,
         )
         prompts += prompts_for(model, keys, prompt_settings, mask)
     return add_image_prompts(model, prompts)
 
 
 def _weighted_parts(
-    model: ModelPatcher, adapter: LoadedAdapter, references: OldReferences, settings: OldApply
+    model: ModelPatcher, adapter: LoadedAdapter, features: OldFeatures, settings: OldApply
 ) -> list[WeightedPart]:
     """One part; two where style and composition have pictures or lists of weights of their own."""
-    paper = follows_paper(model)
-    maps = _WeightMaps(blocks_of(fitting_layers(model, adapter)), settings, paper)
-    weights = settings.weight if isinstance(settings.weight, list) else [settings.weight]
-    weight, second = float(weights[0]), settings.second_weight
-    follows_list = isinstance(settings.weight, list) and settings.by_frame
-    factors = tuple(map(float, weights)) if follows_list else ()
-    has_own_second = second is not None or maps.weight_type == weight_types.STYLE_AND_COMPOSITION
-    if second is None:
-        second = _second_weight(maps.weight_type, weight, paper)
-    if references.composition is None and not (factors and has_own_second):
-        weight_map = maps.make(1.0, 1.0) if factors else maps.make(weight, second)
-        return [WeightedPart(references.positive, weight_map, factors)]
+    is_paper = follows_paper(model)
+    maps = OldWeightMaps(blocks_of(fitting_layers(model, adapter)), settings, is_paper)
+    positive = _references(adapter, features.positive_features, settings, is_paper)
+    frame_weights = settings.weight if isinstance(settings.weight, list) else []
+    factors = tuple(map(float, frame_weights)) if settings.by_frame else ()
+    weight = float(settings.weight[0] if isinstance(settings.weight, list) else settings.weight)
+    second_weight = maps.second_weight(weight)
+    if features.composition is None and not (factors and maps.has_own_second):
+        weight_map = maps.make(1.0, 1.0) if factors else maps.make(weight, second_weight)
+        return [WeightedPart(positive, weight_map, factors)]
+    composition = positive
+    if features.composition is not None:
+        composition = _references(adapter, features.composition, settings, is_paper)
     return [
-        WeightedPart(references.positive, maps.make(1.0 if factors else weight, 0.0), factors),
-        WeightedPart(references.composition or references.positive, maps.make(0.0, second)),
+        WeightedPart(positive, maps.make(1.0 if factors else weight, 0.0), factors),
+        WeightedPart(composition, maps.make(0.0, second_weight)),
     ]
 
 
-class _WeightMaps:
-    """The weight maps of one node."""
+class OldWeightMaps:
+    """The weight maps of one node, by its weight type and layer weights."""
 
-    def __init__(self, blocks: tuple[Block, ...], settings: OldApply, paper: bool):
-        self.blocks = blocks
+    def __init__(self, blocks: tuple[Block, ...], settings: OldApply, is_paper: bool):
+        self.blocks, self.settings, self.is_paper = blocks, settings, is_paper
         self.weight_type = _current_type(settings)
-        self.layer_weights = weight_types.parse_layer_weights(
-            settings.layer_weights, blocks, settings.node
-        )
-        self.with_middle = settings.with_middle or paper
+        self.layer_weights = parse_layer_weights(settings.layer_weights, blocks, settings.node_name)
         if self.layer_weights and self.weight_type not in weight_types.PRECISE_TYPES:
             self.weight_type = weight_types.LINEAR
 
     def make(self, weight: float, second_weight: float) -> WeightMap:
-        return weight_types.old_weight_map(
-            self.blocks,
-            self.weight_type,
-            weight,
-            second_weight,
-            self.layer_weights,
-            self.with_middle,
+        with_middle = self.settings.with_middle or self.is_paper
+        weights = self.weight_type, weight, second_weight
+        return old_weight_map(self.blocks, *weights, self.layer_weights, with_middle)
+
+    @property
+    def has_own_second(self) -> bool:
+        """Whether a list of weights does not count for the composition."""
+        has_widget = self.settings.second_weight is not None
+        return has_widget or self.weight_type == STYLE_AND_COMPOSITION
+
+    def second_weight(self, weight: float) -> float:
+        """The composition's, which without a widget is 1 whatever the weight, or a boost."""
+        if self.settings.second_weight is not None:
+            return self.settings.second_weight
+        return 1.0 if self.weight_type == STYLE_AND_COMPOSITION and not self.is_paper else weight
+
+
+def _references(
+    adapter: LoadedAdapter, features: Tensor, settings: OldApply, is_paper: bool
+) -> References:
+    method = _combine_method(features, settings)
+    if method == "norm average" and not is_paper:
+        method = PLUS_NORM_AVERAGE
+    return replace(References.of(features, adapter.spec.clip_input.name), method=method)
+
+
+def _negative(
+    adapter: LoadedAdapter, features: OldFeatures, settings: OldApply
+) -> References | None:
+    """As many as positive ones, or the first alone if those are reduced to one reference."""
+    negative, count = features.negative_features, len(features.positive_features)
+    if negative is None:
+        return None
+    if len(negative) > 1 and _combine_method(features.positive_features, settings) != CONCAT:
+        negative = negative[:1]
+    elif len(negative) > 1:
+        last = negative[-1:].expand(max(count - len(negative), 0), *negative.shape[1:])
+        negative = torch.cat((negative[:count], last))
+    return References.of(negative, adapter.spec.clip_input.name)
+
+
+def _combine_method(features: Tensor, settings: OldApply) -> str:
+    """How several references become one. Raises ValueError for an unknown way."""
+    if settings.combine_embeds not in COMBINE_METHODS:
+        raise ValueError(
+            f"There is no way '{settings.combine_embeds}' to combine references: "
+            f"choose one of {', '.join(COMBINE_METHODS)}."
         )
+    return CONCAT if settings.by_frame or len(features) == 1 else settings.combine_embeds
 
 
 def _current_type(settings: OldApply) -> str:
@@ -140,7 +186,7 @@ def _current_type(settings: OldApply) -> str:
     name = settings.weight_type
     weight_type = weight_types.RENAMED_TYPES.get(name, name)
     if weight_type not in (*NEW_TAKES, weight_types.STRONG_STYLE_AND_COMPOSITION):
-        raise unknown_option(settings.node, "weight_type", name, NEW_TAKES)
+        raise unknown_option(settings.node_name, "weight_type", name, NEW_TAKES)
     return weight_type
 
 
@@ -149,10 +195,5 @@ def _scaling(settings: OldApply) -> str:
     is_penalty = settings.weight_type == "channel penalty"
     scaling = weight_types.MEAN_PENALTY if is_penalty else settings.embeds_scaling
     if scaling not in NEW_SCALINGS:
-        raise unknown_option(settings.node, "embeds_scaling", scaling, NEW_SCALINGS)
+        raise unknown_option(settings.node_name, "embeds_scaling", scaling, NEW_SCALINGS)
     return NEW_SCALINGS[scaling]
-
-
-def _second_weight(weight_type: str, weight: float, paper: bool) -> float:
-    """`style and composition` as a weight type has the composition at 1, whatever the weight."""
-    return 1.0 if weight_type == weight_types.STYLE_AND_COMPOSITION and not paper else weight

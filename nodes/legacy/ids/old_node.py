@@ -15,7 +15,7 @@ Inputs = Mapping[str, Any]
 # input -> option of an older release -> inputs that say the same in the last one
 RENAMED_OPTIONS: dict[str, dict[str, dict[str, str]]] = {
     "weight_type": {
-        **{old: {"weight_type": new} for old, new in RENAMED_TYPES.items()},
+        **{name: {"weight_type": renamed} for name, renamed in RENAMED_TYPES.items()},
         "channel penalty": {"weight_type": LINEAR, "embeds_scaling": MEAN_PENALTY},
         "style transfer (SDXL only)": {"weight_type": "style transfer"},
     }
@@ -51,7 +51,7 @@ class OldNode:
         """The class of one id.
 
         inputs: `required ... | optional ...`, each a name of `SPECS`, or `name=spec`;
-        outputs: types, or `name:TYPE` where the node named them.
+        outputs: types, or `name:TYPE` where the node has names for them.
         """
         required, _, optional = inputs.partition("|")
         facts: dict[str, Any] = {
@@ -101,14 +101,16 @@ class OldNode:
 
     def by_name(self, positional: Sequence[Any], inputs: Inputs) -> dict[str, Any]:
         """All inputs of a call from Python by name; what is None counts as not connected."""
-        named = {**dict(zip(self.POSITIONAL.split(), positional, strict=False)), **inputs}
-        return {name: value for name, value in named.items() if value is not None}
+        all_inputs = {**dict(zip(self.POSITIONAL.split(), positional, strict=False)), **inputs}
+        return {name: value for name, value in all_inputs.items() if value is not None}
 
 
-def unknown_option(node: str, name: str, option: str, options: Iterable[str]) -> ValueError:
+def unknown_option(
+    node_name: str, input_name: str, option: str, options: Iterable[str]
+) -> ValueError:
     """The error for an option that no release had."""
     return ValueError(
-        f"{node} has the unknown {name} '{option}': choose one of {', '.join(options)}."
+        f"{node_name} has the unknown {input_name} '{option}': choose one of {', '.join(options)}."
     )
 
 

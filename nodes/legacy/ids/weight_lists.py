@@ -20,6 +20,7 @@ EASES = {  # share of the way at a share of the time; the names are the reverse 
     REVERSE_IN_OUT: lambda x: 1 - sin((1 - x) * pi / 2),
 }
 RAMP = "frames", "start_frame", "end_frame"
+MOST_FRAMES = 10_000  # of a list that is typed into a graph
 DEFAULTS = {
     "weights": "",
     "timing": "custom",
@@ -41,18 +42,21 @@ class WeightsList(OldNode):
     @classmethod
     def with_current_options(cls, inputs: Inputs) -> dict[str, Any]:
         """A timing that was taken back becomes the weights that it makes."""
-        ramp = {name: inputs.get(name) for name in ("weights", "timing", *RAMP)}
-        is_typed = all(isinstance(ramp[name], int) for name in RAMP)
-        if ramp["timing"] != REVERSE_IN_OUT or not is_typed:
+        ramp: dict[str, Any] = {name: inputs.get(name) for name in ("weights", "timing", *RAMP)}
+        is_typed = isinstance(ramp["weights"], str) and all(isinstance(ramp[n], int) for n in RAMP)
+        if ramp["timing"] != REVERSE_IN_OUT or not is_typed or ramp["frames"] > MOST_FRAMES:
             return dict(inputs)
-        weights = transition(ramp, cls.NAME)
+        try:
+            weights = transition(ramp, cls.NAME)
+        except ValueError:  # the node itself says what it cannot read
+            return dict(inputs)
         return {**inputs, "timing": "custom", "weights": ", ".join(map(str, weights))}
 
     def weights(self, *positional: Any, **inputs: Any) -> tuple[Any, ...]:
-        named = self.by_name(positional, inputs)
-        image = named.get("image")
-        strategy = named.get("weights_strategy") or {
-            **{name: named.get(name, default) for name, default in DEFAULTS.items()},
+        all_inputs = self.by_name(positional, inputs)
+        image = all_inputs.get("image")
+        strategy = all_inputs.get("weights_strategy") or {
+            **{name: all_inputs.get(name, default) for name, default in DEFAULTS.items()},
             "frame_count": 0 if image is None else len(image),
         }
         weights = transition(strategy, self.NAME)
@@ -91,14 +95,14 @@ class CombineWeights(OldNode):
         return lists[0] + lists[1], len(lists[0] + lists[1])
 
 
-def transition(strategy: Mapping[str, Any], node: str) -> list[float]:
+def transition(strategy: Mapping[str, Any], node_name: str) -> list[float]:
     """One weight for each frame. Raises ValueError for a text that holds no numbers."""
-    ends = _typed_weights(strategy["weights"], node)
+    ends = _typed_weights(strategy["weights"], node_name)
     timing = strategy["timing"]
     if timing == "custom":
         return ends or [0.0]
     if timing not in EASES and timing != "random":
-        raise unknown_option(node, "timing", timing, TIMINGS)
+        raise unknown_option(node_name, "timing", timing, TIMINGS)
     frames = max(strategy["frames"], 2)
     first, last = (ends[0], ends[-1]) if ends else (0.0, 1.0)
     end_frame = min(strategy["end_frame"], frames)
@@ -107,12 +111,12 @@ def transition(strategy: Mapping[str, Any], node: str) -> list[float]:
     return [first] * start_frame + ramp + [last] * (frames - end_frame)
 
 
-def _typed_weights(text: str, node: str) -> list[float]:
+def _typed_weights(text: str, node_name: str) -> list[float]:
     try:
         return [float(entry) for entry in text.replace("\n", ",").split(",") if entry.strip()]
     except ValueError:
         raise ValueError(
-            f"{node}'s 'weights' must be numbers between commas, found '{text}': "
+            f"{node_name}'s 'weights' must be numbers between commas, found '{text}': "
             "write for example 1.0, 0.5, 0."
         ) from None
 

@@ -80,7 +80,7 @@ def old_weight_map(
     return WeightMap(tuple(blocks), at_every_moment(toward), at_every_moment(against))
 
 
-def parse_layer_weights(text: str, blocks: Sequence[Block], node: str) -> dict[int, float]:
+def parse_layer_weights(text: str, blocks: Sequence[Block], node_name: str) -> dict[int, float]:
     """`3:1.0, 6:0.5`. Numbers that the model does not have are ignored, as before. Raises ValueError."""
     layer_weights: dict[int, float] = {}
     for entry in (part.strip() for part in text.replace("\n", ",").split(",")):
@@ -93,7 +93,7 @@ def parse_layer_weights(text: str, blocks: Sequence[Block], node: str) -> dict[i
             layer_weights[int(number)] = float(weight)
         except ValueError:
             raise ValueError(
-                f"{node}'s 'layer_weights' has the entry '{entry}', which is no 'number:weight': "
+                f"{node_name}'s 'layer_weights' has the entry '{entry}', which is no 'number:weight': "
                 f"write for example '3:1.0, 6:0.5'; "
                 f"this model has {block_names(blocks)}, numbered from 0."
             ) from None

@@ -1,107 +1,150 @@
-"""A saved graph as it is understood here when it is opened: the page then shows nodes, options and files that exist.
+"""A saved graph as it is read when it is opened: the page then shows nodes, options and files that exist.
 
-What prompts are read as, written back into the graph: `prompts.read_prompt` decides alone.
+What a prompt is read as, written back into the graph: `prompts.read_prompt` decides alone.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ....ipadapter_core.messages import Message
-from . import prompts, saved_graph
+from ..ids.old_node import Inputs
+from . import saved_graph
+from .encoders import ADAPTER_INPUTS, SUBGRAPH_OUTPUT
+from .prompts import OldNodes, Registry, read_prompt
+from .saved_graph import SavedNode
 
-FILES = *prompts.ADAPTER_INPUTS, "clip_name"
+FILE_INPUTS = *ADAPTER_INPUTS, "clip_name"
+OUTPUT_BORDER = -20  # of a subgraph, as a node that links go to
+ReadNode = dict[str, Any]  # class_type and inputs
 
 
 def open_graph(
-    workflow: Mapping[str, Any],
-    nodes: saved_graph.OldNodes,
-    ours: Mapping[str, Any],
-    others: Mapping[str, Any],
-) -> tuple[list[list[dict[str, Any]]], list[str]]:
-    """The nodes of a saved graph, then of each of its subgraphs, as they are understood, and what was replaced.
+    workflow: saved_graph.Graph, old_nodes: OldNodes, our_nodes: Registry, foreign_nodes: Registry
+) -> tuple[list[list[Any]], list[Message]]:
+    """The nodes of a saved graph, then of each of its subgraphs, as they are read, and what was replaced.
 
-    nodes, ours, others: as for `prompts.read_prompt`. Raises KeyError, TypeError, ValueError or AttributeError for
-    what is no workflow.
+    old_nodes, our_nodes, foreign_nodes: as for `read_prompt`. What is no node stays as it is, in its place. Raises
+    TypeError or ValueError for what is no workflow.
     """
-    subgraphs = (workflow.get("definitions") or {}).get("subgraphs") or []
-    within = {
-        one["id"]: one for one in subgraphs if any(node["type"] in ours for node in one["nodes"])
-    }
-    fed = {**ours, **within}  # a subgraph with nodes of ours is fed like one of them
-    said: dict[str, None] = {}
-    made = [_understood(graph, nodes, fed, others, said) for graph in (workflow, *subgraphs)]
-    return made, list(said)
+    if not isinstance(workflow, Mapping) or not isinstance(workflow.get("nodes"), list):
+        raise ValueError("it has no list of nodes")
+    definitions = workflow.get("definitions")
+    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
+    graphs = [workflow, *(subgraphs if isinstance(subgraphs, list) else [])]
+    opening = Opening(old_nodes, _with_subgraphs(our_nodes, graphs[1:]), foreign_nodes)
+    return [opening.read(graph) for graph in graphs], list(opening.report)
 
 
-def _understood(
-    graph: Mapping[str, Any],
-    nodes: saved_graph.OldNodes,
-    ours: Mapping[str, Any],
-    others: Mapping[str, Any],
-    said: dict[str, None],
-) -> list[dict[str, Any]]:
-    links = saved_graph.links_by_id(graph)
-    before = {
-        str(node["id"]): saved_graph.read_node(node, links, nodes, others)
-        for node in graph["nodes"]
-    }
-    after = prompts.read_prompt(before, nodes, ours, others)
-    return [
-        _rewritten(node, before[str(node["id"])], after[str(node["id"])], nodes, others, said)
-        for node in graph["nodes"]
-    ]
+@dataclass
+class Opening:
+    """One workflow while it is opened; report: what was replaced, each once."""
 
+    old_nodes: OldNodes
+    our_nodes: Registry
+    foreign_nodes: Registry
+    report: dict[Message, None] = field(default_factory=dict)
 
-def _rewritten(
-    node: dict[str, Any],
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
-    nodes: saved_graph.OldNodes,
-    others: Mapping[str, Any],
-    said: dict[str, None],
-) -> dict[str, Any]:
-    """The saved node with another id, other names of sockets and other typed values, as far as they differ."""
-    node = _renamed(node, saved_graph.apart(node, others))
-    old, new = before["inputs"], after["inputs"]
-    changed = {name for name in new if name in old and new[name] != old[name]}
-    if not changed:
-        return node
-    for name in sorted(changed):
-        said[_replaced(old[name], new[name], name in FILES)] = None
-    if isinstance(node["widgets_values"], dict):
-        return {
-            **node,
-            "widgets_values": {**node["widgets_values"], **{n: new[n] for n in changed}},
+    def read(self, graph: object) -> list[Any]:
+        if not isinstance(graph, dict):
+            return []
+        nodes, links = _nodes(graph), saved_graph.links_by_id(graph)
+        keys = _unique_keys(nodes)
+        before = {
+            key: saved_graph.read_node(node, links, self.old_nodes, self.foreign_nodes)
+            for key, node in zip(keys, nodes, strict=True)
+            if isinstance(node, dict)
         }
-    return {
-        **node,
-        "widgets_values": _values(saved_graph.widget_values(node), new, after["class_type"], nodes),
-    }
+        prompt = {**before, **_border(links)}
+        after = read_prompt(prompt, self.old_nodes, self.our_nodes, self.foreign_nodes)
+        return [
+            self._rewrite(node, before[key], after[key]) if isinstance(node, dict) else node
+            for key, node in zip(keys, nodes, strict=True)
+        ]
+
+    def _rewrite(self, node: SavedNode, before: ReadNode, after: ReadNode) -> SavedNode:
+        """The saved node with another id, other names of sockets and other typed values, where they differ."""
+        node = self._rename(node)
+        old_inputs, new_inputs = before["inputs"], after["inputs"]
+        changes = {
+            name: value
+            for name, value in new_inputs.items()
+            if name in old_inputs and value != old_inputs[name]
+        }
+        if not changes:
+            return node
+        for name in sorted(changes):
+            self.report[_replacement(old_inputs[name], changes[name], name)] = None
+        if isinstance(values := node["widgets_values"], dict):
+            return {**node, "widgets_values": {**values, **changes}}
+        names = saved_graph.widget_names(after["class_type"], self.old_nodes)
+        return {**node, "widgets_values": _widget_values(node, names, new_inputs)}
+
+    def _rename(self, node: SavedNode) -> SavedNode:
+        reused = saved_graph.meant_node(node, self.foreign_nodes)
+        if reused is None:
+            return node
+        sockets = [
+            {**socket, "name": reused.new_names.get(socket["name"], socket["name"])}
+            for socket in saved_graph.saved_sockets(node)
+        ]
+        saved_properties = node.get("properties")
+        properties = saved_properties if isinstance(saved_properties, dict) else {}
+        properties = {**properties, "Node name for S&R": reused.meant_id}
+        return {**node, "type": reused.meant_id, "inputs": sockets, "properties": properties}
 
 
-def _values(
-    values: list[Any], new: Mapping[str, Any], kind: str, nodes: saved_graph.OldNodes
-) -> list[Any]:
-    """Typed values in order, with those that a node got later; what is linked keeps the value that it shadows."""
-    made: list[Any] = []
-    for number, name in enumerate(saved_graph.widget_names(kind, nodes)):
-        kept = values[number] if number < len(values) else None
-        made.append(kept if isinstance(new.get(name), list) else new.get(name, kept))
-    return made + values[len(made) :]
+def _with_subgraphs(our_nodes: Registry, subgraphs: list[object]) -> Registry:
+    """A subgraph with nodes of ours, or with such a subgraph, takes an encoder like one of them."""
+    graphs = [graph for graph in subgraphs if isinstance(graph, dict)]
+    kinds_within = {str(graph.get("id")): _node_classes(graph) for graph in graphs}
+    known_nodes = dict(our_nodes)
+    while graph_ids := [
+        graph_id
+        for graph_id, kinds in kinds_within.items()
+        if graph_id not in known_nodes and not kinds.isdisjoint(known_nodes)
+    ]:
+        known_nodes |= dict.fromkeys(graph_ids)
+    return known_nodes
 
 
-def _renamed(node: dict[str, Any], other: prompts.ReusedId | None) -> dict[str, Any]:
-    if other is None:
-        return node
-    sockets = [
-        {**one, "name": other.names.get(one["name"], one["name"])}
-        for one in node.get("inputs") or []
-    ]
-    properties = {**node.get("properties", {}), "Node name for S&R": other.here}
-    return {**node, "type": other.here, "inputs": sockets, "properties": properties}
+def _node_classes(graph: saved_graph.Graph) -> set[str]:
+    return {saved_graph.saved_class(node) for node in _nodes(graph) if isinstance(node, dict)}
 
 
-def _replaced(old: Any, new: Any, file: bool) -> Message:
-    if file:
-        return Message("'<1>' is not here, and '<2>' is of the same kind.", old, new)
-    return Message("'<1>' is called '<2>' today.", old, new)
+def _nodes(graph: saved_graph.Graph) -> list[object]:
+    nodes = graph.get("nodes")
+    return nodes if isinstance(nodes, list) else []
+
+
+def _unique_keys(nodes: list[object]) -> list[str]:
+    """A key for each place; the first node of an id has the id, as links mean it."""
+    keys: dict[str, int] = {}
+    for place, node in enumerate(nodes):
+        key = str(node.get("id")) if isinstance(node, dict) else ""
+        keys[f"{key} at {place}" if key in keys or not key else key] = place
+    return list(keys)
+
+
+def _border(links: Mapping[int, saved_graph.Link]) -> dict[str, ReadNode]:
+    """The readers beyond a subgraph's outputs, as one node."""
+    outgoing = [link for link in links.values() if link[3] == OUTPUT_BORDER]
+    inputs = {str(place): [str(link[1]), link[2]] for place, link in enumerate(outgoing)}
+    return {str(OUTPUT_BORDER): {"class_type": SUBGRAPH_OUTPUT, "inputs": inputs}} if inputs else {}
+
+
+def _widget_values(node: SavedNode, names: list[str], inputs: Inputs) -> list[Any]:
+    """Typed values in order, with those of later widgets; what is linked keeps the value that it shadows."""
+    saved = saved_graph.widget_values(node)
+    values: list[Any] = []
+    for place, name in enumerate(names):
+        shadowed = saved[place] if place < len(saved) else None
+        value = inputs.get(name, shadowed)
+        values.append(shadowed if isinstance(value, list) else value)
+    return values + saved[len(values) :]
+
+
+def _replacement(old_value: object, new_value: object, name: str) -> Message:
+    if name in FILE_INPUTS:
+        return Message("'<1>' is not here, and '<2>' is of the same kind.", old_value, new_value)
+    return Message("'<1>' is called '<2>' today.", old_value, new_value)

@@ -1,182 +1,142 @@
 """Prompts as old graphs and other programs send them, before the host checks them.
 
-Some old ids mean another node today, and are told apart by their inputs; what was added to a node later gets its
-default; options that were renamed get today's names; a file that is not here is replaced by one of the same kind.
-Everything else stays as it is. `open_graph.py` does the same to saved graphs.
+Some old ids mean another node today, and are told apart by their inputs; inputs that a node got later get their
+defaults; renamed options get the names of the last release; a file that is not here is replaced by one of the same
+kind. Everything else stays as it is, also what is no prompt: the host refuses that in its own words.
 """
 
-import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
-from ....ipadapter_core.adapter.features import CLIP_H
-from ...files import folders
-from ..ids import installed_files
-from ..ids.old_node import OldNode
+from ..ids.input_specs import Spec
+from ..ids.installed_files import find_adapter
+from ..ids.old_node import Inputs, OldNode
+from .encoders import (
+    ADAPTER_INPUTS,
+    ENCODER_LOADER,
+    Registry,
+    class_of,
+    inputs_of,
+    readers_by_source,
+    replace_encoder,
+)
 
-ENCODER_LOADER, ENCODER_NODE = "CLIPVisionLoader", "CLIPVisionEncode"  # the host's own
+__all__ = ["ADAPTER_INPUTS", "ENCODER_LOADER", "OldNodes", "Registry", "ReusedId", "read_prompt"]
+
+OldNodes = Mapping[str, type[OldNode]]  # ours, by id
 
 
 @dataclass(frozen=True)
 class ReusedId:
-    """An id that means another node where it has an input that only that one has; names: inputs called otherwise here."""
+    """An id that means another node where it has an input that only that one has."""
 
-    id: str
-    has: str
-    here: str
-    lacks: str = ""
-    names: Mapping[str, str] = field(default_factory=dict)
+    node_id: str
+    marking_input: str
+    meant_id: str
+    excluded_input: str = ""
+    new_names: Mapping[str, str] = field(default_factory=dict)  # of inputs
 
-    def matches(self, kind: str, inputs: Collection[str]) -> bool:
-        return kind == self.id and self.has in inputs and self.lacks not in inputs
+    def matches(self, node_id: str, node_inputs: Collection[str]) -> bool:
+        is_marked = self.marking_input in node_inputs and self.excluded_input not in node_inputs
+        return node_id == self.node_id and is_marked
 
 
-ENCODER = {"image": "image_1", "plus": "ipadapter_plus"}
+ENCODER_INPUTS = {"image": "image_1", "plus": "ipadapter_plus"}
 REUSED_IDS = (
     ReusedId("IPAdapterEncoder", "image_1", "IPAdapterEncodeImages"),
-    ReusedId("IPAdapterEncoder", "plus", "IPAdapterEncodeImages", names=ENCODER),
-    ReusedId("IPAdapterEncoder", "clip_vision", "IPAdapterEncodeImages", "ipadapter", ENCODER),
+    ReusedId("IPAdapterEncoder", "plus", "IPAdapterEncodeImages", new_names=ENCODER_INPUTS),
+    ReusedId(
+        "IPAdapterEncoder", "clip_vision", "IPAdapterEncodeImages", "ipadapter", ENCODER_INPUTS
+    ),
     ReusedId("IPAdapter", "clip_vision_output", "IPAdapterLaksjdjfSeen"),
     ReusedId("IPAdapter", "clip_vision", "IPAdapterLaksjdjf"),
     ReusedId("IPAdapterApply", "clip_vision_output", "IPAdapterApplySeen"),
     ReusedId("PrepImageForClipVision", "add_weight", "PrepImageWithWeight"),
 )
-ADAPTER_INPUTS = "ipadapter_file", "model_name"  # inputs that name an adapter
-log = logging.getLogger("ipadapter")
-Prompt = dict[str, dict[str, Any]]
 
 
 def read_prompt(
-    prompt: Any,
-    nodes: Mapping[str, type[OldNode]],
-    ours: Mapping[str, Any],
-    others: Mapping[str, Any],
+    prompt: object, old_nodes: OldNodes, our_nodes: Registry, foreign_nodes: Registry
 ) -> Any:
-    """The prompt, with old nodes as they are understood here.
+    """The prompt with old nodes as they were meant.
 
-    nodes: this pack's old nodes by id; ours: all its nodes; others: another pack's, whose ids are old nodes'. What
-    is no prompt is handed back, for the host to refuse.
+    old_nodes: ours by id; our_nodes: all of this pack; foreign_nodes: another pack's that have an old node's id.
     """
     if not isinstance(prompt, dict):
         return prompt
-    made = {key: _told_apart(node, others) for key, node in prompt.items()}
-    made = {
-        key: _with_current_options(_completed(node, nodes), nodes) for key, node in made.items()
+    meant = {
+        node_key: _read_node(node, old_nodes, foreign_nodes) for node_key, node in prompt.items()
     }
-    made = {
-        key: _with_adapter(node) if _class(node) in nodes else node for key, node in made.items()
+    loaders = [node_key for node_key, node in meant.items() if class_of(node) == ENCODER_LOADER]
+    readers = readers_by_source(meant) if loaders else {}
+    replaced = {
+        node_key: replace_encoder(node_key, meant, our_nodes, readers) for node_key in loaders
     }
-    for key in [k for k, node in made.items() if _class(node) == ENCODER_LOADER]:
-        made[key] = _with_encoder(key, made, ours)
-    return made
+    return {**meant, **replaced}
 
 
-def reused_id(kind: str, inputs: Collection[str], others: Mapping[str, Any]) -> ReusedId | None:
-    """The other node that is meant by an id with these inputs; None: the one that has it here.
+def reused_id(
+    node_id: str, node_inputs: Collection[str], foreign_nodes: Registry
+) -> ReusedId | None:
+    """The other node that an id with these inputs means; None: the one that has it here.
 
-    others: another pack's nodes by id, which may be the very one that is meant.
+    foreign_nodes: another pack's nodes by id, one of which may be the very one that is meant.
     """
-    found = next((one for one in REUSED_IDS if one.matches(kind, inputs)), None)
-    return None if found and kind in others and found.has in _names(others[kind]) else found
+    reused = next((reused for reused in REUSED_IDS if reused.matches(node_id, node_inputs)), None)
+    if (
+        reused
+        and node_id in foreign_nodes
+        and reused.marking_input in _input_names(foreign_nodes[node_id])
+    ):
+        return None
+    return reused
 
 
-def _told_apart(node: Any, others: Mapping[str, Any]) -> Any:
-    other = reused_id(_class(node), _inputs(node), others)
-    if other is None:
+def _read_node(node: object, old_nodes: OldNodes, foreign_nodes: Registry) -> object:
+    if not isinstance(node, dict):
         return node
-    inputs = {other.names.get(name, name): value for name, value in _inputs(node).items()}
-    return {**node, "class_type": other.here, "inputs": inputs}
-
-
-def _completed(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
-    kind = nodes.get(_class(node))
-    if kind is None:
+    reused, node_inputs = reused_id(class_of(node), inputs_of(node), foreign_nodes), inputs_of(node)
+    if reused is not None:
+        node_inputs = {
+            reused.new_names.get(name, name): value for name, value in node_inputs.items()
+        }
+        node = {**node, "class_type": reused.meant_id, "inputs": node_inputs}
+    old_node = old_nodes.get(class_of(node))
+    if old_node is None:
         return node
-    required = kind.INPUT_TYPES()["required"]
-    absent = {name: _default(spec) for name, spec in required.items() if name not in _inputs(node)}
-    defaults = {name: value for name, value in absent.items() if value is not None}
-    return {**node, "inputs": {**_inputs(node), **defaults}} if defaults else node
+    node_inputs = old_node.with_current_options(
+        {**node_inputs, **_absent_defaults(old_node, node_inputs)}
+    )
+    return {**node, "inputs": {**node_inputs, **_installed_files(node_inputs)}}
 
 
-def _with_current_options(node: Any, nodes: Mapping[str, type[OldNode]]) -> Any:
-    kind = nodes.get(_class(node))
-    return node if kind is None else {**node, "inputs": kind.with_current_options(_inputs(node))}
+def _absent_defaults(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, Any]:
+    required = old_node.INPUT_TYPES()["required"]
+    absent = {name: _default(spec) for name, spec in required.items() if name not in node_inputs}
+    return {name: default for name, default in absent.items() if default is not None}
 
 
-def _with_adapter(node: Any) -> Any:
-    """With an adapter file that is here, where one of the kind is; else the node says itself what is missing."""
-    inputs = dict(_inputs(node))
-    for field_ in ADAPTER_INPUTS:
-        if isinstance(name := inputs.get(field_), str):
+def _installed_files(node_inputs: Inputs) -> dict[str, str]:
+    """Adapter files that are here; without one of the kind the node itself says what is missing."""
+    files: dict[str, str] = {}
+    for name in ADAPTER_INPUTS:
+        if isinstance(file := node_inputs.get(name), str):
             try:
-                inputs[field_], _ = installed_files.find_adapter(name)
+                files[name], _ = find_adapter(file)
             except ValueError:
                 continue
-    return {**node, "inputs": inputs}
+    return files
 
 
-def _names(kind: Any) -> set[str]:
-    groups = kind.INPUT_TYPES()
+def _input_names(node: type[Any]) -> set[str]:
+    groups = node.INPUT_TYPES()
     return {*groups.get("required", {}), *groups.get("optional", {})}
 
 
-def _default(spec: Any) -> Any:
+def _default(spec: Spec) -> Any:
     """What the widget shows in the beginning; None for a link."""
-    kind, options = spec
-    if "default" in options:
-        return options["default"]
-    return kind[0] if isinstance(kind, list) and kind else None
-
-
-def _with_encoder(key: str, prompt: Prompt, ours: Mapping[str, Any]) -> Any:
-    """The host's loader, with a file that is here where it feeds this pack and names one that is not."""
-    node = prompt[key]
-    name = _inputs(node).get("clip_name")
-    fed = _fed(key, prompt, ours)
-    if not fed or not isinstance(name, str) or name in folders.names(folders.ENCODERS):
-        return node
-    needed = next((need for one in fed for need in _needs(one, prompt)), None)
-    found = installed_files.find_encoder(name, needed)
-    if found is None:
-        log.warning("%s", installed_files.missing_encoder(needed or CLIP_H, f"'{name}'"))
-        return node
-    return {**node, "inputs": {**_inputs(node), "clip_name": found}}
-
-
-def _fed(key: str, prompt: Prompt, ours: Mapping[str, Any]) -> list[Any]:
-    """This pack's nodes that an encoder goes to, or what the host's own node saw with it."""
-    taking = {other: node for other, node in prompt.items() if [key, 0] in _links(node)}
-    seen = [[other, 0] for other, node in taking.items() if _class(node) == ENCODER_NODE]
-    through = [node for node in prompt.values() if any(link in seen for link in _links(node))]
-    return [node for node in [*taking.values(), *through] if _class(node) in ours]
-
-
-def _needs(node: Any, prompt: Prompt) -> Iterator[str]:
-    """The encoder that the adapter on a node was made for, if its file is here."""
-    link = _inputs(node).get("ipadapter")
-    loader = prompt.get(link[0]) if isinstance(link, list) and link else node
-    for field_ in ADAPTER_INPUTS:
-        name = _inputs(loader).get(field_)
-        if isinstance(name, str):
-            try:
-                _, path = installed_files.find_adapter(name)
-                spec = installed_files.cached_spec(path, read_spec)
-            except ValueError:
-                continue
-            if isinstance(spec, AdapterSpec):
-                yield spec.encoder
-
-
-def _class(node: Any) -> str:
-    return str(node.get("class_type")) if isinstance(node, dict) else ""
-
-
-def _inputs(node: Any) -> dict[str, Any]:
-    inputs = node.get("inputs") if isinstance(node, dict) else None
-    return inputs if isinstance(inputs, dict) else {}
-
-
-def _links(node: Any) -> list[Any]:
-    return [value for value in _inputs(node).values() if isinstance(value, list)]
+    options, settings = spec
+    if "default" in settings:
+        return settings["default"]
+    return options[0] if isinstance(options, list) and options else None
