@@ -50,12 +50,7 @@ class CombineEmbeds(OldNode):
         all_inputs = self.by_name(positional, inputs)
         method = all_inputs.pop("method")
         tensors: list[Tensor] = [all_inputs[n] for n in self.POSITIONAL.split() if n in all_inputs]
-        if len({tensor.shape[1:] for tensor in tensors}) > 1:
-            shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
-            raise ValueError(
-                f"{self.NAME} got embeds of different kinds ({shapes}): "
-                "encode all of them with one adapter."
-            )
+        self._check_alike(tensors)
         embeds = torch.cat(tensors)
         if method == "concat" or (len(embeds) == 1 and method in ("subtract", "norm average")):
             return (embeds,)
@@ -63,6 +58,14 @@ class CombineEmbeds(OldNode):
             raise unknown_option(self.NAME, "method", method, SPECS["combine_method"][0])
         combine_method = PLUS_NORM_AVERAGE if method == "norm average" else method
         return (combine(embeds, (1.0,) * len(embeds), combine_method),)
+
+    def _check_alike(self, tensors: list[Tensor]) -> None:
+        if len({tensor.shape[1:] for tensor in tensors}) > 1:
+            shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
+            raise ValueError(
+                f"{self.NAME} got embeds of different kinds ({shapes}): "
+                "encode all of them with one adapter."
+            )
 
 
 class ApplyEmbeds(OldNode):

@@ -114,13 +114,18 @@ def read_adapter(weights: Mapping[str, Any]) -> tuple[str, bool] | None:
 
 def read_lora(weights: Mapping[str, Any]) -> bool | None:
     """Whether a FaceID LoRA is for SDXL; None: it is none."""
-    matches = [LORA_KEY.fullmatch(key) for key in weights]
-    projections = {match.group(1, 2) for match in matches if match}
+    projections = [_projection(key) for key in weights]
     shapes = {key: value.shape for key, value in weights.items() if "lora_down" in key}
     ranks = {shape[0] for shape in shapes.values()}
-    if not all(matches) or len(projections) < 8 or ranks != {LORA_RANK}:
+    if None in projections or len(set(projections)) < 8 or ranks != {LORA_RANK}:
         return None
     return any(shape[1] == SDXL_TEXT_WIDTH for key, shape in shapes.items() if "attn2_to_k" in key)
+
+
+def _projection(key: str) -> tuple[str, str] | None:
+    """Attention and projection that a LoRA's key belongs to."""
+    match = LORA_KEY.fullmatch(key)
+    return (match[1], match[2]) if match else None
 
 
 def _find(

@@ -39,15 +39,17 @@ def replace_encoder(node_key: str, nodes: Nodes, our_nodes: Registry, readers: R
         return loader
     reading_nodes = [nodes[reader] for reader in _readers_through(node_key, nodes, readers)]
     our_readers = [node for node in reading_nodes if class_of(node) in our_nodes]
-    encoder_name = None
+    encoder_name = encoder_named(file_name)
     if our_readers:
-        encoder_name = _needed_encoder(our_readers, nodes) or encoder_named(file_name) or CLIP_H
-    elif any(class_of(node) in HIDING for node in reading_nodes):
-        encoder_name = encoder_named(file_name)
-    return loader if encoder_name is None else _with_installed(loader, file_name, encoder_name)
+        encoder_name = _needed_encoder(our_readers, nodes) or encoder_name or CLIP_H
+    elif not any(class_of(node) in HIDING for node in reading_nodes):
+        return loader
+    return _with_installed(loader, file_name, encoder_name)
 
 
-def _with_installed(loader: object, file_name: str, encoder_name: str) -> object:
+def _with_installed(loader: object, file_name: str, encoder_name: str | None) -> object:
+    if encoder_name is None:
+        return loader
     installed_file = find_encoder(file_name, encoder_name)
     if installed_file is None:
         log.warning("%s", missing_encoder(encoder_name, f"'{file_name}'"))
