@@ -162,22 +162,29 @@ def _norm(x: Tensor) -> Tensor:
 
 def tensors(tower: Tower) -> dict[str, Tensor]:
     """The whole file, fp16, in the layout of transformers."""
-    model = dict(tower.start)
-    for name in ("pre_layrnorm", "post_layernorm"):
-        model |= {f"{name}.weight": torch.ones(HIDDEN), f"{name}.bias": torch.zeros(HIDDEN)}
+    model = dict(tower.start) | norms("pre_layrnorm", "post_layernorm")
+    silent = silent_layer()
+    active = [tower.first, tower.second | {"self_attn.out_proj.bias": tower.centre}]
+    for number in range(LAYERS):
+        layer = silent | (active[number] if number < len(active) else {})
+        model |= {f"encoder.layers.{number}.{key}": value for key, value in layer.items()}
+    vision_model = {f"vision_model.{key}": value.half() for key, value in model.items()}
+    return vision_model | {"visual_projection.weight": tower.projection.half()}
+
+
+def norms(*names: str) -> dict[str, Tensor]:
+    weights = {f"{name}.weight": torch.ones(HIDDEN) for name in names}
+    return weights | {f"{name}.bias": torch.zeros(HIDDEN) for name in names}
+
+
+def silent_layer() -> dict[str, Tensor]:
+    """A layer that passes on what comes, fp16."""
     shapes = {"mlp.fc1": (INNER, HIDDEN), "mlp.fc2": (HIDDEN, INNER)}
     shapes |= {f"self_attn.{x}_proj": (HIDDEN, HIDDEN) for x in ("q", "k", "v", "out")}
-    empty = {f"{key}.weight": torch.zeros(shape) for key, shape in shapes.items()}
-    empty |= {f"{key}.bias": torch.zeros(shape[0]) for key, shape in shapes.items()}
-    for name in ("layer_norm1", "layer_norm2"):
-        empty |= {f"{name}.weight": torch.ones(HIDDEN), f"{name}.bias": torch.zeros(HIDDEN)}
-    empty = {key: value.half() for key, value in empty.items()}
-    active = [tower.first, tower.second | {"self_attn.out_proj.bias": tower.centre}]
-    for layer in range(LAYERS):
-        one = empty | (active[layer] if layer < len(active) else {})
-        model |= {f"encoder.layers.{layer}.{key}": value for key, value in one.items()}
-    found = {f"vision_model.{key}": value.half() for key, value in model.items()}
-    return found | {"visual_projection.weight": tower.projection.half()}
+    layer = {f"{key}.weight": torch.zeros(shape) for key, shape in shapes.items()}
+    layer |= {f"{key}.bias": torch.zeros(shape[0]) for key, shape in shapes.items()}
+    layer |= norms("layer_norm1", "layer_norm2")
+    return {key: value.half() for key, value in layer.items()}
 
 
 def make(path: Path) -> None:

@@ -1,5 +1,6 @@
 """A saved workflow becomes an API prompt, with the host's own description of its nodes."""
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -29,16 +30,29 @@ def widget_values(node: dict, info: dict) -> dict[str, Any]:
 
     A graph saved before a node got its last widgets has fewer values: those keep their defaults, as in the browser.
     """
-    values, found = iter(node.get("widgets_values") or []), {}
+    saved_values = iter(node.get("widgets_values") or [])
+    values: dict[str, Any] = {}
+    for name, kind, options in input_specs(info):
+        if is_widget(kind, options):
+            for value in islice(saved_values, 1):
+                values[name] = value
+            for _ in range(extra_widgets(name, options)):
+                next(saved_values, None)
+    return values
+
+
+def input_specs(info: dict) -> Iterator[tuple[str, Any, dict]]:
+    """(name, kind, options) of every input of a node, in order."""
     for group in ("required", "optional"):
         for name, spec in (info["input"].get(group) or {}).items():
-            kind, options = spec[0], (spec[1] if len(spec) > 1 else {})
-            if options.get("forceInput") or not (isinstance(kind, list) or kind in WIDGETS):
-                continue
-            for value in islice(values, 1):
-                found[name] = value
-            if options.get("control_after_generate") or name in ("seed", "noise_seed"):
-                next(values, None)  # what happens to the seed after a run
-            if options.get("image_upload"):
-                next(values, None)  # the upload button
-    return found
+            yield name, spec[0], spec[1] if len(spec) > 1 else {}
+
+
+def is_widget(kind: Any, options: dict) -> bool:
+    return not options.get("forceInput") and (isinstance(kind, list) or kind in WIDGETS)
+
+
+def extra_widgets(name: str, options: dict) -> int:
+    """How many widgets of the browser's own follow: what happens to a seed after a run, an upload button."""
+    has_control = options.get("control_after_generate") or name in ("seed", "noise_seed")
+    return bool(has_control) + bool(options.get("image_upload"))

@@ -155,14 +155,19 @@ class Reference:
         sigma = float(extra["sigmas"][0])
         if not self.at_percent(prompt.end) <= sigma <= self.at_percent(prompt.start):
             return
-        moment = max(step for step, at in enumerate(self.hundredths) if sigma <= at) / 100
-        toward, against = (prompt.weight * one for one in prompt.weights(block, moment))
+        toward, against = (
+            prompt.weight * part for part in prompt.weights(block, self.moment(sigma))
+        )
         if toward:
             yield (0 if positive else 1), toward, 1
         if against and not positive:
             yield 0, against, 1
         if against and self.alone:  # no row to lead away from: its part is taken off
             yield 0, against, -1
+
+    def moment(self, sigma):
+        """The hundredth of the schedule that a sigma has reached, from 0 to 1."""
+        return max(step for step, limit in enumerate(self.hundredths) if sigma <= limit) / 100
 
     def mask(self, prompt, picture, area, grid):
         if prompt.mask is None:

@@ -25,6 +25,13 @@ ADAPTERS = {  # name below models/ipadapter, which says nothing -> published nam
 def graph(adapter, **settings):
     """An API prompt: checkpoint, two prompts, adapter, sampler, picture; `settings` go to Apply IPAdapter."""
     sdxl = ADAPTERS[adapter][1] is SMALL_SDXL
+    links = {
+        "model": ["ckpt", 0],
+        "ipadapter": ["adapter", 0],
+        "clip_vision": ["encoder", 0],
+        "image": ["picture", 0],
+    }
+    widgets = {"weight": 1.0, "start_at": 0.0, "end_at": 1.0}
     prompt = {
         "ckpt": node(
             "CheckpointLoaderSimple", ckpt_name="sdxl.safetensors" if sdxl else "sd15.safetensors"
@@ -33,32 +40,8 @@ def graph(adapter, **settings):
         "picture": node("LoadImage", image="portrait.jpg"),
         "adapter": node("LoadIPAdapter", ipadapter_file=adapter.replace("/", os.sep)),
         "encoder": node("LoadCLIPVision", clip_name="auto", ipadapter=["adapter", 0]),
-        "apply": node(
-            "ApplyIPAdapter",
-            **{
-                "model": ["ckpt", 0],
-                "ipadapter": ["adapter", 0],
-                "clip_vision": ["encoder", 0],
-                "image": ["picture", 0],
-                "weight": 1.0,
-                "start_at": 0.0,
-                "end_at": 1.0,
-                **settings,
-            },
-        ),
-        "sample": node(
-            "KSampler",
-            model=["apply", 0],
-            positive=["positive", 0],
-            negative=["negative", 0],
-            latent_image=["latent", 0],
-            seed=1,
-            steps=2,
-            cfg=5.0,
-            sampler_name="euler",
-            scheduler="normal",
-            denoise=1.0,
-        ),
+        "apply": node("ApplyIPAdapter", **links | widgets | settings),
+        "sample": sampler(["apply", 0], negative=["negative", 0], steps=2, cfg=5.0),
         "decode": node("VAEDecode", samples=["sample", 0], vae=["ckpt", 2]),
         "show": node("PreviewImage", images=["decode", 0]),
     }
@@ -69,6 +52,14 @@ def graph(adapter, **settings):
             else node("CLIPTextEncode", clip=["ckpt", 1], text=name)
         )
     return prompt
+
+
+def sampler(model, negative, steps, cfg):
+    """A sampler of the nodes `positive` and `latent`."""
+    links = {"model": model, "positive": ["positive", 0], "negative": negative}
+    names = {"sampler_name": "euler", "scheduler": "normal"}
+    numbers = {"seed": 1, "steps": steps, "cfg": cfg, "denoise": 1.0}
+    return node("KSampler", latent_image=["latent", 0], **links, **names, **numbers)
 
 
 def node(kind, **inputs):
@@ -91,19 +82,7 @@ def one_step(model):
     return {
         "positive": node("CLIPTextEncode", clip=["model", 1], text=""),
         "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
-        "sample": node(
-            "KSampler",
-            model=[str(model[0]), model[1]],
-            positive=["positive", 0],
-            negative=["positive", 0],
-            latent_image=["latent", 0],
-            seed=1,
-            steps=1,
-            cfg=1.0,
-            sampler_name="euler",
-            scheduler="normal",
-            denoise=1.0,
-        ),
+        "sample": sampler([str(model[0]), model[1]], negative=["positive", 0], steps=1, cfg=1.0),
         "decode": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
         "show": node("PreviewImage", images=["decode", 0]),
     }

@@ -41,12 +41,26 @@ def model(kind: str, seed: int = 0, **over) -> Any:
 
 def twin(kind: str, patcher: Any) -> Any:
     """diffusers' UNet with the same weights."""
-    from diffusers import UNet2DConditionModel
-
     import comfy.utils
 
+    unet = diffusers_unet(kind)
+    ours = patcher.model.diffusion_model.state_dict()
+    names = comfy.utils.unet_to_diffusers(patcher.model.model_config.unet_config)
+    weights = {
+        theirs.replace("class_embedding", "add_embedding"): ours[name]
+        for theirs, name in names.items()
+        if name in ours
+    }
+    missing, unexpected = unet.load_state_dict(weights, strict=False)
+    assert not missing and not unexpected, (missing[:3], unexpected[:3])
+    return unet.eval().requires_grad_(False)
+
+
+def diffusers_unet(kind: str) -> Any:
+    from diffusers import UNet2DConditionModel
+
     sdxl = kind == "sdxl"
-    unet = UNet2DConditionModel(
+    return UNet2DConditionModel(
         sample_size=32,
         block_out_channels=(32, 64, 128) if sdxl else (32, 64, 128, 128),
         layers_per_block=2,
@@ -60,16 +74,6 @@ def twin(kind: str, patcher: Any) -> Any:
         addition_time_embed_dim=256 if sdxl else None,
         projection_class_embeddings_input_dim=2816 if sdxl else None,
     )
-    ours = patcher.model.diffusion_model.state_dict()
-    names = comfy.utils.unet_to_diffusers(patcher.model.model_config.unet_config)
-    weights = {
-        theirs.replace("class_embedding", "add_embedding"): ours[name]
-        for theirs, name in names.items()
-        if name in ours
-    }
-    missing, unexpected = unet.load_state_dict(weights, strict=False)
-    assert not missing and not unexpected, (missing[:3], unexpected[:3])
-    return unet.eval().requires_grad_(False)
 
 
 @dataclass

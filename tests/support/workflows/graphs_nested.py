@@ -3,18 +3,67 @@
 from collections.abc import Callable
 from typing import Any
 
-from support.workflows.litegraph import Graph, Socket
+from support.workflows.litegraph import Graph, Node, Socket
 from support.workflows.scenes import ENCODER, PLUS, loaders, picture, scene
 
 IDENTITY = "6f0d1c52-5f6e-4d1b-9b7a-3c1a4c0e7a11"
+INPUTS = [
+    Socket("model", "MODEL"),
+    Socket("image", "IMAGE"),
+    Socket("clip_vision", "CLIP_VISION"),
+]
 
 
 def subgraph() -> Graph:
     """Both nodes whose id means another node today lie in it."""
+    outer = scene("nodes in a subgraph, among them the two whose id means another node today")
+    outer.graph.definitions.append(definition())
+    links = {
+        "model": outer.model,
+        "image": picture(outer.graph),
+        "clip_vision": outer.graph.add("CLIPVisionLoader", ENCODER)[0],
+    }
+    node = outer.graph.add_like(IDENTITY, INPUTS, [Socket("MODEL", "MODEL")], [])
+    for name, output in links.items():
+        outer.graph.link(output, node, name)
+    outer.show(node[0])
+    return outer.graph
+
+
+def definition() -> dict[str, Any]:
+    """The subgraph as the page saves it: its nodes, and its inputs and output with their links."""
+    inner, ends = inner_nodes()
+    links = [_link(*link) for link in inner.links]
+    inputs = [
+        {"id": f"{IDENTITY[:-1]}{slot}", **_input(links, slot, ends[socket.name])}
+        for slot, socket in enumerate(INPUTS)
+    ]
+    last, number = inner.nodes[-1], len(links) + 1
+    last.outputs[0] |= {"links": [number], "slot_index": 0}
+    links.append(_link(number, last.id, 0, -20, 0, "MODEL"))
+    output = {"id": f"{IDENTITY[:-1]}9", "name": "MODEL", "type": "MODEL", "linkIds": [number]}
+    return {
+        "id": IDENTITY,
+        "version": 1,
+        "state": {"lastGroupId": 0, "lastNodeId": 4, "lastLinkId": number, "lastRerouteId": 0},
+        "revision": 0,
+        "config": {},
+        "name": "Old nodes",
+        "inputNode": {"id": -10, "bounding": [-300, 0, 120, 100]},
+        "outputNode": {"id": -20, "bounding": [900, 0, 120, 60]},
+        "inputs": inputs,
+        "outputs": [output],
+        "widgets": [],
+        "nodes": [node.saved() for node in inner.nodes],
+        "groups": [],
+        "links": links,
+        "extra": {},
+    }
+
+
+def inner_nodes() -> tuple[Graph, dict[str, list[tuple[Node, str]]]]:
+    """The nodes inside, and the sockets that each input of the subgraph leads to."""
     inner = Graph("inside")
-    inner_links: list[dict[str, Any]] = []
-    names = [Socket("model", "MODEL"), Socket("image", "IMAGE")]
-    names.append(Socket("clip_vision", "CLIP_VISION"))
     encoder = inner.add("IPAdapterEncoder@2023-10-12", True, 0.2, 1, 1, 1, 1)
     adapter = inner.add("IPAdapterModelLoader", PLUS)
     first = inner.add("IPAdapterApplyEncoded", 0.5, "original", 0, 1, False)
@@ -22,57 +71,24 @@ def subgraph() -> Graph:
     inner.link(adapter[0], first, "ipadapter")
     second = inner.add("IPAdapter@laksjdjf", 0.5, "ip-adapter-plus_sd15.bin", "fp16")
     inner.link(first[0], second, "model")
-    for link, start, slot, end, place, kind in inner.links:
-        inner_links.append(_link(link, start, slot, end, place, kind))
-    ends = {
+    return inner, {
         "model": [(first, "model")],
         "image": [(encoder, "image_1"), (second, "image")],
         "clip_vision": [(encoder, "clip_vision"), (second, "clip_vision")],
     }
-    inputs = []
-    for slot, (name, kind) in enumerate(names):
-        ids = []
-        for node, socket in ends[name]:
-            number = len(inner_links) + 1
-            place = [one["name"] for one in node.inputs].index(socket)
-            node.inputs[place]["link"] = number
-            inner_links.append(_link(number, -10, slot, node.id, place, kind))
-            ids.append(number)
-        inputs.append({"id": f"{IDENTITY[:-1]}{slot}", "name": name, "type": kind, "linkIds": ids})
-    number = len(inner_links) + 1
-    second.outputs[0] |= {"links": [number], "slot_index": 0}
-    inner_links.append(_link(number, second.id, 0, -20, 0, "MODEL"))
-    output = {"id": f"{IDENTITY[:-1]}9", "name": "MODEL", "type": "MODEL", "linkIds": [number]}
-    at = scene("nodes in a subgraph, among them the two whose id means another node today")
-    at.graph.definitions.append(
-        {
-            "id": IDENTITY,
-            "version": 1,
-            "state": {"lastGroupId": 0, "lastNodeId": 4, "lastLinkId": number, "lastRerouteId": 0},
-            "revision": 0,
-            "config": {},
-            "name": "Old nodes",
-            "inputNode": {"id": -10, "bounding": [-300, 0, 120, 100]},
-            "outputNode": {"id": -20, "bounding": [900, 0, 120, 60]},
-            "inputs": inputs,
-            "outputs": [output],
-            "widgets": [],
-            "nodes": [node.saved() for node in inner.nodes],
-            "groups": [],
-            "links": inner_links,
-            "extra": {},
-        }
-    )
-    links = {
-        "model": at.model,
-        "image": picture(at.graph),
-        "clip_vision": at.graph.add("CLIPVisionLoader", ENCODER)[0],
-    }
-    node = at.graph.add_like(IDENTITY, names, [Socket("MODEL", "MODEL")], [])
-    for name, output in links.items():
-        at.graph.link(output, node, name)
-    at.show(node[0])
-    return at.graph
+
+
+def _input(links: list[dict[str, Any]], slot: int, ends: list[tuple[Node, str]]) -> dict[str, Any]:
+    """An input of the subgraph; its links are added to the others."""
+    name, kind = INPUTS[slot]
+    numbers = []
+    for node, socket in ends:
+        number = len(links) + 1
+        place = [entry["name"] for entry in node.inputs].index(socket)
+        node.inputs[place]["link"] = number
+        links.append(_link(number, -10, slot, node.id, place, kind))
+        numbers.append(number)
+    return {"name": name, "type": kind, "linkIds": numbers}
 
 
 def _link(number: int, start: int, slot: int, end: int, place: int, kind: str) -> dict[str, Any]:
