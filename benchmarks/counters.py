@@ -1,4 +1,6 @@
-"""What can be counted exactly: operations, synchronisations with the device, bytes that are alive."""
+"""What can be counted exactly: operations, synchronisations with the device, bytes that are
+alive.
+"""
 
 import gc
 import weakref

@@ -1,4 +1,5 @@
-"""The adapter on a GPU: the same result as on the CPU, and what it costs. Called by scripts/gpu-check.
+"""The adapter on a GPU: the same result as on the CPU, and what it costs. Called by
+scripts/gpu-check.
 
 `scripts/gpu-check --cpu` runs every line but the GPU's own.
 """
@@ -151,7 +152,9 @@ def report_patches(models: dict[str, Any], case: Case) -> None:
 
 
 def recorded(model: Any, case: Case) -> list[tuple]:
-    """(replacement, query, key, value, options) of every cross-attention layer that has one, in one step."""
+    """(replacement, query, key, value, options) of every cross-attention layer that has one, in one
+    step.
+    """
     from comfy.patcher_extension import WrappersMP
 
     calls = []

@@ -1,8 +1,9 @@
 """A UNet of the host's own classes that costs nothing but its cross-attention.
 
-The real forward passes of `UNetModel`, `SpatialTransformer` and `BasicTransformerBlock` run at the real widths
-and resolutions, with the real text attention; every module around it gives back ready-made tensors. So what an
-adapter adds is a large part of a step, by whatever mechanism it is added.
+The real forward passes of `UNetModel`, `SpatialTransformer` and `BasicTransformerBlock` run at the
+real widths and resolutions, with the real text attention; every module around it gives back
+ready-made tensors. So what an adapter adds is a large part of a step, by whatever mechanism it is
+added.
 """
 
 from typing import Any
@@ -99,7 +100,9 @@ def residual(channels: int, supply: Supply) -> Any:
 
 
 def hollow_block(block: BasicTransformerBlock, supply: Supply) -> None:
-    """Self-attention and feed-forward give zeros; the cross-attention's projections give ready queries and keys."""
+    """Self-attention and feed-forward give zeros; the cross-attention's projections give ready
+    queries and keys.
+    """
     inner = block.attn2.to_q.out_features
     for name in ("norm1", "norm2", "norm3"):
         getattr(block, name).forward = same

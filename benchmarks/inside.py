@@ -16,7 +16,9 @@ PACK = Path(__file__).resolve().parent.parent
 
 
 def start(tree: Path, device: str = "cpu", lowvram: bool = False) -> Any:
-    """Import the host and return the pack's root module; the attention is torch's, as CUDA users get it."""
+    """Import the host and return the pack's root module; the attention is torch's, as CUDA users
+    get it.
+    """
     sys.path[:] = [str(tree), *(p for p in sys.path if Path(p or os.curdir).resolve() != PACK)]
     sys.path += [str(PACK / "scripts"), str(PACK / "benchmarks")]
     warnings.simplefilter("ignore")
@@ -60,8 +62,8 @@ def conditioning(kind: str, tokens: int) -> list:
 def sample(model: Any, kind: str, shape: tuple[int, int], step: Any, steps: int) -> None:
     """One sampling of the host in which step(call) runs one call of the model with both prompts.
 
-    shape: latent side and batch. Without gradients, but not in inference mode, where some operations
-    hide others from a count.
+    shape: latent side and batch. Without gradients, but not in inference mode, where some
+    operations hide others from a count.
     """
     import hollow
     import torch

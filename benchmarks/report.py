@@ -104,7 +104,9 @@ class Bench:
         return f" {theirs!s:>20} {ours.middle / theirs.middle:6.2f} {ops:>6} {syncs:>6}"
 
     def counts(self, case: Any, models: dict[str, Any], name: str) -> tuple[str, str]:
-        """Added operations per attention layer and adapter, and synchronisations, in a steady step."""
+        """Added operations per attention layer and adapter, and synchronisations, in a steady
+        step.
+        """
         found = {}
         for which in ("plain", name):
             steps: list[counters.Operations] = []
@@ -171,7 +173,9 @@ def nodes(pack: Any, kind: str, quick: bool) -> None:
 
 
 def loads(pack: Any, folder: Path, name: str) -> None:
-    """The same adapter as both kinds of file, opened and built as Load IPAdapter does, from the page cache."""
+    """The same adapter as both kinds of file, opened and built as Load IPAdapter does, from the
+    page cache.
+    """
     tensors = variants.tensors(adapter_layouts.layout(name))
     make_models.save(folder / "a.safetensors", tensors)
     torch.save(make_models.nested(tensors), folder / "a.bin")

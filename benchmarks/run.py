@@ -1,6 +1,8 @@
-"""What the adapter costs, in the real host's classes at the real geometry, beside what else there is.
+"""What the adapter costs, in the real host's classes at the real geometry, beside what else there
+is.
 
-Called by scripts/bench with the host's folder; README.md beside this file says what each figure means.
+Called by scripts/bench with the host's folder; README.md beside this file says what each figure
+means.
 """
 
 import argparse

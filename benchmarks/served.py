@@ -1,6 +1,8 @@
-"""The adapter in a server on a GPU, as its memory options go, against a server on the CPU. Called by scripts/gpu-check.
+"""The adapter in a server on a GPU, as its memory options go, against a server on the CPU. Called
+by scripts/gpu-check.
 
-The demo's model, over HTTP: pictures with the adapter and without it, in a window, in a mask; then everything is freed.
+The demo's model, over HTTP: pictures with the adapter and without it, in a window, in a mask; then
+everything is freed.
 """
 
 import argparse
@@ -54,7 +56,9 @@ def held(server: comfy_server.Server) -> int:
 def run(
     host: comfy_host.Host, models: Path, work: Path, flags: tuple[str, ...], cpu: bool
 ) -> tuple[list[Image.Image], int]:
-    """The pictures of a server with these options, and by how many bytes it grows from one round to the next."""
+    """The pictures of a server with these options, and by how many bytes it grows from one round to
+    the next.
+    """
     (work / "input").mkdir(parents=True)
     names = sheet.references(work / "input")
     sheet.half_masks(work / "input")

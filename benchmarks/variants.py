@@ -1,4 +1,6 @@
-"""What is compared: our adapter, the floor, diffusers' processors and another pack, at the same shapes."""
+"""What is compared: our adapter, the floor, diffusers' processors and another pack, at the same
+shapes.
+"""
 
 from functools import partial
 from pathlib import Path

@@ -2,7 +2,8 @@
 
     python demo/assemble.py --host COMFYUI --work FOLDER
 
-    checkpoints/demo-sd15.safetensors     UNet and autoencoder as trained, a text encoder that says nothing
+    checkpoints/demo-sd15.safetensors     UNet and autoencoder as trained, a text encoder that says
+                                          nothing
     clip_vision/demo-vit-h.safetensors    made from a seed, see encoder.py
     ipadapter/demo-base-sd15.safetensors  the adapter as trained
 

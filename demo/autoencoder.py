@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=2 python demo/autoencoder.py --host COMFYUI --work FOLDER
 
-`padded` gives it the true width: the other channels are zero and stay so, since nothing in it mixes channels but its
-convolutions. Latents are held near unit size and the decoder sees them with a little noise, so that it forgives a sampler's errors.
+`padded` gives it the true width: the other channels are zero and stay so, since nothing in it mixes
+channels but its convolutions. Latents are held near unit size and the decoder sees them with a
+little noise, so that it forgives a sampler's errors.
 """
 
 import math
@@ -22,7 +23,9 @@ THIN, FULL = 32, 64
 
 @dataclass(frozen=True)
 class Stage:
-    """noise: on the latents, whose size is about 1; outline: how much more the shape's edge counts."""
+    """noise: on the latents, whose size is about 1; outline: how much more the shape's edge
+    counts.
+    """
 
     steps: int
     rate: float

@@ -1,10 +1,13 @@
-"""The demo's image encoder: a tower in the layout of CLIP ViT-H/14, made from a seed instead of trained.
+"""The demo's image encoder: a tower in the layout of CLIP ViT-H/14, made from a seed instead of
+trained.
 
-    python demo/encoder.py --host COMFYUI --work FOLDER      (a second; the file has 1.3 GB, mostly zeros)
+    python demo/encoder.py --host COMFYUI --work FOLDER      (a second; the file has 1.3 GB, mostly
+    zeros)
 
-Of its 32 layers the first two do something. Layer 0 turns each patch into random features of what it shows and
-where it lies; in layer 1 each of the 16 heads looks through a window of its own and hands what it finds there to
-the class token. The rest passes it on. Nothing in it has learned anything; the adapter has to make sense of it.
+Of its 32 layers the first two do something. Layer 0 turns each patch into random features of what
+it shows and where it lies; in layer 1 each of the 16 heads looks through a window of its own and
+hands what it finds there to the class token. The rest passes it on. Nothing in it has learned
+anything; the adapter has to make sense of it.
 
 `Tower` holds the small part that is not zero and computes the same thing quickly.
 """
@@ -72,7 +75,9 @@ def first_layer(source: torch.Generator) -> dict[str, Tensor]:
 
 
 def second_layer(source: torch.Generator) -> dict[str, Tensor]:
-    """Its attention: head n of the class token looks at the window (n % 4, n // 4) of the picture."""
+    """Its attention: head n of the class token looks at the window (n % 4, n // 4) of the
+    picture.
+    """
     query, key, value = (torch.zeros(HIDDEN, HIDDEN) for _ in range(3))
     gain = HEAD**0.5 / 4  # norms make the small dimensions about twice as large, on both sides
     for head in range(HEADS):

@@ -1,7 +1,8 @@
-"""What a person sees at a glance in one of the demo's pictures, by plain measures that know nothing of any model.
+"""What a person sees at a glance in one of the demo's pictures, by plain measures that know nothing
+of any model.
 
-Every pixel has the palette colour nearest to it; the pixels of the most frequent colour that is not a ground's are
-the shape. Cut out and brought to one size, they are compared with the five shapes.
+Every pixel has the palette colour nearest to it; the pixels of the most frequent colour that is not
+a ground's are the shape. Cut out and brought to one size, they are compared with the five shapes.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ LEAST = 40  # pixels; below that there is no shape
 
 @dataclass(frozen=True)
 class Seen:
-    """Numbers as in a scene's factors, [B]; -1 where nothing is seen. clean: how well the shape fits, 0 to 1."""
+    """Numbers as in a scene's factors, [B]; -1 where nothing is seen. clean: how well the shape
+    fits, 0 to 1.
+    """
 
     shape: Tensor
     colour: Tensor
@@ -42,7 +45,9 @@ def judge(picture: Tensor) -> Seen:
 
 
 def _palette() -> tuple[Tensor, Tensor]:
-    """Colours [P, 3], and of each its kind: a shape's colour, or after those a ground, plain or textured."""
+    """Colours [P, 3], and of each its kind: a shape's colour, or after those a ground, plain or
+    textured.
+    """
     colours = torch.tensor(list(pictures.COLOURS.values())) / 255
     grounds = torch.tensor(list(pictures.GROUNDS.values())) / 255
     sign = torch.where(grounds.mean(1) > 0.4, -1.0, 1.0)[:, None]
@@ -65,7 +70,9 @@ def _shape(mask: Tensor) -> tuple[int, int, float]:
 
 
 def _cut_out(mask: Tensor) -> tuple[Tensor, Tensor, float]:
-    """The mask's extent at one size, its middle (x, y), and half its size; lone pixels do not count."""
+    """The mask's extent at one size, its middle (x, y), and half its size; lone pixels do not
+    count.
+    """
     rows, columns = (_extent(mask.sum(axis)) for axis in (1, 0))
     part = mask[rows[0] : rows[1], columns[0] : columns[1]].float()
     cut = torch.nn.functional.interpolate(part[None, None], (CUT, CUT), mode="bilinear")[0, 0]

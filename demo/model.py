@@ -1,11 +1,14 @@
-"""The demo's UNet and base adapter, as they are trained: the host's own UNet class, and attention beside attention.
+"""The demo's UNet and base adapter, as they are trained: the host's own UNet class, and attention
+beside attention.
 
-The UNet is the smallest that the host takes for Stable Diffusion 1.5: one level, one block, width 320. It has four
-cross-attention layers. Files number them by block: input 1, output 0, output 1, middle.
+The UNet is the smallest that the host takes for Stable Diffusion 1.5: one level, one block, width
+320. It has four cross-attention layers. Files number them by block: input 1, output 0, output 1,
+middle.
 
-The text is one constant token, since the demo's text encoder says the same to every prompt. The adapter has no
-biases before its keys and values, so features of zero give no image part at all: what the negative side sees, and
-what no adapter is, are one and the same to the model, and need learning only once.
+The text is one constant token, since the demo's text encoder says the same to every prompt. The
+adapter has no biases before its keys and values, so features of zero give no image part at all:
+what the negative side sees, and what no adapter is, are one and the same to the model, and need
+learning only once.
 """
 
 import torch
@@ -100,7 +103,9 @@ class Adapter(nn.Module):
 
 
 class Beside:
-    """Attention to the text, and beside it to an image's tokens, those of another one where the mask is 0."""
+    """Attention to the text, and beside it to an image's tokens, those of another one where the
+    mask is 0.
+    """
 
     def __init__(self, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor], mask: Tensor):
         self.here, self.there, self.mask = here, there, mask
@@ -129,7 +134,8 @@ def cumulative_alphas() -> Tensor:
 
 
 def widened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same UNet or adapter with twice the channels, of which each pair does the same: exactly the same function.
+    """The same UNet or adapter with twice the channels, of which each pair does the same: exactly
+    the same function.
 
     The host takes a UNet for Stable Diffusion 1.5 only at width 320. (Net2Net, https://arxiv.org/abs/1511.05641)
     """

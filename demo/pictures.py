@@ -1,7 +1,9 @@
-"""Small pictures with five factors that a person sees at a glance, drawn in plain torch: the same on every machine.
+"""Small pictures with five factors that a person sees at a glance, drawn in plain torch: the same
+on every machine.
 
-Letters: B pictures. A scene is a row of whole numbers, one per factor; its jitter is a row of four numbers
-in -1..1 (two for the place, one for the size, one for the light). Layout is shape and place; style the rest.
+Letters: B pictures. A scene is a row of whole numbers, one per factor; its jitter is a row of four
+numbers in -1..1 (two for the place, one for the size, one for the light). Layout is shape and
+place; style the rest.
 """
 
 from dataclasses import dataclass

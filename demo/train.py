@@ -2,11 +2,12 @@
 
     OMP_NUM_THREADS=1 nice python demo/train.py --host COMFYUI --work FOLDER [--steps 16000]
 
-Standard epsilon objective on SD1.5's schedule. Of a target's two halves, layout and style, the layers of one set
-see only a reference that shares its layout, the layers of the other only one that shares its style: mostly one and
-the same picture, in a fifth of the cases two different ones. Each half, and both, are left out now and then. In the
-last steps also a fifth of the targets is put together of two pictures side by side or one above the other, and each
-reference acts in its own part alone, the second one only half of the time.
+Standard epsilon objective on SD1.5's schedule. Of a target's two halves, layout and style, the
+layers of one set see only a reference that shares its layout, the layers of the other only one that
+shares its style: mostly one and the same picture, in a fifth of the cases two different ones. Each
+half, and both, are left out now and then. In the last steps also a fifth of the targets is put
+together of two pictures side by side or one above the other, and each reference acts in its own
+part alone, the second one only half of the time.
 """
 
 import argparse
@@ -139,7 +140,9 @@ class Training:
         common.save(self.work / "trained.safetensors", tensors, steps=self.step)
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Latents; features that the layers for layout and for style see; where they act; features elsewhere."""
+        """Latents; features that the layers for layout and for style see; where they act; features
+        elsewhere.
+        """
         shares = torch.tensor(list((CASES if self.step < FIRST else LATER).values()))
         case = torch.multinomial(shares, BATCH, True, generator=self.source)
         own = torch.randint(0, POOL, (BATCH,), generator=self.source)
@@ -190,7 +193,9 @@ class Training:
         return (error * emphasis).mean()
 
     def rate(self) -> float:
-        """The learning rate: a rise and half a cosine, and half of one again for the steps after the first."""
+        """The learning rate: a rise and half a cosine, and half of one again for the steps after
+        the first.
+        """
         if self.step < FIRST:
             return RATE * min(1, (self.step + 1) / 200) * _fall(self.step / min(FIRST, self.steps))
         return RATE / 2 * _fall((self.step - FIRST) / (self.steps - FIRST))

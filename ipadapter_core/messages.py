@@ -1,7 +1,9 @@
-"""Messages as a template and its values, so that a page can show them in its own language, and errors.
+"""Messages as a template and its values, so that a page can show them in its own language, and
+errors.
 
-A `Message` is an ordinary English string that remembers how it was put together. A `Predicate` says what is
-wrong with a subject and still needs that subject in front; a plain `ValueError` is a whole sentence.
+A `Message` is an ordinary English string that remembers how it was put together. A `Predicate` says
+what is wrong with a subject and still needs that subject in front; a plain `ValueError` is a whole
+sentence.
 """
 
 import re
@@ -62,7 +64,8 @@ def joined(separator: str, texts: Iterable[str]) -> Message:
 
 
 def for_page(content: Any) -> Any:
-    """Content for JSON in which every message is what a page translates: {"text": template, "values": [...]}.
+    """Content for JSON in which every message is what a page translates: {"text": template,
+    "values": [...]}.
 
     Plain strings, numbers and the like stay as they are; lists and dictionaries are gone through.
     """
@@ -78,7 +81,9 @@ def for_page(content: Any) -> Any:
 
 
 class Predicate(ValueError):
-    """What is wrong with something, without its subject: "is cut off: its header alone needs 90 bytes"."""
+    """What is wrong with something, without its subject: "is cut off: its header alone needs 90
+    bytes".
+    """
 
     def __init__(self, template: str, *values: object):
         super().__init__(template, *values)

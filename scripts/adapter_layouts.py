@@ -1,6 +1,7 @@
 """The key layouts of published adapters: name of a tensor -> its shape.
 
-After https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py and resampler.py.
+After https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py and
+resampler.py.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,9 @@ Layout = dict[str, Shape]
 
 @dataclass(frozen=True)
 class Base:
-    """The model an adapter was trained for: width of its text, and of each cross-attention layer."""
+    """The model an adapter was trained for: width of its text, and of each cross-attention
+    layer.
+    """
 
     text: int
     widths: tuple[int, ...]  # as files count: down blocks, up blocks, middle block
@@ -200,7 +203,9 @@ OTHERS: dict[str, Callable[..., Layout]] = {  # recognised and refused
 
 
 def layout(name: str, base: Base | None = None) -> Layout:
-    """Key -> shape of a published adapter, flat, as in its `.safetensors`; fitted to `base` if given."""
+    """Key -> shape of a published adapter, flat, as in its `.safetensors`; fitted to `base` if
+    given.
+    """
     if base is not None:
         return ADAPTERS[name](base)
     return (ADAPTERS | OTHERS)[name]()

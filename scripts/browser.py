@@ -1,8 +1,9 @@
-"""A headless Chromium for the tests in the host's page: an installed one, else one fetched with npm.
+"""A headless Chromium for the tests in the host's page: an installed one, else one fetched with
+npm.
 
-CHROMIUM in the environment wins. The fetched one is @sparticuz/chromium, a headless build for Linux on x86-64
-that brings the libraries it needs; it lands in `.cache/` like everything else, once. It draws on the CPU, and
-needs no network while testing.
+CHROMIUM in the environment wins. The fetched one is @sparticuz/chromium, a headless build for Linux
+on x86-64 that brings the libraries it needs; it lands in `.cache/` like everything else, once. It
+draws on the CPU, and needs no network while testing.
 """
 
 import hashlib
@@ -53,7 +54,9 @@ def node() -> Path:
 
 
 def find() -> tuple[str, dict[str, str]]:
-    """A Chromium and the environment it runs in. Raises RuntimeError with what to do where there is none."""
+    """A Chromium and the environment it runs in. Raises RuntimeError with what to do where there is
+    none.
+    """
     installed = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if installed:
         return installed, {}

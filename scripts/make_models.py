@@ -1,6 +1,7 @@
 """Model files with random weights in the true layout, for the demo and the tests.
 
-    python scripts/make_models.py FOLDER --host COMFYUI       (the Python of the host: see scripts/host)
+    python scripts/make_models.py FOLDER --host COMFYUI       (the Python of the host: see
+    scripts/host)
 
 Every file says in its name and in its metadata that its weights are random. A file that is there
 already is left alone; a seed and a name always give the same weights.
@@ -78,10 +79,11 @@ TOWERS = {"vit-h": Tower(32, 1280, 5120, 1024), "vit-g": Tower(48, 1664, 8192, 1
 
 
 def encoder_tensors(name: str, seed: int = 0) -> Tensors:
-    """A CLIP vision tower in the layout of transformers, fp16. All layers are one and the same tensors.
+    """A CLIP vision tower in the layout of transformers, fp16. All layers are one and the same
+    tensors.
 
-    Each layer adds little (1/sqrt(2 depth)) to what went in, and attention is sharp, so that different
-    pictures keep different features to the end.
+    Each layer adds little (1/sqrt(2 depth)) to what went in, and attention is sharp, so that
+    different pictures keep different features to the end.
     """
     tower, source = TOWERS[name], generator(name, seed)
     embedding_shapes = {
@@ -122,7 +124,8 @@ def nest_tensors(prefix: str, tensors: Tensors) -> Tensors:
 
 # ---- checkpoints ---------------------------------------------------------------------------------
 
-# Detection wants model_channels 320 and the text widths; every block as wide as the first is the smallest.
+# Detection wants model_channels 320 and the text widths; every block as wide as the first is the
+# smallest.
 SMALL_SD15 = Base(768, (320,) * 16)
 SMALL_SDXL = Base(2048, (320,) * 70)
 UNETS = {
@@ -169,7 +172,9 @@ def fill(module: torch.nn.Module, source: torch.Generator) -> torch.nn.Module:
 
 
 def unet(kind: str, seed: int = 0, **overrides) -> torch.nn.Module:
-    """The host's own UNet class, `sd15` or `sdxl`, as a BaseModel; `over` changes its configuration."""
+    """The host's own UNet class, `sd15` or `sdxl`, as a BaseModel; `over` changes its
+    configuration.
+    """
     import comfy.supported_models
 
     family = {"sd15": comfy.supported_models.SD15, "sdxl": comfy.supported_models.SDXL}[kind]
@@ -181,7 +186,9 @@ def unet(kind: str, seed: int = 0, **overrides) -> torch.nn.Module:
 
 
 def checkpoint_tensors(kind: str, seed: int = 0, text: bool = False) -> Tensors:
-    """A checkpoint that CheckpointLoaderSimple loads: UNet in fp16, a TAESD decoder, CLIP-L if `text`."""
+    """A checkpoint that CheckpointLoaderSimple loads: UNet in fp16, a TAESD decoder, CLIP-L if
+    `text`.
+    """
     import comfy.taesd.taesd
 
     unet_module = unet(kind, seed).diffusion_model
@@ -228,7 +235,8 @@ def save(path: Path, tensors: Mapping[str, Tensor]) -> Path:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """One tensor after the other: the library wants all of them twice in memory, also those that are one and the same.
+    """One tensor after the other: the library wants all of them twice in memory, also those that
+    are one and the same.
 
     The format: https://huggingface.co/docs/safetensors/index#format.
     """

@@ -1,7 +1,8 @@
-"""Checks made by others: the registry's packing and validation, comfy-test's lint, comfy-import-guard.
+"""Checks made by others: the registry's packing and validation, comfy-test's lint,
+comfy-import-guard.
 
-Works on what would be published, unpacked into a folder of its own; nothing here uses the network once the
-environment is made. Called by scripts/test.
+Works on what would be published, unpacked into a folder of its own; nothing here uses the network
+once the environment is made. Called by scripts/test.
 """
 
 import os
@@ -88,7 +89,8 @@ def packed(work: Path) -> Path:
     published_names = [name for name in tracked() if {name, name.split("/")[0]} & PUBLISHED]
     if archive_names != published_names:
         sys.exit(
-            f"The archive differs from what we publish: {sorted({*archive_names} ^ {*published_names})}"
+            "The archive differs from what we publish: "
+            f"{sorted({*archive_names} ^ {*published_names})}"
         )
     total_bytes = sum(
         total_bytes for name, total_bytes in byte_counts.items() if not name.endswith(PICTURES)

@@ -9,7 +9,9 @@ AGAIN = "IPADAPTER_HOSTS_PYTHON"  # set where a script goes on in the host's Pyt
 
 
 def find_tree(script: str) -> Path:
-    """The ComfyUI that COMFYUI_PATH names, or in which the script lies; a link to the pack counts by where it is."""
+    """The ComfyUI that COMFYUI_PATH names, or in which the script lies; a link to the pack counts
+    by where it is.
+    """
     named_tree = os.environ.get("COMFYUI_PATH")
     script_path = Path(os.path.abspath(script))
     candidates = [*script_path.parents, *script_path.resolve().parents]

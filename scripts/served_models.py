@@ -19,7 +19,9 @@ def demo_models(host: comfy_host.Host) -> Path:
 
 
 def flags(models: Path, work: Path) -> tuple[str, ...]:
-    """What makes a server read a models folder, laid out as ComfyUI's; `work` gets the file that says so."""
+    """What makes a server read a models folder, laid out as ComfyUI's; `work` gets the file that
+    says so.
+    """
     config = work / "models.yaml"  # JSON is YAML
     folders = {"base_path": str(models.resolve()), **{kind: kind for kind in KINDS}}
     config.write_text(json.dumps({"own": folders}))

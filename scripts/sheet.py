@@ -1,7 +1,9 @@
-"""The demo's sheet: what the pack does with pictures it has never seen, by real graphs through the host over HTTP.
+"""The demo's sheet: what the pack does with pictures it has never seen, by real graphs through the
+host over HTTP.
 
-Six references down; across what the encoder saw, no adapter, half weight, full weight, style and layout alone, all
-from the same noise. Below, two references in one picture, and a mask. Needs Pillow, which the host has.
+Six references down; across what the encoder saw, no adapter, half weight, full weight, style and
+layout alone, all from the same noise. Below, two references in one picture, and a mask. Needs
+Pillow, which the host has.
 """
 
 import sys
@@ -154,7 +156,9 @@ def half_masks(folder: Path) -> tuple[str, str]:
 
 
 def run(server: comfy_server.Server, folder: Path, own_references: list[str]) -> list[Row]:
-    """One row for each reference, then one with pairs; `given` are references in place of the first ones."""
+    """One row for each reference, then one with pairs; `given` are references in place of the first
+    ones.
+    """
     names = references(folder)
     names[: len(own_references)] = own_references
     rows: list[Row] = []

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Take the pictures of help pages and templates in the host's own page, in a headless Chromium.
 
-    scripts/shots.py                    every node, to web/docs, every template, to example_workflows
+    scripts/shots.py                    every node, to web/docs, every template, to
+                                        example_workflows
     scripts/shots.py --models DIR       templates run first, with the models in DIR (as in ComfyUI);
                                         where a file is missing, with the small random ones of the
                                         tests, and then without the result
@@ -123,7 +124,8 @@ BOUNDS = """(kinds) => {
   const nodes = nodesOfKinds.length ? nodesOfKinds : app.graph._nodes
   const boxes = nodes.map((node) => [...node.getBounding()])
   const [left, top] = [0, 1].map((axis) => Math.min(...boxes.map((box) => box[axis])))
-  const [right, bottom] = [0, 1].map((axis) => Math.max(...boxes.map((box) => box[axis] + box[axis + 2])))
+  const [right, bottom] = [0, 1].map((axis) =>
+    Math.max(...boxes.map((box) => box[axis] + box[axis + 2])))
   return [left, top, right - left, bottom - top]
 }"""
 SETTINGS = {  # of a node that is alone
@@ -172,7 +174,9 @@ def take_node(page: "Page", kind: str) -> None:
 
 
 def take_template(page: "Page", path: Path, ours: list[str], run: str, work: Path) -> None:
-    """run: "" to show the graph alone, else "models" or "demo", with references in the input folder."""
+    """run: "" to show the graph alone, else "models" or "demo", with references in the input
+    folder.
+    """
     page.run(
         "graph => app.loadGraphData(graph, true, true, null, {})",
         json.loads(path.read_text("utf-8")),

@@ -28,7 +28,8 @@ def to_prompt(workflow: dict, object_info: dict) -> dict[str, dict]:
 def widget_values(node: dict, info: dict) -> dict[str, Any]:
     """Input name -> saved value; the browser saves some widgets of its own between them.
 
-    A graph saved before a node got its last widgets has fewer values: those keep their defaults, as in the browser.
+    A graph saved before a node got its last widgets has fewer values: those keep their defaults, as
+    in the browser.
     """
     saved_values = iter(node.get("widgets_values") or [])
     values: dict[str, Any] = {}
@@ -53,6 +54,8 @@ def is_widget(kind: Any, options: dict) -> bool:
 
 
 def extra_widgets(name: str, options: dict) -> int:
-    """How many widgets of the browser's own follow: what happens to a seed after a run, an upload button."""
+    """How many widgets of the browser's own follow: what happens to a seed after a run, an upload
+    button.
+    """
     has_control = options.get("control_after_generate") or name in ("seed", "noise_seed")
     return bool(has_control) + bool(options.get("image_upload"))

@@ -25,7 +25,8 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Under several processes one of them has all tests that share a server, first; else a file stays whole.
+    """Under several processes one of them has all tests that share a server, first; else a file
+    stays whole.
 
     Those with servers of their own come next: they are the longest.
     """
@@ -51,7 +52,9 @@ def one_thread():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup():
-    """As the host runs nodes: a result that remembers how it came about holds all that it came from."""
+    """As the host runs nodes: a result that remembers how it came about holds all that it came
+    from.
+    """
     import torch
 
     with torch.inference_mode():
@@ -69,7 +72,9 @@ def pytest_runtest_call(item):
 
 @pytest.fixture(scope="session")
 def host_tree():
-    """The folder of the ComfyUI under test: COMFYUI_PATH, or the one that `scripts/host` prepares."""
+    """The folder of the ComfyUI under test: COMFYUI_PATH, or the one that `scripts/host`
+    prepares.
+    """
     import comfy_host
 
     return comfy_host.prepare_tree()
@@ -77,7 +82,9 @@ def host_tree():
 
 @pytest.fixture(scope="session")
 def host(host_tree):
-    """The real host's modules, in this process, on the CPU, with the pack loaded by the host's own loader."""
+    """The real host's modules, in this process, on the CPU, with the pack loaded by the host's own
+    loader.
+    """
     sys.path.insert(0, str(host_tree))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the host's own imports are not under test

@@ -1,4 +1,6 @@
-"""Which folder may import which: data flows one way, and only the legacy nodes look at everything."""
+"""Which folder may import which: data flows one way, and only the legacy nodes look at
+everything.
+"""
 
 import ast
 import sys

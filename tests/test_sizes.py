@@ -1,4 +1,6 @@
-"""Files, functions, complexity and arguments stay small, with a short list of places that have a reason."""
+"""Files, functions, complexity and arguments stay small, with a short list of places that have a
+reason.
+"""
 
 import ast
 from collections.abc import Iterator

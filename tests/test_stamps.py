@@ -1,4 +1,6 @@
-"""Examples and blueprints say which pack and which files they need: the next person's page then offers them."""
+"""Examples and blueprints say which pack and which files they need: the next person's page then
+offers them.
+"""
 
 import json
 from pathlib import Path

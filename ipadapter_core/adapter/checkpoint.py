@@ -60,7 +60,8 @@ ProjectorSpec = LinearSpec | MLPSpec | ResamplerSpec
 class Family:
     """Adapters with one kind of image projection. `mark`: a tensor that no other projection has.
 
-    purpose: what such an adapter follows, where its shapes say so; "" where only a published name does.
+    purpose: what such an adapter follows, where its shapes say so; "" where only a published name
+    does.
     """
 
     kind: str

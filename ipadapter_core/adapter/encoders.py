@@ -1,6 +1,7 @@
 """Which image encoder a file holds, by keys and shapes alone.
 
-The two layouts are those the host loads: `transformers` (`vision_model.*`) and OpenCLIP (`visual.*`).
+The two layouts are those the host loads: `transformers` (`vision_model.*`) and OpenCLIP
+(`visual.*`).
 """
 
 from dataclasses import dataclass

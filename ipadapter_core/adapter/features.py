@@ -1,6 +1,8 @@
-"""What an adapter can take of a reference: which output, of which encoder, of which part of the image.
+"""What an adapter can take of a reference: which output, of which encoder, of which part of the
+image.
 
-Encoder matching, pair checks, embeds files and the Doctor read these; nobody else asks what an adapter needs.
+Encoder matching, pair checks, embeds files and the Doctor read these; nobody else asks what an
+adapter needs.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""Files that this pack knows and cannot run, or that lie in the wrong folder: what each one is, in words."""
+"""Files that this pack knows and cannot run, or that lie in the wrong folder: what each one is, in
+words.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +11,9 @@ from .layout import Shape
 
 @dataclass(frozen=True)
 class FileContent:
-    """The outermost keys of a file as they stand there, and its shapes under the names of an adapter."""
+    """The outermost keys of a file as they stand there, and its shapes under the names of an
+    adapter.
+    """
 
     keys: Sequence[str]
     shapes: Mapping[str, Shape]

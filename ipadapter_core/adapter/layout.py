@@ -1,4 +1,6 @@
-"""How adapter files name their tensors: every container, and unconverted training, as one mapping."""
+"""How adapter files name their tensors: every container, and unconverted training, as one
+mapping.
+"""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,5 @@
-"""The adapter: encoder features become tokens, tokens become one key and one value at each layer, once.
+"""The adapter: encoder features become tokens, tokens become one key and one value at each layer,
+once.
 
 https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/attention_processor.py
 B batch, T image tokens, D text width, C inner width of a layer.
@@ -17,7 +18,9 @@ from .stored_tensors import WEIGHT_TYPES, check_number_type
 
 
 class IPAdapter(nn.Module):
-    """Parameters are named as in the files: `image_proj.*`, `ip_adapter.<index>.to_{k,v}_ip.weight`."""
+    """Parameters are named as in the files: `image_proj.*`,
+    `ip_adapter.<index>.to_{k,v}_ip.weight`.
+    """
 
     def __init__(self, spec: AdapterSpec, operations: Operations, device: Device = None):
         super().__init__()
@@ -45,7 +48,8 @@ class IPAdapter(nn.Module):
 
 
 def build(weights: Weights, operations: Operations) -> IPAdapter:
-    """The adapter of an opened file. Its tensors are taken over as they are, mapped ones stay mapped.
+    """The adapter of an opened file. Its tensors are taken over as they are, mapped ones stay
+    mapped.
 
     weights: flat or nested; operations: the layer classes (`torch.nn`, or the host's).
     Raises Predicate for a file that is damaged or no adapter.

@@ -1,4 +1,6 @@
-"""Whether tensors out of a file can be computed with: checked once, before anything else is done with them."""
+"""Whether tensors out of a file can be computed with: checked once, before anything else is done
+with them.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import cast
@@ -15,8 +17,8 @@ WEIGHT_TYPES = (*EXACT_TYPES, torch.float8_e4m3fn, torch.float8_e5m2)  # cast be
 def check_stored_tensors(content: object, is_shapes_only: bool = False) -> None:
     """Raise Predicate for a tensor that no adapter, encoder or embeds file has.
 
-    content: what a file holds, nested as it was saved. A tensor may claim more numbers than the file
-    has for it, by strides of 0: whoever computes with it then asks for all of them.
+    content: what a file holds, nested as it was saved. A tensor may claim more numbers than the
+    file has for it, by strides of 0: whoever computes with it then asks for all of them.
     is_shapes_only: it was read without data on purpose.
     """
     for tensor in _tensors(content):

@@ -1,8 +1,8 @@
 """Decoupled cross-attention: the text attends as before, the image attends beside it.
 
 IP-Adapter, Ye et al. 2023: https://arxiv.org/abs/2308.06721, equation 5
-R rows (one per conditioning in the batch), B images per row, N latent tokens, T image tokens, C inner width, H heads of
-width D.
+R rows (one per conditioning in the batch), B images per row, N latent tokens, T image tokens, C
+inner width, H heads of width D.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ def split_heads(tokens: Tensor, head_count: int) -> Tensor:
 def image_attention(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
     """The image part, before weight and mask: [R * B, N, C].
 
-    query: [R * B, N, C], rows outermost; key, value: [R, H, T, D]; attention: of such queries, keys and values, to
-    [R, B * N, C] or [R, B * N, H, D].
+    query: [R * B, N, C], rows outermost; key, value: [R, H, T, D]; attention: of such queries, keys
+    and values, to [R, B * N, C] or [R, B * N, H, D].
     All images of a row share its key, so they form one long sequence and nothing is repeated.
     """
     row_count, head_count, _, head_width = key.shape
@@ -58,7 +58,8 @@ def remove_text_part(image_output: Tensor, text_output: Tensor, amount: float) -
 
 
 def token_shares(query: Tensor, key: Tensor) -> Tensor:
-    """The share of its attention that each latent token gives to each image token, mean over heads: [R * B, N, T].
+    """The share of its attention that each latent token gives to each image token, mean over heads:
+    [R * B, N, T].
 
     query: [R * B, N, C]; key: [R or R * B, H, T, D].
     """

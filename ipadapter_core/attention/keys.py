@@ -1,6 +1,7 @@
 """Image tokens become keys and values, kept in one piece of memory; roles and scalings change them.
 
-Scalings are those of IPAdapter_plus. R roles, F frames, T image tokens, D text width, C inner width of a layer.
+Scalings are those of IPAdapter_plus. R roles, F frames, T image tokens, D text width, C inner width
+of a layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,7 +71,8 @@ class KeysValues:
         return replace(self, flat=torch.cat([part.flatten() for pair in pairs for part in pair]))
 
     def as_negative(self) -> "KeysValues":
-        """The reference on the negative side: the negative row attends to it, the positive one to nothing.
+        """The reference on the negative side: the negative row attends to it, the positive one to
+        nothing.
 
         Without a negative row the image part is subtracted from the positive one.
         """
@@ -165,10 +167,11 @@ def frame_keys(
     store: torch.device | str,
     device: torch.device | str,
 ) -> KeysValues | FrameTokens:
-    """Keys and values of one reference for each frame; tokens alone where keys would outgrow the adapter.
+    """Keys and values of one reference for each frame; tokens alone where keys would outgrow the
+    adapter.
 
-    The negative side has one for all frames, or one for each. References that are combined are one for all frames.
-    Features come to the device a few frames at a time.
+    The negative side has one for all frames, or one for each. References that are combined are one
+    for all frames. Features come to the device a few frames at a time.
     """
 
     def project(references: References) -> Tensor:
@@ -203,7 +206,9 @@ def project_keys_values(
     store: torch.device | str,
     shares: Tensor | None = None,
 ) -> KeysValues:
-    """tokens [R * F, T, D] through every layer; shares [R * F, T]: the share of each token's value."""
+    """tokens [R * F, T, D] through every layer; shares [R * F, T]: the share of each token's
+    value.
+    """
     flat: list[Tensor] = []
     for key, value in adapter.keys_values(tokens):
         value = value if shares is None else value * shares[..., None]
@@ -228,7 +233,9 @@ def tokens_of(adapter: IPAdapter, references: References) -> tuple[Tensor, Tenso
 
 
 def scale_keys_values(values: KeysValues, scaling: str, weights: Sequence[float]) -> KeysValues:
-    """Keys and values times a weight, in the way of a scaling; attention then adds its result with weight 1."""
+    """Keys and values times a weight, in the way of a scaling; attention then adds its result with
+    weight 1.
+    """
     change = SCALINGS[scaling]
 
     def scale(layer: int, key: Tensor, value: Tensor) -> LayerKeysValues:

@@ -22,7 +22,8 @@ def to_grid(
 ) -> Tensor:
     """mask [M, H, W] of the whole image -> [M, N, 1] for a layer of the given grid.
 
-    area, latent_size: the part of the latent that the layer works on, and the size of the whole; None for all of it.
+    area, latent_size: the part of the latent that the layer works on, and the size of the whole;
+    None for all of it.
     """
     if area is not None and latent_size is not None:
         (height, width, top, left), (full_height, full_width) = area, latent_size
@@ -44,9 +45,11 @@ def to_grid(
 def to_guessed_grid(
     image_mask: Tensor, token_count: int, latent_size: tuple[int, int], resize_mode: str
 ) -> Tensor:
-    """mask [M, H, W] -> [M, N, 1] as IPAdapter_plus makes it, which knows only how many tokens a layer has.
+    """mask [M, H, W] -> [M, N, 1] as IPAdapter_plus makes it, which knows only how many tokens a
+    layer has.
 
-    Its guess of the grid is wrong for some sizes that are no multiple of 32 pixels: the mask then shears.
+    Its guess of the grid is wrong for some sizes that are no multiple of 32 pixels: the mask then
+    shears.
     """
     grid_height = latent_size[0] / sqrt(latent_size[0] * latent_size[1] / token_count)
     grid_rows = int(grid_height) + int(token_count % int(grid_height) != 0)
@@ -64,8 +67,8 @@ def pick_masks(
 ) -> Tensor:
     """One mask per image [count, ...] out of a batch [M, ...]; a single mask stays single.
 
-    image_indices: which images of the whole batch these are (context windows), else the first `image_count`.
-    A shorter batch repeats its last mask.
+    image_indices: which images of the whole batch these are (context windows), else the first
+    `image_count`. A shorter batch repeats its last mask.
     """
     if len(mask_batch) == 1:
         return mask_batch

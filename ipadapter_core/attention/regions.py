@@ -1,4 +1,5 @@
-"""Several masks in one image: soft edges, shares where they overlap; a large reference cut into tiles.
+"""Several masks in one image: soft edges, shares where they overlap; a large reference cut into
+tiles.
 
 M images of a batch, H, W size of the masks.
 """
@@ -51,7 +52,8 @@ def blur(mask: Tensor, radius: int) -> Tensor:
 
 
 def tile_boxes(height: int, width: int, short_side: int) -> list[tuple[int, int, int]]:
-    """top, left, side of the square tiles that cover an image, row by row; `short_side` of them along that side.
+    """top, left, side of the square tiles that cover an image, row by row; `short_side` of them
+    along that side.
 
     They are as large as can be and overlap evenly. A nearly square image in one piece is cut 2 x 2.
     """

@@ -1,7 +1,7 @@
 """The published model files: where each is had, how large it is, its hash, what it is for.
 
-The data is `model_table.json`. A file counts as a published one by its size and what it holds, and, where
-several have both in common, by its name; nothing is read whole for that.
+The data is `model_table.json`. A file counts as a published one by its size and what it holds, and,
+where several have both in common, by its name; nothing is read whole for that.
 """
 
 import json
@@ -95,5 +95,7 @@ def size_text(size: int) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without its folders, case and separators: `-`, `_`, `.` and spaces are often exchanged."""
+    """A name without its folders, case and separators: `-`, `_`, `.` and spaces are often
+    exchanged.
+    """
     return re.sub(r"[-_. ]+", ".", name.replace("\\", "/").rsplit("/", 1)[-1].strip().lower())

@@ -1,7 +1,8 @@
-"""What is installed, what is wrong with it, and what is missing: files and what each holds become a report.
+"""What is installed, what is wrong with it, and what is missing: files and what each holds become a
+report.
 
-Nothing is read here; `nodes/doctor/scan.py` looks at the files. Faults, notes and advice are predicates
-("is cut off ...") that want the file's name in front.
+Nothing is read here; `nodes/doctor/scan.py` looks at the files. Faults, notes and advice are
+predicates ("is cut off ...") that want the file's name in front.
 """
 
 import re
@@ -32,7 +33,9 @@ class Embeds:
 
 @dataclass(frozen=True)
 class Found:
-    """A file. `shown` is its path as it may be shown; `listed`: the host offers it under `name` in `folder`."""
+    """A file. `shown` is its path as it may be shown; `listed`: the host offers it under `name` in
+    `folder`.
+    """
 
     folder: str
     name: str
@@ -61,7 +64,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Need:
-    """One thing to do: with which base model, to follow what. `there`: (adapter, encoders) that do it."""
+    """One thing to do: with which base model, to follow what. `there`: (adapter, encoders) that do
+    it.
+    """
 
     base: str
     purpose: str
@@ -202,7 +207,9 @@ def is_unfinished(name: str) -> bool:
 
 
 def is_near_miss(name: str) -> bool:
-    """Whether a file that the host does not list is worth a look: its name was a model file's once."""
+    """Whether a file that the host does not list is worth a look: its name was a model file's
+    once.
+    """
     return finished_name(name).lower().endswith(MODEL_ENDINGS)
 
 
@@ -235,7 +242,9 @@ def _encoder(entry: Entry) -> str:
 
 
 def _purposes(entry: Entry) -> tuple[str, ...]:
-    """What an adapter is for; plus adapters have one shape, so only a published name tells them apart."""
+    """What an adapter is for; plus adapters have one shape, so only a published name tells them
+    apart.
+    """
     if entry.row is not None:
         return (entry.row.purpose,)
     if isinstance(entry.file.what, AdapterSpec) and entry.file.what.family.purpose:

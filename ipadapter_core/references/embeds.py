@@ -1,4 +1,5 @@
-"""References: what encoders made of one or several images, combined, scaled in detail, given weights.
+"""References: what encoders made of one or several images, combined, scaled in detail, given
+weights.
 
 The methods are those of IPAdapter_plus, and what it lacks.
 N references, S encoder tokens, E features.
@@ -85,7 +86,8 @@ def combine(features: Tensor, weights: Sequence[float], method: str) -> Tensor:
         total = float(weight.sum())
         if abs(total) < 1e-6:
             raise ValueError(
-                f"The weights {', '.join(map(str, weights))} add up to 0, so '{method}' has no shares: make one of them larger."
+                f"The weights {', '.join(map(str, weights))} add up to 0, so '{method}' has "
+                "no shares: make one of them larger."
             )
         return METHODS[method](features, weight / total)
     if len(features) == 1:
@@ -115,7 +117,9 @@ def _plus_norm_average(features: Tensor, weight: Tensor) -> Tensor:
 
 
 def _slerp(features: Tensor, share: Tensor) -> Tensor:
-    """Along the great circle from what there is so far to the next one; lengths go along linearly."""
+    """Along the great circle from what there is so far to the next one; lengths go along
+    linearly.
+    """
     out, total = features[:1], share[:1]
     for number in range(1, len(features)):
         part = share[number : number + 1]
@@ -157,10 +161,12 @@ METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def many_scales(whole: Tensor, tiles: Tensor, ratio: float) -> Tensor:
-    """The picture's features [1, ...] and those of its n x n tiles [n * n, ...], row by row, as one [1, ...].
+    """The picture's features [1, ...] and those of its n x n tiles [n * n, ...], row by row, as one
+    [1, ...].
 
-    Patches of the tiles are put together as they lie in the picture and averaged down to the encoder's own
-    grid; class tokens and embeddings are averaged. ratio: how much of the tiles, 0: the whole picture alone.
+    Patches of the tiles are put together as they lie in the picture and averaged down to the
+    encoder's own grid; class tokens and embeddings are averaged. ratio: how much of the tiles, 0:
+    the whole picture alone.
     """
     if tiles.ndim == 2:
         pooled = tiles.mean(0, keepdim=True)

@@ -1,4 +1,5 @@
-"""Embeds as files: tensors and metadata of a safetensors file, and three older contents of `.ipadpt`.
+"""Embeds as files: tensors and metadata of a safetensors file, and three older contents of
+`.ipadpt`.
 
 Version 1 has one feature, as `positive` and `negative`; version 2 several, as `positive.<feature>`.
 """
@@ -130,9 +131,11 @@ def _weights(metadata: Mapping[str, str]) -> tuple[tuple[float, ...], bool]:
 
 
 def from_ipadpt(content: object) -> Sides:
-    """A tensor [N, D] or [N, S, D] is one side; a stack [2, N, ...] is positive and negative, as before 2024-03.
+    """A tensor [N, D] or [N, S, D] is one side; a stack [2, N, ...] is positive and negative, as
+    before 2024-03.
 
-    A list, of diffusers, holds one tensor with negative and positive for each adapter: the first is taken.
+    A list, of diffusers, holds one tensor with negative and positive for each adapter: the first is
+    taken.
     """
     if isinstance(content, list | tuple):
         return _from_diffusers(cast("Sequence[object]", content))
@@ -155,14 +158,18 @@ def _from_diffusers(content: Sequence[object]) -> Sides:
 
 
 def is_stack(content: object) -> bool:
-    """Whether a tensor has positive and negative embeds [2, N, ...], as the nodes before March 2024 had."""
+    """Whether a tensor has positive and negative embeds [2, N, ...], as the nodes before March 2024
+    had.
+    """
     if not isinstance(content, Tensor) or content.shape[:1] != (2,):
         return False
     return content.ndim == 4 or _is_batch_of_embeds(content)
 
 
 def _is_batch_of_embeds(tensor: Tensor) -> bool:
-    """Whether [a, b, E] are embeds [a, b] and not one list of patches; encoders have more than 64."""
+    """Whether [a, b, E] are embeds [a, b] and not one list of patches; encoders have more than
+    64.
+    """
     return tensor.ndim == 3 and tensor.shape[1] <= 64
 
 

@@ -20,7 +20,9 @@ _FORWARD_ORDER = ["input", "middle", "output"]
 
 
 def address(module_name: str) -> Address | None:
-    """The address of a module by its name in the UNet, or None if it is no cross-attention layer."""
+    """The address of a module by its name in the UNet, or None if it is no cross-attention
+    layer.
+    """
     match = _ATTN2.fullmatch(module_name)
     if not match:
         return None

@@ -28,7 +28,9 @@ class Keyframe(NamedTuple):
 
 
 def parse(text: str, last: float | None = None) -> tuple[Keyframe, ...]:
-    """The keyframes of a text; times may not go back, nor past `last`. An empty text is 1 throughout."""
+    """The keyframes of a text; times may not go back, nor past `last`. An empty text is 1
+    throughout.
+    """
     keyframes: list[Keyframe] = []
     for entry_number, entry in entries(text):
         keyframe = _keyframe(entry, entry_number)
@@ -76,7 +78,9 @@ def _keyframe(entry: str, entry_number: int) -> Keyframe:
 
 
 def value_at(keyframes: Sequence[Keyframe], time: float) -> float:
-    """Before the first keyframe its value, after the last one its value; of two at one time the later."""
+    """Before the first keyframe its value, after the last one its value; of two at one time the
+    later.
+    """
     if time < keyframes[0].time:
         return keyframes[0].value
     for start, end in pairwise(keyframes):
@@ -92,7 +96,9 @@ def numbers(text: str) -> list[float]:
 
 
 def entries(text: str) -> list[tuple[int, str]]:
-    """The entries between commas, semicolons and new lines, numbered from 1; a comma may end a line."""
+    """The entries between commas, semicolons and new lines, numbered from 1; a comma may end a
+    line.
+    """
     entry_texts = [entry.strip() for entry in re.split(r"[,;][ \t\r]*\n|[,;\n]", text)]
     while entry_texts and not entry_texts[-1]:
         entry_texts.pop()

@@ -16,7 +16,8 @@ LEAST = 0.05  # of an ease, where it is weakest
 WEAK = 0.2
 TENTH = 0.1
 
-# Block -> share, for each base model. Layout is SD1.5's last two blocks before the middle, SDXL's last one.
+# Block -> share, for each base model. Layout is SD1.5's last two blocks before the middle, SDXL's
+# last one.
 LAYOUT = {"sd15": {("input", 7): 0.25, ("input", 8): 1.0}, "sdxl": {("input", 8): 1.0}}
 STYLE = {
     "sd15": [("input", n) for n in (1, 2, 4, 5)] + [("output", n) for n in range(5, 12)],

@@ -1,8 +1,8 @@
 """A word, a list and a curve become one float per layer and moment, before sampling.
 
-A map has one row for each hundredth of the sampling and one column for each block of the model that holds
-cross-attention, in the order of a forward pass. The kinds and formulas are those of IPAdapter_plus
-(t: the block's number in that order, L: how many there are), with the middle block.
+A map has one row for each hundredth of the sampling and one column for each block of the model that
+holds cross-attention, in the order of a forward pass. The kinds and formulas are those of
+IPAdapter_plus (t: the block's number in that order, L: how many there are), with the middle block.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +37,8 @@ WeightSchedule = tuple[BlockWeights, ...]  # STEPS + 1 of them
 class WeightMap:
     """How strongly the reference acts at each moment and block.
 
-    negative: weights with which the reference stands on the negative side, so that guidance leads away from it.
+    negative: weights with which the reference stands on the negative side, so that guidance leads
+    away from it.
     """
 
     blocks: tuple[Block, ...]
@@ -126,7 +127,8 @@ def check_texts(layers_text: str, curve_text: str) -> None:
 
 
 def layer_factors(text: str, model_blocks: Sequence[Block]) -> BlockWeights:
-    """`1, 0.5, ...`: one number for each block; `3:1, middle:0.5, rest:1`: by number from 0 or by name.
+    """`1, 0.5, ...`: one number for each block; `3:1, middle:0.5, rest:1`: by number from 0 or by
+    name.
 
     Blocks that are not named have the factor of `rest`, else 0.
     """

@@ -1,4 +1,6 @@
-"""What the encoder saw becomes keys and values for every layer of one model: once, before sampling."""
+"""What the encoder saw becomes keys and values for every layer of one model: once, before
+sampling.
+"""
 
 from typing import Any
 
@@ -39,7 +41,8 @@ def keys_for(
         if by_frame:
             made = frame_keys(adapter.patcher.model, positive, unseen, dtype, store, device)
         else:
-            # float32: half precision costs up to 7e-3 of the tokens' unit variance, and this runs once
+            # float32: half precision costs up to 7e-3 of the tokens' unit variance, and this runs
+            # once
             sides = (_moved(side, device) for side in (positive, unseen))
             made = image_keys(adapter.patcher.model, *sides, dtype=dtype, store=store)
         _check_finite(made, adapter)
@@ -57,7 +60,8 @@ def _check_finite(made: KeysValues | FrameTokens, adapter: LoadedAdapter) -> Non
     parts = (made.positive, made.negative) if isinstance(made, FrameTokens) else (made.flat,)
     if not all(part.isfinite().all() for part in parts):
         raise ValueError(
-            f"'{adapter.name}' gives keys that are not finite for this reference: the file is damaged (download it again), or the encoder's output is."
+            f"'{adapter.name}' gives keys that are not finite for this reference: the "
+            "file is damaged (download it again), or the encoder's output is."
         )
 
 

@@ -1,4 +1,5 @@
-"""What is installed and missing, and downloads on request; also runs without the host's server (scripts/doctor).
+"""What is installed and missing, and downloads on request; also runs without the host's server
+(scripts/doctor).
 
 scan     the host's folders -> what each file holds
 fetch    one file of the model table -> the host's folder, checked

@@ -1,8 +1,9 @@
-"""One file of the model table -> the host's folder: through huggingface_hub, resumed, checked, put in place at once.
+"""One file of the model table -> the host's folder: through huggingface_hub, resumed, checked, put
+in place at once.
 
-What is not finished lies as '.NAME.part' beside its place, where the host does not list it and the last step
-is one rename. The library has the address (HF_ENDPOINT), the cache (HF_HOME), the tokens and the offline switch
-(HF_HUB_OFFLINE). Every ValueError is a sentence for the user.
+What is not finished lies as '.NAME.part' beside its place, where the host does not list it and the
+last step is one rename. The library has the address (HF_ENDPOINT), the cache (HF_HOME), the tokens
+and the offline switch (HF_HUB_OFFLINE). Every ValueError is a sentence for the user.
 """
 
 import errno
@@ -37,8 +38,9 @@ Progress = Callable[[str, int, int], None]  # what is done, bytes, of how many; 
 def fetch(row: ModelFile, progress: Progress) -> str:
     """Put the file into the host's folder and return its path there.
 
-    Raises ValueError with what is wrong, Cancelled; after either there is no file under the name that was not
-    there before. Only what a broken connection left stays as '.NAME.part', for the next time.
+    Raises ValueError with what is wrong, Cancelled; after either there is no file under the name
+    that was not there before. Only what a broken connection left stays as '.NAME.part', for the
+    next time.
     """
     target = Path(_folder(row.folder)) / row.name
     if target.exists():

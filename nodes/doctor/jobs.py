@@ -15,7 +15,9 @@ log = logging.getLogger("ipadapter")
 
 @dataclass(frozen=True)
 class State:
-    """Where a download is. `doing`: connecting, downloading, copying, checking; `message`: why it failed."""
+    """Where a download is. `doing`: connecting, downloading, copying, checking; `message`: why it
+    failed.
+    """
 
     name: str
     status: str
@@ -38,7 +40,9 @@ class Downloads:
         self._lock = threading.Lock()
 
     def start(self, name: str) -> State:
-        """Begin to fetch a row of the table. Raises ValueError for another name, or while one runs."""
+        """Begin to fetch a row of the table. Raises ValueError for another name, or while one
+        runs.
+        """
         if name not in self.rows:
             raise ValueError(Message("The model table has no file of that name."))
         with self._lock:

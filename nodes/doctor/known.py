@@ -1,7 +1,9 @@
-"""File names as they stand in graphs -> rows of the model table, so that a saved graph tells where to get them.
+"""File names as they stand in graphs -> rows of the model table, so that a saved graph tells where
+to get them.
 
-A file counts as a published one by content and size, and its name as the table has it (see core `published`):
-nothing is read but headers. A name that is not installed here counts by itself: it is all there is.
+A file counts as a published one by content and size, and its name as the table has it (see core
+`published`): nothing is read but headers. A name that is not installed here counts by itself: it is
+all there is.
 """
 
 from collections.abc import Iterable
@@ -16,8 +18,9 @@ from ..project import project_field
 def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
     """What the browser writes into saved graphs.
 
-    pack: id and version; nodes: ids of ours; files: name in a list -> entry, or None for one that is no published
-    file; auto: adapter -> the encoder it needs; encoders: SHA-256 of the published ones that are here.
+    pack: id and version; nodes: ids of ours; files: name in a list -> entry, or None for one that
+    is no published file; auto: adapter -> the encoder it needs; encoders: SHA-256 of the published
+    ones that are here.
     """
     usable = [one for one in report.entries if one.usable]
     files = {row.name: entry(row) for row in report.table}
@@ -31,8 +34,8 @@ def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
 def auto(report: Report) -> dict[str, dict[str, Any]]:
     """Adapter, as a list has it or as it was published -> {name, here} of its encoder.
 
-    name: under which the encoder is published, None for one that is not; here: whether one that fits is installed,
-    under whatever name.
+    name: under which the encoder is published, None for one that is not; here: whether one that
+    fits is installed, under whatever name.
     """
     published = {row.encoder: row.name for row in report.table if row.kind == ENCODER}
     usable = [one for one in report.entries if one.usable]

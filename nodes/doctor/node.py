@@ -20,25 +20,30 @@ class IPAdapterDoctor(io.ComfyNode):
             category="ipadapter/inspect",
             **KEEPS_SHOWING,
             search_aliases=["missing models", "model not found", "which encoder", "check install"],
-            description="Lists every adapter, encoder and embeds file that is installed, what fits what, what is wrong, and what is missing, with links. The same report with downloads: menu Extensions > IPAdapter Doctor.",
+            description="Lists every adapter, encoder and embeds file that is installed, what "
+            "fits what, what is wrong, and what is missing, with links. The same report "
+            "with downloads: menu Extensions > IPAdapter Doctor.",
             inputs=[
                 io.Combo.Input(
                     "base_model",
                     options=[EVERY, *BASES],
                     default=EVERY,
-                    tooltip="The base model you want to use: only what is missing for it is listed.",
+                    tooltip="The base model you want to use: only what is missing for it is "
+                    "listed.",
                 ),
                 io.Combo.Input(
                     "purpose",
                     options=[EVERY, *PURPOSES],
                     default=EVERY,
-                    tooltip="What the picture should give: its look (content and style), a face, or the composition alone.",
+                    tooltip="What the picture should give: its look (content and style), a face, "
+                    "or the composition alone.",
                 ),
             ],
             outputs=[
                 io.String.Output(
                     "report",
-                    tooltip="The report as text, to copy into a bug report: no user names, only paths below the models folder.",
+                    tooltip="The report as text, to copy into a bug report: no user names, only "
+                    "paths below the models folder.",
                 )
             ],
             is_output_node=True,

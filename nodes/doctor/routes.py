@@ -30,7 +30,9 @@ LARGEST_REQUEST = 10_000  # bytes of JSON
 
 
 def register(server: Any, registered: Mapping[str, Any]) -> None:
-    """Add the routes to the host's server. registered: the host's nodes; those of other packs are not ours to stamp."""
+    """Add the routes to the host's server. registered: the host's nodes; those of other packs are
+    not ours to stamp.
+    """
 
     def ours() -> list[str]:
         return [name for name, kind in registered.items() if is_ours(kind)]
@@ -98,8 +100,8 @@ async def _name(request: web.Request) -> str:
 def is_own(request: web.Request) -> bool:
     """Whether the host's own page asks, or a program: not a page of another site.
 
-    Stricter than the host, which looks at the origin only on loopback addresses. A page cannot send JSON to
-    another origin unasked, and cannot set the headers looked at here.
+    Stricter than the host, which looks at the origin only on loopback addresses. A page cannot send
+    JSON to another origin unasked, and cannot set the headers looked at here.
     """
     if request.content_type != "application/json":
         return False

@@ -106,12 +106,16 @@ def _elsewhere(seen: set[str]) -> Iterator[Found]:
 
 
 def _in_a_pipeline(path: str) -> bool:
-    """Whether the file is a part of a repository in diffusers' or transformers' form, where it must stay."""
+    """Whether the file is a part of a repository in diffusers' or transformers' form, where it must
+    stay.
+    """
     return os.path.exists(os.path.join(os.path.dirname(path), "config.json"))
 
 
 def _files(root: str, seen: set[str]) -> Iterator[tuple[str, str]]:
-    """(path, name below the root) of files not seen yet; a folder that links back is entered once."""
+    """(path, name below the root) of files not seen yet; a folder that links back is entered
+    once.
+    """
     entered: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         if os.path.realpath(folder) in entered:
@@ -127,7 +131,9 @@ def _files(root: str, seen: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def display(path: str, kind: str = "", name: str = "") -> str:
-    """The path below the host's models folder, or the kind of folder where it lies outside of that."""
+    """The path below the host's models folder, or the kind of folder where it lies outside of
+    that.
+    """
     inside = os.path.relpath(path, folder_paths.models_dir).replace(os.sep, "/")
     away = inside.startswith("../") or os.path.isabs(inside)
     if away:
@@ -149,7 +155,9 @@ def _found(kind: str, path: str, name: str, listed: bool) -> Found:
 
 @functools.lru_cache(maxsize=4096)
 def content(path: str, size: int, changed: int, own: bool) -> tuple[Any, str, str]:
-    """(what it holds, why it cannot be read, what else it is). size, changed: so that a new file is read again."""
+    """(what it holds, why it cannot be read, what else it is). size, changed: so that a new file is
+    read again.
+    """
     try:
         if not own and not _may_hold(path):
             return None, "", ""

@@ -135,7 +135,9 @@ def _is_of_folder(folder: str, name: str) -> bool:
 
 
 def stamp(folder: str, files: list[str]) -> str:
-    """Changes when one of the files does: the host must not reuse what it loaded from the old one."""
+    """Changes when one of the files does: the host must not reuse what it loaded from the old
+    one.
+    """
     parts: list[str] = []
     for name in files:
         path = folder_paths.get_full_path(folder, name)

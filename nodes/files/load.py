@@ -189,8 +189,8 @@ def loaded_adapter(name: str, weights: Weights) -> LoadedAdapter:
 def read_in(tensors: Iterable[Tensor]) -> None:
     """Bring mapped tensors into memory, in the order of the file, with a progress bar.
 
-    Whoever uses them first waits for the disk; here the wait is seen and can be interrupted. What is
-    read already is passed over quickly.
+    Whoever uses them first waits for the disk; here the wait is seen and can be interrupted. What
+    is read already is passed over quickly.
     """
     mapped = [
         tensor for tensor in tensors if tensor.device.type == "cpu" and tensor.is_contiguous()

@@ -146,7 +146,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _is_plain_zip(path: str) -> bool:
-    """Whether torch can map the file; compressed entries, which torch never writes, could be bombs."""
+    """Whether torch can map the file; compressed entries, which torch never writes, could be
+    bombs.
+    """
     with open(path, "rb") as file:
         if file.read(2) != b"PK":
             return False
@@ -164,7 +166,8 @@ def _is_plain_zip(path: str) -> bool:
         ) from None
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise Predicate("is no model file: it is a compressed archive, which torch never writes")
-    # torch swaps the bytes of every tensor then, also of those without memory: the process would die
+    # torch swaps the bytes of every tensor then, also of those without memory: the process would
+    # die
     if any(order != b"little" for order in orders):
         raise Predicate(
             "is from a machine with another order of bytes, or damaged: convert it to safetensors"

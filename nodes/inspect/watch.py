@@ -105,7 +105,8 @@ class WatchIPAdapterAttention(io.ComfyNode):
                     default=1,
                     min=1,
                     max=64,
-                    tooltip="Which of the adapters on the model, as Inspect IPAdapter numbers them.",
+                    tooltip="Which of the adapters on the model, as Inspect IPAdapter numbers "
+                    "them.",
                 ),
                 _moment("start_at", 0.0, "From when to look."),
                 _moment("end_at", 1.0, "Until when to look."),

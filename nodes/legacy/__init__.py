@@ -1,6 +1,8 @@
-"""The nodes of saved graphs: those of IPAdapter_plus since 2023, and laksjdjf's. Nothing new belongs here.
+"""The nodes of saved graphs: those of IPAdapter_plus since 2023, and laksjdjf's. Nothing new
+belongs here.
 
-ids/ the nodes; reading/ prompts and saved graphs as they were meant; upgrade/ old nodes become new nodes.
+ids/ the nodes; reading/ prompts and saved graphs as they were meant; upgrade/ old nodes become new
+nodes.
 """
 
 import logging
@@ -54,7 +56,9 @@ class OldGraphRequests:
         return {**data, "prompt": prompts.read_prompt(data.get("prompt"), *self._known_nodes())}
 
     async def open_graph(self, request: web.Request) -> web.Response:
-        """{workflow}: -> the nodes of it and of its subgraphs as read here, and what was replaced."""
+        """{workflow}: -> the nodes of it and of its subgraphs as read here, and what was
+        replaced.
+        """
         try:
             workflow = (await request.json())["workflow"]
             nodes, report = open_graph.open_graph(workflow, *self._known_nodes())

@@ -1,7 +1,7 @@
 """One sampling of a model with image prompts on it.
 
 image_prompt.py ImagePrompt and its settings; batch_rows.py which rows of a call are positive;
-run.py everything kept for one sampling; model_call.py keys, values and masks for one call; attention.py one layer;
-layout.py what a model is; unet.py the UNet; layers.py the list of architectures, and the layers of a model;
-patch.py the wrappers on a model.
+run.py everything kept for one sampling; model_call.py keys, values and masks for one call;
+attention.py one layer; layout.py what a model is; unet.py the UNet; layers.py the list of
+architectures, and the layers of a model; patch.py the wrappers on a model.
 """

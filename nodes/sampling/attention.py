@@ -1,4 +1,6 @@
-"""One cross-attention layer while sampling: the image's parts, added to the text's part as the model computes it."""
+"""One cross-attention layer while sampling: the image's parts, added to the text's part as the
+model computes it.
+"""
 
 from functools import partial
 
@@ -21,7 +23,9 @@ def add_image_parts(
     call: ModelCall,
     in_place: bool,
 ) -> Tensor:
-    """The text's attention output plus every image part. in_place: the output may be overwritten."""
+    """The text's attention output plus every image part. in_place: the output may be
+    overwritten.
+    """
     keeps_prompt = any(part.prompt.settings.keep_prompt for part in parts)
     attend = partial(_attend, site.precision)
     in_place = in_place and not keeps_prompt and not text.requires_grad
@@ -43,8 +47,9 @@ def add_image_parts(
 def _attend(precision: torch.dtype | None, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The host's attention without transformer_options: an override there is about the text.
 
-    With few image tokens a quantised attention gains nothing and loses accuracy. Where the host uses torch's, so does
-    this, without the host's list of preferred kernels: to put that in force takes longer than the attention itself.
+    With few image tokens a quantised attention gains nothing and loses accuracy. Where the host
+    uses torch's, so does this, without the host's list of preferred kernels: to put that in force
+    takes longer than the attention itself.
     """
     if host_attention.optimized_attention is host_attention.attention_pytorch:
         return scaled_dot_product_attention(query, key, value).transpose(1, 2)

@@ -1,7 +1,9 @@
-"""Which rows of a model call are positive, which area of the image each is, and which frames they hold.
+"""Which rows of a model call are positive, which area of the image each is, and which frames they
+hold.
 
-`cond_or_uncond` numbers the lists that a guider hands to the host, and guiders order them as they like (SAG hands
-over the negative alone, DualCFGGuider puts it first), so the lists themselves are asked.
+`cond_or_uncond` numbers the lists that a guider hands to the host, and guiders order them as they
+like (SAG hands over the negative alone, DualCFGGuider puts it first), so the lists themselves are
+asked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +42,9 @@ class BatchRows:
 
     @property
     def roles_by_position(self) -> tuple[int, ...]:
-        """Roles as in IPAdapter_plus, which takes every guider's second list as the negative one."""
+        """Roles as in IPAdapter_plus, which takes every guider's second list as the negative
+        one.
+        """
         return tuple(NEGATIVE if index == 1 else POSITIVE for index in self.indices)
 
     @property
@@ -66,7 +70,9 @@ def read_cond_batch(
 
 
 def read_batch_rows(batch: CondBatch | None, options: Mapping[str, Any], x: Tensor) -> BatchRows:
-    """The rows of one model call; by position where a caller skips the guider, so that there is no batch."""
+    """The rows of one model call; by position where a caller skips the guider, so that there is no
+    batch.
+    """
     indices = tuple(options.get("cond_or_uncond") or (0,))
     uuids = options.get("uuids") or (None,) * len(indices)
     batch = batch or CondBatch(latent_size=(x.shape[-2], x.shape[-1]))
@@ -95,7 +101,9 @@ def _area(cond: Cond) -> Area | None:
 def _role(
     guider_conds: Mapping[str, Sequence[Cond]], cond_list: Sequence[Cond] | None, index: int
 ) -> int:
-    """By the list's own identity; context windows hand over copies, but their entries keep the uuids."""
+    """By the list's own identity; context windows hand over copies, but their entries keep the
+    uuids.
+    """
     names = [name for name, conds in guider_conds.items() if conds is cond_list]
     if not names and cond_list:
         uuids = {cond.get("uuid") for cond in cond_list}

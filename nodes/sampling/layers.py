@@ -1,4 +1,6 @@
-"""The architectures that adapters exist for, the layers of a model, and whether an adapter fits them."""
+"""The architectures that adapters exist for, the layers of a model, and whether an adapter fits
+them.
+"""
 
 import torch
 
@@ -33,7 +35,9 @@ def model_blocks(model: ModelPatcher) -> tuple[Block, ...]:
 
 
 def fitting_layers(model: ModelPatcher, adapter: LoadedAdapter) -> tuple[Address, ...]:
-    """The model's layers, in the order of the adapter's. Raises ValueError where the two do not fit."""
+    """The model's layers, in the order of the adapter's. Raises ValueError where the two do not
+    fit.
+    """
     known_model, spec = find_layout(model.get_model_object("diffusion_model")), adapter.spec
     layers = known_model[1] if known_model else {}
     adapter_widths = [LayerWidths(width, spec.text_width) for _, width in spec.layers]

@@ -24,11 +24,15 @@ class ModelLayout(Protocol):
     """The attention layers of one architecture, and how something is added to them."""
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
-        """Every layer that adapters act on, in the order of adapter files; empty for another architecture."""
+        """Every layer that adapters act on, in the order of adapter files; empty for another
+        architecture.
+        """
         ...
 
     def blocks(self, layers: Iterable[Address]) -> tuple[Block, ...]:
-        """The blocks that hold these layers, in the order of a forward pass: the columns of a weight map."""
+        """The blocks that hold these layers, in the order of a forward pass: the columns of a
+        weight map.
+        """
         ...
 
     def add_to_call(
@@ -36,6 +40,7 @@ class ModelLayout(Protocol):
     ) -> dict[str, Any]:
         """The transformer_options of one call, such that its layers add the image parts.
 
-        Every layer of `parts` is wrapped, active or not. A `LayerSite` says at which layer, and on which grid.
+        Every layer of `parts` is wrapped, active or not. A `LayerSite` says at which layer, and on
+        which grid.
         """
         ...

@@ -1,8 +1,9 @@
-"""Image prompts on a model: put on a clone when the node runs, added to the attention while sampling.
+"""Image prompts on a model: put on a clone when the node runs, added to the attention while
+sampling.
 
-A model carries a tuple of immutable `ImagePrompt`s and three wrapper functions; whatever is needed only while
-sampling lives in one `Run`, from the sampler's start to its end. The attention patches that other packs placed are
-called as they are at each step, so the order of nodes does not matter.
+A model carries a tuple of immutable `ImagePrompt`s and three wrapper functions; whatever is needed
+only while sampling lives in one `Run`, from the sampler's start to its end. The attention patches
+that other packs placed are called as they are at each step, so the order of nodes does not matter.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ def add_image_prompt(
 ) -> ModelPatcher:
     """A clone of the model with the image prompt on it. The mask is checked already.
 
-    Also where it changes nothing (weight 0): a compiled model must not see keys of its options come and go.
+    Also where it changes nothing (weight 0): a compiled model must not see keys of its options come
+    and go.
     """
     return add_image_prompts(model, prompts_for(model, keys, settings, mask))
 
@@ -56,7 +58,9 @@ def add_wrappers(model: ModelPatcher) -> None:
 
 @dataclass(frozen=True)
 class UNetCall:
-    """The host's call of a model's apply_model: x, sigma, c_concat, c_crossattn, control, transformer_options."""
+    """The host's call of a model's apply_model: x, sigma, c_concat, c_crossattn, control,
+    transformer_options.
+    """
 
     x: Tensor
     sigma: Tensor
@@ -97,7 +101,9 @@ def note_cond_batch(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """CALC_COND_BATCH: which conditionings are positive, and which area of the image each is for."""
+    """CALC_COND_BATCH: which conditionings are positive, and which area of the image each is
+    for.
+    """
     options = dict(model_options["transformer_options"])
     run: Run | None = options.get(RUN_KEY)
     options[BATCH_KEY] = read_cond_batch(run and run.guider, conds, x)
@@ -108,7 +114,8 @@ def note_cond_batch(
 def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
     """APPLY_MODEL: adds the image parts to whatever attention the model has at this call.
 
-    Every layer is wrapped at every step, active or not: a compiled model must always see the same keys.
+    Every layer is wrapped at every step, active or not: a compiled model must always see the same
+    keys.
     """
     call = UNetCall.from_args(args)
     options = dict(call.options)

@@ -1,7 +1,8 @@
-"""What one sampling keeps: keys and values on their devices, masks by grid, and what is added at each layer.
+"""What one sampling keeps: keys and values on their devices, masks by grid, and what is added at
+each layer.
 
-A `Run` lives from the sampler's start to its end. Several threads may fill it at once (multi-GPU): a value that
-two of them compute is the same value, so the last one to store it does no harm.
+A `Run` lives from the sampler's start to its end. Several threads may fill it at once (multi-GPU):
+a value that two of them compute is the same value, so the last one to store it does no harm.
 """
 
 from collections.abc import Callable
@@ -86,7 +87,9 @@ class MaskPlacement(NamedTuple):
 
 @dataclass(eq=False)
 class CallTensors:
-    """Tensors as the layers take them, kept from call to call while rows and active ranges stay the same."""
+    """Tensors as the layers take them, kept from call to call while rows and active ranges stay the
+    same.
+    """
 
     keys_values: dict[tuple[ImagePart, Placement], LayerKeysValues] = field(default_factory=dict)
     masks: dict[MaskPlacement, Tensor] = field(default_factory=dict)
@@ -115,7 +118,9 @@ PromptFrames = tuple[tuple[int, ...] | None, int | None]
 
 @dataclass(eq=False)
 class Run:
-    """Everything kept for one sampling. An object, since the host copies dicts and lists on the way."""
+    """Everything kept for one sampling. An object, since the host copies dicts and lists on the
+    way.
+    """
 
     guider: CFGGuider | None = None
     fitting_prompts: dict[int, FittingPrompts | None] = field(

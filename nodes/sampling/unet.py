@@ -49,10 +49,12 @@ class UNetLayout:
 
 
 class ComposedAttention:
-    """A replacement of attn2 that calls the one it found there, or the host's, and adds the image's parts.
+    """A replacement of attn2 that calls the one it found there, or the host's, and adds the image's
+    parts.
 
-    One object for all layers: in a compiled model the host drops the guards on what reaches this object, so the key
-    under which it was found can be another layer's. What `extra` says of the layer is right.
+    One object for all layers: in a compiled model the host drops the guards on what reaches this
+    object, so the key under which it was found can be another layer's. What `extra` says of the
+    layer is right.
     """
 
     def __init__(

@@ -64,7 +64,9 @@ def renamed(flat):
 
 
 def with_copies(flat):
-    """A nested file with a second copy of its projection under another name, as some published ones have."""
+    """A nested file with a second copy of its projection under another name, as some published ones
+    have.
+    """
     parts = nested(flat)
     return {**parts, "more": parts["image_proj"], "step": 7}
 

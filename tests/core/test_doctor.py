@@ -112,8 +112,8 @@ def test_a_damaged_file_is_said_with_the_size_it_should_have():
     assert advice(found) == f"{fault} ('{name}' has 98.2 MB)"
     part = Found("ipadapter", f".{name}.part", "models/ipadapter/x", 9_000_000, False, fault=fault)
     assert (
-        advice(part)
-        == f"is an unfinished download of 9.0 MB ('{name}' has 98.2 MB): download it again, which goes on from there, or delete it"
+        advice(part) == f"is an unfinished download of 9.0 MB ('{name}' has 98.2 MB): download it "
+        "again, which goes on from there, or delete it"
     )
 
 
@@ -129,7 +129,10 @@ def missing(base, purpose, *found):
 
 def test_with_nothing_there_adapter_and_encoder_are_missing_for_everything():
     report = examine([], TABLE)
-    assert {(need.base, need.purpose): [row.name for row in need.missing] for need in report.needs} == {
+    missing_files = {
+        (need.base, need.purpose): [row.name for row in need.missing] for need in report.needs
+    }
+    assert missing_files == {
         ("SD1.5", "look"): ["ip-adapter-plus_sd15.safetensors", H],
         ("SD1.5", "face"): ["ip-adapter-plus-face_sd15.safetensors", H],
         ("SD1.5", "composition"): ["ip_plus_composition_sd15.safetensors", H],

@@ -1,4 +1,6 @@
-"""Files that nobody should open: adapters and encoders, damaged or made with intent, all from one seed."""
+"""Files that nobody should open: adapters and encoders, damaged or made with intent, all from one
+seed.
+"""
 
 import io
 import json
@@ -249,7 +251,9 @@ class Damage:
         return f"\x80\x02c{module}\n{name}\n{argument}tR.".encode("latin-1")
 
     def archives(self) -> bytes:
-        """Torch archives rebuilt with other entries: compressed, doubled, missing, of other names or sizes."""
+        """Torch archives rebuilt with other entries: compressed, doubled, missing, of other names
+        or sizes.
+        """
         source = zipfile.ZipFile(io.BytesIO(self.random.choice(self.torch)))
         made = io.BytesIO()
         change, method = self.random.randrange(6), zipfile.ZIP_STORED

@@ -2,7 +2,8 @@
 
     python open_all.py HOST PACK FOLDER COUNT SEED
 
-Prints what came out, as JSON; a file that ends otherwise than opened or refused in one sentence ends it.
+Prints what came out, as JSON; a file that ends otherwise than opened or refused in one sentence
+ends it.
 """
 
 import asyncio
@@ -98,7 +99,8 @@ def main(host: str, folder: str, work: str, count: str, seed: str) -> None:
             except BaseException as error:
                 traceback.print_exc()
                 sys.exit(
-                    f"file {number} of seed {seed} ({what}, {path}): {type(error).__name__}: {error}"
+                    f"file {number} of seed {seed} ({what}, {path}): {type(error).__name__}: "
+                    f"{error}"
                 )
     sys.stdout.write(json.dumps(outcomes))
 

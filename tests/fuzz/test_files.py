@@ -1,4 +1,6 @@
-"""Ten thousand damaged and malicious files: no crash, no code run, bounded memory, one sentence each."""
+"""Ten thousand damaged and malicious files: no crash, no code run, bounded memory, one sentence
+each.
+"""
 
 import json
 import subprocess

@@ -30,13 +30,17 @@ def tiny(host):
 
 @pytest.fixture(scope="session")
 def models(tiny):
-    """kind -> a small model of the real topology. Tests must not change it: that is what they prove."""
+    """kind -> a small model of the real topology. Tests must not change it: that is what they
+    prove.
+    """
     return functools.cache(tiny.model)
 
 
 @pytest.fixture(scope="session")
 def adapters(pack, tiny):
-    """(published name, seed) -> the adapter as Load IPAdapter opens it, with the small models' widths."""
+    """(published name, seed) -> the adapter as Load IPAdapter opens it, with the small models'
+    widths.
+    """
     import comfy.ops
     from comfy.model_patcher import CoreModelPatcher
 
@@ -92,7 +96,9 @@ def old_graphs(nodes_by_id):
 
 @pytest.fixture
 def by_formula(adapters):
-    """(model, kind, positive, negative, settings) -> the model with IPAdapter_plus's formulas on it."""
+    """(model, kind, positive, negative, settings) -> the model with IPAdapter_plus's formulas on
+    it.
+    """
 
     def run(model, kind, positive, negative, name=None, middle=False, **settings):
         adapter, tensors = adapters(name or NAMES[kind])
@@ -135,7 +141,9 @@ def run_prompt(every_node, adapters, shallow):
 
 @pytest.fixture
 def check(every_node, run_prompt, legacy, upgraded, sample, record_property):
-    """The upgraded graph has no old node and gives the same picture; -> its prompt, and the report."""
+    """The upgraded graph has no old node and gives the same picture; -> its prompt, and the
+    report.
+    """
     understood = importlib.import_module(f"{legacy.__name__}.reading.prompts").read_prompt
 
     def check(old, last, kind="sd15", **settings):

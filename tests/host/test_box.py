@@ -1,4 +1,6 @@
-"""The 'box' of a reference: that part alone reaches the encoder; what cannot be a box is said before anything runs."""
+"""The 'box' of a reference: that part alone reaches the encoder; what cannot be a box is said
+before anything runs.
+"""
 
 import json
 import subprocess

@@ -21,7 +21,9 @@ def weight_map(nodes_by_id):
 
 
 def layers_that_differ(tiny, kind, one, other):
-    """The addresses, in the order of a forward pass, whose cross-attention gives something else in the first call."""
+    """The addresses, in the order of a forward pass, whose cross-attention gives something else in
+    the first call.
+    """
 
     def outputs(model):
         seen = {}
@@ -273,7 +275,9 @@ def test_frame_weights_of_zero_do_not_blame_the_mask(models, apply, caplog, mask
 
 
 def test_the_picture_of_a_map_shows_each_layer_over_time(nodes_by_id, models):
-    """Orange where it acts, the ground's colour where it does not: output 1 alone, in the first half."""
+    """Orange where it acts, the ground's colour where it does not: output 1 alone, in the first
+    half.
+    """
     node = nodes_by_id["IPAdapterWeightMap"]
     _, picture = node.execute(models("sdxl"), "style", 1.0, 1.0, curve="0:1, 0.5:0 hold").args
     assert picture.shape[0] == 1 and picture.shape[3] == 3

@@ -1,4 +1,6 @@
-"""The figures of the benchmark that are exact: operations, synchronisations, bytes, runs of the encoder, growth."""
+"""The figures of the benchmark that are exact: operations, synchronisations, bytes, runs of the
+encoder, growth.
+"""
 
 import functools
 import sys
@@ -17,7 +19,9 @@ LAYERS = {"sd15": 16, "sdxl": 70}
 
 @pytest.fixture(autouse=True)
 def torch_attention(host, monkeypatch):
-    """The attention that users of a GPU have; the host's default on a CPU is one of many operations."""
+    """The attention that users of a GPU have; the host's default on a CPU is one of many
+    operations.
+    """
     import comfy.ldm.modules.attention as attention
 
     monkeypatch.setattr(attention, "optimized_attention", attention.attention_pytorch)

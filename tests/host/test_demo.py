@@ -1,4 +1,6 @@
-"""The demo's trained model: pictures follow references that training never showed. What demo/README.md says, as a test."""
+"""The demo's trained model: pictures follow references that training never showed. What
+demo/README.md says, as a test.
+"""
 
 import importlib
 import sys
@@ -62,7 +64,9 @@ def adapter(demo, pack):
 
 @pytest.fixture(scope="module")
 def make(demo, nodes_by_id, checkpoint, adapter):
-    """(references, settings), ... -> what each gives in turn, one picture for each reference, always from the same noise."""
+    """(references, settings), ... -> what each gives in turn, one picture for each reference,
+    always from the same noise.
+    """
     import comfy.sample
 
     model, vae = checkpoint

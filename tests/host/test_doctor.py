@@ -80,7 +80,8 @@ def test_wrong_folders_are_found_wherever_they_are(adapter_file, models, advice)
     assert advice() == {
         "models/clip_vision/e.safetensors": "",
         "models/ipadapter/good.safetensors": "",
-        "models/ipadapter/e.safetensors": "is an image encoder in the wrong folder: move it to models/clip_vision",
+        "models/ipadapter/e.safetensors": "is an image encoder in the wrong folder: move it to "
+        "models/clip_vision",
         **{f"models/{name}": ADAPTER for name in wrong},
     }
 
@@ -100,10 +101,13 @@ def test_near_misses_are_said_in_one_sentence_each(adapter_file, models, advice)
     (folder / "readme.md").write_text("hello")
     make_models.save(folder / "lora.safetensors", {"lora_te_a.weight": torch.zeros(1)})
     expected = {
-        "a .safetensors": "stray space or copy mark in its name, so graphs of others do not find it: rename it to 'a.safetensors'",
-        "b.safetensors.1": "is whole, but ComfyUI does not list it under this name: rename it to 'b.safetensors'",
+        "a .safetensors": "stray space or copy mark in its name, so graphs of others do not find "
+        "it: rename it to 'a.safetensors'",
+        "b.safetensors.1": "is whole, but ComfyUI does not list it under this name: rename it to "
+        "'b.safetensors'",
         "cut.safetensors": "is damaged or cut off",
-        "c.safetensors.crdownload": "is an unfinished download of 5000 bytes: finish it, or delete it",
+        "c.safetensors.crdownload": "is an unfinished download of 5000 bytes: finish it, or "
+        "delete it",
         ".d.safetensors.part": "is an unfinished download",
         "page.bin": "is a web page, not a model",
         "lfs.safetensors": "is a Git LFS pointer",
@@ -180,7 +184,9 @@ def test_the_node_says_it_all_and_nothing_of_the_person(
 
 @pytest.fixture
 def ask(pack, models):
-    """(method, path, body, headers) -> (status, reply), from the routes in a server of their own."""
+    """(method, path, body, headers) -> (status, reply), from the routes in a server of their
+    own.
+    """
     parts, started = pack.nodes.doctor, []
 
     def fetch(row, progress):

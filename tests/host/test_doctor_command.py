@@ -34,7 +34,9 @@ def test_the_server_has_the_routes_and_refuses_other_sites(server):
 
 @pytest.fixture
 def command(host_tree, model_folder, tmp_path):
-    """Runs scripts/doctor with the test models beside an empty models folder, and a hub to download from."""
+    """Runs scripts/doctor with the test models beside an empty models folder, and a hub to download
+    from.
+    """
     for folder in ("models", "input", "output"):
         (tmp_path / "base" / folder).mkdir(parents=True)
     config = tmp_path / "paths.yaml"

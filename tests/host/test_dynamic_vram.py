@@ -1,4 +1,5 @@
-"""Dynamic VRAM, which hosts with an NVIDIA GPU have on: their layers have no weights before they are loaded.
+"""Dynamic VRAM, which hosts with an NVIDIA GPU have on: their layers have no weights before they
+are loaded.
 
 Here without a GPU, so the layers alone; scripts/gpu-check runs a server with it.
 """

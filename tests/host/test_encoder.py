@@ -1,4 +1,6 @@
-"""What the encoder sees and gives: equal to transformers', whole for 'pad' and 'stretch', recalled for the same picture."""
+"""What the encoder sees and gives: equal to transformers', whole for 'pad' and 'stretch', recalled
+for the same picture.
+"""
 
 import json
 from dataclasses import replace
@@ -43,7 +45,9 @@ def clip_vision(host, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def theirs(clip_vision):
-    """transformers' model with the same weights, and the processor with the encoder's published settings."""
+    """transformers' model with the same weights, and the processor with the encoder's published
+    settings.
+    """
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
     names = {"num_channels", "torch_dtype", "model_type"}
@@ -102,7 +106,9 @@ def test_nothing_is_pixel_values_of_zero(clip_vision, theirs, encode):
 def test_the_hosts_resize_stays_near_the_processors(
     theirs, clip_vision, encode, height, width, pixels, mean
 ):
-    """In steps of 1/255: the host rounds the longer side where the processor cuts it, half a pixel at most."""
+    """In steps of 1/255: the host rounds the longer side where the processor cuts it, half a pixel
+    at most.
+    """
     _, processor = theirs
     picture = photograph(height, width)
     expected = processor(as_file(picture), return_tensors="np", do_normalize=False).pixel_values[0]

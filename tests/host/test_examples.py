@@ -1,4 +1,6 @@
-"""The examples run in the real host, on small models; every node of the pack is in one of them or in another test over HTTP."""
+"""The examples run in the real host, on small models; every node of the pack is in one of them or
+in another test over HTTP.
+"""
 
 import io
 import json

@@ -1,4 +1,6 @@
-"""Beside the host's other features: areas, context windows, precisions, compiled, merged and inpainting models."""
+"""Beside the host's other features: areas, context windows, precisions, compiled, merged and
+inpainting models.
+"""
 
 import pytest
 import torch
@@ -9,7 +11,9 @@ pytestmark = pytest.mark.host
 
 
 def test_a_mask_stays_where_it_is_in_the_picture_under_area_conditioning(models, apply, tiny):
-    """The left half masked out, the area is the left half: there the adapter must not act at all."""
+    """The left half masked out, the area is the left half: there the adapter must not act at
+    all.
+    """
     import node_helpers
 
     import comfy.sample
@@ -83,7 +87,9 @@ def windowed(model, causal):
 def test_references_follow_their_frames_through_context_windows(
     models, apply, sample, tiny, causal
 ):
-    """A reference for each of 6 frames: every frame is as if its own reference were the only one."""
+    """A reference for each of 6 frames: every frame is as if its own reference were the only
+    one.
+    """
     model, output = windowed(models("sd15"), causal), tiny.features(5, 6)
     settings = {"batch": "one for each picture", "clip_vision_output": output}
     found = sample(apply(model, **settings), batch=6, steps=1)
@@ -98,7 +104,9 @@ def test_references_follow_their_frames_through_context_windows(
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_masks_follow_their_frames_through_context_windows(models, apply, sample, causal):
-    """Frame 4 of 6 alone is unmasked; with windows of 3 the others stay exactly as without the adapter."""
+    """Frame 4 of 6 alone is unmasked; with windows of 3 the others stay exactly as without the
+    adapter.
+    """
     model = windowed(models("sd15"), causal)
     masks = torch.zeros(6, 9, 7)
     masks[4] = 1
@@ -209,7 +217,9 @@ def test_nan_in_a_mask_is_refused(models, apply):
 
 
 def test_a_controlnet_acts_beside_the_picture_and_does_not_see_it(models, apply, tiny, sample):
-    """The host's ControlNet class on both prompts: with the adapter at weight 0 it is the ControlNet alone."""
+    """The host's ControlNet class on both prompts: with the adapter at weight 0 it is the
+    ControlNet alone.
+    """
     import make_models
 
     import comfy.cldm.cldm

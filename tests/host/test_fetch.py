@@ -1,4 +1,6 @@
-"""Downloads from a local hub: success, drops, wrong contents, full disks, cancelling, the cache, offline."""
+"""Downloads from a local hub: success, drops, wrong contents, full disks, cancelling, the cache,
+offline.
+"""
 
 import dataclasses
 import hashlib
@@ -46,7 +48,9 @@ def hub(monkeypatch, tmp_path, fetch):
 
 @pytest.fixture
 def folder(host, tmp_path, monkeypatch):
-    """The host's folders for adapters: one that cannot be made, and a good one that is not there yet."""
+    """The host's folders for adapters: one that cannot be made, and a good one that is not there
+    yet.
+    """
     import folder_paths
 
     (tmp_path / "file").touch()

@@ -1,4 +1,6 @@
-"""What is said of a file that is not there: dangling links, folders that lead back, nearest matches."""
+"""What is said of a file that is not there: dangling links, folders that lead back, nearest
+matches.
+"""
 
 import make_models
 import pytest
@@ -11,7 +13,9 @@ SMALL = Base(768, (8,) * 16)
 
 @pytest.fixture
 def folder(host, tmp_path, monkeypatch):
-    """models/ipadapter with an adapter, a web page, a link to nothing and a folder that leads back."""
+    """models/ipadapter with an adapter, a web page, a link to nothing and a folder that leads
+    back.
+    """
     import folder_paths
 
     path = tmp_path / "ipadapter"

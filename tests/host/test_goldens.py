@@ -1,4 +1,6 @@
-"""Old nodes give the numbers recorded from IPAdapter_plus, case by case: `tests/data/legacy_goldens`."""
+"""Old nodes give the numbers recorded from IPAdapter_plus, case by case:
+`tests/data/legacy_goldens`.
+"""
 
 import json
 import os
@@ -16,7 +18,9 @@ CASES = RECORDING["cases"]
 
 @pytest.fixture(scope="module")
 def world(host, tmp_path_factory):
-    """The host finds the recordings' files alone, and takes their encoder of three layers for a ViT-H."""
+    """The host finds the recordings' files alone, and takes their encoder of three layers for a
+    ViT-H.
+    """
     import comfy.clip_vision
     import folder_paths
 

@@ -32,7 +32,9 @@ LAYOUT = {"sd15": {("input", 7): 0.25, ("input", 8): 1.0}, "sdxl": {("input", 8)
 
 
 class Weights:
-    """A random weight map: what the node is asked for, and its weights by the formulas of its help page."""
+    """A random weight map: what the node is asked for, and its weights by the formulas of its help
+    page.
+    """
 
     def __init__(self, source, kind):
         self.kind, blocks = kind, BLOCKS[kind]

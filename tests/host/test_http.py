@@ -1,4 +1,6 @@
-"""Graphs over HTTP in the running host: checkpoints and adapters as files, from the loader nodes to the picture."""
+"""Graphs over HTTP in the running host: checkpoints and adapters as files, from the loader nodes to
+the picture.
+"""
 
 import os
 

@@ -1,4 +1,6 @@
-"""Errors, interrupts and missing memory at every stage; threads, precisions, copies; objects of other packs."""
+"""Errors, interrupts and missing memory at every stage; threads, precisions, copies; objects of
+other packs.
+"""
 
 import copy
 import functools
@@ -47,7 +49,9 @@ def failures():
 
 
 def failing(model, stage, error, after=1):
-    """The model with something in it that fails at a stage, when it is reached for the `after`th time."""
+    """The model with something in it that fails at a stage, when it is reached for the `after`th
+    time.
+    """
     from comfy.patcher_extension import WrappersMP
 
     model, reached = model.clone(), []
@@ -224,7 +228,9 @@ def test_a_model_on_a_device_without_memory_gets_keys_there(model_call):
 
 
 class Shared:
-    """A replacement on which other packs put more with `.add(callback, **kwargs)`, as several popular packs have."""
+    """A replacement on which other packs put more with `.add(callback, **kwargs)`, as several
+    popular packs have.
+    """
 
     def __init__(self, callback, **kwargs):
         self.callbacks = [(callback, kwargs)]

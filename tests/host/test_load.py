@@ -1,4 +1,6 @@
-"""Load IPAdapter and Load CLIP Vision on real files: any name, any container; what is wrong is said in one sentence."""
+"""Load IPAdapter and Load CLIP Vision on real files: any name, any container; what is wrong is said
+in one sentence.
+"""
 
 import os
 import pickle

@@ -1,4 +1,6 @@
-"""The languages: English is that of the sources, Chinese is complete, none has texts that are gone."""
+"""The languages: English is that of the sources, Chinese is complete, none has texts that are
+gone.
+"""
 
 import re
 

@@ -1,4 +1,5 @@
-"""What users and saved graphs rely on, as it was recorded: nodes, routes and their answers, texts, upgraded graphs.
+"""What users and saved graphs rely on, as it was recorded: nodes, routes and their answers, texts,
+upgraded graphs.
 
 `IPADAPTER_RECORD=1` writes the recordings again, after a change that is meant.
 """
@@ -64,7 +65,9 @@ HOST_NODES = {
 
 
 def as_english(data):
-    """An answer with every sentence in English, also where the page gets a template and its values."""
+    """An answer with every sentence in English, also where the page gets a template and its
+    values.
+    """
     if isinstance(data, list):
         return [as_english(value) for value in data]
     if not isinstance(data, dict):
@@ -99,7 +102,9 @@ def compare(name, content):
 
 @pytest.fixture
 def no_files(host, tmp_path, monkeypatch):
-    """Folders of the host with nothing in them, so that lists of files are the same on every machine."""
+    """Folders of the host with nothing in them, so that lists of files are the same on every
+    machine.
+    """
     import folder_paths
 
     folders = {

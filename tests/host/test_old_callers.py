@@ -1,7 +1,8 @@
-"""Old nodes as other programs use them: Python calls of other packs, and prompts without later or optional inputs.
+"""Old nodes as other programs use them: Python calls of other packs, and prompts without later or
+optional inputs.
 
-The calls repeat what these packs do: Inspire-Pack (regional_nodes.py, model_nodes.py), Easy-Use (py/nodes/adapter.py),
-krita-ai-diffusion (workflow.py, comfy_workflow.py).
+The calls repeat what these packs do: Inspire-Pack (regional_nodes.py, model_nodes.py), Easy-Use
+(py/nodes/adapter.py), krita-ai-diffusion (workflow.py, comfy_workflow.py).
 """
 
 import asyncio
@@ -204,7 +205,9 @@ def test_easy_use_calls_batch_tiled_and_params(world, differs, picture):
 
 @pytest.fixture
 def krita(files):
-    """What Krita sends for two control layers: no optional input, none that was added later, no `_meta`."""
+    """What Krita sends for two control layers: no optional input, none that was added later, no
+    `_meta`.
+    """
     encoders = {
         f"encode {n}": node(
             "IPAdapterEncoder",

@@ -1,4 +1,6 @@
-"""The FaceID presets of old graphs: adapter and LoRA found by what they hold; the apply node says what does not run."""
+"""The FaceID presets of old graphs: adapter and LoRA found by what they hold; the apply node says
+what does not run.
+"""
 
 import adapter_layouts
 import make_models

@@ -15,7 +15,9 @@ UNRECORDED = "tooltip", "multiline"
 
 
 def plain(specs, node_id):
-    """Input -> type or options, and what the widget allows; lists of files are those of this machine."""
+    """Input -> type or options, and what the widget allows; lists of files are those of this
+    machine.
+    """
     return {
         name: (
             "files" if node_id in WITH_FILES else TYPES.get(str(spec[0]), spec[0]),

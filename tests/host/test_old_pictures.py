@@ -1,4 +1,6 @@
-"""Pictures of old nodes: what the encoder gets of them, and how prepared and noisy ones are made."""
+"""Pictures of old nodes: what the encoder gets of them, and how prepared and noisy ones are
+made.
+"""
 
 import pytest
 import torch

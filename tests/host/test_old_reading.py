@@ -1,4 +1,6 @@
-"""Old prompts and saved graphs as they are read: nothing that a graph holds breaks queueing or opening it."""
+"""Old prompts and saved graphs as they are read: nothing that a graph holds breaks queueing or
+opening it.
+"""
 
 import copy
 import json

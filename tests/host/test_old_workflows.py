@@ -1,6 +1,8 @@
-"""The corpus of old graphs: opened in the host's page in a browser, and run in the host from the prompts it made.
+"""The corpus of old graphs: opened in the host's page in a browser, and run in the host from the
+prompts it made.
 
-With IPADAPTER_WRITE_PROMPTS=1 the page's prompts are written to tests/workflows/prompts instead of being compared.
+With IPADAPTER_WRITE_PROMPTS=1 the page's prompts are written to tests/workflows/prompts instead of
+being compared.
 """
 
 import json
@@ -154,10 +156,11 @@ def test_old_nodes_are_deprecated_and_say_what_to_use_instead(page):
 
 @pytest.fixture(scope="module")
 def compared(page, old_server):
-    """Every graph that runs, beside itself without adapter and beside what the menu makes of it, in one prompt.
+    """Every graph that runs, beside itself without adapter and beside what the menu makes of it, in
+    one prompt.
 
-    -> for each sampler how far both are apart, as (difference, range): from the plain model, and where the new nodes
-    are others, from those.
+    -> for each sampler how far both are apart, as (difference, range): from the plain model, and
+    where the new nodes are others, from those.
     """
     merged, names, plain, new = {}, {}, {}, {}
     for graph in (name for name, one in GRAPHS.items() if not one.fails):

@@ -1,4 +1,6 @@
-"""Another pack has some of the old ids: its nodes stay, in both orders of loading, and the log says so once."""
+"""Another pack has some of the old ids: its nodes stay, in both orders of loading, and the log says
+so once.
+"""
 
 import asyncio
 import logging
@@ -16,12 +18,14 @@ class Other:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {"model": ("MODEL",), "clip_vision": ("CLIP_VISION",), "model_name": (["a"],)}}
+        inputs = {"model": ("MODEL",), "clip_vision": ("CLIP_VISION",), "model_name": (["a"],)}
+        return {"required": inputs}
 
     def run(self, **inputs):
         return (inputs["model"],)
 
-NODE_CLASS_MAPPINGS = {id: Other for id in ("IPAdapter", "IPAdapterAdvanced", "PrepImageForClipVision")}
+IDS = ("IPAdapter", "IPAdapterAdvanced", "PrepImageForClipVision")
+NODE_CLASS_MAPPINGS = {id: Other for id in IDS}
 """
 IDS = ["IPAdapter", "IPAdapterAdvanced", "PrepImageForClipVision"]
 
@@ -86,7 +90,8 @@ def test_the_log_says_once_whose_nodes_they_are(pack, registered, load, server, 
         for say in server.app.on_startup:
             asyncio.run(say(None))
     assert caplog.messages == [
-        "Another pack has IPAdapter, IPAdapterAdvanced, PrepImageForClipVision: its nodes are used for them, not ip-adapter-nodes's own."
+        "Another pack has IPAdapter, IPAdapterAdvanced, PrepImageForClipVision: its "
+        "nodes are used for them, not ip-adapter-nodes's own."
     ]
 
 

@@ -58,7 +58,9 @@ def seen(tiny):
 
 
 def reference(unet, call, prompt, embeds, masks=None):
-    """diffusers' output for the rows of a call; embeds: one (negative, positive) pair per adapter."""
+    """diffusers' output for the rows of a call; embeds: one (negative, positive) pair per
+    adapter.
+    """
     rows = [0 if index == 1 else 1 for index in call.rows]
     batch = len(call.x) // len(rows)
     image = [

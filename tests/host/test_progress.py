@@ -1,4 +1,6 @@
-"""Progress bars on what takes long at first: files that are read in, as the page hears of it and in small."""
+"""Progress bars on what takes long at first: files that are read in, as the page hears of it and in
+small.
+"""
 
 import asyncio
 
@@ -9,7 +11,9 @@ from support.graphs import graph
 
 
 async def heard(server, prompt):
-    """node -> (done, of how many) of every progress message that the page gets while a prompt runs."""
+    """node -> (done, of how many) of every progress message that the page gets while a prompt
+    runs.
+    """
     address = f"{server.base}/ws?clientId=listener".replace("http", "ws", 1)
     found = {}
     async with aiohttp.ClientSession() as session, session.ws_connect(address) as socket:

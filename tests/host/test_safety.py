@@ -36,7 +36,9 @@ NAMES = [
 
 @pytest.fixture
 def folder(host, tmp_path, monkeypatch):
-    """An adapter folder with one good file, a folder named like a file and a link to nothing; a secret beside it."""
+    """An adapter folder with one good file, a folder named like a file and a link to nothing; a
+    secret beside it.
+    """
     import folder_paths
 
     made = tmp_path / "ipadapter"

@@ -1,4 +1,6 @@
-"""The promises of the design in the host's sampler: identities, branches, neighbours, rows; odd sizes throughout."""
+"""The promises of the design in the host's sampler: identities, branches, neighbours, rows; odd
+sizes throughout.
+"""
 
 import pytest
 import torch
@@ -218,7 +220,9 @@ def test_order_with_a_neighbour_does_not_matter_and_both_act(models, apply, samp
 def test_the_images_part_is_added_whole_to_what_a_neighbour_made_of_the_text(
     models, apply, sample, name, tiny
 ):
-    """With the text's part silenced by the neighbour, doubling it changes nothing: only the image's part is left."""
+    """With the text's part silenced by the neighbour, doubling it changes nothing: only the image's
+    part is left.
+    """
     import comfy.ldm.modules.attention as attention
 
     def silent(model, factor):

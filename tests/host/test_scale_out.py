@@ -1,4 +1,6 @@
-"""One graph on two machines: encoded on the first, drawn on both, the second without picture and encoder."""
+"""One graph on two machines: encoded on the first, drawn on both, the second without picture and
+encoder.
+"""
 
 import json
 import shutil

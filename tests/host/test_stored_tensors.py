@@ -26,7 +26,9 @@ print("outcome", open_all.opened(pack, Path({file!r})))
 
 
 def big_endian(path):
-    """An encoder's file of three kilobytes whose record says that its bytes are the other way round."""
+    """An encoder's file of three kilobytes whose record says that its bytes are the other way
+    round.
+    """
     plain = path.with_suffix(".plain")
     torch.save({"vision_model.embeddings.patch_embedding.weight": torch.zeros(8, 3, 2, 2)}, plain)
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w") as target:
@@ -96,7 +98,9 @@ def test_tensors_that_no_adapter_has_are_refused(pack, tmp_path, name):
 
 
 def save_raw(path, dtype, bits, metadata):
-    """A safetensors file of embeds [2, 1024] whose numbers have a type that torch's writer has not."""
+    """A safetensors file of embeds [2, 1024] whose numbers have a type that torch's writer has
+    not.
+    """
     size = 2 * 1024 * bits // 8
     tensor = {"dtype": dtype, "shape": [2, 1024], "data_offsets": [0, size]}
     header = json.dumps({"positive": tensor, "__metadata__": metadata}).encode()

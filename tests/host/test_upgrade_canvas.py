@@ -71,7 +71,9 @@ def start(saved):
 
 
 def embeds(saved, past=()):
-    """Two encoders, combined, saved and applied; the combined embeds go through so many reroutes."""
+    """Two encoders, combined, saved and applied; the combined embeds go through so many
+    reroutes.
+    """
     given, picture, _ = start(saved)
     both = ["EMBEDS", "EMBEDS"]
     seen = [

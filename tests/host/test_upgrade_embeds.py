@@ -46,7 +46,9 @@ def test_without_a_negative_side_the_black_picture_is_there(models, shallow, che
     "method", ["concat", "add", "subtract", "average", "norm average", "max", "min"]
 )
 def test_references_combined(models, shallow, check, file, method):
-    """Two encoders with their weights, combined on both sides, behind one of the new or old nodes."""
+    """Two encoders with their weights, combined on both sides, behind one of the new or old
+    nodes.
+    """
     graph = Old(models("sd15"), shallow, file)
     first = encoded(graph, graph.given(picture(1)), 0.7)
     second = encoded(graph, graph.given(picture(2, 2)), 1.3)
@@ -91,7 +93,9 @@ def test_a_reference_for_each_picture(models, shallow, check, file, method):
 
 @pytest.mark.parametrize("file", [BASE, PLUS])
 def test_embeds_of_a_file(models, shallow, check, own_folders, run_prompt, upgraded, file):
-    """Files of IPAdapter_plus, one side and both, and what the new node saves in place of the old one."""
+    """Files of IPAdapter_plus, one side and both, and what the new node saves in place of the old
+    one.
+    """
     graph = Old(models("sd15"), shallow, file)
     seen, unseen = encoded(graph, graph.given(picture(1, 2)), 0.7)
     sides = [run_prompt(graph.prompt, link) for link in (seen, unseen)]

@@ -1,4 +1,6 @@
-"""Prepared pictures, noise, tiles and the enhancer become new nodes where their numbers are the same."""
+"""Prepared pictures, noise, tiles and the enhancer become new nodes where their numbers are the
+same.
+"""
 
 import numpy
 import pytest

@@ -1,4 +1,6 @@
-"""Regions, weight lists, layers with a precise kind, and the first nodes become new ones: the same picture."""
+"""Regions, weight lists, layers with a precise kind, and the first nodes become new ones: the same
+picture.
+"""
 
 import pytest
 import torch
@@ -198,7 +200,9 @@ def test_a_loader_of_faces_goes(models, shallow, check):
     ids=lambda one: one["weight_type"],
 )
 def test_graphs_that_ask_for_the_papers_behaviour(models, shallow, check, file, given):
-    """Through another node, as the new nodes have it: no black picture, the middle block, exact masks."""
+    """Through another node, as the new nodes have it: no black picture, the middle block, exact
+    masks.
+    """
     graph = Old(models("sd15"), shallow, file)
     paper = graph.add("IPAdapterOldGraphs", model=graph.model, behaviour="paper")
     between = graph.add("InspectIPAdapter", model=paper, changes="")

@@ -4,7 +4,8 @@ tiny        real UNet classes with small widths, here and in diffusers
 compare     sizes, masks and differences
 formula     image prompts computed straight from the formulas
 plus_formula  IPAdapter_plus's formulas, as plain attention patches
-golden_inputs, golden_world  inputs of the recordings of IPAdapter_plus, and its graphs run node by node
+golden_inputs, golden_world  inputs of the recordings of IPAdapter_plus, and its graphs run node by
+node
 arcface     face recognisers with random weights, as they are trained and exported
 protobuf    messages of ONNX files, written by hand
 graphs      API prompts for a server, and what comes back

@@ -1,7 +1,7 @@
 """Image prompts computed straight from the formulas, to compare graphs with.
 
-Nothing here knows the pack: it takes an adapter's raw tensors, loops over rows and pictures, and stands in the
-model as an ordinary replacement of each cross-attention.
+Nothing here knows the pack: it takes an adapter's raw tensors, loops over rows and pictures, and
+stands in the model as an ordinary replacement of each cross-attention.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,9 @@ V_ONLY, BOTH, PENALTY = "V only", "K+V", "K+V with C penalty"
 
 
 def places(kind):
-    """Block, number, transformer block of every layer, in the order of the file: the middle last."""
+    """Block, number, transformer block of every layer, in the order of the file: the middle
+    last.
+    """
     if kind == "sd15":
         depths = {("input", n): 1 for n in (1, 2, 4, 5, 7, 8)}
         depths |= {("output", n): 1 for n in range(3, 12)} | {("middle", 0): 1}
@@ -151,7 +153,9 @@ class Reference:
         return replace
 
     def acts(self, prompt, block, positive, extra):
-        """Which side of a prompt (0: the picture) this row attends to, with what weight, added or taken off."""
+        """Which side of a prompt (0: the picture) this row attends to, with what weight, added or
+        taken off.
+        """
         sigma = float(extra["sigmas"][0])
         if not self.at_percent(prompt.end) <= sigma <= self.at_percent(prompt.start):
             return

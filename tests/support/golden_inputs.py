@@ -1,7 +1,7 @@
 """The inputs of the recordings in `tests/data/legacy_goldens`, made again from their seed.
 
-Every tensor comes from a generator of its own, seeded by the recordings' seed and a tag that names the tensor. The
-networks have the real topology and text widths, few channels and random weights.
+Every tensor comes from a generator of its own, seeded by the recordings' seed and a tag that names
+the tensor. The networks have the real topology and text widths, few channels and random weights.
 """
 
 import zlib

@@ -1,7 +1,8 @@
-"""Runs the graphs of the recordings in `tests/data/legacy_goldens` node by node, and samples what they end in.
+"""Runs the graphs of the recordings in `tests/data/legacy_goldens` node by node, and samples what
+they end in.
 
-Models and the encoder are made once; every graph gets a fresh ModelPatcher. Ids that begin with `@` are inputs of
-the recordings, all others nodes of the pack or the host.
+Models and the encoder are made once; every graph gets a fresh ModelPatcher. Ids that begin with `@`
+are inputs of the recordings, all others nodes of the pack or the host.
 """
 
 import hashlib
@@ -155,7 +156,9 @@ class GoldenWorld:
         return max(files, key=lambda path: path.stat().st_mtime).name
 
     def _sample(self, model: Any, case: Mapping[str, Any], texts: Sequence[Any]) -> Tensor:
-        """One call of the UNet for each sigma: noise predictions [sigmas, 2, B, 4, h, w], positive first."""
+        """One call of the UNet for each sigma: noise predictions [sigmas, 2, B, 4, h, w], positive
+        first.
+        """
         import comfy.samplers
 
         batch, height, width = case["latent"]

@@ -13,7 +13,8 @@ from PIL import Image
 from workflow import widget_values
 
 PORTRAIT = Path(__file__).parent.parent / "data" / "portrait.jpg"
-ADAPTERS = {  # name below models/ipadapter, which says nothing -> published name, and widths of the small models
+# name below models/ipadapter, which says nothing -> published name, and widths of the small models
+ADAPTERS = {
     "sd15 base.safetensors": ("ip-adapter_sd15", SMALL_SD15),
     "sub folder/b.bin": ("ip-adapter-plus_sd15", SMALL_SD15),
     "c.safetensors": ("ip-adapter-full-face_sd15", SMALL_SD15),
@@ -23,7 +24,9 @@ ADAPTERS = {  # name below models/ipadapter, which says nothing -> published nam
 
 
 def graph(adapter, **settings):
-    """An API prompt: checkpoint, two prompts, adapter, sampler, picture; `settings` go to Apply IPAdapter."""
+    """An API prompt: checkpoint, two prompts, adapter, sampler, picture; `settings` go to Apply
+    IPAdapter.
+    """
     sdxl = ADAPTERS[adapter][1] is SMALL_SDXL
     links = {
         "model": ["ckpt", 0],
@@ -78,7 +81,9 @@ def links_within(graph):
 
 
 def one_step(model):
-    """Nodes that sample one step of a model, a saved link, and show it; text and VAE are those of the node `model`."""
+    """Nodes that sample one step of a model, a saved link, and show it; text and VAE are those of
+    the node `model`.
+    """
     return {
         "positive": node("CLIPTextEncode", clip=["model", 1], text=""),
         "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
@@ -89,7 +94,9 @@ def one_step(model):
 
 
 def prompt_of(nodes, links, info):
-    """An API prompt of saved nodes; the links' sources are (node, slot), or a blueprint's input by its name."""
+    """An API prompt of saved nodes; the links' sources are (node, slot), or a blueprint's input by
+    its name.
+    """
     prompt = {}
     for one in nodes:
         inputs = widget_values(one, info[one["type"]])

@@ -1,4 +1,6 @@
-"""A local server that speaks as much of the Hugging Face hub's protocol as a download needs, with faults on request."""
+"""A local server that speaks as much of the Hugging Face hub's protocol as a download needs, with
+faults on request.
+"""
 
 import hashlib
 import threading
@@ -8,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Hub:
     """Serves `content` as every file of every repository.
 
-    drops: after how many bytes each of the next connections is cut; status: what GET answers instead;
-    deaf: ignores Range; said: the size it claims; slow: an event that each block waits for.
+    drops: after how many bytes each of the next connections is cut; status: what GET answers
+    instead; deaf: ignores Range; said: the size it claims; slow: an event that each block waits
+    for.
     """
 
     def __init__(self, content: bytes):

@@ -1,4 +1,5 @@
-"""The most memory that any process of a test run has had, servers and commands included, and a limit to it.
+"""The most memory that any process of a test run has had, servers and commands included, and a
+limit to it.
 
 A machine with 8 GB shall run the tests: two processes of theirs and what these start.
 """
@@ -19,7 +20,9 @@ def peak(whose: int) -> float:
 
 
 class MemoryLimit:
-    """A pytest plugin: the run fails when a process went above the limit, and says by which tests."""
+    """A pytest plugin: the run fails when a process went above the limit, and says by which
+    tests.
+    """
 
     def __init__(self) -> None:
         self.rises: list[str] = []

@@ -35,7 +35,9 @@ def launch(playwright):
 
 
 class Page:
-    """One open page; `errors` holds what it complained of, `refused` what of ours the server did not have."""
+    """One open page; `errors` holds what it complained of, `refused` what of ours the server did
+    not have.
+    """
 
     def __init__(self, chromium, server, **settings):
         set_up(server, **settings)
@@ -87,7 +89,8 @@ class Page:
 
     def connect(self, source, slot, target, name):
         self.run(
-            f"() => n{source}.connect({slot}, n{target}, n{target}.inputs.findIndex(i => i.name === '{name}'))"
+            f"() => n{source}.connect({slot}, n{target}, n{target}.inputs.findIndex(i => "
+            f"i.name === '{name}'))"
         )
 
     def value(self, name, number=0):

@@ -1,4 +1,5 @@
-"""IPAdapter_plus's formulas, written here as they are known: a plain attention patch on every layer.
+"""IPAdapter_plus's formulas, written here as they are known: a plain attention patch on every
+layer.
 
 By default the middle block is left out, as its releases since September 2024 did.
 """

@@ -1,4 +1,6 @@
-"""The real UNet classes at the real topology with small widths, in ComfyUI and in diffusers with the same weights."""
+"""The real UNet classes at the real topology with small widths, in ComfyUI and in diffusers with
+the same weights.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +9,8 @@ import make_models
 import torch
 from adapter_layouts import Base
 
-# Widths as in the published models, one tenth and less; text widths and projections are the real ones.
+# Widths as in the published models, one tenth and less; text widths and projections are the real
+# ones.
 SMALL = {
     "sd15": Base(768, (32,) * 2 + (64,) * 2 + (128,) * 5 + (64,) * 3 + (32,) * 3 + (128,)),
     "sdxl": Base(2048, (64,) * 4 + (128,) * 50 + (64,) * 6 + (128,) * 10),

@@ -39,7 +39,8 @@ class Old:
         return [key, 0]
 
 
-@torch.inference_mode()  # as the host runs nodes: features that remember how they came about are large
+# as the host runs nodes: features that remember how they came about are large
+@torch.inference_mode()
 def run(prompt, link, nodes_by_id, adapters, encoder):
     """One output of a prompt."""
     done = {}

@@ -1,4 +1,6 @@
-"""The pure logic of the web extension: its tests, run by Node.js, and a grammar equal to Python's."""
+"""The pure logic of the web extension: its tests, run by Node.js, and a grammar equal to
+Python's.
+"""
 
 import json
 import subprocess

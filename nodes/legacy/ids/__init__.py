@@ -1,9 +1,10 @@
 """The nodes of old graphs, with the numbers they gave.
 
-node_table.py every node: id, inputs, outputs; input_specs.py what an input is; old_node.py what all nodes share.
-apply_nodes.py, embeds_nodes.py, image_nodes.py, loader_nodes.py, weight_lists.py nodes of IPAdapter_plus;
-before_march_2024.py its first ones; laksjdjf.py those of laksjdjf's pack.
-old_apply.py one apply node's numbers; weight_types.py its weight types; encoder_views.py its references;
-image_tiles.py tiles of a large reference; adapter_link.py adapter and encoder on a link.
-installed_files.py, faceid_presets.py files by what they hold; old_graphs_switch.py IPAdapter Old Graphs.
+node_table.py every node: id, inputs, outputs; input_specs.py what an input is; old_node.py what all
+nodes share. apply_nodes.py, embeds_nodes.py, image_nodes.py, loader_nodes.py, weight_lists.py nodes
+of IPAdapter_plus; before_march_2024.py its first ones; laksjdjf.py those of laksjdjf's pack.
+old_apply.py one apply node's numbers; weight_types.py its weight types; encoder_views.py its
+references; image_tiles.py tiles of a large reference; adapter_link.py adapter and encoder on a
+link. installed_files.py, faceid_presets.py files by what they hold; old_graphs_switch.py IPAdapter
+Old Graphs.
 """

@@ -1,4 +1,6 @@
-"""IPADAPTER links of old graphs: an adapter, or a dict with adapter and encoder, whoever made it."""
+"""IPADAPTER links of old graphs: an adapter, or a dict with adapter and encoder, whoever made
+it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +15,9 @@ from .faceid_presets import UnsupportedFaceID
 
 
 def open_link(link: object, node_name: str, encoder: ClipVisionModel | None = None) -> OldAdapter:
-    """Adapter and encoder of a link; encoder: one that is connected. Raises ValueError where none runs."""
+    """Adapter and encoder of a link; encoder: one that is connected. Raises ValueError where none
+    runs.
+    """
     if isinstance(link, LoadedAdapter):
         return OldAdapter(link, encoder, node_name)
     if isinstance(link, UnsupportedFaceID):

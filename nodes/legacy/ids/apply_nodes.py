@@ -1,4 +1,6 @@
-"""The apply nodes of IPAdapter_plus, and its regions. A variant turns its inputs into one `OldApply`."""
+"""The apply nodes of IPAdapter_plus, and its regions. A variant turns its inputs into one
+`OldApply`.
+"""
 
 from itertools import chain
 from typing import Any

@@ -1,7 +1,9 @@
-"""Nodes that IPAdapter_plus had until March 2024, some of them for weeks in 2023: the numbers they gave.
+"""Nodes that IPAdapter_plus had until March 2024, some of them for weeks in 2023: the numbers they
+gave.
 
-They reached every layer, the middle block included, and resized masks bicubically or to the nearest pixel. Some of
-their ids mean another node today; `reading/` tells them apart by their sockets and widgets.
+They reached every layer, the middle block included, and resized masks bicubically or to the nearest
+pixel. Some of their ids mean another node today; `reading/` tells them apart by their sockets and
+widgets.
 """
 
 from typing import Any
@@ -25,7 +27,9 @@ from .weight_types import LINEAR, SCALINGS_BEFORE_MARCH_2024 as SCALINGS
 
 
 class ApplyFirst(OldNode):
-    """`IPAdapterApply`, and FaceID without a face; with noise the negative side sees shuffled pictures."""
+    """`IPAdapterApply`, and FaceID without a face; with noise the negative side sees shuffled
+    pictures.
+    """
 
     POSITIONAL = (
         "ipadapter model image weight clip_vision weight_type noise attn_mask start_at end_at"

@@ -129,7 +129,8 @@ def _masked_features(adapter: OldAdapter, image: Tensor, mask: Tensor) -> Tensor
     pictures = rgb(image, adapter.node_name, "image")
     if len(square) not in (1, len(pictures)):
         raise ValueError(
-            f"{adapter.node_name}'s 'mask' is a batch of {len(square)} for {len(pictures)} pictures: "
+            f"{adapter.node_name}'s 'mask' is a batch of {len(square)} for "
+            f"{len(pictures)} pictures: "
             "connect one mask."
         )
     clip_vision = adapter.clip_vision

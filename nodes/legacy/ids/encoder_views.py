@@ -1,4 +1,6 @@
-"""References of old nodes: pictures and bare embeds, encoded and paired as IPAdapter_plus does it."""
+"""References of old nodes: pictures and bare embeds, encoded and paired as IPAdapter_plus does
+it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +26,9 @@ ENCODER_SIZE = 224  # pixels of the square that an image encoder gets
 
 
 class OldFeatures(NamedTuple):
-    """Features of both sides, [N, E] or [N, S, E]; without negative ones: zeros; composition: another picture's."""
+    """Features of both sides, [N, E] or [N, S, E]; without negative ones: zeros; composition:
+    another picture's.
+    """
 
     positive_features: Tensor
     negative_features: Tensor | None
@@ -33,7 +37,9 @@ class OldFeatures(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class OldAdapter:
-    """An adapter with its image encoder, as one old node uses them. Raises ValueError where they do not fit."""
+    """An adapter with its image encoder, as one old node uses them. Raises ValueError where they do
+    not fit.
+    """
 
     loaded: LoadedAdapter
     encoder: ClipVisionModel | None
@@ -47,7 +53,9 @@ class OldAdapter:
         return open_encoder(self.loaded)
 
     def features(self, image: Tensor, name: str, tiles: int = 1, ratio: float = 1.0) -> Tensor:
-        """[N, E] or [N, S, E], recalled. tiles: along a side; ratio: how much the whole picture counts."""
+        """[N, E] or [N, S, E], recalled. tiles: along a side; ratio: how much the whole picture
+        counts.
+        """
 
         def make() -> Tensor:
             pictures = rgb(image, self.node_name, name)
@@ -63,10 +71,11 @@ class OldAdapter:
         return self.check(features, name)  # recalled features may be of another adapter
 
     def unconditional(self, is_paper: bool = False) -> Tensor | None:
-        """The negative side of a node without a negative picture; None: zeros, which base adapters take.
+        """The negative side of a node without a negative picture; None: zeros, which base adapters
+        take.
 
-        IPAdapter_plus gives a black picture to plus and full-face adapters, which were trained with pixel
-        values of zero.
+        IPAdapter_plus gives a black picture to plus and full-face adapters, which were trained with
+        pixel values of zero.
         """
         if self.loaded.spec.unconditional is Unconditional.ZERO_FEATURES:
             return None
@@ -116,7 +125,9 @@ class OldAdapter:
         return self.take(References.of(features, EMBEDS if features.ndim == 2 else HIDDEN), name)
 
     def _encode_with_tiles(self, pictures: Tensor, name: str, tiles: int, ratio: float) -> Tensor:
-        """One picture: side by side with its tiles, to be combined later; several: each mixed with them."""
+        """One picture: side by side with its tiles, to be combined later; several: each mixed with
+        them.
+        """
         whole_features = self.encode(pictures, name)
         if tiles < 2:
             return whole_features

@@ -25,7 +25,9 @@ class PrepareImage(OldNode):
     POSITIONS: ClassVar[list[str]] = [*CROPS, "pad"]
 
     def square(self, image: Tensor, crop_position: str, interpolation: str) -> Tensor:
-        """[B, 3, S, S], as large as it can be. Raises ValueError for options that no release had."""
+        """[B, 3, S, S], as large as it can be. Raises ValueError for options that no release
+        had.
+        """
         if interpolation not in self.FILTERS or crop_position not in self.POSITIONS:
             raise ValueError(
                 f"{self.NAME} has the unknown option '{interpolation}' or '{crop_position}': "

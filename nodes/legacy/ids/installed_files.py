@@ -1,4 +1,6 @@
-"""Installed files by what they hold: a name that is not here, or a preset, means a file of the same kind."""
+"""Installed files by what they hold: a name that is not here, or a preset, means a file of the same
+kind.
+"""
 
 import functools
 import logging

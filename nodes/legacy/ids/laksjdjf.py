@@ -1,4 +1,6 @@
-"""laksjdjf's IPAdapter: it opened the file itself, reached every layer and resized masks to the nearest pixel."""
+"""laksjdjf's IPAdapter: it opened the file itself, reached every layer and resized masks to the
+nearest pixel.
+"""
 
 from torch import Tensor
 

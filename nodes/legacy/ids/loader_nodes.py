@@ -39,7 +39,9 @@ class ModelLoader(OldNode):
 
 
 class UnifiedLoader(OldNode):
-    """-> the model, and a link with adapter and encoder of a preset; a changed model loads nothing again."""
+    """-> the model, and a link with adapter and encoder of a preset; a changed model loads nothing
+    again.
+    """
 
     FUNCTION = "load_models"
     PRESETS: ClassVar[Mapping[str, installed_files.KindPair]] = installed_files.PRESETS

@@ -1,4 +1,5 @@
-"""Every old node: id, name, what to use in new graphs, inputs, outputs. `input_specs.py` says what an input is.
+"""Every old node: id, name, what to use in new graphs, inputs, outputs. `input_specs.py` says what
+an input is.
 
 Inputs after `|` are optional. `tests/data/old_nodes.json` has the same from IPAdapter_plus itself.
 """

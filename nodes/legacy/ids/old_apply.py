@@ -1,4 +1,6 @@
-"""One old apply node, whatever its id: the numbers IPAdapter_plus gives, on a clone of the model."""
+"""One old apply node, whatever its id: the numbers IPAdapter_plus gives, on a clone of the
+model.
+"""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple

@@ -1,4 +1,6 @@
-"""IPAdapter Old Graphs: the switch between IPAdapter_plus's numbers and the paper's, for the old nodes behind it."""
+"""IPAdapter Old Graphs: the switch between IPAdapter_plus's numbers and the paper's, for the old
+nodes behind it.
+"""
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io

@@ -1,4 +1,5 @@
-"""What every old node has in common. `node_table.py` makes a class for each id out of the classes here and beside.
+"""What every old node has in common. `node_table.py` makes a class for each id out of the classes
+here and beside.
 
 They are the host's first kind of node class, since other packs call them from Python.
 """

@@ -1,4 +1,6 @@
-"""The weights nodes of IPAdapter_plus: a weight for each frame, and the pictures they fade between."""
+"""The weights nodes of IPAdapter_plus: a weight for each frame, and the pictures they fade
+between.
+"""
 
 import random
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
-"""IPAdapter_plus's weight types and scalings, and the weight maps that they mean: the same at every moment.
+"""IPAdapter_plus's weight types and scalings, and the weight maps that they mean: the same at every
+moment.
 
-Formulas: those of IPAdapter_plus. t is a block's number in a forward pass. Its releases since September 2024
-never reach the middle block, so graphs of that time were made without it.
+Formulas: those of IPAdapter_plus. t is a block's number in a forward pass. Its releases since
+September 2024 never reach the middle block, so graphs of that time were made without it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,9 @@ def old_weight_map(
 
 
 def parse_layer_weights(text: str, blocks: Sequence[Block], node_name: str) -> dict[int, float]:
-    """`3:1.0, 6:0.5`. Numbers that the model does not have are ignored, as before. Raises ValueError."""
+    """`3:1.0, 6:0.5`. Numbers that the model does not have are ignored, as before. Raises
+    ValueError.
+    """
     layer_weights: dict[int, float] = {}
     for entry in (part.strip() for part in text.replace("\n", ",").split(",")):
         if not entry:
@@ -93,7 +96,8 @@ def parse_layer_weights(text: str, blocks: Sequence[Block], node_name: str) -> d
             layer_weights[int(number)] = float(weight)
         except ValueError:
             raise ValueError(
-                f"{node_name}'s 'layer_weights' has the entry '{entry}', which is no 'number:weight': "
+                f"{node_name}'s 'layer_weights' has the entry '{entry}', which is no "
+                "'number:weight': "
                 f"write for example '3:1.0, 6:0.5'; "
                 f"this model has {block_names(blocks)}, numbered from 0."
             ) from None

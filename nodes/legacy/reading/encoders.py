@@ -29,7 +29,8 @@ log = logging.getLogger("ipadapter")
 
 
 def replace_encoder(node_key: str, nodes: Nodes, our_nodes: Registry, readers: Readers) -> object:
-    """The host's loader, with a file that is here where it feeds this pack and names one that is not.
+    """The host's loader, with a file that is here where it feeds this pack and names one that is
+    not.
 
     Where its readers cannot be seen, the name alone must say which encoder it is.
     """
@@ -109,7 +110,9 @@ def _needed_encoder(our_readers: list[object], nodes: Nodes) -> str | None:
 
 
 def _adapter_loader(reader: object, nodes: Nodes) -> object:
-    """The node that an adapter comes from, through those that hand it on; the reader itself loads one without a link."""
+    """The node that an adapter comes from, through those that hand it on; the reader itself loads
+    one without a link.
+    """
     source = link_source(inputs_of(reader).get("ipadapter"))
     if source is None:
         return reader

@@ -1,4 +1,5 @@
-"""A saved graph as it is read when it is opened: the page then shows nodes, options and files that exist.
+"""A saved graph as it is read when it is opened: the page then shows nodes, options and files that
+exist.
 
 What a prompt is read as, written back into the graph: `prompts.read_prompt` decides alone.
 """
@@ -22,10 +23,11 @@ ReadNode = dict[str, Any]  # class_type and inputs
 def open_graph(
     workflow: saved_graph.Graph, old_nodes: OldNodes, our_nodes: Registry, foreign_nodes: Registry
 ) -> tuple[list[list[Any]], list[Message]]:
-    """The nodes of a saved graph, then of each of its subgraphs, as they are read, and what was replaced.
+    """The nodes of a saved graph, then of each of its subgraphs, as they are read, and what was
+    replaced.
 
-    old_nodes, our_nodes, foreign_nodes: as for `read_prompt`. What is no node stays as it is, in its place. Raises
-    TypeError or ValueError for what is no workflow.
+    old_nodes, our_nodes, foreign_nodes: as for `read_prompt`. What is no node stays as it is, in
+    its place. Raises TypeError or ValueError for what is no workflow.
     """
     if not isinstance(workflow, Mapping) or not isinstance(workflow.get("nodes"), list):
         raise ValueError("it has no list of nodes")
@@ -63,7 +65,9 @@ class Opening:
         ]
 
     def _rewrite(self, node: SavedNode, before: ReadNode, after: ReadNode) -> SavedNode:
-        """The saved node with another id, other names of sockets and other typed values, where they differ."""
+        """The saved node with another id, other names of sockets and other typed values, where they
+        differ.
+        """
         node = self._rename(node)
         old_inputs, new_inputs = before["inputs"], after["inputs"]
         changes = {
@@ -134,7 +138,9 @@ def _border(links: Mapping[int, saved_graph.Link]) -> dict[str, ReadNode]:
 
 
 def _widget_values(node: SavedNode, names: list[str], inputs: Inputs) -> list[Any]:
-    """Typed values in order, with those of later widgets; what is linked keeps the value that it shadows."""
+    """Typed values in order, with those of later widgets; what is linked keeps the value that it
+    shadows.
+    """
     saved = saved_graph.widget_values(node)
     values: list[Any] = []
     for place, name in enumerate(names):

@@ -1,8 +1,9 @@
 """Prompts as old graphs and other programs send them, before the host checks them.
 
-Some old ids mean another node today, and are told apart by their inputs; inputs that a node got later get their
-defaults; renamed options get the names of the last release; a file that is not here is replaced by one of the same
-kind. Everything else stays as it is, also what is no prompt: the host refuses that in its own words.
+Some old ids mean another node today, and are told apart by their inputs; inputs that a node got
+later get their defaults; renamed options get the names of the last release; a file that is not here
+is replaced by one of the same kind. Everything else stays as it is, also what is no prompt: the
+host refuses that in its own words.
 """
 
 from collections.abc import Collection, Mapping
@@ -61,7 +62,8 @@ def read_prompt(
 ) -> Any:
     """The prompt with old nodes as they were meant.
 
-    old_nodes: ours by id; our_nodes: all of this pack; foreign_nodes: another pack's that have an old node's id.
+    old_nodes: ours by id; our_nodes: all of this pack; foreign_nodes: another pack's that have an
+    old node's id.
     """
     if not isinstance(prompt, dict):
         return prompt

@@ -84,7 +84,8 @@ def read_node(
 ) -> dict[str, Any]:
     """Class and inputs: typed values by name, links as [id, slot].
 
-    old_nodes, foreign_nodes: ours, and another pack's that have an old id; source: where a link comes from.
+    old_nodes, foreign_nodes: ours, and another pack's that have an old id; source: where a link
+    comes from.
     """
     reused = meant_node(node, foreign_nodes)
     node_class = reused.meant_id if reused else saved_class(node)
@@ -123,7 +124,9 @@ def all_inputs(types: InputTypes) -> Iterator[tuple[str, Any]]:
 
 
 def expand_inputs(types: InputTypes, input_values: Inputs) -> Iterator[tuple[str, Any]]:
-    """The inputs of a node that gets these values; one that grows has as many places as are taken."""
+    """The inputs of a node that gets these values; one that grows has as many places as are
+    taken.
+    """
     for name, spec in all_inputs(types):
         if spec[0] != AUTOGROW:
             yield name, spec

@@ -1,4 +1,6 @@
-"""A server for the corpus: every published kind of adapter in small, encoders with few layers, the files graphs load."""
+"""A server for the corpus: every published kind of adapter in small, encoders with few layers, the
+files graphs load.
+"""
 
 import json
 import shutil
@@ -13,7 +15,8 @@ from support import tiny
 TESTS = Path(__file__).parents[2]
 PACKS = TESTS / "support" / "packs"
 SD15, SDXL = tiny.SMALL["sd15"], tiny.SMALL["sdxl"]
-MADE = {  # below models/ipadapter -> what makes it; a small resampler, as nobody looks at the pictures
+# below models/ipadapter -> what makes it; a small resampler, as nobody looks at the pictures
+MADE = {
     "ip-adapter_sd15.safetensors": (SD15, adapter_layouts.vit_h(SD15)),
     "ip-adapter_sd15_light_v11.bin": (SD15, adapter_layouts.vit_h(SD15)),
     "ip-adapter_sd15_vit-G.safetensors": (SD15, adapter_layouts.vit_g(SD15)),
@@ -47,7 +50,9 @@ def prepare(folder: Path, model_folder: Path) -> None:
 
 
 def short_tower(name: str) -> dict[str, torch.Tensor]:
-    """An encoder's file without most of its layers and MLPs; the last layers keep what tells the kind."""
+    """An encoder's file without most of its layers and MLPs; the last layers keep what tells the
+    kind.
+    """
     depth = make_models.TOWERS[name].depth
     short = {}
     for key, value in make_models.encoder_tensors(name).items():

@@ -1,4 +1,6 @@
-"""More graphs of IPAdapter_plus since March 2024: its special nodes, presets, and names of files from elsewhere."""
+"""More graphs of IPAdapter_plus since March 2024: its special nodes, presets, and names of files
+from elsewhere.
+"""
 
 from collections.abc import Callable
 

@@ -1,4 +1,6 @@
-"""Old nodes as newer browsers save them: inside a subgraph, and with every widget listed as a socket."""
+"""Old nodes as newer browsers save them: inside a subgraph, and with every widget listed as a
+socket.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -97,8 +99,10 @@ def _link(number: int, start: int, slot: int, end: int, place: int, kind: str) -
 
 
 WIDGETS = {  # the widgets of a node as newer browsers list them among the sockets
-    "IPAdapterAdvanced": "weight:FLOAT weight_type:COMBO combine_embeds:COMBO start_at:FLOAT end_at:FLOAT embeds_scaling:COMBO",
-    "IPAdapterApply": "weight:FLOAT noise:FLOAT weight_type:COMBO start_at:FLOAT end_at:FLOAT unfold_batch:BOOLEAN",
+    "IPAdapterAdvanced": "weight:FLOAT weight_type:COMBO combine_embeds:COMBO start_at:FLOAT "
+    "end_at:FLOAT embeds_scaling:COMBO",
+    "IPAdapterApply": "weight:FLOAT noise:FLOAT weight_type:COMBO start_at:FLOAT end_at:FLOAT "
+    "unfold_batch:BOOLEAN",
     "IPAdapterModelLoader": "ipadapter_file:COMBO",
     "IPAdapter@laksjdjf": "weight:FLOAT model_name:COMBO dtype:COMBO",
 }

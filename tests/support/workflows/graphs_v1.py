@@ -1,4 +1,6 @@
-"""Graphs of IPAdapter_plus before March 2024 and of laksjdjf's pack: each id in each of its layouts."""
+"""Graphs of IPAdapter_plus before March 2024 and of laksjdjf's pack: each id in each of its
+layouts.
+"""
 
 from collections.abc import Callable
 

@@ -1,4 +1,6 @@
-"""Graphs of IPAdapter_plus since March 2024: each of its 37 ids, each option, each layout of the widgets."""
+"""Graphs of IPAdapter_plus since March 2024: each of its 37 ids, each option, each layout of the
+widgets.
+"""
 
 from collections.abc import Callable
 

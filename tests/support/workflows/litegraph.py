@@ -1,4 +1,6 @@
-"""Graphs as old browsers saved them: LiteGraph JSON 0.4, link sockets by place, widget values by place."""
+"""Graphs as old browsers saved them: LiteGraph JSON 0.4, link sockets by place, widget values by
+place.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-# type or "type@layout": link sockets in their order -> outputs. Those of IPAdapter_plus and of laksjdjf's pack
-# are read off their releases; a widget that was turned into a socket comes after them.
-_APPLY = "model:MODEL ipadapter:IPADAPTER image:IMAGE image_negative:IMAGE attn_mask:MASK clip_vision:CLIP_VISION"
+# type or "type@layout": link sockets in their order -> outputs. Those of IPAdapter_plus and of
+# laksjdjf's pack are read off their releases; a widget that was turned into a socket comes after
+# them.
+_APPLY = (
+    "model:MODEL ipadapter:IPADAPTER image:IMAGE image_negative:IMAGE "
+    "attn_mask:MASK clip_vision:CLIP_VISION"
+)
 _STYLE = _APPLY.replace("image:IMAGE", "image_style:IMAGE image_composition:IMAGE")
-_EMBEDS = "model:MODEL ipadapter:IPADAPTER pos_embed:EMBEDS neg_embed:EMBEDS attn_mask:MASK clip_vision:CLIP_VISION"
+_EMBEDS = (
+    "model:MODEL ipadapter:IPADAPTER pos_embed:EMBEDS neg_embed:EMBEDS "
+    "attn_mask:MASK clip_vision:CLIP_VISION"
+)
 _FIRST = "ipadapter:IPADAPTER clip_vision:CLIP_VISION image:IMAGE model:MODEL"
-_PAIR = "weights:FLOAT weights_invert:FLOAT total_frames:INT image_1:IMAGE image_2:IMAGE weights_strategy:WEIGHTS_STRATEGY"
+_PAIR = (
+    "weights:FLOAT weights_invert:FLOAT total_frames:INT image_1:IMAGE "
+    "image_2:IMAGE weights_strategy:WEIGHTS_STRATEGY"
+)
 _LAYOUTS = f"""
 CheckpointLoaderSimple: -> MODEL:MODEL CLIP:CLIP VAE:VAE
 CLIPTextEncode: clip:CLIP -> CONDITIONING:CONDITIONING
@@ -152,7 +164,9 @@ class Node:
 
 @dataclass
 class Graph:
-    """What a browser saves. about: what it covers; fails: for a node that must refuse, the type and words of it."""
+    """What a browser saves. about: what it covers; fails: for a node that must refuse, the type and
+    words of it.
+    """
 
     about: str
     fails: tuple[str, str] | None = None

@@ -1,4 +1,6 @@
-"""What every graph of the corpus has around its IPAdapter nodes: a checkpoint, texts, references, a sampler."""
+"""What every graph of the corpus has around its IPAdapter nodes: a checkpoint, texts, references, a
+sampler.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,6 @@
-"""A pack for tests alone: conditioning and a ControlNet without files, a count of the encoder's runs, and less of its depth."""
+"""A pack for tests alone: conditioning and a ControlNet without files, a count of the encoder's
+runs, and less of its depth.
+"""
 
 import json
 import os
@@ -26,7 +28,9 @@ def counted(run):
 
 def shallow(init):
     def __init__(self, config):
-        """Two of an encoder's layers, all alike, do for what is asked over HTTP; the others of the file are left."""
+        """Two of an encoder's layers, all alike, do for what is asked over HTTP; the others of the
+        file are left.
+        """
         if isinstance(config, str | os.PathLike):
             config = json.loads(Path(config).read_text())
         init(self, {**config, "num_hidden_layers": 2})

@@ -1,7 +1,8 @@
 """A pack for tests alone: what makes hundreds of samplings cheap, under the host's own node ids.
 
-A checkpoint brings the host's UNet class in a tenth of its width, an encoder has two of its layers, with narrow MLPs
-as the files of `support.workflows.corpus` have them. `tests` and `scripts` must be on PYTHONPATH.
+A checkpoint brings the host's UNet class in a tenth of its width, an encoder has two of its layers,
+with narrow MLPs as the files of `support.workflows.corpus` have them. `tests` and `scripts` must be
+on PYTHONPATH.
 """
 
 import json

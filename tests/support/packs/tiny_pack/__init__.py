@@ -62,7 +62,9 @@ class RandomText:
 
 
 class Fails:
-    """The model, failing in its second step: `error`, `memory` or `interrupt`; any other word passes it on."""
+    """The model, failing in its second step: `error`, `memory` or `interrupt`; any other word
+    passes it on.
+    """
 
     RETURN_TYPES, FUNCTION, CATEGORY = ("MODEL",), "run", "test"
 
