@@ -62,15 +62,16 @@ class ModelFile:
         return off == 0 if self.size_is_exact else off <= ROUNDING * self.size
 
     def has_name(self, name: str) -> bool:
-        own = (self.name, self.path.rsplit("/", 1)[-1], *self.also)
-        return _plain(name) in map(_plain, own)
+        names = (self.name, self.path.rsplit("/", 1)[-1], *self.also)
+        return _plain(name) in map(_plain, names)
 
-    def holds(self, what: Any) -> bool:
+    def holds(self, content: object) -> bool:
         """Whether a file with that content can be this one."""
-        if isinstance(what, AdapterSpec):
-            own = (self.base, self.kind, self.encoder)
-            return self.folder == "ipadapter" and own == (what.base_model, what.kind, what.encoder)
-        return isinstance(what, EncoderSpec) and (self.kind, self.encoder) == (ENCODER, what.name)
+        if isinstance(content, AdapterSpec):
+            facts = (content.base_model, content.kind, content.encoder)
+            return self.folder == "ipadapter" and facts == (self.base, self.kind, self.encoder)
+        is_encoder = isinstance(content, EncoderSpec)
+        return is_encoder and (self.kind, self.encoder) == (ENCODER, content.name)
 
 
 def load() -> tuple[ModelFile, ...]:

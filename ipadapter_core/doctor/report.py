@@ -90,30 +90,34 @@ class Report:
         return [entry for entry in self.entries if entry.advice]
 
     def need(self, base: str, purpose: str) -> Need:
-        return next(one for one in self.needs if (one.base, one.purpose) == (base, purpose))
+        return next(need for need in self.needs if (need.base, need.purpose) == (base, purpose))
 
 
 def examine(
-    found: Iterable[Found], table: Sequence[ModelFile], facts: Sequence[str] = ()
+    files: Iterable[Found], table: Sequence[ModelFile], facts: Sequence[str] = ()
 ) -> Report:
     """The report on these files."""
     rows = tuple(table)
-    entries = tuple(
-        sorted((_entry(one, rows) for one in found), key=lambda entry: entry.file.shown.lower())
+    entries = sorted(
+        (_entry(file, rows) for file in files), key=lambda entry: entry.file.shown.lower()
     )
-    encoders = [entry for entry in entries if entry.usable and entry.kind == ENCODER]
-    pairs = tuple(
-        (entry.file.name, tuple(one.file.name for one in encoders if _fits(one, entry)))
-        for entry in entries
-        if entry.usable and entry.kind == ADAPTER
-    )
-    adapters = [entry for entry in entries if entry.usable and entry.kind == ADAPTER]
+    adapters, encoders = (_usable(entries, kind) for kind in (ADAPTER, ENCODER))
+    pairs = {adapter.file.name: _encoders_of(adapter, encoders) for adapter in adapters}
     needs = tuple(
-        _need((base, purpose), adapters, encoders, dict(pairs), rows)
+        _need((base, purpose), adapters, encoders, pairs, rows)
         for base in BASES
         for purpose in PURPOSES
     )
-    return Report(tuple(facts), entries, pairs, needs, rows)
+    return Report(tuple(facts), tuple(entries), tuple(pairs.items()), needs, rows)
+
+
+def _usable(entries: Sequence[Entry], kind: str) -> list[Entry]:
+    return [entry for entry in entries if entry.usable and entry.kind == kind]
+
+
+def _encoders_of(adapter: Entry, encoders: Sequence[Entry]) -> tuple[str, ...]:
+    """The names of the encoders that fit an adapter."""
+    return tuple(encoder.file.name for encoder in encoders if _fits(encoder, adapter))
 
 
 def _fits(encoder: Entry, adapter: Entry) -> bool:
@@ -129,10 +133,10 @@ def _entry(file: Found, table: tuple[ModelFile, ...]) -> Entry:
     if isinstance(what, Embeds):
         return Entry(file, EMBEDS, what.text, _name_advice(file), None)
     if what is None:
-        other = file.note or Message("holds nothing that this pack uses")
+        note = file.note or Message("holds nothing that this pack uses")
         if file.folder == FOLDERS[ENCODER]:
-            other = Message("is no image encoder that an adapter of this pack needs")
-        text = file.fault or other
+            note = Message("is no image encoder that an adapter of this pack needs")
+        text = file.fault or note
         row = None if file.fault else _foreign(file, table)
         return Entry(file, OTHER, text, _fault_advice(file, table), row)
     kind = ADAPTER if isinstance(what, AdapterSpec) else ENCODER
@@ -168,8 +172,8 @@ def _fault_advice(file: Found, table: tuple[ModelFile, ...]) -> str:
 def _place_advice(file: Found, kind: str) -> str:
     if file.folder == FOLDERS[kind]:
         return ""
-    thing = Message("an adapter") if kind == ADAPTER else Message("an image encoder")
-    return Message("is <1> in the wrong folder: move it to models/<2>", thing, FOLDERS[kind])
+    content = Message("an adapter") if kind == ADAPTER else Message("an image encoder")
+    return Message("is <1> in the wrong folder: move it to models/<2>", content, FOLDERS[kind])
 
 
 def _name_advice(file: Found) -> str:
@@ -221,16 +225,31 @@ def _need(
     table: tuple[ModelFile, ...],
 ) -> Need:
     base, purpose = goal
-    able = [one for one in adapters if _base(one) == base and purpose in _purposes(one)]
-    there = tuple((one.file.name, pairs[one.file.name]) for one in able if pairs[one.file.name])
-    if there:
-        return Need(base, purpose, there, ())
+    able_adapters = [adapter for adapter in adapters if _follows(adapter, base, purpose)]
+    names = [adapter.file.name for adapter in able_adapters]
+    ready = tuple((name, pairs[name]) for name in names if pairs[name])
+    if ready:
+        return Need(base, purpose, ready, ())
+    if able_adapters:
+        return Need(
+            base, purpose, (), _missing_encoders(_encoder(able_adapters[0]), encoders, table)
+        )
     first = next(row for row in table if (row.base, row.purpose, row.first) == (*goal, True))
-    encoder = _encoder(able[0]) if able else first.encoder
-    missing = [] if able else [first]
-    if all(one.text != encoder for one in encoders):
-        missing += [row for row in table if (row.kind, row.encoder) == (ENCODER, encoder)]
-    return Need(base, purpose, there, tuple(missing))
+    missing = _missing_encoders(first.encoder, encoders, table)
+    return Need(base, purpose, (), (first, *missing))
+
+
+def _follows(adapter: Entry, base: str, purpose: str) -> bool:
+    return _base(adapter) == base and purpose in _purposes(adapter)
+
+
+def _missing_encoders(
+    name: str, encoders: Sequence[Entry], table: Sequence[ModelFile]
+) -> tuple[ModelFile, ...]:
+    """The published files of an encoder, or none where one of its kind is installed."""
+    if any(encoder.text == name for encoder in encoders):
+        return ()
+    return tuple(row for row in table if (row.kind, row.encoder) == (ENCODER, name))
 
 
 def _base(entry: Entry) -> str:
