@@ -44,13 +44,13 @@ def fetch(row: ModelFile, progress: Progress) -> str:
     """
     target = Path(_folder(row.folder)) / row.name
     if target.exists():
-        return _already(row, target, progress)
+        return _accept_existing(row, target, progress)
     part = target.with_name(f".{row.name}.part")
     try:
-        cached = _cached(row)
-        if cached:
-            _room(row, part, row.size)
-            _copy(cached, part, row, progress)
+        cached_path = _cached_path(row)
+        if cached_path:
+            _require_room(row, part, row.size)
+            _copy(cached_path, part, row, progress)
         else:
             _download(row, part, progress)
         _check(row, part, progress)
@@ -91,7 +91,7 @@ def _folder(kind: str) -> str:
     )
 
 
-def _already(row: ModelFile, target: Path, progress: Progress) -> str:
+def _accept_existing(row: ModelFile, target: Path, progress: Progress) -> str:
     if _digest(target, "checking", progress) == row.sha256:
         return str(target)
     raise ValueError(
@@ -118,19 +118,19 @@ def _library() -> Any:
     return huggingface_hub
 
 
-def _cached(row: ModelFile) -> str | None:
+def _cached_path(row: ModelFile) -> str | None:
     """The file in Hugging Face's own cache, if another program had it."""
     path = _library().try_to_load_from_cache(row.repository, row.path, revision=row.revision)
     return path if isinstance(path, str) else None
 
 
 def _copy(source: str, part: Path, row: ModelFile, progress: Progress) -> None:
-    done = 0
+    copied = 0
     with open(source, "rb") as file, part.open("wb") as copy:
         while block := file.read(BLOCK):
-            progress("copying", done, row.size)
+            progress("copying", copied, row.size)
             copy.write(block)
-            done += len(block)
+            copied += len(block)
 
 
 def _download(row: ModelFile, part: Path, progress: Progress) -> None:
@@ -147,33 +147,43 @@ def _download(row: ModelFile, part: Path, progress: Progress) -> None:
     url = library.hf_hub_url(row.repository, row.path, revision=row.revision)
     progress("connecting", 0, row.size)
     size = _size(row, url)
-    failed, before = 0, -1
-    while True:
-        have = part.stat().st_size if part.exists() else 0
-        if have > size:
-            part.unlink()
-            have = 0
-        if have == size:
-            return
-        _room(row, part, size - have)
-        failed = failed + 1 if have == before else 0
-        before = have
-        progress("downloading", have, size)
+    failed_attempts, previous_size = 0, -1
+    while (downloaded := _downloaded_size(part, size)) < size:
+        _require_room(row, part, size - downloaded)
+        failed_attempts = failed_attempts + 1 if downloaded == previous_size else 0
+        previous_size = downloaded
+        progress("downloading", downloaded, size)
         try:
-            with part.open("ab") as file:
-                watched: Any = _Watched(file, size, progress)
-                library.file_download.http_get(
-                    url, watched, resume_size=have, headers=_headers(), expected_size=size
-                )
+            _receive(url, part, size, progress)
         except (Cancelled, ValueError):
             raise
-        except (
-            Exception
-        ) as error:  # the library's and its HTTP library's own, which differ by version
+        except Exception as error:  # the two libraries' own, which differ by version
             progress("connecting", part.stat().st_size, size)
-            if failed >= ATTEMPTS or _is_final(error):
+            if failed_attempts >= ATTEMPTS or _is_final(error):
                 raise ValueError(_trouble(row, part, error)) from None
             time.sleep(PAUSE)
+
+
+def _downloaded_size(part: Path, size: int) -> int:
+    """How much there is to go on from; what is longer than the file is deleted."""
+    downloaded = part.stat().st_size if part.exists() else 0
+    if downloaded > size:
+        part.unlink()
+        return 0
+    return downloaded
+
+
+def _receive(url: str, part: Path, size: int, progress: Progress) -> None:
+    """The rest of the file, behind what is there."""
+    with part.open("ab") as file:
+        reporting_file: Any = _ReportingFile(file, size, progress)
+        _library().file_download.http_get(
+            url,
+            reporting_file,
+            resume_size=file.tell(),
+            headers=_headers(),
+            expected_size=size,
+        )
 
 
 def _headers() -> dict[str, str]:
@@ -199,7 +209,7 @@ def _size(row: ModelFile, url: str) -> int:
     return size
 
 
-class _Watched:
+class _ReportingFile:
     """A file that tells how far it is with every block, and ends when the user wants it to."""
 
     def __init__(self, file: BinaryIO, size: int, progress: Progress):
@@ -213,42 +223,42 @@ class _Watched:
         return getattr(self.file, name)
 
 
-def _room(row: ModelFile, part: Path, wanted: int) -> None:
-    free = shutil.disk_usage(part.parent).free
-    if free < wanted + SPARE:
+def _require_room(row: ModelFile, part: Path, required_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(part.parent).free
+    if free_bytes < required_bytes + SPARE:
         raise ValueError(
             Message(
                 "'<1>' needs <2> more, but the disk of models/<3> has <4> free: make room and "
                 "try again.",
                 row.name,
-                size_text(wanted),
+                size_text(required_bytes),
                 row.folder,
-                size_text(free),
+                size_text(free_bytes),
             )
         )
 
 
 def _check(row: ModelFile, part: Path, progress: Progress) -> None:
-    found = _digest(part, "checking", progress)
-    if found != row.sha256:
+    digest = _digest(part, "checking", progress)
+    if digest != row.sha256:
         part.unlink()
         raise ValueError(
             Message(
                 "What came as '<1>' is not the published file (SHA-256 <2>..., expected <3>...): "
                 "it was deleted; try again, or without a mirror.",
                 row.name,
-                found[:12],
+                digest[:12],
                 row.sha256[:12],
             )
         )
 
 
-def _digest(path: Path, doing: str, progress: Progress) -> str:
-    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
+def _digest(path: Path, activity: str, progress: Progress) -> str:
+    digest, bytes_read, size = hashlib.sha256(), 0, path.stat().st_size
     for block in _blocks(path):
-        progress(doing, done, size)
+        progress(activity, bytes_read, size)
         digest.update(block)
-        done += len(block)
+        bytes_read += len(block)
     return digest.hexdigest()
 
 
@@ -261,16 +271,16 @@ def _blocks(path: Path) -> Iterator[bytes]:
 def _is_final(error: Exception) -> bool:
     """Whether trying again is of no use: the disk refuses, or the server does."""
     status = getattr(getattr(error, "response", None), "status_code", 0)
-    return _of_the_disk(error) or 400 <= status < 500
+    return _is_disk_error(error) or 400 <= status < 500
 
 
-def _of_the_disk(error: Exception) -> bool:
+def _is_disk_error(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in DISK
 
 
 def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
     """What went wrong, without addresses and paths of this machine."""
-    if _of_the_disk(error):
+    if _is_disk_error(error):
         if part is not None:
             part.unlink(missing_ok=True)
         reason = os.strerror(getattr(error, "errno", 0))
@@ -279,17 +289,17 @@ def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
         )
     status = getattr(getattr(error, "response", None), "status_code", None)
     reason = Message("it answered <1>", status) if status else type(error).__name__
-    kept = part.stat().st_size if part is not None and part.exists() else 0
-    if part is not None and not kept:
+    kept_bytes = part.stat().st_size if part is not None and part.exists() else 0
+    if part is not None and not kept_bytes:
         part.unlink(missing_ok=True)
-    again = Message("Check the connection and HF_ENDPOINT, or download it by its link.")
-    if kept:
+    advice = Message("Check the connection and HF_ENDPOINT, or download it by its link.")
+    if kept_bytes:
         return Message(
             "The server did not send '<1>' (<2>); <3> are kept, and trying again goes on "
             "from there. <4>",
             row.name,
             reason,
-            size_text(kept),
-            again,
+            size_text(kept_bytes),
+            advice,
         )
-    return Message("The server did not send '<1>' (<2>). <3>", row.name, reason, again)
+    return Message("The server did not send '<1>' (<2>). <3>", row.name, reason, advice)

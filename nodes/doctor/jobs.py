@@ -39,11 +39,11 @@ class Downloads:
         self._stop = threading.Event()
         self._lock = threading.Lock()
 
-    def start(self, name: str) -> State:
+    def start(self, file_name: str) -> State:
         """Begin to fetch a row of the table. Raises ValueError for another name, or while one
         runs.
         """
-        if name not in self.rows:
+        if file_name not in self.rows:
             raise ValueError(Message("The model table has no file of that name."))
         with self._lock:
             if self.state is not None and self.state.status == RUNNING:
@@ -54,32 +54,34 @@ class Downloads:
                     )
                 )
             self._stop.clear()
-            self.state = State(name, RUNNING, total=self.rows[name].size)
-        threading.Thread(target=self._run, args=(name,), daemon=True, name="ipadapter").start()
+            self.state = State(file_name, RUNNING, total=self.rows[file_name].size)
+        threading.Thread(target=self._run, args=(file_name,), daemon=True, name="ipadapter").start()
         return self.state
 
     def cancel(self) -> None:
         self._stop.set()
 
-    def _run(self, name: str) -> None:
-        state = State(name, RUNNING)
+    def _run(self, file_name: str) -> None:
+        last_state = State(file_name, RUNNING)
         try:
-            self._fetch(self.rows[name], self._progress)
-            state = replace(self.state or state, status=DONE)
+            self._fetch(self.rows[file_name], self._progress)
+            last_state = replace(self.state or last_state, status=DONE)
         except Cancelled:
-            state = replace(self.state or state, status=CANCELLED)
+            last_state = replace(self.state or last_state, status=CANCELLED)
         except ValueError as error:
-            state = replace(self.state or state, status=FAILED, message=message_of(error))
+            last_state = replace(self.state or last_state, status=FAILED, message=message_of(error))
         except Exception as error:
-            log.exception("Downloading '%s' failed.", name)
-            text = Message(
-                "Downloading '<1>' failed (<2>): see ComfyUI's log.", name, type(error).__name__
+            log.exception("Downloading '%s' failed.", file_name)
+            failure = Message(
+                "Downloading '<1>' failed (<2>): see ComfyUI's log.",
+                file_name,
+                type(error).__name__,
             )
-            state = replace(self.state or state, status=FAILED, message=text)
-        self.state = state
+            last_state = replace(self.state or last_state, status=FAILED, message=failure)
+        self.state = last_state
 
-    def _progress(self, doing: str, done: int, total: int) -> None:
+    def _progress(self, activity: str, done_bytes: int, total_bytes: int) -> None:
         if self._stop.is_set():
             raise Cancelled
         if self.state is not None:
-            self.state = replace(self.state, doing=doing, done=done, total=total)
+            self.state = replace(self.state, doing=activity, done=done_bytes, total=total_bytes)

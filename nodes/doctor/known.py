@@ -22,35 +22,59 @@ def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
     is no published file; auto: adapter -> the encoder it needs; encoders: SHA-256 of the published
     ones that are here.
     """
-    usable = [one for one in report.entries if one.usable]
+    usable_entries = [installed for installed in report.entries if installed.usable]
     files = {row.name: entry(row) for row in report.table}
-    files |= {one.file.name: entry(one.row) if one.row else None for one in usable}
+    files |= {
+        installed.file.name: entry(installed.row) if installed.row else None
+        for installed in usable_entries
+    }
     pack = {"cnr_id": project_field("name"), "ver": project_field("version")}
-    here = [one.row.sha256 for one in usable if one.kind == ENCODER and one.row]
-    made = {"pack": pack, "nodes": sorted(nodes), "files": files, "auto": auto(report)}
-    return made | {"encoders": sorted(here)}
+    encoder_hashes = sorted(
+        installed.row.sha256
+        for installed in usable_entries
+        if installed.kind == ENCODER and installed.row
+    )
+    return {
+        "pack": pack,
+        "nodes": sorted(nodes),
+        "files": files,
+        "auto": required_encoders(report),
+        "encoders": encoder_hashes,
+    }
 
 
-def auto(report: Report) -> dict[str, dict[str, Any]]:
+def required_encoders(report: Report) -> dict[str, dict[str, Any]]:
     """Adapter, as a list has it or as it was published -> {name, here} of its encoder.
 
     name: under which the encoder is published, None for one that is not; here: whether one that
     fits is installed, under whatever name.
     """
-    published = {row.encoder: row.name for row in report.table if row.kind == ENCODER}
-    usable = [one for one in report.entries if one.usable]
-    there = {one.text for one in usable if one.kind == ENCODER}
-    found = {
-        row.name: {"name": published.get(row.encoder), "here": row.encoder in there}
+    encoder_files = {row.encoder: row.name for row in report.table if row.kind == ENCODER}
+    installed_encoders = {entry.text for entry in report.of(ENCODER) if entry.usable}
+    required = {
+        row.name: {
+            "name": encoder_files.get(row.encoder),
+            "here": row.encoder in installed_encoders,
+        }
         for row in report.table
         if row.runs and row.kind != ENCODER
     }
-    fits = dict(report.pairs)
-    for one in usable:
-        if one.kind == ADAPTER and isinstance(one.file.what, AdapterSpec):
-            name = published.get(one.file.what.encoder)
-            found[one.file.name] = {"name": name, "here": bool(fits[one.file.name])}
-    return found
+    return required | _required_by_installed(report, encoder_files)
+
+
+def _required_by_installed(
+    report: Report, encoder_files: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """The same for the adapters that are installed, by what they hold."""
+    fitting_encoders = dict(report.pairs)
+    return {
+        adapter.file.name: {
+            "name": encoder_files.get(adapter.file.what.encoder),
+            "here": bool(fitting_encoders[adapter.file.name]),
+        }
+        for adapter in report.of(ADAPTER)
+        if adapter.usable and isinstance(adapter.file.what, AdapterSpec)
+    }
 
 
 def entry(row: ModelFile) -> dict[str, str]:

@@ -50,16 +50,16 @@ class IPAdapterDoctor(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, base_model, purpose):
+    def fingerprint_inputs(cls, base_model: str, purpose: str):
         return float("nan")  # equal to nothing: files may have come and gone
 
     @classmethod
-    def execute(cls, base_model, purpose):
+    def execute(cls, base_model: str, purpose: str):
         report = scan.report()
-        wanted = tuple(
+        chosen_needs = tuple(
             need
             for need in report.needs
             if base_model in (EVERY, need.base) and purpose in (EVERY, need.purpose)
         )
-        text = as_text(report, wanted)
+        text = as_text(report, chosen_needs)
         return io.NodeOutput(text, ui=shown_texts(text))

@@ -53,7 +53,7 @@ def add(
         return web.json_response(for_page(as_data(await asyncio.to_thread(examine))))
 
     @routes.get(f"{PREFIX}/stamps")
-    async def known(request: web.Request) -> web.Response:
+    async def read_stamps(request: web.Request) -> web.Response:
         return web.json_response(stamps(await asyncio.to_thread(examine), nodes()))
 
     @routes.get(f"{PREFIX}/download")
@@ -65,11 +65,11 @@ def add(
     async def start(request: web.Request) -> web.Response:
         if not is_own(request):
             return refused(Message("This comes from another site."), 403)
-        name = await _name(request)
-        if name not in downloads.rows:
+        file_name = await _name(request)
+        if file_name not in downloads.rows:
             return refused(Message("The model table has no file of that name."), 400)
         try:
-            return web.json_response(for_page(asdict(downloads.start(name))))
+            return web.json_response(for_page(asdict(downloads.start(file_name))))
         except ValueError as error:
             return refused(message_of(error), 409)
 
@@ -93,8 +93,8 @@ async def _name(request: web.Request) -> str:
         body = json.loads(await request.read())
     except (ValueError, RecursionError):
         return ""
-    name = body.get("name") if isinstance(body, dict) else None
-    return name if isinstance(name, str) else ""
+    file_name = body.get("name") if isinstance(body, dict) else None
+    return file_name if isinstance(file_name, str) else ""
 
 
 def is_own(request: web.Request) -> bool:

@@ -6,13 +6,13 @@ import platform
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from itertools import islice
 
 import torch
 
 import folder_paths
 
-from ...ipadapter_core.adapter.checkpoint import read_spec
+from ...ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 from ...ipadapter_core.doctor.model_table import load
 from ...ipadapter_core.doctor.report import (
@@ -56,53 +56,56 @@ def facts() -> list[str]:
 
 def models() -> list[Found]:
     """Adapters, encoders and what lies beside them; elsewhere only what belongs here."""
-    seen: set[str] = set()
-    own = [one for kind in (ADAPTERS, ENCODERS) for one in _own(kind, seen)]
-    return own + list(_elsewhere(seen))
+    visited: set[str] = set()
+    kinds = (ADAPTERS, ENCODERS)
+    in_their_folders = [file for kind in kinds for file in _files_of_kind(kind, visited)]
+    return in_their_folders + list(_elsewhere(visited))
 
 
-def _own(kind: str, seen: set[str]) -> Iterator[Found]:
+def _files_of_kind(kind: str, visited: set[str]) -> Iterator[Found]:
     for root in folder_paths.get_folder_paths(kind):
-        for path, name in _files(root, seen):
-            found = _found(kind, path, name, name in _listed(kind))
-            if isinstance(found.what, EncoderSpec) and kind == ADAPTERS:
-                found = _also_of(ENCODERS, path, found)
-            if found.listed or is_near_miss(name):
-                yield found
+        for path, file_name in _files(root, visited):
+            model_file = _describe_file(kind, path, file_name, file_name in _listed_names(kind))
+            if isinstance(model_file.what, EncoderSpec) and kind == ADAPTERS:
+                model_file = _as_file_of(ENCODERS, path, model_file)
+            if model_file.listed or is_near_miss(file_name):
+                yield model_file
 
 
-def _listed(kind: str) -> set[str]:
+def _listed_names(kind: str) -> set[str]:
     return {name.replace("\\", "/") for name in folder_paths.get_filename_list(kind)}
 
 
-def _also_of(kind: str, path: str, found: Found) -> Found:
+def _as_file_of(kind: str, path: str, model_file: Found) -> Found:
     """The same file in a folder of that kind, where one folder is known to the host as both."""
     for root in folder_paths.get_folder_paths(kind):
-        name = os.path.relpath(path, root).replace(os.sep, "/")
-        if name in _listed(kind):
-            return replace(found, folder=kind, name=name, shown=display(path, kind, name))
-    return found
+        file_name = os.path.relpath(path, root).replace(os.sep, "/")
+        if file_name in _listed_names(kind):
+            display_path = display(path, kind, file_name)
+            return replace(model_file, folder=kind, name=file_name, shown=display_path)
+    return model_file
 
 
-def _elsewhere(seen: set[str]) -> Iterator[Found]:
-    roots = [
-        (kind, root)
-        for kind in folder_paths.folder_names_and_paths
-        if kind not in (*NO_MODELS, ADAPTERS, ENCODERS)
-        for root in folder_paths.get_folder_paths(kind)
-    ]
-    known = {row.name for row in load() if not row.runs}
-    count = 0
-    for kind, root in [*roots, ("", folder_paths.models_dir)]:
-        for path, name in _files(root, seen):
-            count += 1
-            if count > MOST_FILES:
-                return
-            if not name.lower().endswith(MODEL_ENDINGS) or _in_a_pipeline(path):
-                continue
-            found = _found(kind or "models", path, name, True)
-            if found.what is not None or os.path.basename(name) in known:
-                yield found
+def _elsewhere(visited: set[str]) -> Iterator[Found]:
+    """Files of folders that are not for adapters or encoders, as far as they belong here."""
+    foreign_names = {row.name for row in load() if not row.runs}
+    for kind, path, file_name in islice(_files_elsewhere(visited), MOST_FILES):
+        if not file_name.lower().endswith(MODEL_ENDINGS) or _in_a_pipeline(path):
+            continue
+        model_file = _describe_file(kind, path, file_name, True)
+        if model_file.what is not None or os.path.basename(file_name) in foreign_names:
+            yield model_file
+
+
+def _files_elsewhere(visited: set[str]) -> Iterator[tuple[str, str, str]]:
+    """(kind of folder, path, name) of every file in the host's other model folders."""
+    for kind in folder_paths.folder_names_and_paths:
+        if kind not in (*NO_MODELS, ADAPTERS, ENCODERS):
+            for root in folder_paths.get_folder_paths(kind):
+                for path, file_name in _files(root, visited):
+                    yield kind, path, file_name
+    for path, file_name in _files(folder_paths.models_dir, visited):
+        yield "models", path, file_name
 
 
 def _in_a_pipeline(path: str) -> bool:
@@ -112,21 +115,21 @@ def _in_a_pipeline(path: str) -> bool:
     return os.path.exists(os.path.join(os.path.dirname(path), "config.json"))
 
 
-def _files(root: str, seen: set[str]) -> Iterator[tuple[str, str]]:
-    """(path, name below the root) of files not seen yet; a folder that links back is entered
+def _files(root: str, visited: set[str]) -> Iterator[tuple[str, str]]:
+    """(path, name below the root) of files not visited yet; a folder that links back is entered
     once.
     """
-    entered: set[str] = set()
+    entered_folders: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
-        if os.path.realpath(folder) in entered:
+        if os.path.realpath(folder) in entered_folders:
             folders.clear()
             continue
-        entered.add(os.path.realpath(folder))
-        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        entered_folders.add(os.path.realpath(folder))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in sorted(files):
             path = os.path.join(folder, file)
-            if os.path.realpath(path) not in seen:
-                seen.add(os.path.realpath(path))
+            if os.path.realpath(path) not in visited:
+                visited.add(os.path.realpath(path))
                 yield path, os.path.relpath(path, root).replace(os.sep, "/")
 
 
@@ -134,32 +137,42 @@ def display(path: str, kind: str = "", name: str = "") -> str:
     """The path below the host's models folder, or the kind of folder where it lies outside of
     that.
     """
-    inside = os.path.relpath(path, folder_paths.models_dir).replace(os.sep, "/")
-    away = inside.startswith("../") or os.path.isabs(inside)
-    if away:
+    relative_path = os.path.relpath(path, folder_paths.models_dir).replace(os.sep, "/")
+    is_outside = relative_path.startswith("../") or os.path.isabs(relative_path)
+    if is_outside:
         return Message("<1>/<2> (outside the models folder)", kind, printable(name))
-    return printable(f"models/{inside}")
+    return printable(f"models/{relative_path}")
 
 
-def _found(kind: str, path: str, name: str, listed: bool) -> Found:
-    shown, own = display(path, kind, name), kind in (ADAPTERS, ENCODERS)
+def _describe_file(kind: str, path: str, file_name: str, is_listed: bool) -> Found:
+    display_path = display(path, kind, file_name)
     try:
         status = os.stat(path)
     except OSError:
         return Found(
-            kind, name, shown, 0, listed, fault=Message("is a link to a file that is not there")
+            kind,
+            file_name,
+            display_path,
+            0,
+            is_listed,
+            fault=Message("is a link to a file that is not there"),
         )
-    what, fault, note = content(path, status.st_size, status.st_mtime_ns, own)
-    return Found(kind, name, shown, status.st_size, listed, what, fault, note)
+    is_in_its_folder = kind in (ADAPTERS, ENCODERS)
+    spec, fault, note = content(path, status.st_size, status.st_mtime_ns, is_in_its_folder)
+    return Found(
+        kind, file_name, display_path, status.st_size, is_listed, spec, fault=fault, note=note
+    )
 
 
 @functools.lru_cache(maxsize=4096)
-def content(path: str, size: int, changed: int, own: bool) -> tuple[Any, str, str]:
-    """(what it holds, why it cannot be read, what else it is). size, changed: so that a new file is
-    read again.
+def content(
+    path: str, size: int, modified: int, is_in_its_folder: bool
+) -> tuple[AdapterSpec | EncoderSpec | None, str, str]:
+    """(what it holds, why it cannot be read, what else it is). size, modified: so that a new file
+    is read again.
     """
     try:
-        if not own and not _may_hold(path):
+        if not is_in_its_folder and not _may_hold(path):
             return None, "", ""
         shapes = read_shapes(path)
     except Predicate as error:
@@ -168,8 +181,8 @@ def content(path: str, size: int, changed: int, own: bool) -> tuple[Any, str, st
         return None, Message("cannot be read (<1>)", error.strerror), ""
     encoder = read_encoder(shapes)
     if encoder is not None:  # a whole CLIP elsewhere is there for its text side
-        whole = any(key.startswith(("text_model.", "transformer.")) for key in shapes)
-        return None if whole and not own else encoder, "", ""
+        has_text_side = any(key.startswith(("text_model.", "transformer.")) for key in shapes)
+        return None if has_text_side and not is_in_its_folder else encoder, "", ""
     try:
         return read_spec(shapes), "", ""
     except Predicate as error:
@@ -179,25 +192,34 @@ def content(path: str, size: int, changed: int, own: bool) -> tuple[Any, str, st
 def _may_hold(path: str) -> bool:
     """Whether the names in a file's header or pickle can be those of an adapter or encoder."""
     with open(path, "rb") as file:
+        is_zip = file.read(2) == b"PK"
+    tensor_names = _pickled_names(path) if is_zip else _header_names(path)
+    return any(mark in tensor_names for mark in MARKS)
+
+
+def _header_names(path: str) -> bytes:
+    """The header of a safetensors file; empty for anything else."""
+    with open(path, "rb") as file:
         start = file.read(9)
-        if start[:2] != b"PK":
-            length = int.from_bytes(start[:8], "little")
-            if start[8:] != b"{" or length > LARGEST_START:
-                return False
-            header = file.read(length)
-            return any(mark in header for mark in MARKS)
+        length = int.from_bytes(start[:8], "little")
+        is_header = start[8:] == b"{" and length <= LARGEST_START
+        return file.read(length) if is_header else b""
+
+
+def _pickled_names(path: str) -> bytes:
+    """The pickle of a torch file, unopened; empty for anything else."""
     try:
         with zipfile.ZipFile(path) as archive:
-            pickles = [one for one in archive.infolist() if one.filename.endswith("/data.pkl")]
+            entries = archive.infolist()
+            pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
             if len(pickles) != 1 or pickles[0].file_size > LARGEST_START:
-                return False
-            names = archive.read(pickles[0])
+                return b""
+            return archive.read(pickles[0])
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError):
-        return False
-    return any(mark in names for mark in MARKS)
+        return b""
 
 
-def _embeds_of(metadata: dict[str, str]) -> str:
+def _embeds_text(metadata: dict[str, str]) -> str:
     encoder, feature = (printable(str(metadata.get(key))) for key in ("encoder", "feature"))
     return Message("embeds of <1>, <2>", encoder, feature)
 
@@ -209,36 +231,37 @@ def _without_path(error: Predicate, path: str) -> str:
 
 def embeds() -> Iterator[Found]:
     """Embeds files in the input and the output folder."""
-    count = 0
-    for place in ("input", "output"):
-        for path, name in _files(folder_paths.get_directory_by_type(place) or "", set()):
-            if not name.lower().endswith((".safetensors", ".ipadpt")):
-                continue
-            count += 1
-            if count > MOST_EMBEDS:
-                return
-            found = _embeds(place, path, name)
-            if found is not None:
-                yield found
+    candidates = (
+        (directory, path, file_name)
+        for directory in ("input", "output")
+        for path, file_name in _files(folder_paths.get_directory_by_type(directory) or "", set())
+        if file_name.lower().endswith((".safetensors", ".ipadpt"))
+    )
+    for directory, path, file_name in islice(candidates, MOST_EMBEDS):
+        embeds_file = _describe_embeds(directory, path, file_name)
+        if embeds_file is not None:
+            yield embeds_file
 
 
-def _embeds(place: str, path: str, name: str) -> Found | None:
-    shown, size = printable(f"{place}/{name}"), 0
+def _describe_embeds(directory: str, path: str, file_name: str) -> Found | None:
+    display_path, size = printable(f"{directory}/{file_name}"), 0
     try:
         size = os.path.getsize(path)
-        if name.lower().endswith(".ipadpt"):
-            seen, _ = from_ipadpt(read_embeds(path)[0])
-            width = seen.single_feature.shape[-1]
-            text = Message("embeds of <1> pictures, <2> wide", seen.count, width)
+        if file_name.lower().endswith(".ipadpt"):
+            positive_references, _ = from_ipadpt(read_embeds(path)[0])
+            width = positive_references.single_feature.shape[-1]
+            count = positive_references.count
+            text = Message("embeds of <1> pictures, <2> wide", count, width)
         else:
-            notes = read_metadata(path)
-            if notes.get("format") != FORMAT:
+            metadata = read_metadata(path)
+            if metadata.get("format") != FORMAT:
                 return None
-            text = _embeds_of(notes)
-    except Predicate as error:
-        return Found(place, name, shown, size, True, fault=_without_path(error, path))
-    except OSError as error:
-        return Found(
-            place, name, shown, size, True, fault=Message("cannot be read (<1>)", error.strerror)
+            text = _embeds_text(metadata)
+    except (Predicate, OSError) as error:
+        fault = (
+            _without_path(error, path)
+            if isinstance(error, Predicate)
+            else Message("cannot be read (<1>)", error.strerror)
         )
-    return Found(place, name, shown, size, True, Embeds(text))
+        return Found(directory, file_name, display_path, size, True, fault=fault)
+    return Found(directory, file_name, display_path, size, True, Embeds(text))
