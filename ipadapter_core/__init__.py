@@ -1,4 +1,4 @@
-"""An adapter file becomes an adapter, features become image tokens, tokens become keys and values - once.
+"""An adapter file becomes an adapter, features become tokens, tokens become keys and values.
 
 The whole of IP-Adapter without the host: torch and the standard library only.
 
