@@ -28,7 +28,8 @@ def save_shapes(net, path):
     """A file with the net's shapes that holds no numbers of its own."""
     shapes = {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}
     if path.suffix == ".pth":
-        torch.save({key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}, path)
+        empty = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+        torch.save(empty, path)
         return
     header, end = {}, 0
     for key, shape in shapes.items():
