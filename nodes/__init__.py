@@ -8,6 +8,7 @@ from .doctor.node import IPAdapterDoctor
 from .face.node import FaceCrop
 from .files import folders
 from .files.load import LoadCLIPVision, LoadIPAdapter
+from .input_checks import check_new_node
 from .inspect.grid import LabelImageGrid
 from .inspect.inspect_adapters import InspectIPAdapter
 from .inspect.watch import ShowIPAdapterAttention, WatchIPAdapterAttention
@@ -19,23 +20,26 @@ from .references.reference import EncodeIPAdapterReference
 folders.register()
 
 NODES = [
-    LoadIPAdapter,
-    LoadCLIPVision,
-    ApplyIPAdapter,
-    FaceCrop,
-    IPAdapterWeightMap,
-    EncodeIPAdapterReference,
-    IPAdapterNegativeReference,
-    CombineIPAdapterEmbeds,
-    SaveIPAdapterEmbeds,
-    LoadIPAdapterEmbeds,
-    IPAdapterRegion,
-    IPAdapterTiles,
-    ApplyIPAdapterRegions,
-    InspectIPAdapter,
-    WatchIPAdapterAttention,
-    ShowIPAdapterAttention,
-    LabelImageGrid,
-    IPAdapterOldGraphs,
-    IPAdapterDoctor,
+    check_new_node(node)
+    for node in (
+        LoadIPAdapter,
+        LoadCLIPVision,
+        ApplyIPAdapter,
+        FaceCrop,
+        IPAdapterWeightMap,
+        EncodeIPAdapterReference,
+        IPAdapterNegativeReference,
+        CombineIPAdapterEmbeds,
+        SaveIPAdapterEmbeds,
+        LoadIPAdapterEmbeds,
+        IPAdapterRegion,
+        IPAdapterTiles,
+        ApplyIPAdapterRegions,
+        InspectIPAdapter,
+        WatchIPAdapterAttention,
+        ShowIPAdapterAttention,
+        LabelImageGrid,
+        IPAdapterOldGraphs,
+        IPAdapterDoctor,
+    )
 ]

@@ -1,20 +1,84 @@
-"""IMAGE inputs: what any node of the pack asks of a picture before it looks at it."""
+"""IMAGE and MASK values: what any node of the pack asks of them before it looks at them.
 
+B pictures or masks of H x W, C channels.
+"""
+
+import torch
 from torch import Tensor
 
+from ..ipadapter_core.messages import printable
 
-def rgb(image: Tensor, node: str, input_name: str) -> Tensor:
-    """[B, H, W, any] -> [B, H, W, 3]; alpha is dropped, grey is repeated. B may be 0: no picture.
+LARGEST_MEAN, SMALLEST_VALUE = 2.0, -0.5  # of a picture from 0 to 1; results overshoot a little
+LARGEST_SHOWN = 10**18  # of a whole number in a sentence
+LARGEST_FACTOR = 10.0  # of a mask; more than that is a mask from 0 to 255
 
-    Raises ValueError, with the position, for another shape and for NaN or infinite values.
+
+def require_images(value: object, node: str, input_name: str) -> Tensor:
+    """An IMAGE [B, H, W, 1 to 4] as floats from 0 to 1. B may be 0: no picture.
+
+    Raises ValueError for anything else, with the position of a picture that holds NaN.
     """
-    if image.ndim != 4 or 0 in image.shape[1:]:
+    if not isinstance(value, Tensor):
+        raise ValueError(
+            f"{node}'s '{input_name}' got {described(value)}: connect the IMAGE output of "
+            "another node."
+        )
+    if value.ndim != 4 or 0 in value.shape[1:] or value.shape[-1] > 4:
         raise ValueError(
             f"{node}'s '{input_name}' must be pictures of shape [batch, height, width, channels], "
-            f"found {list(image.shape)}: connect the IMAGE output of another node."
+            f"found {list(value.shape)}: connect the IMAGE output of another node."
         )
-    check_finite(image, node, input_name)
-    return image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
+    images = _as_floats(value, node, input_name)
+    for number, picture in enumerate(images, 1):
+        darkest, brightest = picture.aminmax()
+        place = f"{node}'s '{input_name}' number {number} of {len(images)}"
+        if not (darkest.isfinite() and brightest.isfinite()):
+            raise ValueError(
+                f"{place} holds NaN or infinite values: repair the node it comes from (often a "
+                "VAE in half precision)."
+            )
+        if darkest < SMALLEST_VALUE or (brightest > LARGEST_MEAN and picture.mean() > LARGEST_MEAN):
+            raise ValueError(
+                f"{place} has values from {float(darkest):g} to {float(brightest):g}: a picture "
+                "has values from 0 to 1, so scale it first."
+            )
+    return images
+
+
+def rgb(image: object, node: str, input_name: str) -> Tensor:
+    """[B, H, W, 1 to 4] -> [B, H, W, 3]; alpha is dropped, grey is repeated."""
+    images = require_images(image, node, input_name)
+    return images[..., :3] if images.shape[-1] >= 3 else images[..., :1].expand(-1, -1, -1, 3)
+
+
+def require_masks(value: object, node: str, input_name: str) -> Tensor:
+    """A MASK [B, H, W], also with one channel or without a batch, as floats [B, H, W].
+
+    Raises ValueError for anything else.
+    """
+    if not isinstance(value, Tensor):
+        raise ValueError(
+            f"{node}'s '{input_name}' got {described(value)}: connect the MASK output of "
+            "another node."
+        )
+    masks = _without_channel(value)
+    if masks is None or 0 in masks.shape:
+        raise ValueError(
+            f"{node}'s '{input_name}' must be masks of shape [batch, height, width], "
+            f"found {list(value.shape)}: connect the MASK output of another node."
+        )
+    masks = _as_floats(masks, node, input_name)
+    lowest, highest = masks.aminmax()
+    if not (lowest.isfinite() and highest.isfinite()):
+        raise ValueError(
+            f"{node}'s '{input_name}' holds NaN or infinite values: repair the node it comes from."
+        )
+    if max(-lowest, highest) > LARGEST_FACTOR:
+        raise ValueError(
+            f"{node}'s '{input_name}' has values from {float(lowest):g} to {float(highest):g}: a "
+            "mask is 0 where it is black and 1 where it is white, so scale it first."
+        )
+    return masks
 
 
 def check_finite(batch: Tensor, node: str, input_name: str) -> None:
@@ -24,3 +88,38 @@ def check_finite(batch: Tensor, node: str, input_name: str) -> None:
                 f"{node}'s '{input_name}' number {number} of {len(batch)} holds NaN or infinite "
                 "values: repair the node it comes from (often a VAE in half precision)."
             )
+
+
+def described(value: object) -> str:
+    """A value of a wrong type, in a few words: 'a str (seven)'."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, int) and abs(value) > LARGEST_SHOWN:
+        return "a very large int"
+    text = f" ({printable(repr(value))[:40]})" if isinstance(value, str | int | float) else ""
+    return f"a {type(value).__name__}{text}"
+
+
+def _without_channel(mask: Tensor) -> Tensor | None:
+    """[H, W], [B, H, W], [B, 1, H, W] or [B, H, W, 1] as [B, H, W]; None for another shape."""
+    if mask.ndim == 2:
+        return mask[None]
+    if mask.ndim == 4 and mask.shape[1] == 1:
+        return mask[:, 0]
+    if mask.ndim == 4 and mask.shape[-1] == 1:
+        return mask[..., 0]
+    return mask if mask.ndim == 3 else None
+
+
+def _as_floats(values: Tensor, node: str, input_name: str) -> Tensor:
+    """Bytes from 0 to 255 and truth values are what they always mean; other integers are not."""
+    if values.dtype == torch.uint8:
+        return values.float() / 255
+    if values.dtype == torch.bool:
+        return values.float()
+    if values.is_floating_point():
+        return values.float()
+    raise ValueError(
+        f"{node}'s '{input_name}' is made of {str(values.dtype).removeprefix('torch.')} numbers: "
+        "connect floats from 0 to 1."
+    )

@@ -19,12 +19,13 @@ CORE = {
     "faces": {"messages", "operations"},
     "doctor": {"messages", "adapter"},
 }
-GROUND = {"sockets", "recall", "pictures", "drawing", "notes", "project"}
+GROUND = {"sockets", "recall", "pictures", "drawing", "input_checks", "notes", "project"}
 NODES = {
     "sockets": set(),
     "recall": set(),
     "pictures": set(),
     "drawing": set(),
+    "input_checks": {"pictures", "sockets"},
     "notes": set(),
     "project": set(),
     "files": GROUND,

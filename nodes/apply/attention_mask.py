@@ -4,22 +4,16 @@ import logging
 
 from torch import Tensor
 
+from ..pictures import require_masks
+
 log = logging.getLogger("ipadapter")
 
 
-def checked_mask(mask: Tensor | None, node: str, name: str = "attn_mask") -> Tensor | None:
+def checked_mask(mask: object, node: str, input_name: str = "attn_mask") -> Tensor | None:
     """Any MASK as [M, H, W]. Raises ValueError, with node and input, for anything else."""
     if mask is None:
         return None
-    if mask.ndim < 2 or 0 in mask.shape:
-        raise ValueError(
-            f"{node}'s '{name}' must be masks of shape [batch, height, width], "
-            f"found {list(mask.shape)}: connect the MASK output of another node."
-        )
-    if not mask.isfinite().all():
-        raise ValueError(
-            f"{node}'s '{name}' holds NaN or infinite values: repair the node it comes from."
-        )
-    if not mask.any():
-        log.warning("%s's '%s' is black everywhere: the picture never acts.", node, name)
-    return mask.reshape(-1, *mask.shape[-2:]).float()
+    masks = require_masks(mask, node, input_name)
+    if not masks.any():
+        log.warning("%s's '%s' is black everywhere: the picture never acts.", node, input_name)
+    return masks

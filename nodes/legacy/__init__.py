@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from ...ipadapter_core.messages import Message, for_page
+from ..input_checks import check_old_node
 from ..project import is_ours
 from .ids.node_table import BY_ID, NODES
 from .ids.old_graphs_switch import IPAdapterOldGraphs
@@ -24,6 +25,8 @@ __all__ = ["BY_ID", "NODES", "IPAdapterOldGraphs", "claimed_ids", "free_nodes", 
 Registry = Mapping[str, Any]  # the host's: node id -> class
 UNREADABLE = KeyError, TypeError, ValueError, AttributeError
 log = logging.getLogger("ipadapter")
+for node in NODES:
+    check_old_node(node)
 
 
 def claimed_ids(registry: Registry) -> list[str]:

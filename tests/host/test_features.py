@@ -212,7 +212,7 @@ def test_the_wrong_encoder_is_refused_by_name(models, apply, tiny):
 
 
 def test_nan_in_a_mask_is_refused(models, apply):
-    with pytest.raises(ValueError, match="'attn_mask' holds NaN"):
+    with pytest.raises(ValueError, match="'attn_mask' number 1 of 1 holds NaN"):
         apply(models("sd15"), attn_mask=torch.full((1, 5, 7), torch.nan))
 
 

@@ -1,0 +1,156 @@
+"""What every input makes of every kind of value, generated from the schemas of all nodes."""
+
+import importlib
+import inspect
+
+import numpy
+import pytest
+import torch
+
+NAN, INFINITE = float("nan"), float("inf")
+WRONG_TYPES = {
+    "a list": [1, "x"],
+    "a dict": {"x": 1},
+    "an array": numpy.zeros((1, 8, 8, 3), numpy.float32),
+    "a tuple": (1, 2),
+    "an object": object(),
+}
+WRONG = {  # type of the host -> values that no node can read as that
+    "FLOAT": WRONG_TYPES
+    | {"a text": "1.0", "NaN": NAN, "infinity": INFINITE, "wild": 10**9000, "nothing": None},
+    "INT": WRONG_TYPES
+    | {"a text": "1", "NaN": NAN, "infinity": INFINITE, "a fraction": 1.5, "wild": 10**9000},
+    "STRING": WRONG_TYPES | {"a number": 1.5, "nothing": None},
+    "BOOLEAN": WRONG_TYPES | {"a text": "yes", "NaN": NAN},
+    "COMBO": WRONG_TYPES | {"a number": 3, "nothing": None},
+    "IMAGE": WRONG_TYPES
+    | {
+        "a number": 1.0,
+        "rank 2": torch.rand(8, 8),
+        "rank 3": torch.rand(8, 8, 3),
+        "channels first": torch.rand(1, 3, 8, 8),
+        "no height": torch.rand(1, 0, 8, 3),
+        "NaN": torch.full((1, 8, 8, 3), NAN),
+        "infinity": torch.full((1, 8, 8, 3), INFINITE),
+        "0 to 255": torch.rand(1, 8, 8, 3) * 255,
+        "-1 to 1": torch.rand(1, 8, 8, 3) * 2 - 1,
+        "integers": torch.ones(1, 8, 8, 3, dtype=torch.int64),
+    },
+    "MASK": WRONG_TYPES
+    | {
+        "rank 1": torch.rand(8),
+        "a picture": torch.rand(1, 8, 8, 3),
+        "rank 5": torch.rand(1, 1, 1, 8, 8),
+        "no height": torch.rand(1, 0, 8),
+        "NaN": torch.full((1, 8, 8), NAN),
+        "infinity": torch.full((1, 8, 8), INFINITE),
+        "0 to 255": torch.rand(1, 8, 8) * 255,
+        "integers": torch.full((1, 8, 8), 255),
+    },
+    "MODEL": WRONG_TYPES | {"a text": "model"},
+    "CLIP_VISION": WRONG_TYPES | {"a text": "encoder"},
+    "CLIP_VISION_OUTPUT": WRONG_TYPES | {"a text": "output"},
+}
+GREY = torch.rand(2, 8, 6, 1, generator=torch.Generator().manual_seed(0))
+BYTES = (GREY * 255).round().byte()
+SAME_IMAGES = {
+    "grey": (GREY, GREY),
+    "bytes": (BYTES, BYTES.float() / 255),
+    "half": (GREY.half(), GREY.half().float()),
+    "double": (GREY.double(), GREY.double().float()),
+}
+MASK = GREY[..., 0]
+SAME_MASKS = {
+    "a channel at the end": (GREY, MASK),
+    "a channel in front": (MASK[:, None], MASK),
+    "one without a batch": (MASK[0], MASK[:1]),
+    "bytes": (BYTES[..., 0], BYTES[..., 0].float() / 255),
+    "truth values": (MASK > 0.5, (MASK > 0.5).float()),
+    "half": (MASK.half(), MASK.half().float()),
+}
+
+
+@pytest.fixture(scope="module")
+def checks(pack):
+    return importlib.import_module(f"{pack.__name__}.nodes.input_checks")
+
+
+@pytest.fixture(scope="module")
+def every_input(pack, checks, legacy):
+    """(node's name, input, spec) of all nodes, new and old."""
+    inputs = [
+        (node.define_schema().display_name, entry.id, checks.new_spec(entry))
+        for node in pack.nodes.NODES
+        for entry in node.define_schema().inputs
+    ]
+    for node in legacy.NODES:
+        groups = node.INPUT_TYPES()
+        entries = {**groups["required"], **groups.get("optional", {})}
+        inputs += [(node.NAME, name, checks.old_spec(entry)) for name, entry in entries.items()]
+    assert len(inputs) > 400
+    return inputs
+
+
+@pytest.mark.parametrize("socket", WRONG)
+def test_a_wrong_value_is_one_sentence_with_node_and_input(checks, every_input, socket):
+    inputs = [entry for entry in every_input if entry[2].type == socket]
+    assert inputs
+    for node, name, spec in inputs:
+        for kind, value in WRONG[socket].items():
+            if value is None and spec.may_be_none:
+                continue
+            with pytest.raises(ValueError) as error:
+                checks.check_input(value, spec, node, name)
+            text = str(error.value)
+            assert f"{node}'s '{name}'" in text, (kind, text)
+            assert text.endswith((".", ")")) and len(text) < 500 and "\n" not in text, text
+
+
+@pytest.mark.parametrize("kind", SAME_IMAGES)
+def test_pictures_written_otherwise_are_the_same_picture(pack, kind):
+    written, plain = SAME_IMAGES[kind]
+    assert torch.equal(pack.nodes.pictures.require_images(written, "A node", "image"), plain)
+
+
+@pytest.mark.parametrize("kind", SAME_MASKS)
+def test_masks_written_otherwise_are_the_same_mask(pack, kind):
+    written, plain = SAME_MASKS[kind]
+    assert torch.equal(pack.nodes.pictures.require_masks(written, "A node", "mask"), plain)
+
+
+def test_ordinary_pictures_and_masks_are_not_copied(pack):
+    """What is recalled is recalled by the very tensor."""
+    image, mask = torch.rand(2, 8, 8, 3), torch.rand(2, 8, 8)
+    assert pack.nodes.pictures.require_images(image, "A node", "image") is image
+    assert pack.nodes.pictures.require_masks(mask, "A node", "mask") is mask
+
+
+def test_every_node_checks_what_comes_in(pack, legacy):
+    for node in pack.nodes.NODES:
+        assert inspect.unwrap(node.execute) is not node.execute, node
+    for node in legacy.NODES:
+        function = getattr(node, node.FUNCTION)
+        assert inspect.unwrap(function) is not function, node
+
+
+@pytest.mark.parametrize("weight", [NAN, INFINITE, -INFINITE, 1e300])
+def test_a_weight_that_is_no_number_never_reaches_the_model(models, apply, weight):
+    with pytest.raises(ValueError, match=r"'weight' got a float .*it wants a number"):
+        apply(models("sd15"), weight=weight)
+
+
+def test_an_old_weight_that_is_no_number_is_refused(models, legacy, adapters):
+    node = legacy.BY_ID["IPAdapterAdvanced"]()
+    adapter, _ = adapters("ip-adapter_sd15")
+    with pytest.raises(ValueError, match="'weight' got a float"):
+        node.apply_ipadapter(
+            models("sd15"), adapter, weight=[1.0, NAN], image=torch.rand(1, 8, 8, 3)
+        )
+
+
+@pytest.mark.parametrize("kind", SAME_MASKS)
+def test_apply_masks_alike_however_they_are_written(models, apply, sample, kind):
+    written, plain = SAME_MASKS[kind]
+    model = models("sd15")
+    masked = sample(apply(model, attn_mask=written), batch=2)
+    assert torch.equal(masked, sample(apply(model, attn_mask=plain), batch=2))
