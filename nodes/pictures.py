@@ -68,16 +68,18 @@ def require_masks(value: object, node: str, input_name: str) -> Tensor:
             f"found {list(value.shape)}: connect the MASK output of another node."
         )
     masks = _as_floats(masks, node, input_name)
-    lowest, highest = masks.aminmax()
-    if not (lowest.isfinite() and highest.isfinite()):
-        raise ValueError(
-            f"{node}'s '{input_name}' holds NaN or infinite values: repair the node it comes from."
-        )
-    if max(-lowest, highest) > LARGEST_FACTOR:
-        raise ValueError(
-            f"{node}'s '{input_name}' has values from {float(lowest):g} to {float(highest):g}: a "
-            "mask is 0 where it is black and 1 where it is white, so scale it first."
-        )
+    for number, mask in enumerate(masks, 1):
+        lowest, highest = mask.aminmax()
+        if not (lowest.isfinite() and highest.isfinite()):
+            raise ValueError(
+                f"{node}'s '{input_name}' number {number} of {len(masks)} holds NaN or infinite "
+                "values: repair the node it comes from."
+            )
+        if max(-lowest, highest) > LARGEST_FACTOR:
+            raise ValueError(
+                f"{node}'s '{input_name}' has values from {float(lowest):g} to {float(highest):g}: "
+                "a mask is 0 where it is black and 1 where it is white, so scale it first."
+            )
     return masks
 
 

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ..ipadapter_core.adapter.checkpoint import AdapterSpec
 from ..ipadapter_core.attention.keys import FrameTokens, KeysValues
+from ..ipadapter_core.messages import printable
 from ..ipadapter_core.references.embeds import References
 from ..ipadapter_core.weights.weight_map import WeightMap
 
@@ -90,4 +91,6 @@ def option_problem(value: object, options: Sequence[str], node: str, input_name:
     """The sentence for a value that is not in a list; the host leaves it to nodes that validate."""
     if value is None or value in options:
         return None
-    return f"{node}'s '{input_name}' is '{value}': choose one of {', '.join(options)}."
+    return (
+        f"{node}'s '{input_name}' is '{printable(str(value))}': choose one of {', '.join(options)}."
+    )

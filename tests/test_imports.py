@@ -19,7 +19,16 @@ CORE = {
     "faces": {"messages", "operations"},
     "doctor": {"messages", "adapter"},
 }
-GROUND = {"sockets", "recall", "pictures", "drawing", "input_checks", "notes", "project"}
+GROUND = {
+    "sockets",
+    "recall",
+    "pictures",
+    "drawing",
+    "input_checks",
+    "notes",
+    "project",
+    "request_body",
+}
 NODES = {
     "sockets": set(),
     "recall": set(),
@@ -28,6 +37,7 @@ NODES = {
     "input_checks": {"pictures", "sockets"},
     "notes": set(),
     "project": set(),
+    "request_body": set(),
     "files": GROUND,
     "references": GROUND | {"files"},
     "sampling": GROUND,

@@ -1,12 +1,12 @@
 """Keyframes as text become numbers: `0:1.0, 0.4:0.6 ease, 1:0`."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from math import cos, isfinite, pi
 from typing import NamedTuple
 
-from ..messages import Message, Predicate
+from ..messages import Message, Predicate, printable
 
 EASINGS: dict[str, Callable[[float], float]] = {
     "linear": lambda x: x,
@@ -40,14 +40,14 @@ def parse(text: str, last: float | None = None) -> tuple[Keyframe, ...]:
                 "has the time <1> at entry <2>, '<3>': use <4>",
                 f"{keyframe.time:g}",
                 entry_number,
-                entry,
+                printable(entry),
                 time_limits,
             )
         if keyframes and keyframe.time < keyframes[-1].time:
             raise Predicate(
                 "goes back in time at entry <1>, '<2>': <3> comes after <4>",
                 entry_number,
-                entry,
+                printable(entry),
                 f"{keyframe.time:g}",
                 f"{keyframes[-1].time:g}",
             )
@@ -62,32 +62,31 @@ def _keyframe(entry: str, entry_number: int) -> Keyframe:
             "has no key frame at entry <1>, '<2>': write time:value, for example 0:1.0, "
             "0.4:0.6 ease, 1:0",
             entry_number,
-            entry,
+            printable(entry),
         )
     time, value = (_number(match[group], entry_number, entry) for group in (1, 2))
     easing_name = " ".join((match[3] or "linear").split())
     if easing_name not in EASINGS:
         raise Predicate(
             "has the unknown easing '<1>' at entry <2>, '<3>': use one of <4>",
-            easing_name,
+            printable(easing_name),
             entry_number,
-            entry,
+            printable(entry),
             ", ".join(EASINGS),
         )
     return Keyframe(time, value, easing_name)
 
 
 def value_at(keyframes: Sequence[Keyframe], time: float) -> float:
-    """Before the first keyframe its value, after the last one its value; of two at one time the
-    later.
-    """
-    if time < keyframes[0].time:
+    """Before the first keyframe its value, after the last its value; of two at a time the later."""
+    position = bisect_right(keyframes, time, key=lambda keyframe: keyframe.time)
+    if position == 0:
         return keyframes[0].value
-    for start, end in pairwise(keyframes):
-        if start.time <= time < end.time:
-            eased_share = EASINGS[end.easing]((time - start.time) / (end.time - start.time))
-            return start.value + (end.value - start.value) * eased_share
-    return keyframes[-1].value
+    if position == len(keyframes):
+        return keyframes[-1].value
+    start, end = keyframes[position - 1], keyframes[position]
+    eased_share = EASINGS[end.easing]((time - start.time) / (end.time - start.time))
+    return start.value + (end.value - start.value) * eased_share
 
 
 def numbers(text: str) -> list[float]:
@@ -111,5 +110,10 @@ def _number(text: str, entry_number: int, entry: str) -> float:
     except ValueError:
         value = float("nan")
     if not isfinite(value):
-        raise Predicate("has no number at entry <1>, '<2>': '<3>'", entry_number, entry, text)
+        raise Predicate(
+            "has no number at entry <1>, '<2>': '<3>'",
+            entry_number,
+            printable(entry),
+            printable(text),
+        )
     return value

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 import torch
 
-from ..messages import Predicate
+from ..messages import Predicate, printable
 from .blocks import Address, Block
 from .curves import entries, numbers, parse, value_at
 from .presets import TAKES, BlockWeights
@@ -172,9 +172,9 @@ def _factors_by_name(text: str, model_blocks: Sequence[Block]) -> BlockWeights:
         else:
             raise Predicate(
                 "has no block '<1>' at entry <2>, '<3>': the blocks are 0 to <4>, or <5>, or <6>",
-                block_text,
+                printable(block_text),
                 entry_number,
-                entry,
+                printable(entry),
                 len(model_blocks) - 1,
                 block_names(model_blocks),
                 REST,
@@ -190,7 +190,9 @@ def _named_factor(entry: str, entry_number: int) -> tuple[str, float]:
     try:
         return " ".join(block_text.lower().split()), numbers(factor_text)[0]
     except (Predicate, IndexError):
-        raise Predicate("has no number at entry <1>, '<2>'", entry_number, entry) from None
+        raise Predicate(
+            "has no number at entry <1>, '<2>'", entry_number, printable(entry)
+        ) from None
 
 
 def _jitter_factors(block_count: int, jitter: float, seed: int) -> list[list[float]]:

@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from ...ipadapter_core.messages import Predicate
-from ...ipadapter_core.weights.curves import numbers, parse, value_at
+from ...ipadapter_core.weights.curves import Keyframe, numbers, parse, value_at
 
 TOGETHER, PER_FRAME = "together", "one for each picture"
 BATCH_MODES = [TOGETHER, PER_FRAME]
+LAST_FRAME = 99_999  # that key frames can have
+LARGEST_MASK = 2**28  # values of all frames together: 1 GB
 log = logging.getLogger("ipadapter")
 
 
@@ -23,32 +25,43 @@ def mask_per_frame(mask: Tensor | None, text: str) -> Tensor | None:
     factors = torch.tensor(weights).view(-1, 1, 1)
     if mask is None:
         return factors
-    count = max(len(mask), len(factors))
+    count, (height, width) = max(len(mask), len(factors)), mask.shape[1:]
+    if count * height * width > LARGEST_MASK:
+        raise ValueError(
+            f"Apply IPAdapter's 'frame_weights' has {len(weights)} frames, which is too much for "
+            f"an 'attn_mask' of {width} x {height} pixels: use a smaller mask, since any size "
+            "fits, or fewer frames."
+        )
     return _repeat_last(mask, count) * _repeat_last(factors, count)
 
 
 def frame_weights(text: str) -> list[float]:
     """One weight for each frame; the last one goes on. Raises ValueError for any other text."""
-    if not text.strip():
-        return []
-    try:
-        if ":" not in text:
-            return numbers(text)
-        keyframes = parse(text)
-    except Predicate as error:
-        raise error.about("Apply IPAdapter's 'frame_weights'") from None
-    return [value_at(keyframes, frame) for frame in range(int(keyframes[-1].time) + 1)]
-
-
-def _repeat_last(batch: Tensor, count: int) -> Tensor:
-    """A batch that is too short goes on with its last one."""
-    return torch.cat((batch, batch[-1:].expand(count - len(batch), -1, -1)))
+    weights = _parsed(text)
+    if isinstance(weights, list):
+        return weights
+    return [value_at(weights, frame) for frame in range(int(weights[-1].time) + 1)]
 
 
 def frame_weights_problem(text: object) -> str | None:
     """The sentence for a text that is none; a linked text is unknown before the graph runs."""
     try:
-        frame_weights(text if isinstance(text, str) else "")
+        _parsed(text if isinstance(text, str) else "")
     except ValueError as error:
         return str(error)
     return None
+
+
+def _parsed(text: str) -> list[float] | tuple[Keyframe, ...]:
+    """A list of weights, or keyframes: the work does not grow with their times."""
+    try:
+        if ":" in text:
+            return parse(text, LAST_FRAME)
+        return numbers(text) if text.strip() else []
+    except Predicate as error:
+        raise error.about("Apply IPAdapter's 'frame_weights'") from None
+
+
+def _repeat_last(batch: Tensor, count: int) -> Tensor:
+    """A batch that is too short goes on with its last one."""
+    return torch.cat((batch, batch[-1:].expand(count - len(batch), -1, -1)))

@@ -8,7 +8,6 @@ POST /ipadapternodes/cancel      ends it
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +20,7 @@ from ...ipadapter_core.doctor.report import Report
 from ...ipadapter_core.doctor.report_text import as_data
 from ...ipadapter_core.messages import Message, for_page, message_of
 from ..project import is_ours
+from ..request_body import UnreadableBody, read_object
 from . import scan
 from .jobs import Downloads
 from .known import stamps
@@ -87,13 +87,10 @@ def refused(reason: str, status: int) -> web.Response:
 
 async def _name(request: web.Request) -> str:
     """The name asked for, or "" for anything else than a small JSON object with one."""
-    if (request.content_length or LARGEST_REQUEST + 1) > LARGEST_REQUEST:
-        return ""
     try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError):
+        file_name = (await read_object(request, LARGEST_REQUEST)).get("name")
+    except UnreadableBody:
         return ""
-    file_name = body.get("name") if isinstance(body, dict) else None
     return file_name if isinstance(file_name, str) else ""
 
 
@@ -109,4 +106,7 @@ def is_own(request: web.Request) -> bool:
     if site is not None:
         return site == "same-origin"
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc.lower() == request.headers["Host"].lower()
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
+    except ValueError:  # an address that is none
+        return False

@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ...ipadapter_core.messages import printable
 from ...ipadapter_core.weights.curves import entries
 from ..notes import shown_texts
 from ..sampling.image_prompt import OPTIONS_KEY, ImagePrompt
 
 NODE = "Inspect IPAdapter"
 ORDER, MUTE = "order", "mute"
+LARGEST_FACTOR = 1e4
 
 
 class InspectIPAdapter(io.ComfyNode):
@@ -70,13 +73,13 @@ def apply_changes(prompts: tuple[ImagePrompt, ...], text: str) -> tuple[ImagePro
             numbers, factor = _parse_change(entry)
         except ValueError:
             raise ValueError(
-                f"{NODE}'s 'changes' has '{entry}' at entry {entry_number}: write a number and "
-                "a factor like 1: 0.5, or 1: mute, or order: 2 1."
+                f"{NODE}'s 'changes' has '{printable(entry)}' at entry {entry_number}: write a "
+                "number and a factor like 1: 0.5, or 1: mute, or order: 2 1."
             ) from None
         if not set(numbers) <= set(factors) or len(set(numbers)) < len(numbers):
             raise ValueError(
-                f"{NODE}'s 'changes' has '{entry}' at entry {entry_number}, but there are only "
-                f"the adapters 1 to {len(prompts)}."
+                f"{NODE}'s 'changes' has '{printable(entry)}' at entry {entry_number}, but there "
+                f"are only the adapters 1 to {len(prompts)}."
             )
         if factor is None:
             order = numbers + [number for number in order if number not in numbers]
@@ -90,7 +93,10 @@ def _parse_change(entry: str) -> tuple[list[int], float | None]:
     name, _, value = (field.strip() for field in entry.partition(":"))
     if name == ORDER:
         return [int(number) for number in value.split()], None
-    return [int(name)], 0.0 if value == MUTE else float(value)
+    factor = 0.0 if value == MUTE else float(value)
+    if abs(factor) > LARGEST_FACTOR or isnan(factor):
+        raise ValueError
+    return [int(name)], factor
 
 
 def _times(prompt: ImagePrompt, factor: float) -> ImagePrompt:

@@ -12,7 +12,7 @@ from comfy_api.latest import io
 
 from ...ipadapter_core.attention.image_part import token_shares
 from ...ipadapter_core.attention.keys import NEGATIVE
-from ...ipadapter_core.messages import Predicate
+from ...ipadapter_core.messages import Predicate, printable
 from ...ipadapter_core.weights.blocks import Block
 from ...ipadapter_core.weights.curves import numbers
 from ..drawing import overlay_heat
@@ -144,7 +144,7 @@ class WatchIPAdapterAttention(io.ComfyNode):
         for block_number in block_numbers:
             if not 0 <= block_number < len(blocks):
                 raise ValueError(
-                    f"{NODE}'s 'layers' has no block {block_number}: "
+                    f"{NODE}'s 'layers' has no block {printable(str(block_number))}: "
                     f"the blocks are 0 to {len(blocks) - 1}."
                 )
         sampling = model_sampling(model)

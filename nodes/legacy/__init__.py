@@ -5,6 +5,7 @@ ids/ the nodes; reading/ prompts and saved graphs as they were meant; upgrade/ o
 nodes.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from aiohttp import web
 from ...ipadapter_core.messages import Message, for_page
 from ..input_checks import check_old_node
 from ..project import is_ours
+from ..request_body import BAD_REQUEST, UnreadableBody, read_object
 from .ids.node_table import BY_ID, NODES
 from .ids.old_graphs_switch import IPAdapterOldGraphs
 from .ids.old_node import OldNode
@@ -23,7 +25,14 @@ from .upgrade.workflow import upgraded_workflow
 __all__ = ["BY_ID", "NODES", "IPAdapterOldGraphs", "claimed_ids", "free_nodes", "listen"]
 
 Registry = Mapping[str, Any]  # the host's: node id -> class
-UNREADABLE = KeyError, TypeError, ValueError, AttributeError
+UNREADABLE = (
+    UnreadableBody,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+)
 log = logging.getLogger("ipadapter")
 for node in NODES:
     check_old_node(node)
@@ -63,8 +72,9 @@ class OldGraphRequests:
         replaced.
         """
         try:
-            workflow = (await request.json())["workflow"]
-            nodes, report = open_graph.open_graph(workflow, *self._known_nodes())
+            workflow = (await read_object(request))["workflow"]
+            known_nodes = self._known_nodes()
+            nodes, report = await asyncio.to_thread(open_graph.open_graph, workflow, *known_nodes)
         except UNREADABLE as error:
             return _refuse(error)
         return web.json_response({"nodes": nodes, "report": for_page(report)})
@@ -72,9 +82,11 @@ class OldGraphRequests:
     async def upgrade(self, request: web.Request) -> web.Response:
         """{workflow, only}: -> the workflow with new nodes, and a line for each change."""
         try:
-            body = await request.json()
+            body = await read_object(request)
             only = None if body.get("only") is None else set(map(str, body["only"]))
-            workflow, changes = upgraded_workflow(body["workflow"], BY_ID, self._registry, only)
+            workflow, changes = await asyncio.to_thread(
+                upgraded_workflow, body["workflow"], BY_ID, self._registry, only
+            )
         except UNREADABLE as error:
             return _refuse(error)
         lines = [change.describe() for change in changes]
@@ -98,4 +110,5 @@ class OldGraphRequests:
 def _refuse(error: Exception) -> web.Response:
     log.warning("A graph could not be read: %s", error)
     text = Message("This graph cannot be read.")
-    return web.json_response({"error": for_page(text)}, status=400)
+    status = error.status if isinstance(error, UnreadableBody) else BAD_REQUEST
+    return web.json_response({"error": for_page(text)}, status=status)

@@ -7,7 +7,7 @@ from torch import Tensor
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.faces.face_square import Box, PictureSize, visible_part
-from ...ipadapter_core.messages import Message, Predicate
+from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.images import scale_to_side
 from ...ipadapter_core.weights.curves import numbers
 
@@ -33,15 +33,15 @@ def parse_box(text: str) -> Box | None:
         raise Predicate(
             "is '<1>': write four whole numbers, x, y, width, height, or nothing for the "
             "whole picture",
-            text,
+            printable(text),
         )
     box = Box(*map(int, pixels))
     if box.width <= 0 or box.height <= 0:
         raise Predicate(
             "has the width <1> and the height <2>: both must be above 0; leave it empty for "
             "the whole picture",
-            box.width,
-            box.height,
+            f"{box.width:g}",
+            f"{box.height:g}",
         )
     return box
 
@@ -67,8 +67,8 @@ def crop_to_box(images: Tensor, text: str, node: str) -> Tensor:
     part = visible_part(box, PictureSize(height, width))
     if not (part.width and part.height):
         raise ValueError(
-            f"{node}'s 'box' ({text.strip()}) lies outside the picture of {width} x {height} "
-            "pixels: draw it again, or leave it empty for the whole picture."
+            f"{node}'s 'box' ({printable(text.strip())}) lies outside the picture of "
+            f"{width} x {height} pixels: draw it again, or leave it empty for the whole picture."
         )
     return images[:, part.y : part.y + part.height, part.x : part.x + part.width]
 

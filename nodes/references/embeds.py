@@ -15,7 +15,7 @@ from torch import Tensor
 import folder_paths
 from comfy_api.latest import io, ui
 
-from ...ipadapter_core.messages import Message, Predicate
+from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, combine
 from ...ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
 from ...ipadapter_core.references.images import scale_to_side
@@ -266,7 +266,7 @@ def embeds_path(file: str) -> str:
     if not is_inside or not path.lower().endswith(EXTENSIONS) or not os.path.isfile(path):
         installed = ", ".join(f"'{name}'" for name in embeds_file_names()[:12]) or "none"
         raise ValueError(
-            f"There is no embeds file '{file}' in the input or output folder; there are "
+            f"There is no embeds file '{printable(file)}' in the input or output folder; there are "
             f"{installed}: choose one of them, or press R."
         )
     return path

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 
 import pytest
 import torch
@@ -228,11 +229,32 @@ def test_windows_take_their_own_references(models, apply, tiny, sample, publishe
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("1, x", "no number at entry 2"), ("0:1, 5:0 fast", "unknown easing 'fast' at entry 2")],
+    [
+        ("1, x", "no number at entry 2"),
+        ("0:1, 5:0 fast", "unknown easing 'fast' at entry 2"),
+        ("0:1, 1e300:0", r"the time 1e\+300 at entry 2.*use 0 to 99999"),
+        ("0:nan", "no number at entry 1"),
+        ("inf", "no number at entry 1"),
+    ],
 )
 def test_frame_weights_that_do_not_parse_are_refused(models, apply, text, words):
     with pytest.raises(ValueError, match=f"'frame_weights' has.*{words}"):
         apply(models("sd15"), frame_weights=text)
+
+
+def test_long_schedules_are_not_evaluated_while_a_prompt_is_checked(pack):
+    schedule = pack.nodes.apply.frame_weights
+    many = ", ".join(f"{frame}:1" for frame in range(5000))
+    started = time.perf_counter()
+    for text in ("0:1, 99999:0", "0:1, 1000000:0", "0:1, 1e300:0", many, "9" * 50_000):
+        schedule.frame_weights_problem(text)
+    assert time.perf_counter() - started < 1
+    assert schedule.frame_weights("0:1, 99999:0")[-1] == 0
+
+
+def test_a_schedule_too_long_for_its_mask_is_refused(models, apply):
+    with pytest.raises(ValueError, match=r"100000 frames, .* 'attn_mask' of 64 x 64 pixels"):
+        apply(models("sd15"), frame_weights="0:1, 99999:0", attn_mask=torch.ones(1, 64, 64))
 
 
 def test_a_map_of_another_model_is_refused(models, apply, weight_map):

@@ -96,7 +96,8 @@ FORBIDDEN = {"requests", "urllib", "http", "socket", "subprocess", "aiohttp", "s
 FORBIDDEN |= {"huggingface_hub", "httpx", "urllib3", "asyncio", "threading"}
 ALLOWED = {
     "__init__.py": {"server"},  # which gets the routes
-    "nodes/legacy/__init__.py": {"aiohttp"},  # old graphs turned into new ones
+    "nodes/legacy/__init__.py": {"aiohttp", "asyncio"},  # old graphs turned into new ones
+    "nodes/request_body.py": {"aiohttp", "asyncio"},  # what these and the doctor are asked
     # downloads on request: the connection, the thread it runs in, and the routes that ask for it
     "nodes/doctor/fetch.py": {"huggingface_hub"},
     "nodes/doctor/jobs.py": {"threading"},
