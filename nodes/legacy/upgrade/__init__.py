@@ -6,5 +6,6 @@
 - `plan.py`, `links.py`: plans and links as data
 - `plans/`: what each old node becomes
 - `facts/`: what a graph says without being run
+- `readable.py`: which parts of a malformed graph can be read
 - `report.py`: lines of the report, and reasons why a node stays
 """

@@ -8,11 +8,17 @@ from typing import Any, Protocol
 from ..reading import saved_graph
 from ..reading.saved_graph import default_value, expand_inputs, is_widget, socket_type
 from .facts.graph import Inputs
-from .links import Moves, NewLink, OldLink, OldSource, follow
+from .links import Moves, NewLink, OldLink, OldSource, follow, is_number
 from .plan import REPLACEMENT, Plan, resolve
+from .readable import (
+    SavedGraph,
+    SavedNode,
+    readable_links,
+    readable_nodes,
+    readable_objects,
+)
 
-SavedGraph = dict[str, Any]
-SavedNode = dict[str, Any]
+NodeId = int | str
 SavedSocket = dict[str, Any]
 NEW_NODE_SIZE = (320, 160)
 FOLDED_HEIGHT = 40  # of a node that is folded up
@@ -36,9 +42,9 @@ class SavedLink:
     """A link as saved: numbers of its nodes, and places of its sockets."""
 
     id: int
-    origin: int
+    origin: NodeId
     origin_slot: int
-    target: int
+    target: NodeId
     target_slot: int
     type: str
 
@@ -59,27 +65,26 @@ class Canvas:
 
     def __init__(self, graph: SavedGraph, registered: Mapping[str, HostNode]):
         self._graph, self._registered = graph, registered
-        saved_links = graph.get("links")
-        self._has_object_links = bool(saved_links) and isinstance(saved_links[0], dict)
-        self.links = {
-            link_id: SavedLink.parse(saved_link)
-            for link_id, saved_link in saved_graph.links_by_id(graph).items()
-        }
+        links, self._unreadable_links = readable_links(graph)
+        self.links = {link[0]: SavedLink.parse(link) for link in links}
+        self._has_object_links = bool(links) and isinstance(graph["links"][0], dict)
+        self._nodes = readable_nodes(graph)
         self._sources: dict[int, OldSource | NewLink] = {}  # of the links to new nodes
         self._replaced_links: list[int] = []
         self._removed_nodes: list[SavedNode] = []
-        node_ids = [int(saved_node["id"]) for saved_node in self.nodes]
+        node_ids = [int(node_id) for node_id in self._nodes if node_id.isdecimal()]
         last_node = max([*node_ids, saved_graph.last_id(graph, "node")], default=0)
         last_link = max([*self.links, saved_graph.last_id(graph, "link")], default=0)
         self._node_ids = itertools.count(last_node + 1)
         self._link_ids = itertools.count(last_link + 1)
 
     @property
-    def nodes(self) -> list[SavedNode]:
-        return self._graph.get("nodes", [])
+    def nodes(self) -> Mapping[str, SavedNode]:
+        """The nodes that can be read, by id."""
+        return self._nodes
 
-    def nodes_with_readers(self) -> set[int]:
-        return {saved_link.origin for saved_link in self.links.values()}
+    def nodes_with_readers(self) -> set[str]:
+        return {str(saved_link.origin) for saved_link in self.links.values()}
 
     def replace(self, saved_node: SavedNode, old_inputs: Inputs, plan: Plan) -> Moves:
         """Draws the new nodes of a plan; -> where the outputs of the old one come from now."""
@@ -103,8 +108,7 @@ class Canvas:
 
     def _add_folded(self, saved_node: SavedNode, place: int) -> SavedNode:
         """A node folded up above another one, so that nothing is covered; still without a class."""
-        position = saved_node.get("pos")
-        x, y = position[:2] if isinstance(position, list) and position else (0, 0)
+        x, y = _position(saved_node)
         new_node: SavedNode = {
             "id": next(self._node_ids),
             "pos": [x, y - FOLDED_HEIGHT * (place + 1)],
@@ -112,7 +116,8 @@ class Canvas:
             "order": 0,
             "mode": saved_node.get("mode", 0),
         }
-        self.nodes.append(new_node)
+        self._nodes[str(new_node["id"])] = new_node
+        self._graph["nodes"].append(new_node)
         return new_node
 
     def _draw(self, saved_node: SavedNode, node_kind: str, new_inputs: Inputs) -> None:
@@ -148,13 +153,12 @@ class Canvas:
         saved_node["properties"] = {"Node name for S&R": node_kind}
 
     def _add_link(
-        self, source: OldSource | NewLink, target: int, target_slot: int, type: str
+        self, source: OldSource | NewLink, target: NodeId, target_slot: int, type: str
     ) -> int:
         """A link whose origin is settled when links are redirected."""
         link_id = next(self._link_ids)
         self._sources[link_id] = source
-        origin = int(source.node_id)
-        self.links[link_id] = SavedLink(link_id, origin, 0, target, target_slot, type)
+        self.links[link_id] = SavedLink(link_id, source.node_id, 0, target, target_slot, type)
         return link_id
 
     def redirect(self, moves: Moves) -> None:
@@ -167,31 +171,40 @@ class Canvas:
                 link_id, OldLink(str(saved_link.origin), saved_link.origin_slot)
             )
             target = follow(source, moves)
-            if isinstance(target, OldLink | NewLink):
-                origin = int(target.node_id)
+            is_moved = link_id in self._sources or target != source
+            if is_moved and isinstance(target, OldLink | NewLink):
+                origin = self._saved_id(target.node_id)
                 self.links[link_id] = replace(saved_link, origin=origin, origin_slot=target.slot)
+
+    def _saved_id(self, node_id: str) -> NodeId:
+        """An id as the graph has it, a number or text; that of a border is a number."""
+        saved_node = self._nodes.get(node_id)
+        if saved_node is not None:
+            return saved_node["id"]
+        return int(node_id) if node_id.lstrip("-").isdecimal() else node_id
 
     def remove(self, nodes: Sequence[SavedNode]) -> None:
         """Takes off nodes, and the links to them."""
-        removed_ids = {saved_node["id"] for saved_node in nodes}
-        if removed_ids:
-            self._graph["nodes"] = [
-                saved_node for saved_node in self.nodes if saved_node["id"] not in removed_ids
-            ]
-            self.links = {
-                link_id: saved_link
-                for link_id, saved_link in self.links.items()
-                if saved_link.target not in removed_ids
-            }
+        removed_ids = {str(saved_node["id"]) for saved_node in nodes}
+        if not removed_ids:
+            return
+        removed = {id(saved_node) for saved_node in nodes}
+        self._graph["nodes"] = [
+            saved_node for saved_node in self._graph["nodes"] if id(saved_node) not in removed
+        ]
+        for node_id in removed_ids:
+            del self._nodes[node_id]
+        self.links = {
+            link_id: saved_link
+            for link_id, saved_link in self.links.items()
+            if str(saved_link.target) not in removed_ids
+        }
 
     def write(self) -> None:
         """Writes the links into the graph, at both their ends."""
         as_lists = [saved_link.as_list() for saved_link in self.links.values()]
-        self._graph["links"] = (
-            [saved_graph.as_object(link) for link in as_lists]
-            if self._has_object_links
-            else as_lists
-        )
+        as_saved = map(saved_graph.as_object, as_lists) if self._has_object_links else as_lists
+        self._graph["links"] = [*as_saved, *self._unreadable_links]
         self._write_outputs()
         self._write_borders()
         self._write_counters()
@@ -205,17 +218,19 @@ class Canvas:
                 entering.setdefault(saved_link.origin_slot, []).append(saved_link.id)
             if saved_link.target == BORDER_OUTPUTS:
                 leaving.setdefault(saved_link.target_slot, []).append(saved_link.id)
-        for slot, border_input in enumerate(self._graph.get("inputs") or []):
+        for slot, border_input in enumerate(readable_objects(self._graph.get("inputs"))):
             border_input["linkIds"] = entering.get(slot, [])
-        for slot, border_output in enumerate(self._graph.get("outputs") or []):
+        for slot, border_output in enumerate(readable_objects(self._graph.get("outputs"))):
             border_output["linkIds"] = leaving.get(slot, [])
 
     def _write_outputs(self) -> None:
-        outputs = {saved_node["id"]: saved_node.get("outputs") or [] for saved_node in self.nodes}
+        outputs = {
+            node_id: saved_node.get("outputs") or [] for node_id, saved_node in self._nodes.items()
+        }
         for output in itertools.chain.from_iterable(outputs.values()):
             output["links"] = []
         for saved_link in self.links.values():
-            node_outputs = outputs.get(saved_link.origin, [])
+            node_outputs = outputs.get(str(saved_link.origin), [])
             if saved_link.origin_slot < len(node_outputs):
                 node_outputs[saved_link.origin_slot]["links"].append(saved_link.id)
 
@@ -235,6 +250,13 @@ def output_sockets(node_class: HostNode) -> list[SavedSocket]:
     return [
         {"name": name, "type": type, "links": []} for name, type in zip(names, types, strict=True)
     ]
+
+
+def _position(saved_node: SavedNode) -> tuple[float, float]:
+    position = saved_node.get("pos")
+    if not isinstance(position, list) or len(position) < 2 or not all(map(is_number, position)):
+        return 0, 0
+    return position[0], position[1]
 
 
 def _links_only(moves: Moves) -> Moves:

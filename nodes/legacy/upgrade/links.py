@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import TypeGuard
 
 
@@ -35,7 +36,18 @@ Moves = Mapping[OldSource, object]
 
 def is_link(value: object) -> TypeGuard[list[object]]:
     """Whether an input of a prompt is a link: [node id, slot]."""
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[1], int)
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str | int)
+        and isinstance(value[1], int)
+        and value[1] >= 0
+    )
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def parse_link(value: object) -> OldLink | None:
@@ -48,6 +60,10 @@ def parse_link(value: object) -> OldLink | None:
 
 def follow(value: object, moves: Moves) -> object:
     """What a link stands for once nodes are replaced, through any number of them."""
+    visited: set[OldSource] = set()
     while isinstance(value, OldSource) and value in moves:
+        if value in visited:
+            return None  # a circle, from which nothing comes
+        visited.add(value)
         value = moves[value]
     return value

@@ -9,6 +9,7 @@ from .facts.graph import Graph, Inputs
 from .links import Moves, NewLink, OldLink, OldSource, follow, parse_link
 from .plan import REPLACEMENT, Plan, resolve
 from .planning import OldNodes, make_plans
+from .readable import is_prompt_node
 from .report import Change
 
 Prompt = dict[str, dict[str, Any]]
@@ -16,9 +17,13 @@ Prompt = dict[str, dict[str, Any]]
 
 def upgraded(prompt: Prompt, old_nodes: OldNodes) -> tuple[Prompt, list[Change]]:
     """A prompt with new nodes, and the report. What has no counterpart stays and is named there."""
-    copied = {id: {**node, "inputs": dict(node["inputs"])} for id, node in prompt.items()}
-    prompt = prompts.read_prompt(copied, old_nodes, old_nodes, {})
-    plans, report = make_plans(Graph(prompt), old_nodes)
+    readable = {
+        node_id: {**node, "inputs": dict(node["inputs"])}
+        for node_id, node in prompt.items()
+        if is_prompt_node(node)
+    }
+    prompt = {**prompt, **prompts.read_prompt(readable, old_nodes, old_nodes, {})}
+    plans, report = make_plans(Graph({id: prompt[id] for id in readable}), old_nodes)
     new_prompt: Prompt = {}
     moves: dict[OldSource, object] = {}
     new_id = _id_maker(prompt)
@@ -31,7 +36,7 @@ def upgraded(prompt: Prompt, old_nodes: OldNodes) -> tuple[Prompt, list[Change]]
         new_ids[REPLACEMENT] = node_id
         new_prompt |= _new_nodes(plan, node["inputs"], new_ids)
         moves |= plan.moves(node_id, node["inputs"], new_ids)
-    for node in new_prompt.values():
+    for node in filter(is_prompt_node, new_prompt.values()):
         for name, value in node["inputs"].items():
             node["inputs"][name] = _written(value, moves)
     return new_prompt, report
@@ -39,7 +44,7 @@ def upgraded(prompt: Prompt, old_nodes: OldNodes) -> tuple[Prompt, list[Change]]
 
 def _id_maker(prompt: Prompt) -> Callable[[str], str]:
     """Numbers where the prompt has numbers for ids, else the suggested name."""
-    if not all(node_id.isdigit() for node_id in prompt):
+    if not all(node_id.isdecimal() for node_id in prompt):
         return lambda name: name
     numbers = itertools.count(max(map(int, prompt), default=0) + 1)
     return lambda _name: str(next(numbers))

@@ -4,10 +4,11 @@ import copy
 from collections.abc import Mapping
 
 from ..reading import prompts, saved_graph
-from .canvas import Canvas, HostNode, SavedGraph, SavedLink, SavedNode
+from .canvas import Canvas, HostNode, SavedLink
 from .facts.graph import Graph
 from .links import OldLink, OldSource
 from .planning import OldNodes, make_plans
+from .readable import SavedGraph, SavedNode, readable_subgraphs
 from .report import Change
 
 REROUTE = "Reroute"  # the page's own node, which no prompt has
@@ -26,9 +27,8 @@ def upgraded_workflow(
     registered: the host's node classes by id; only: ids of the nodes to change, None for all.
     """
     workflow = copy.deepcopy(workflow)
-    subgraphs = (workflow.get("definitions") or {}).get("subgraphs", [])
     report: list[Change] = []
-    for graph in (workflow, *subgraphs):
+    for graph in (workflow, *readable_subgraphs(workflow)):
         report += _GraphUpgrade(graph, old_nodes, registered).run(only)
     return workflow, report
 
@@ -39,9 +39,7 @@ class _GraphUpgrade:
     def __init__(self, graph: SavedGraph, old_nodes: OldNodes, registered: Mapping[str, HostNode]):
         self._canvas = Canvas(graph, registered)
         self._old_nodes = old_nodes
-        self._saved_nodes: dict[str, SavedNode] = {
-            str(saved_node["id"]): saved_node for saved_node in graph.get("nodes", [])
-        }
+        self._saved_nodes = dict(self._canvas.nodes)  # as they were
 
     def run(self, only: set[str] | None) -> list[Change]:
         canvas = self._canvas
@@ -101,10 +99,12 @@ class _GraphUpgrade:
     def _chain_origin(self, saved_link: SavedLink) -> SavedLink | None:
         """The first link, before reroutes, where both ends change together; None for others."""
         saved_node = self._saved_nodes.get(str(saved_link.origin))
+        visited: set[int] = set()
         while saved_node is not None and saved_node.get("type") == REROUTE:
+            visited.add(saved_link.id)
             sockets = saved_node.get("inputs") or [{}]
             before = self._canvas.links.get(sockets[0].get("link") or 0)
-            if before is None:
+            if before is None or before.id in visited:
                 return None
             saved_link, saved_node = before, self._saved_nodes.get(str(before.origin))
         outputs = (saved_node or {}).get("outputs") or []
@@ -112,16 +112,16 @@ class _GraphUpgrade:
             return None
         return saved_link if outputs[saved_link.origin_slot].get("type") in CHAIN_TYPES else None
 
-    def _remove_unused_reroutes(self, passing_before: set[int]) -> None:
+    def _remove_unused_reroutes(self, passing_before: set[str]) -> None:
         """Reroutes that passed something on before, and now pass nothing."""
         while True:
             passing = self._canvas.nodes_with_readers()
             unused = [
                 saved_node
-                for saved_node in self._canvas.nodes
+                for node_id, saved_node in self._canvas.nodes.items()
                 if saved_node.get("type") == REROUTE
-                and saved_node["id"] in passing_before
-                and saved_node["id"] not in passing
+                and node_id in passing_before
+                and node_id not in passing
             ]
             if not unused:
                 return

@@ -4,5 +4,6 @@ litegraph       saved graphs as the page writes them
 scenes          what every graph has around its IPAdapter nodes
 graphs_*        the graphs, by release and by what they hold
 make_workflows  writes them below `tests/workflows`
+mutations       graphs with mistakes in them, from a seed
 corpus          a server with models for them
 """

@@ -29,6 +29,10 @@ UNKNOWN = EmbedsContent(has_negative=None)
 
 def find_embeds(graph: Graph, link: object) -> EmbedsContent:
     """What an EMBEDS link holds, as far as the node that gives it tells."""
+    return graph.once("embeds", link, lambda: _read_embeds(graph, link), UNKNOWN)
+
+
+def _read_embeds(graph: Graph, link: object) -> EmbedsContent:
     node = graph.source(link)
     if node is None:
         return UNKNOWN

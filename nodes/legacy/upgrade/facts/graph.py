@@ -1,12 +1,15 @@
 """An old graph as a prompt: its nodes and links, and which nodes read an output."""
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from ..links import OldLink, parse_link
+from ..report import CannotUpgrade
 
 Inputs = dict[str, object]
 OLD_GRAPHS_NODE, PAPER = "IPAdapterOldGraphs", "paper"
+MOST_NODES_IN_A_ROW = 100  # that a fact about a link may depend on
+T = TypeVar("T")
 OUTSIDE = ""  # stands for whatever reads an output past the border of a subgraph
 
 
@@ -33,6 +36,8 @@ class Graph:
             for id, node in prompt.items()
         }
         self._idle = idle
+        self._answers: dict[tuple[str, OldLink | None], Any] = {}
+        self._depth = 0
         self._readers: dict[OldLink, list[str]] = {}
         self._used_outputs: dict[str, set[int]] = {}
         for reader in self.nodes.values():
@@ -45,6 +50,24 @@ class Graph:
     def _add_reader(self, link: OldLink, reader_id: str) -> None:
         self._readers.setdefault(link, []).append(reader_id)
         self._used_outputs.setdefault(link.node_id, set()).add(link.slot)
+
+    def once(self, question: str, link: object, answer: Callable[[], T], unknown: T) -> T:
+        """An answer about a link, found once; unknown where it depends on itself or too much."""
+        key = (question, parse_link(link))
+        if key in self._answers:
+            return self._answers[key]
+        if self._depth > MOST_NODES_IN_A_ROW:
+            return unknown
+        self._answers[key] = unknown
+        self._depth += 1
+        try:
+            self._answers[key] = answer()
+        except CannotUpgrade:
+            del self._answers[key]
+            raise
+        finally:
+            self._depth -= 1
+        return self._answers[key]
 
     def source(self, link: object) -> GraphNode | None:
         """The node that gives a link, if it exists and is active."""

@@ -37,6 +37,10 @@ class ImageFile(NamedTuple):
 
 def image_count(graph: Graph, link: object) -> int | None:
     """How many images a link holds; None where only running the graph tells."""
+    return graph.once("image count", link, lambda: _count_images(graph, link), None)
+
+
+def _count_images(graph: Graph, link: object) -> int | None:
     node = graph.source(link)
     if node is None:
         return None

@@ -8,7 +8,7 @@ import torch
 from .....ipadapter_core.messages import message_of
 from ...ids.node_table import BY_ID
 from ...ids.weight_lists import CombineWeights, PromptSchedule, WeightsList
-from ..links import is_link, parse_link
+from ..links import is_link, is_number, parse_link
 from ..report import CannotUpgrade
 from .graph import Graph, GraphNode, Inputs
 from .images import image_count
@@ -18,6 +18,7 @@ WEIGHTS_NODES = {
     for node_id, node_class in BY_ID.items()
     if issubclass(node_class, WeightsList | CombineWeights | PromptSchedule)
 }
+MOST_FRAMES, MOST_WEIGHTS = 9999, 200_000  # of one transition, as its widgets allow; of all of them
 LIST_OUTPUTS = (0, 1)  # of a weights node
 
 
@@ -28,29 +29,50 @@ def find_weight_list(graph: Graph, link: object) -> list[float] | None:
         return None
     if old_link.slot not in LIST_OUTPUTS:
         return None
-    weights = run_weights_node(graph, link)[old_link.slot]
+    weights = _output(run_weights_node(graph, link), old_link.slot)
     if not weights:
         raise CannotUpgrade("its list of weights is empty")
+    if not isinstance(weights, list) or not all(map(is_number, weights)):
+        raise CannotUpgrade("its inputs cannot be read")
     return weights
 
 
 def run_weights_node(graph: Graph, link: object) -> Sequence[Any]:
     """All outputs of a weights node. Raises CannotUpgrade where only running the graph tells."""
+    outputs = graph.once("weights", link, lambda: _run_weights_node(graph, link), None)
+    if outputs is None:
+        raise CannotUpgrade("its weights come from a node that has to run first")
+    return outputs
+
+
+def _run_weights_node(graph: Graph, link: object) -> Sequence[Any] | None:
     node = graph.source(link)
     if node is None or node.kind not in WEIGHTS_NODES:
-        raise CannotUpgrade("its weights come from a node that has to run first")
+        return None
     if node.inputs.get("timing") == "random":
         raise CannotUpgrade("its weights are random")
     inputs = {**node.inputs, **_counted_images(graph, node)}
     for input_name, value in inputs.items():
         if source := parse_link(value):
-            inputs[input_name] = run_weights_node(graph, value)[source.slot]
+            inputs[input_name] = _output(run_weights_node(graph, value), source.slot)
+    if any(is_number(value) and value > MOST_FRAMES for value in inputs.values()):
+        raise CannotUpgrade("its list of weights is too long")
     weights_node = WEIGHTS_NODES[node.kind]()
     try:
-        return getattr(weights_node, weights_node.FUNCTION)(**inputs)
-    except (ValueError, TypeError, KeyError) as error:
-        problem = message_of(error)
-        raise CannotUpgrade("its weights cannot be read: <1>", problem) from None
+        outputs = getattr(weights_node, weights_node.FUNCTION)(**inputs)
+    except ValueError as error:
+        raise CannotUpgrade("its weights cannot be read: <1>", message_of(error)) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError):
+        raise CannotUpgrade("its inputs cannot be read") from None
+    if isinstance(outputs[0], list) and len(outputs[0]) > MOST_WEIGHTS:
+        raise CannotUpgrade("its list of weights is too long")
+    return outputs
+
+
+def _output(outputs: Sequence[Any], slot: int) -> Any:
+    if slot >= len(outputs):
+        raise CannotUpgrade("its inputs cannot be read")
+    return outputs[slot]
 
 
 def _counted_images(graph: Graph, node: GraphNode) -> Inputs:
@@ -61,6 +83,8 @@ def _counted_images(graph: Graph, node: GraphNode) -> Inputs:
     count = image_count(graph, image)
     if count is None:
         raise CannotUpgrade("its list of weights depends on how many pictures there are")
+    if not 0 <= count <= MOST_FRAMES:
+        raise CannotUpgrade("its list of weights is too long")
     return {"image": torch.zeros(count, 1, 1, 3)}
 
 

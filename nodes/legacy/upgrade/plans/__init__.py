@@ -29,7 +29,7 @@ PLANS: dict[str, Callable[[NodeContext], Plan]] = {
 }
 TYPED_INPUTS = (  # say which nodes there are, or what they are called now: a plan reads them
     *("weight_type", "embeds_scaling", "combine_embeds", "method", "layer_weights"),
-    *("unfold_batch", "ipadapter_plus", "expand_style", "add_weight"),
+    *("unfold_batch", "ipadapter_plus", "expand_style", "add_weight", "preset"),
 )
 REASONS = {  # why a node stays whatever its inputs are
     "IPAdapterTiledBatch": Message("IPAdapter Tiles takes one picture, not one for each frame"),

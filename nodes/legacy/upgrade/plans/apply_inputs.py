@@ -6,7 +6,7 @@ from .....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE
 from ....apply.frame_weights import PER_FRAME, TOGETHER
 from ...ids import weight_types
 from ..facts.graph import Inputs
-from ..links import is_link
+from ..links import is_link, is_number
 from ..plan import Fragment, NewNode, NewOutput, NodeContext, OldInput
 from ..report import CannotUpgrade
 
@@ -133,7 +133,7 @@ def combine_method(method: object, follows_paper: bool = False) -> object:
 def typed_number(old_node: NodeContext, input_name: str, default: float) -> float:
     """A number that is typed. Raises CannotUpgrade for anything else."""
     value = old_node.inputs.get(input_name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise CannotUpgrade("its '<1>' is no number", input_name)
     return value
 

@@ -231,6 +231,8 @@ class WeightedBatches(NamedTuple):
 
 def _batch_by_weight(old_node: NodeContext, images: Mapping[str, float]) -> WeightedBatches:
     """One batch for each weight; all get the size of the first image, as the host batches them."""
+    if not images:
+        raise CannotUpgrade("its inputs cannot be read")
     first_name, *other_names = images
     first_image, first_weight = OldInput(first_name), images[first_name]
     helpers: dict[str, NewNode] = {}

@@ -195,8 +195,8 @@ def _require_whole_tiles(old_node: NodeContext, tile_count: int) -> int:
         raise CannotUpgrade.because(apply_inputs.UNKNOWN_ADAPTER)
     if old_node.adapter.takes_zero_features:
         raise CannotUpgrade("with a base adapter it reads the embedding of its tiles as a picture")
-    count = image_count(old_node.graph, old_node.inputs["image"])
-    size = image_size(old_node.graph, old_node.inputs["image"])
+    count = image_count(old_node.graph, old_node.inputs.get("image"))
+    size = image_size(old_node.graph, old_node.inputs.get("image"))
     if count is None or size is None:
         raise CannotUpgrade(UNKNOWN_SIZE)
     width, height = size

@@ -10,6 +10,7 @@ from . import apply_inputs
 from .weight_kinds import apply_nodes
 
 REGION_ID, COMBINE_ID = "IPAdapterRegionalConditioning", "IPAdapterCombineParams"
+MOST_REGIONS = 100
 PARAMS_OUTPUT = frozenset({0})
 TEXT_OUTPUTS = {1: "positive", 2: "negative"}
 REGION_SETTINGS = ("weight_type", "start_at", "end_at")
@@ -61,6 +62,8 @@ def plan_apply_params(old_node: NodeContext) -> Plan:
     if 1 in old_node.used_outputs:
         raise CannotUpgrade("its second output is used")
     regions = _regions(old_node.graph, old_node.inputs.get("ipadapter_params"))
+    if not regions:
+        raise CannotUpgrade("its inputs cannot be read")
     connections = Fragment({"model": OldInput("model"), "ipadapter": OldInput("ipadapter")})
     connections |= apply_inputs.encoder(old_node)
     connections |= apply_inputs.negative_image(old_node)
@@ -94,15 +97,23 @@ def _plan_region(
 
 def _regions(graph: Graph, region_link: object) -> list[Inputs]:
     """The inputs of every region on a link, in order. Raises CannotUpgrade."""
-    old_node = graph.source(region_link)
-    if old_node is None or old_node.kind not in (REGION_ID, COMBINE_ID):
+    return graph.once("regions", region_link, lambda: _read_regions(graph, region_link), [])
+
+
+def _read_regions(graph: Graph, region_link: object) -> list[Inputs]:
+    node = graph.source(region_link)
+    if node is None or node.kind not in (REGION_ID, COMBINE_ID):
         raise CannotUpgrade("its regions come from a node that has to run first")
-    if old_node.kind == REGION_ID:
-        return [old_node.inputs]
-    region_links = [
-        old_node.inputs[input_name] for input_name in PARAMS_INPUTS if input_name in old_node.inputs
+    if node.kind == REGION_ID:
+        return [node.inputs]
+    parts = [
+        _regions(graph, node.inputs[input_name])
+        for input_name in PARAMS_INPUTS
+        if input_name in node.inputs
     ]
-    return [region for region_link in region_links for region in _regions(graph, region_link)]
+    if not 0 < sum(map(len, parts)) <= MOST_REGIONS:
+        raise CannotUpgrade("its inputs cannot be read")
+    return [region for part in parts for region in part]
 
 
 PLANS = {
