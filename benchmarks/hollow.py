@@ -32,7 +32,7 @@ class Supply:
     """Ready-made tensors, one for each shape."""
 
     def __init__(self, dtype: torch.dtype):
-        self.dtype, self._made = dtype, {}
+        self.dtype, self._tensors = dtype, {}
         self._source = torch.Generator().manual_seed(0)
 
     def zeros(self, *shape: int) -> Tensor:
@@ -44,18 +44,18 @@ class Supply:
         )
 
     def _get(self, key: tuple, make: Any) -> Tensor:
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+        if key not in self._tensors:
+            self._tensors[key] = make()
+        return self._tensors[key]
 
 
 def config(kind: str) -> Any:
     """The host's configuration of the model, in the precision that its users run it in on a CPU."""
     class_ = {"sd15": comfy.supported_models.SD15, "sdxl": comfy.supported_models.SDXL}[kind]
-    made = class_({**make_models.COMMON, **make_models.UNETS[kind], **CHANNELS[kind]})
-    made.unet_config |= HEADS[kind]
-    made.set_inference_dtype(DTYPES[kind], None)
-    return made
+    model_config = class_({**make_models.COMMON, **make_models.UNETS[kind], **CHANNELS[kind]})
+    model_config.unet_config |= HEADS[kind]
+    model_config.set_inference_dtype(DTYPES[kind], None)
+    return model_config
 
 
 def patcher_of(base: Any) -> Any:
@@ -79,20 +79,28 @@ def empty(unet: nn.Module, supply: Supply) -> None:
     unet.input_blocks[0][0].forward = lambda x: supply.zeros(len(x), 320, *x.shape[2:])
     unet.out.forward = lambda x: supply.zeros(len(x), 4, *x.shape[2:])
     for module in unet.modules():
-        if isinstance(module, ResBlock):
-            module.forward = residual(module.out_channels, supply)
-        elif isinstance(module, Downsample):
-            module.forward = lambda x: supply.zeros(*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2)
-        elif isinstance(module, Upsample):
-            module.forward = lambda x, output_shape: supply.zeros(*x.shape[:2], *output_shape[2:])
-        elif isinstance(module, SpatialTransformer):
-            module.norm.forward = module.proj_in.forward = module.proj_out.forward = same
-        elif isinstance(module, BasicTransformerBlock):
-            hollow_block(module, supply)
+        hollow_module(module, supply)
     for module in unet.modules():
-        for name, weight in module._parameters.items():
-            if weight is not None:
-                module._parameters[name] = nn.Parameter(torch.empty(0), requires_grad=False)
+        drop_weights(module)
+
+
+def hollow_module(module: nn.Module, supply: Supply) -> None:
+    if isinstance(module, ResBlock):
+        module.forward = residual(module.out_channels, supply)
+    elif isinstance(module, Downsample):
+        module.forward = lambda x: supply.zeros(*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2)
+    elif isinstance(module, Upsample):
+        module.forward = lambda x, output_shape: supply.zeros(*x.shape[:2], *output_shape[2:])
+    elif isinstance(module, SpatialTransformer):
+        module.norm.forward = module.proj_in.forward = module.proj_out.forward = same
+    elif isinstance(module, BasicTransformerBlock):
+        hollow_block(module, supply)
+
+
+def drop_weights(module: nn.Module) -> None:
+    for name, weight in module._parameters.items():
+        if weight is not None:
+            module._parameters[name] = nn.Parameter(torch.empty(0), requires_grad=False)
 
 
 def residual(channels: int, supply: Supply) -> Any:

@@ -9,11 +9,11 @@ import argparse
 import platform
 import random
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import inside
 
+KINDS = ("sd15", "sdxl")
 BASE = {"sd15": "ip-adapter_sd15", "sdxl": "ip-adapter_sdxl_vit-h"}
 PLUS = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}
 FULL = "ip-adapter-full-face_sd15"
@@ -38,21 +38,21 @@ class Case:
 
 
 def cases(quick: bool) -> list[Case]:
-    found = [Case(kind, (name[kind],)) for kind in ("sd15", "sdxl") for name in (BASE, PLUS)]
-    found += [Case("sd15", (PLUS["sd15"],), mask=True), Case("sd15", (BASE["sd15"],) * 3)]
+    chosen_cases = [Case(kind, (name[kind],)) for kind in KINDS for name in (BASE, PLUS)]
+    chosen_cases += [Case("sd15", (PLUS["sd15"],), mask=True), Case("sd15", (BASE["sd15"],) * 3)]
     if quick:
-        return found
-    found += [Case("sdxl", (PLUS["sdxl"],), mask=True), Case("sd15", (FULL,))]
-    for kind in ("sd15", "sdxl"):
-        found += [Case(kind, (BASE[kind],) * 2), Case(kind, (PLUS[kind],), batch=4)]
-        found += [Case(kind, (PLUS[kind],), batch=4, mask=True)]
-    found += [Case("sdxl", (BASE["sdxl"],) * 3)]
-    found += [Case("sd15", (PLUS["sd15"],), count) for count in (4, 16)]
-    found += [Case("sdxl", (PLUS["sdxl"],), 4), Case("sdxl", (BASE["sdxl"],), 16)]
-    return [*found, *(Case("sd15", (name["sd15"],), latent=64) for name in (BASE, PLUS))]
+        return chosen_cases
+    chosen_cases += [Case("sdxl", (PLUS["sdxl"],), mask=True), Case("sd15", (FULL,))]
+    for kind in KINDS:
+        chosen_cases += [Case(kind, (BASE[kind],) * 2), Case(kind, (PLUS[kind],), batch=4)]
+        chosen_cases += [Case(kind, (PLUS[kind],), batch=4, mask=True)]
+    chosen_cases += [Case("sdxl", (BASE["sdxl"],) * 3)]
+    chosen_cases += [Case("sd15", (PLUS["sd15"],), count) for count in (4, 16)]
+    chosen_cases += [Case("sdxl", (PLUS["sdxl"],), 4), Case("sdxl", (BASE["sdxl"],), 16)]
+    return [*chosen_cases, *(Case("sd15", (name["sd15"],), latent=64) for name in (BASE, PLUS))]
 
 
-def main() -> None:
+def command_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tree", type=Path)
     parser.add_argument("--quick", action="store_true", help="the main cases, in under 3 minutes")
@@ -63,7 +63,12 @@ def main() -> None:
         "--whole", action="store_true", help="also time whole steps (8 GB of memory)"
     )
     parser.add_argument("--rounds", type=int, help="how often each variant is timed")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = command_options()
+    rounds = options.rounds or (4 if options.quick else 12)
     inside.pin()
     pack = inside.start(options.tree)
     import report
@@ -72,19 +77,15 @@ def main() -> None:
 
     print(f"{platform.processor() or platform.machine()}, one thread, torch {torch.__version__}")
     peer = variants.Peer(options.peer) if options.peer else None
-    bench = report.Bench(pack, peer, rounds=options.rounds or (4 if options.quick else 12))
+    bench = report.Bench(pack, peer, rounds=rounds)
     random.seed(0)
     report.head(peer is not None)
-    groups: dict[str, list[Case]] = {}
-    for case in cases(options.quick):
-        groups.setdefault(case.kind, []).append(case)
-    for case in (case for group in groups.values() for case in group):
+    for case in sorted(cases(options.quick), key=lambda case: KINDS.index(case.kind)):
         bench.case(case)
-    for kind in groups:
+    for kind in KINDS:
         report.nodes(pack, kind, quick=options.quick)
-    if options.whole:
-        for kind in groups:
-            report.whole(bench, partial(Case, kind)((PLUS[kind],)))
+    for kind in KINDS if options.whole else ():
+        report.whole(bench, Case(kind, (PLUS[kind],)))
 
 
 if __name__ == "__main__":

@@ -79,26 +79,32 @@ class WeightMap:
             )
 
 
-def make_map(
-    model_blocks: Sequence[Block],
-    take: str = "balanced",
-    first_amount: float = 1.0,
-    second_amount: float = 1.0,
-    layers: str = "",
-    curve: str = "",
-    jitter: float = 0.0,
-    seed: int = 0,
-) -> WeightMap:
-    """A kind with its two amounts, times a list per block, times a curve over time, times jitter.
+@dataclass(frozen=True)
+class MapSettings:
+    """A kind with its two amounts, a factor per block, a curve over time, and noise around 1."""
+
+    take: str = "balanced"
+    first_amount: float = 1.0
+    second_amount: float = 1.0
+    layers: str = ""
+    curve: str = ""
+    jitter: float = 0.0
+    seed: int = 0
+
+
+def make_map(model_blocks: Sequence[Block], settings: MapSettings) -> WeightMap:
+    """The settings' weights, factors, curve and jitter, multiplied.
 
     Raises Predicate, which begins with the name of the input that is wrong ("'curve' has ...").
     """
     model_blocks = tuple(model_blocks)
-    positive_weights, negative_weights = TAKES[take](model_blocks, first_amount, second_amount)
-    block_factors = _about_input("layers", lambda: layer_factors(layers, model_blocks))
-    keyframes = _about_input("curve", lambda: parse(curve, 1.0))
+    positive_weights, negative_weights = TAKES[settings.take](
+        model_blocks, settings.first_amount, settings.second_amount
+    )
+    block_factors = _about_input("layers", lambda: layer_factors(settings.layers, model_blocks))
+    keyframes = _about_input("curve", lambda: parse(settings.curve, 1.0))
     curve_values = [value_at(keyframes, step / STEPS) for step in range(STEPS + 1)]
-    noise_rows = _jitter_factors(len(model_blocks), jitter, seed)
+    noise_rows = _jitter_factors(len(model_blocks), settings.jitter, settings.seed)
 
     def schedule(block_weights: BlockWeights) -> WeightSchedule:
         return tuple(

@@ -12,7 +12,13 @@ from comfy_api.latest import io, ui
 
 from ...ipadapter_core.messages import Predicate
 from ...ipadapter_core.weights.presets import BALANCED, TAKES
-from ...ipadapter_core.weights.weight_map import WeightMap, block_name, check_texts, make_map
+from ...ipadapter_core.weights.weight_map import (
+    MapSettings,
+    WeightMap,
+    block_name,
+    check_texts,
+    make_map,
+)
 from ..drawing import draw_heat_map
 from ..sampling.layers import model_blocks
 from ..sockets import KEEPS_SHOWING, WeightMapSocket, optional_weight_map
@@ -139,8 +145,9 @@ class IPAdapterWeightMap(io.ComfyNode):
             raise ValueError(
                 f"{NODE}'s 'model' has no cross-attention layers: connect an SD1.5 or SDXL model."
             )
+        settings = MapSettings(take, amount, second_amount, layers, curve, jitter, seed)
         try:
-            weight_map = make_map(blocks, take, amount, second_amount, layers, curve, jitter, seed)
+            weight_map = make_map(blocks, settings)
         except Predicate as error:
             raise error.about(f"{NODE}'s") from None
         if factor := optional_weight_map(multiply, "multiply"):

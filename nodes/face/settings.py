@@ -82,7 +82,9 @@ def widget_inputs() -> list[io.Input]:
     return [
         *_square_inputs(),
         *_fallback_inputs(),
-        *_search_inputs(),
+        *_choice_of_face_inputs(),
+        *_alignment_inputs(),
+        _threshold_input(),
         *_video_inputs(),
         _device_input(),
     ]
@@ -138,7 +140,7 @@ def _fallback_inputs() -> list[io.Input]:
     ]
 
 
-def _search_inputs() -> list[io.Input]:
+def _choice_of_face_inputs() -> list[io.Input]:
     return [
         _choice_input(
             "which",
@@ -154,6 +156,11 @@ def _search_inputs() -> list[io.Input]:
             optional=True,
             tooltip="For 'n-th by size': 1 is the largest face.",
         ),
+    ]
+
+
+def _alignment_inputs() -> list[io.Input]:
+    return [
         _choice_input(
             "shape",
             [SQUARE, PORTRAIT, LANDSCAPE],
@@ -175,16 +182,19 @@ def _search_inputs() -> list[io.Input]:
             ),
             optional=True,
         ),
-        _number_input(
-            "threshold",
-            (0.3, 0.95, 0.01),
-            (
-                "How sure it has to be that it is a face. Lower: more drawings and blurred "
-                "faces, and more things that are none."
-            ),
-            optional=True,
-        ),
     ]
+
+
+def _threshold_input() -> io.Input:
+    return _number_input(
+        "threshold",
+        (0.3, 0.95, 0.01),
+        (
+            "How sure it has to be that it is a face. Lower: more drawings and blurred "
+            "faces, and more things that are none."
+        ),
+        optional=True,
+    )
 
 
 def _video_inputs() -> list[io.Input]:

@@ -56,17 +56,11 @@ def read_cond_batch(
     guider: CFGGuider | None, conds: Sequence[Sequence[Cond] | None], x: Tensor
 ) -> CondBatch:
     """The roles and areas, read where the guider's conditionings are still whole."""
-    areas = {
-        (index, cond.get("uuid")): area
-        for index, cond_list in enumerate(conds)
-        for cond in cond_list or ()
-        if (area := _area(cond)) is not None
-    }
     guider_conds: Mapping[str, Sequence[Cond]] = getattr(guider, "conds", None) or {}
     roles = tuple(_role(guider_conds, cond_list, index) for index, cond_list in enumerate(conds))
     if len(conds) == 2 and conds[1] is None:  # CFG 1: the host leaves the negative side out
         roles = tuple(ALONE if role == POSITIVE else role for role in roles)
-    return CondBatch(roles, areas, (x.shape[-2], x.shape[-1]))
+    return CondBatch(roles, _areas(conds), (x.shape[-2], x.shape[-1]))
 
 
 def read_batch_rows(batch: CondBatch | None, options: Mapping[str, Any], x: Tensor) -> BatchRows:
@@ -87,6 +81,16 @@ def read_batch_rows(batch: CondBatch | None, options: Mapping[str, Any], x: Tens
         frames=_window_frames(options),
         indices=indices,
     )
+
+
+def _areas(conds: Sequence[Sequence[Cond] | None]) -> dict[tuple[int, Any], Area]:
+    """The areas of all conditionings that have one, by index of their list and uuid."""
+    return {
+        (index, cond.get("uuid")): area
+        for index, cond_list in enumerate(conds)
+        for cond in cond_list or ()
+        if (area := _area(cond)) is not None
+    }
 
 
 def _area(cond: Cond) -> Area | None:

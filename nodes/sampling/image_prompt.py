@@ -160,10 +160,7 @@ def _timestep_ranges(
     )
     if len(schedule) == 1 or start < end:
         return (TimestepRange(start, end, schedule[0]),)
-    first_steps = [
-        0,
-        *(step for step in range(1, STEPS + 1) if schedule[step] != schedule[step - 1]),
-    ]
+    first_steps = _first_steps(schedule)
     sigmas = [float(sampling.percent_to_sigma(step / STEPS)) for step in first_steps]
     ranges = [
         TimestepRange(min(first_sigma, start), max(last_sigma, end), schedule[step])
@@ -177,3 +174,9 @@ def _timestep_ranges(
         if timestep_range.start_sigma >= timestep_range.end_sigma
     )
     return active_ranges or (TimestepRange(start, end, schedule[0]),)
+
+
+def _first_steps(schedule: WeightSchedule) -> list[int]:
+    """Where each stretch of equal rows begins."""
+    changes = (step for step in range(1, STEPS + 1) if schedule[step] != schedule[step - 1])
+    return [0, *changes]

@@ -5,7 +5,7 @@ import pytest
 from ipadapter_core.weights.blocks import blocks_of
 from ipadapter_core.weights.curves import Keyframe, parse, value_at
 from ipadapter_core.weights.presets import TAKES
-from ipadapter_core.weights.weight_map import check_texts, make_map
+from ipadapter_core.weights.weight_map import MapSettings, check_texts, make_map
 
 SD15 = blocks_of(
     [("input", n, 0) for n in (1, 2, 4, 5, 7, 8)]
@@ -92,7 +92,7 @@ EASES = [
 
 @pytest.mark.parametrize(("take", "blocks", "toward", "against"), TABLE)
 def test_kinds_are_the_documented_weights(take, blocks, toward, against):
-    made = make_map(blocks, take, 1.0, 0.5)
+    made = make_map(blocks, MapSettings(take, 1.0, 0.5))
     assert len(made.positive) == 101
     assert made.positive[0] == made.positive[-1] == pytest.approx(row(toward, len(blocks)))
     assert made.negative[0] == pytest.approx(row(against, len(blocks)))
@@ -100,7 +100,7 @@ def test_kinds_are_the_documented_weights(take, blocks, toward, against):
 
 @pytest.mark.parametrize(("take", "blocks", "expected"), EASES)
 def test_eases_are_the_documented_weights(take, blocks, expected):
-    assert make_map(blocks, take).positive[50] == pytest.approx(expected, abs=6e-4)
+    assert make_map(blocks, MapSettings(take)).positive[50] == pytest.approx(expected, abs=6e-4)
 
 
 def test_every_kind_has_a_table():
@@ -138,19 +138,23 @@ def test_two_keys_at_one_time_are_a_step():
 
 
 def test_layers_and_curve_multiply_the_kind():
-    made = make_map(SDXL, "style", 2.0, layers=", ".join(["0.5"] * 11), curve="0:1, 1:0")
+    made = make_map(
+        SDXL, MapSettings("style", 2.0, layers=", ".join(["0.5"] * 11), curve="0:1, 1:0")
+    )
     assert made.positive[25] == pytest.approx(row({6: 0.75}, 11))
-    assert make_map(SDXL, layers="3:1, 6:0.5").positive[0] == tuple(row({3: 1, 6: 0.5}, 11))
+    named_layers = make_map(SDXL, MapSettings(layers="3:1, 6:0.5"))
+    assert named_layers.positive[0] == tuple(row({3: 1, 6: 0.5}, 11))
 
 
 def test_layers_by_name_and_the_rest_of_them():
-    named = make_map(SDXL, layers="middle:0, rest:1, Input 8: 0.5").positive[0]
+    named = make_map(SDXL, MapSettings(layers="middle:0, rest:1, Input 8: 0.5")).positive[0]
     assert named == (1, 1, 1, 0.5, 0, 1, 1, 1, 1, 1, 1)
-    assert make_map(SDXL, layers="4:0.5, middle:0").positive[0] == (0.0,) * 11
+    assert make_map(SDXL, MapSettings(layers="4:0.5, middle:0")).positive[0] == (0.0,) * 11
 
 
 def test_maps_multiply_and_add_on_both_sides():
-    style, half = make_map(SDXL, "precise style"), make_map(SDXL, "balanced", 0.5)
+    style = make_map(SDXL, MapSettings("precise style"))
+    half = make_map(SDXL, MapSettings("balanced", 0.5))
     for product in (style.times(half), half.times(style)):
         assert product.positive[0] == tuple(row({6: 0.5}, 11))
         assert product.negative[0] == tuple(row({3: 0.5}, 11))
@@ -190,7 +194,7 @@ def test_a_comma_may_end_a_line():
 
 
 def test_jitter_is_seeded_and_bounded():
-    one, same, other = (make_map(SD15, jitter=0.2, seed=seed) for seed in (7, 7, 8))
+    one, same, other = (make_map(SD15, MapSettings(jitter=0.2, seed=seed)) for seed in (7, 7, 8))
     assert one == same != other
     values = [value for line in one.positive for value in line]
     assert 0.8 <= min(values) < 0.81
@@ -213,10 +217,10 @@ def test_jitter_is_seeded_and_bounded():
 )
 def test_what_does_not_parse_is_said_with_its_place(settings, words):
     with pytest.raises(ValueError) as error:
-        make_map(SDXL, **settings)
+        make_map(SDXL, MapSettings(**settings))
     assert words in str(error.value)
 
 
 def test_maps_of_two_models_do_not_meet():
     with pytest.raises(ValueError, match="16 and one with 11 blocks"):
-        make_map(SD15).plus(make_map(SDXL))
+        make_map(SD15, MapSettings()).plus(make_map(SDXL, MapSettings()))

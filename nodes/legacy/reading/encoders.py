@@ -1,7 +1,7 @@
 """Which image encoder a graph needs, where its loader names a file that is not here."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
@@ -43,9 +43,13 @@ def replace_encoder(node_key: str, nodes: Nodes, our_nodes: Registry, readers: R
     encoder_name = encoder_named(file_name)
     if our_readers:
         encoder_name = _needed_encoder(our_readers, nodes) or encoder_name or CLIP_H
-    elif not any(class_of(node) in HIDING for node in reading_nodes):
+    elif not _has_hidden_readers(reading_nodes):
         return loader
     return _with_installed(loader, file_name, encoder_name)
+
+
+def _has_hidden_readers(reading_nodes: Iterable[object]) -> bool:
+    return any(class_of(node) in HIDING for node in reading_nodes)
 
 
 def _with_installed(loader: object, file_name: str, encoder_name: str | None) -> object:
