@@ -1,12 +1,9 @@
-"""What the encoder saw becomes keys and values for every layer of one model: once, before
-sampling.
-"""
-
-from typing import Any
+"""Image features become keys and values for every layer of one model: once, before sampling."""
 
 import torch
 
 import comfy.model_management
+from comfy.model_patcher import ModelPatcher
 
 from ...ipadapter_core.attention.keys import FrameTokens, KeysValues, frame_keys, image_keys
 from ...ipadapter_core.references.embeds import References
@@ -14,11 +11,11 @@ from ..recall import Recalled, recall
 from ..sampling.layers import fitting_layers
 from ..sockets import ImageKeys, LoadedAdapter
 
-COMPUTED = (torch.float32, torch.float16, torch.bfloat16)
+ATTENTION_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def keys_for(
-    model: Any,
+    model: ModelPatcher,
     adapter: LoadedAdapter,
     positive: References,
     negative: References | None,
@@ -26,27 +23,17 @@ def keys_for(
 ) -> ImageKeys:
     """Keys and values of references for a model, in its own precision, recalled if nothing changed.
 
-    negative may be None for a base adapter; by_frame: one reference for each picture of the batch.
+    negative may be None for a base adapter; by_frame: one reference for each image of the batch.
     Raises ValueError where adapter and model do not belong together.
     """
-    layers = fitting_layers(model, adapter)
-    dtype = model.model.get_dtype_inference()
-    dtype = dtype if dtype in COMPUTED else torch.float32
+    layers, dtype = fitting_layers(model, adapter), _keys_dtype(model)
     settings = (layers, dtype, by_frame, positive.settings, negative and negative.settings)
-    unseen = negative or References.zeros(adapter.spec.inputs)
+    negative_side = negative or References.zeros(adapter.spec.inputs)
 
     def make() -> ImageKeys:
-        comfy.model_management.load_models_gpu([adapter.patcher])
-        device, store = adapter.patcher.load_device, comfy.model_management.intermediate_device()
-        if by_frame:
-            made = frame_keys(adapter.patcher.model, positive, unseen, dtype, store, device)
-        else:
-            # float32: half precision costs up to 7e-3 of the tokens' unit variance, and this runs
-            # once
-            sides = (_moved(side, device) for side in (positive, unseen))
-            made = image_keys(adapter.patcher.model, *sides, dtype=dtype, store=store)
-        _check_finite(made, adapter)
-        values = made.silent() if unseen.silent else made
+        values = _project(adapter, positive, negative_side, dtype, by_frame)
+        _check_finite(values, adapter)
+        values = values.silent() if negative_side.silent else values
         patcher = adapter.patcher if isinstance(values, FrameTokens) else None
         return ImageKeys(adapter.name, layers, values, patcher)
 
@@ -55,15 +42,37 @@ def keys_for(
     return recall(adapter.patcher, Recalled.IMAGE_KEYS, make, features, settings)
 
 
-def _check_finite(made: KeysValues | FrameTokens, adapter: LoadedAdapter) -> None:
-    """Once for a picture, not while sampling, where one NaN would make a black picture."""
-    parts = (made.positive, made.negative) if isinstance(made, FrameTokens) else (made.flat,)
-    if not all(part.isfinite().all() for part in parts):
+def _keys_dtype(model: ModelPatcher) -> torch.dtype:
+    dtype = model.model.get_dtype_inference()
+    return dtype if dtype in ATTENTION_DTYPES else torch.float32
+
+
+def _project(
+    adapter: LoadedAdapter,
+    positive: References,
+    negative: References,
+    dtype: torch.dtype,
+    by_frame: bool,
+) -> KeysValues | FrameTokens:
+    comfy.model_management.load_models_gpu([adapter.patcher])
+    device, store = adapter.patcher.load_device, comfy.model_management.intermediate_device()
+    if by_frame:
+        return frame_keys(adapter.patcher.model, positive, negative, dtype, store, device)
+    # float32: half precision costs up to 7e-3 of the tokens' unit variance, and this runs once
+    sides = (_on_device(references, device) for references in (positive, negative))
+    return image_keys(adapter.patcher.model, *sides, dtype=dtype, store=store)
+
+
+def _check_finite(values: KeysValues | FrameTokens, adapter: LoadedAdapter) -> None:
+    """Once for a reference, not while sampling, where one NaN would make a black image."""
+    is_tokens = isinstance(values, FrameTokens)
+    tensors = (values.positive, values.negative) if is_tokens else (values.flat,)
+    if not all(tensor.isfinite().all() for tensor in tensors):
         raise ValueError(
-            f"'{adapter.name}' gives keys that are not finite for this reference: the "
-            "file is damaged (download it again), or the encoder's output is."
+            f"'{adapter.name}' gives keys that are not finite for this reference: the file is "
+            "damaged (download it again), or the encoder's output is."
         )
 
 
-def _moved(side: References, device: torch.device) -> References:
-    return side.change_features(lambda tensor: tensor.to(device=device, dtype=torch.float32))
+def _on_device(references: References, device: torch.device) -> References:
+    return references.change_features(lambda tensor: tensor.to(device=device, dtype=torch.float32))
