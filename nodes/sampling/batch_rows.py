@@ -84,7 +84,7 @@ def read_batch_rows(batch: CondBatch | None, options: Mapping[str, Any], x: Tens
 
 
 def _areas(conds: Sequence[Sequence[Cond] | None]) -> dict[tuple[int, Any], Area]:
-    """The areas of all conditionings that have one, by index of their list and uuid."""
+    """By index in the list of conds, and uuid."""
     return {
         (index, cond.get("uuid")): area
         for index, cond_list in enumerate(conds)

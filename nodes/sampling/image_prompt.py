@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Protocol, cast
 
 from torch import Tensor
@@ -160,23 +159,23 @@ def _timestep_ranges(
     )
     if len(schedule) == 1 or start < end:
         return (TimestepRange(start, end, schedule[0]),)
-    first_steps = _first_steps(schedule)
+    first_steps = _steps_of_change(schedule)
     sigmas = [float(sampling.percent_to_sigma(step / STEPS)) for step in first_steps]
     ranges = [
         TimestepRange(min(first_sigma, start), max(last_sigma, end), schedule[step])
-        for step, (first_sigma, last_sigma) in zip(
-            first_steps, pairwise([*sigmas, 0.0]), strict=True
+        for step, first_sigma, last_sigma in zip(
+            first_steps, sigmas, [*sigmas[1:], 0.0], strict=True
         )
     ]
-    active_ranges = tuple(
+    active_ranges = [
         timestep_range
         for timestep_range in ranges
         if timestep_range.start_sigma >= timestep_range.end_sigma
-    )
-    return active_ranges or (TimestepRange(start, end, schedule[0]),)
+    ]
+    return tuple(active_ranges) or (TimestepRange(start, end, schedule[0]),)
 
 
-def _first_steps(schedule: WeightSchedule) -> list[int]:
-    """Where each stretch of equal rows begins."""
-    changes = (step for step in range(1, STEPS + 1) if schedule[step] != schedule[step - 1])
+def _steps_of_change(schedule: WeightSchedule) -> list[int]:
+    """The first hundredth, and every one with other weights than the one before."""
+    changes = [step for step in range(1, STEPS + 1) if schedule[step] != schedule[step - 1]]
     return [0, *changes]

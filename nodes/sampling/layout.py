@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from ...ipadapter_core.weights.blocks import Address, Block
+from .compiled import LayerAddition
 from .model_call import ModelCall
 from .run import PartsByLayer
 
@@ -37,8 +38,9 @@ class ModelLayout(Protocol):
 
     def add_to_call(
         self, options: dict[str, Any], parts: PartsByLayer, call: ModelCall
-    ) -> dict[str, Any]:
-        """The transformer_options of one call, such that its layers add the image parts.
+    ) -> tuple[dict[str, Any], LayerAddition]:
+        """The transformer_options of one call, such that its layers add the image parts; and the same addition
+        for layers of a compiled model, which call `compiled.add_in_graph`.
 
         Every layer of `parts` is wrapped, active or not. A `LayerSite` says at which layer, and on
         which grid.

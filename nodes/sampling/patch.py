@@ -20,6 +20,14 @@ from comfy.samplers import CFGGuider
 from ...ipadapter_core.weights.blocks import Address
 from ..sockets import ImageKeys
 from .batch_rows import Cond, CondBatch, read_batch_rows, read_cond_batch
+from .compiled import (
+    MARKER,
+    add_block_marking,
+    current_addition,
+    has_compiled_module,
+    is_compiled_by_host,
+    marker_for,
+)
 from .image_prompt import OPTIONS_KEY, ImagePrompt, PromptSettings, attach_prompts, prompts_for
 from .layers import find_layout
 from .model_call import ModelCall, WatchLike
@@ -126,7 +134,7 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
     fitting = _fitting_prompts(run, all_prompts, cast(BaseModel, executor.class_obj))
     if fitting is None:
         return executor(*call.args_with(options), **kwargs)
-    layout, prompts = fitting
+    layout, prompts = fitting.layout, fitting.prompts
     active_ranges = _active_ranges(prompts, call.sigma)
     rows = read_batch_rows(batch, options, call.x)
     watched = watch.prompt_at(all_prompts, call.sigma) if watch else None
@@ -140,8 +148,12 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
         ),
     )
     parts = _parts_by_layer(run, prompts, active_ranges)
-    options = layout.add_to_call(options, parts, model_call)
-    return executor(*call.args_with(options), **kwargs)
+    if parts and (fitting.is_compiled or is_compiled_by_host(options)):
+        kwargs[MARKER] = marker_for(options, list(parts))
+        options = add_block_marking(options)
+    options, addition = layout.add_to_call(options, parts, model_call)
+    with current_addition(addition):
+        return executor(*call.args_with(options), **kwargs)
 
 
 WRAPPERS = {
@@ -170,7 +182,7 @@ def _find_fitting_prompts(
     layout, layers = known_model
     inner_widths = {address: widths.inner for address, widths in layers.items()}
     fitting = tuple(prompt for prompt in prompts if _inner_widths(prompt) == inner_widths)
-    return layout, fitting
+    return FittingPrompts(layout, fitting, has_compiled_module(model.diffusion_model))
 
 
 def _active_ranges(prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> tuple[int | None, ...]:

@@ -110,8 +110,14 @@ class WatchTotals:
         return self.total / self.count
 
 
-# The layout of a model and the prompts that were made for it; None where no adapter could act.
-FittingPrompts = tuple["ModelLayout", tuple[ImagePrompt, ...]]
+class FittingPrompts(NamedTuple):
+    """The layout of a model and the prompts that were made for it."""
+
+    layout: "ModelLayout"
+    prompts: tuple[ImagePrompt, ...]
+    is_compiled: bool  # already, in part or as a whole
+
+
 # Frames and timestep range, where keys and values depend on them.
 PromptFrames = tuple[tuple[int, ...] | None, int | None]
 

@@ -9,7 +9,9 @@ from torch import Tensor
 import comfy.ldm.modules.attention as host_attention
 
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_table
+from . import compiled
 from .attention import add_image_parts
+from .compiled import LayerAddition, add_in_graph
 from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import PartsByLayer
@@ -22,9 +24,9 @@ class UNetLayout:
     """Cross-attention in transformer blocks of input, middle and output blocks."""
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
-        # torch.compile puts a module in front of the model
+        # torch.compile puts a module in front of the model, or of a block
         modules: dict[str, Any] = {
-            name.removeprefix("_orig_mod."): module
+            name.replace("_orig_mod.", ""): module
             for name, module in diffusion_model.named_modules()
         }
         projections = {
@@ -40,12 +42,14 @@ class UNetLayout:
 
     def add_to_call(
         self, options: dict[str, Any], parts: PartsByLayer, call: ModelCall
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], LayerAddition]:
         replacements = dict(options.get("patches_replace") or {})
         attn2 = dict(replacements.get("attn2") or {})
         previous = {address: attn2.get(address) or attn2.get(address[:2]) for address in parts}
-        attn2.update(dict.fromkeys(parts, ComposedAttention(previous, parts, call)))
-        return {**options, "patches_replace": {**replacements, "attn2": attn2}}
+        kind = ComposedAttention if compiled.OPERATOR else UncompiledAttention
+        composed = kind(previous, parts, call)
+        attn2.update(dict.fromkeys(parts, composed))
+        return {**options, "patches_replace": {**replacements, "attn2": attn2}}, composed.add
 
 
 class ComposedAttention:
@@ -65,7 +69,6 @@ class ComposedAttention:
     ):
         self.previous, self.parts, self.call = previous, parts, call
 
-    @torch.compiler.disable
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, extra: ExtraOptions) -> Tensor:
         site = read_site(extra)
         previous = self.previous.get(site.address)
@@ -74,10 +77,25 @@ class ComposedAttention:
         else:
             options = {"attn_precision": site.precision, "transformer_options": extra}
             text = host_attention.optimized_attention(query, key, value, site.heads, **options)
+        if torch.compiler.is_compiling():
+            return add_in_graph(text, query, site)
         # What another pack returns may still be in use there; the host's own result is new.
         is_new = previous is None and "optimized_attention_override" not in extra
         parts = self.parts[site.address]
         return add_image_parts(text, query, site, parts, self.call, in_place=is_new)
+
+    def add(self, text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
+        """The image parts at a layer of a compiled model; the text's output may be overwritten."""
+        parts = self.parts.get(site.address, ())
+        return add_image_parts(text, query, site, parts, self.call, in_place=True)
+
+
+class UncompiledAttention(ComposedAttention):
+    """The same where torch has no operators of our own: the compiler leaves the whole layer out."""
+
+    @torch.compiler.disable
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, extra: ExtraOptions) -> Tensor:
+        return super().__call__(query, key, value, extra)
 
 
 def read_site(extra: ExtraOptions) -> LayerSite:

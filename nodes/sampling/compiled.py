@@ -1,0 +1,188 @@
+"""Image parts in compiled models: one operator, opaque to the compiler, that looks up what to add when it runs.
+
+So a graph holds no key, value, weight or mask, and nothing of an adapter that changes makes another graph necessary.
+Two things keep the right graph in use although the host's TorchCompileModel drops all guards on transformer_options:
+
+- a compiled model is called with one more argument, `MARKER`, that names the wrapped layers and the patches of other
+  packs around them; arguments are guarded;
+- where single blocks are compiled, that argument does not reach them. There the text reaches them as a Parameter,
+  since the type of a tensor is guarded, and the layer is read from the host's options when the operator runs, since
+  blocks of equal shapes share a graph.
+"""
+
+import itertools
+import threading
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
+
+from ...ipadapter_core.weights.blocks import Address
+from .model_call import LayerSite
+
+MARKER = "ipadapter_layers"  # the argument of a compiled model
+HOST_COMPILE_KEY = "torch.compile"  # of the host's wrapper that puts compiled modules into a model
+COMPILED_MODULE = "_orig_mod"  # the name of a module within its compiled one
+# One operator for each copy of the pack; the same after a restart, for caches of compiled code.
+NAMESPACE = f"ipadapter_{zlib.crc32(__name__.encode()):08x}"
+SCHEMA = (
+    "(Tensor text, Tensor query, str kind, int number, int index, int heads, ScalarType? precision,"
+    " SymInt[] grid, SymInt[] latent_size) -> Tensor"
+)
+LayerAddition = Callable[[Tensor, Tensor, LayerSite], Tensor]
+Operator = Callable[..., Tensor]
+
+
+class _CurrentCall(threading.local):
+    """What the operator adds in this thread: set for the time of one model call."""
+
+    addition: LayerAddition | None = None
+    options: Mapping[str, Any] | None = None  # the host's, where single blocks are compiled
+
+
+_current = _CurrentCall()
+_serial_numbers: "WeakKeyDictionary[Any, int]" = WeakKeyDictionary()
+_next_serial_number = itertools.count()
+
+
+def _run_operator(
+    text: Tensor,
+    query: Tensor,
+    kind: str,
+    number: int,
+    index: int,
+    heads: int,
+    precision: torch.dtype | None,
+    grid: Sequence[int],
+    latent_size: Sequence[int],
+) -> Tensor:
+    """The text's output with the image parts of the call that runs now, always in new memory."""
+    text = text.clone()
+    if _current.addition is None:
+        return text
+    address: Address = (kind, number, index)
+    if _current.options is not None:
+        (kind, number), index = _current.options["block"], _current.options["block_index"]
+        address = (kind, number, index)
+    site = LayerSite(address, heads, precision, tuple(grid), tuple(latent_size))
+    return _current.addition(text, query, site)
+
+
+def _like_text(text: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(text)
+
+
+def make_operator(library: Any) -> Operator | None:
+    """The operator, or None where this torch cannot have it."""
+    if not hasattr(library, "custom_op"):  # before torch 2.4
+        return None
+    # A CUDA graph would replay pointers to the keys and values of an earlier image.
+    tag = getattr(torch.Tag, "cudagraph_unsafe", None)
+    definition = library.custom_op(
+        f"{NAMESPACE}::add_image_parts",
+        mutates_args=(),
+        schema=SCHEMA,
+        **({"tags": (tag,)} if tag is not None else {}),
+    )(_run_operator)
+    definition.register_fake(_like_text)
+    return getattr(torch.ops, NAMESPACE).add_image_parts.default
+
+
+OPERATOR = make_operator(getattr(torch, "library", None))
+
+
+def add_in_graph(text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
+    """The operator's call, as a compiler traces it."""
+    assert OPERATOR is not None
+    return OPERATOR(
+        text,
+        query,
+        *site.address,
+        site.heads,
+        site.precision,
+        list(site.grid),
+        list(site.latent_size),
+    )
+
+
+class current_addition:
+    """A context in which the operator adds the image parts of one model call. Contexts may be nested."""
+
+    def __init__(self, addition: LayerAddition | None):
+        self._addition = addition
+
+    def __enter__(self) -> None:
+        self._outer = _current.addition, _current.options
+        _current.addition, _current.options = self._addition, None
+
+    def __exit__(self, *_: object) -> None:
+        _current.addition, _current.options = self._outer
+
+
+def has_compiled_module(diffusion_model: torch.nn.Module) -> bool:
+    """Whether the model, or a part of it, is compiled already: the host's own wrapper does that later."""
+    return any(
+        COMPILED_MODULE in name.split(".") or getattr(module, "_compiled_call_impl", None)
+        for name, module in diffusion_model.named_modules()
+    )
+
+
+def is_compiled_by_host(options: Mapping[str, Any]) -> bool:
+    wrappers = options.get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {})
+    return bool(wrappers.get(HOST_COMPILE_KEY))
+
+
+def marker_for(options: Mapping[str, Any], layers: Sequence[Address]) -> str:
+    """Everything of the call's structure that a graph depends on and that the host does not guard."""
+    patches = options.get("patches", {})
+    replacements = options.get("patches_replace", {})
+    structure = [
+        sorted(map(str, layers)),
+        [(kind, [_identity(patch) for patch in patches[kind]]) for kind in sorted(patches)],
+        [
+            (kind, sorted((str(place), _identity(patch)) for place, patch in by_place.items()))
+            for kind, by_place in sorted(replacements.items())
+        ],
+        _identity(options.get("optimized_attention_override")),
+    ]
+    return f"{zlib.crc32(repr(structure).encode()):08x}"
+
+
+def _identity(patch: Any) -> str:
+    """A name for a patch that no other patch gets, also not after its end."""
+    if (owner := getattr(patch, "__self__", None)) is not None:  # a new object at every look
+        return f"{_identity(owner)}.{getattr(patch, '__name__', '')}"
+    try:
+        if patch not in _serial_numbers:
+            _serial_numbers[patch] = next(_next_serial_number)
+        return str(_serial_numbers[patch])
+    except TypeError:  # can be neither weakly referenced nor hashed
+        return f"{type(patch).__qualname__} {id(patch)}"
+
+
+def add_block_marking(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of one call with `mark_blocks` around the diffusion model."""
+    wrappers = dict(options.get("wrappers", {}))
+    by_key = dict(wrappers.get(WrappersMP.DIFFUSION_MODEL, {}))
+    wrappers[WrappersMP.DIFFUSION_MODEL] = {**by_key, MARKER: [mark_blocks]}
+    return {**options, "wrappers": wrappers}
+
+
+def mark_blocks(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
+    """DIFFUSION_MODEL: where the model itself is not compiled, its compiled blocks get their marks.
+
+    Where it is, a compiler traces this; only an argument whose value is asked for is guarded.
+    """
+    has_marker = kwargs.pop(MARKER, "") != ""
+    if torch.compiler.is_compiling() or not has_marker:
+        return executor(*args, **kwargs)
+    x, timesteps, context, *rest = args
+    _current.options = next(value for value in rest if isinstance(value, dict))
+    if isinstance(context, Tensor):
+        context = torch.nn.Parameter(context, requires_grad=False)
+    return executor(x, timesteps, context, *rest, **kwargs)
