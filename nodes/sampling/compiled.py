@@ -1,13 +1,14 @@
-"""Image parts in compiled models: one operator, opaque to the compiler, that looks up what to add when it runs.
+"""Image parts in compiled models: one operator that looks up what to add when it runs.
 
-So a graph holds no key, value, weight or mask, and nothing of an adapter that changes makes another graph necessary.
-Two things keep the right graph in use although the host's TorchCompileModel drops all guards on transformer_options:
+The operator is opaque to the compiler. So a graph holds no key, value, weight or mask, and nothing
+of an adapter that changes makes another graph necessary. Two things keep the right graph in use
+although the host's TorchCompileModel drops all guards on transformer_options:
 
-- a compiled model is called with one more argument, `MARKER`, that names the wrapped layers and the patches of other
-  packs around them; arguments are guarded;
-- where single blocks are compiled, that argument does not reach them. There the text reaches them as a Parameter,
-  since the type of a tensor is guarded, and the layer is read from the host's options when the operator runs, since
-  blocks of equal shapes share a graph.
+- a compiled model is called with one more argument, `MARKER`, that names the wrapped layers and
+  the patches of other packs around them; arguments are guarded;
+- where single blocks are compiled, that argument does not reach them. There the text reaches them
+  as a Parameter, since the type of a tensor is guarded, and the layer is read from the host's
+  options when the operator runs, since blocks of equal shapes share a graph.
 """
 
 import itertools
@@ -31,8 +32,8 @@ COMPILED_MODULE = "_orig_mod"  # the name of a module within its compiled one
 # One operator for each copy of the pack; the same after a restart, for caches of compiled code.
 NAMESPACE = f"ipadapter_{zlib.crc32(__name__.encode()):08x}"
 SCHEMA = (
-    "(Tensor text, Tensor query, str kind, int number, int index, int heads, ScalarType? precision,"
-    " SymInt[] grid, SymInt[] latent_size) -> Tensor"
+    "(Tensor text, Tensor query, str kind, int[] place, int heads, ScalarType? precision,"
+    " SymInt[] sizes) -> Tensor"
 )
 LayerAddition = Callable[[Tensor, Tensor, LayerSite], Tensor]
 Operator = Callable[..., Tensor]
@@ -54,22 +55,23 @@ def _run_operator(
     text: Tensor,
     query: Tensor,
     kind: str,
-    number: int,
-    index: int,
+    place: Sequence[int],
     heads: int,
     precision: torch.dtype | None,
-    grid: Sequence[int],
-    latent_size: Sequence[int],
+    sizes: Sequence[int],
 ) -> Tensor:
-    """The text's output with the image parts of the call that runs now, always in new memory."""
+    """The text's output with the image parts of the call that runs now, always in new memory.
+
+    kind, place: the layer's address; sizes: of its grid and of the latent.
+    """
     text = text.clone()
     if _current.addition is None:
         return text
-    address: Address = (kind, number, index)
+    number, index = place
     if _current.options is not None:
         (kind, number), index = _current.options["block"], _current.options["block_index"]
-        address = (kind, number, index)
-    site = LayerSite(address, heads, precision, tuple(grid), tuple(latent_size))
+    address: Address = (kind, number, index)
+    site = LayerSite(address, heads, precision, tuple(sizes[:2]), tuple(sizes[2:]))
     return _current.addition(text, query, site)
 
 
@@ -99,19 +101,13 @@ OPERATOR = make_operator(getattr(torch, "library", None))
 def add_in_graph(text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
     """The operator's call, as a compiler traces it."""
     assert OPERATOR is not None
-    return OPERATOR(
-        text,
-        query,
-        *site.address,
-        site.heads,
-        site.precision,
-        list(site.grid),
-        list(site.latent_size),
-    )
+    kind, *place = site.address
+    sizes = [*site.grid, *site.latent_size]
+    return OPERATOR(text, query, kind, place, site.heads, site.precision, sizes)
 
 
 class current_addition:
-    """A context in which the operator adds the image parts of one model call. Contexts may be nested."""
+    """A context in which the operator adds the image parts of one model call; may be nested."""
 
     def __init__(self, addition: LayerAddition | None):
         self._addition = addition
@@ -125,7 +121,7 @@ class current_addition:
 
 
 def has_compiled_module(diffusion_model: torch.nn.Module) -> bool:
-    """Whether the model, or a part of it, is compiled already: the host's own wrapper does that later."""
+    """Whether the model or a part of it is compiled already: the host's wrapper does it later."""
     return any(
         COMPILED_MODULE in name.split(".") or getattr(module, "_compiled_call_impl", None)
         for name, module in diffusion_model.named_modules()
@@ -138,7 +134,7 @@ def is_compiled_by_host(options: Mapping[str, Any]) -> bool:
 
 
 def marker_for(options: Mapping[str, Any], layers: Sequence[Address]) -> str:
-    """Everything of the call's structure that a graph depends on and that the host does not guard."""
+    """The structure of the call that a graph depends on and that the host does not guard."""
     patches = options.get("patches", {})
     replacements = options.get("patches_replace", {})
     structure = [

@@ -39,8 +39,8 @@ class ModelLayout(Protocol):
     def add_to_call(
         self, options: dict[str, Any], parts: PartsByLayer, call: ModelCall
     ) -> tuple[dict[str, Any], LayerAddition]:
-        """The transformer_options of one call, such that its layers add the image parts; and the same addition
-        for layers of a compiled model, which call `compiled.add_in_graph`.
+        """The transformer_options of one call, such that its layers add the image parts; and the
+        same addition for layers of a compiled model, which call `compiled.add_in_graph`.
 
         Every layer of `parts` is wrapped, active or not. A `LayerSite` says at which layer, and on
         which grid.

@@ -1,7 +1,8 @@
 """Compiled models: one graph for each structure, no breaks, and the right image in every order.
 
-Most of it on a UNet of 11 cross-attention layers, since a compiler takes as long as the model is deep, and with the
-backend `eager`, which makes the same graphs and checks the same guards without generating code.
+Most of it on a UNet of 11 cross-attention layers, since a compiler takes as long as the model is
+deep, and with the backend `eager`, which makes the same graphs and checks the same guards without
+generating code.
 """
 
 import threading
@@ -280,7 +281,7 @@ def test_without_custom_operators_the_layers_are_left_to_eager_code(
 
 
 def test_cuda_graphs_do_not_record_the_operator(pack):
-    """Without a GPU no CUDA graph can be recorded; this is the mark by which torch leaves an operator out."""
+    """No CUDA graph is recorded here; this is the mark by which torch leaves an operator out."""
     operator = pack.nodes.sampling.compiled.OPERATOR
     if not hasattr(torch.Tag, "cudagraph_unsafe"):
         pytest.skip("this torch has no such mark")
@@ -290,7 +291,7 @@ def test_cuda_graphs_do_not_record_the_operator(pack):
 def test_the_operator_keeps_the_rules_of_torch(pack):
     operator = pack.nodes.sampling.compiled.OPERATOR
     text, query = torch.randn(2, 2, 15, 32)
-    arguments = (text, query, "input", 1, 0, 4, None, [3, 5], [3, 5])
+    arguments = (text, query, "input", [1, 0], 4, None, [3, 5, 3, 5])
     torch.library.opcheck(operator, arguments)
     assert torch.equal(operator(*arguments), text)  # no call of a model runs
 
@@ -298,7 +299,7 @@ def test_the_operator_keeps_the_rules_of_torch(pack):
 def test_an_error_leaves_nothing_and_each_thread_has_its_own_call(pack):
     module = pack.nodes.sampling.compiled
     text, query = torch.zeros(2, 1, 2, 4)
-    arguments = (text, query, "input", 1, 0, 1, None, [1, 2], [1, 2])
+    arguments = (text, query, "input", [1, 0], 1, None, [1, 2, 1, 2])
     results = {}
 
     def work(number):
