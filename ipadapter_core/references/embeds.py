@@ -37,17 +37,19 @@ class References:
     notes: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
-    def of(cls, features: Tensor, name: str, silent: bool = False) -> "References":
+    def of(cls, image_features: Tensor, feature_name: str, silent: bool = False) -> "References":
         """References of one feature, all with weight 1."""
-        return cls({name: features}, (1.0,) * len(features), silent=silent)
+        return cls({feature_name: image_features}, (1.0,) * len(image_features), silent=silent)
 
     @classmethod
-    def zeros(cls, inputs: Iterable[FeatureSpec]) -> "References":
+    def zeros(cls, adapter_inputs: Iterable[FeatureSpec]) -> "References":
         """One reference for the unconditional side of an adapter that takes zeros there."""
-        shapes = {
-            feature.name: (1,) * (feature.source.axes - 1) + (feature.width,) for feature in inputs
+        feature_shapes = {
+            feature.name: (1,) * (feature.source.axes - 1) + (feature.width,)
+            for feature in adapter_inputs
         }
-        return cls({name: torch.zeros(shape) for name, shape in shapes.items()}, (1.0,))
+        zero_features = {name: torch.zeros(shape) for name, shape in feature_shapes.items()}
+        return cls(zero_features, (1.0,))
 
     @property
     def count(self) -> int:
@@ -64,81 +66,92 @@ class References:
         """What counts beside the features."""
         return self.weights, self.method, self.projected, self.silent
 
-    def select(self, inputs: Iterable[FeatureSpec]) -> tuple[Tensor, ...]:
+    def select(self, adapter_inputs: Iterable[FeatureSpec]) -> tuple[Tensor, ...]:
         """The features that an adapter takes, in its order."""
-        return tuple(self.features[feature.name] for feature in inputs)
+        return tuple(self.features[feature.name] for feature in adapter_inputs)
 
     def change_features(self, change: Callable[[Tensor], Tensor]) -> "References":
         """The same references with every feature changed."""
-        features = {name: change(features) for name, features in self.features.items()}
-        return replace(self, features=features)
+        changed_features = {
+            feature_name: change(features) for feature_name, features in self.features.items()
+        }
+        return replace(self, features=changed_features)
 
 
-def combine(features: Tensor, weights: Sequence[float], method: str) -> Tensor:
+def combine(image_features: Tensor, reference_weights: Sequence[float], method: str) -> Tensor:
     """[N, ...] -> [1, ...], or [N, ...] for concat; a single reference only gets its weight.
 
     Each reference is multiplied by its weight first; `weighted` and `slerp` use them as shares.
     """
     if method not in METHODS:
         raise ValueError(f"There is no way '{method}' to combine references: {', '.join(METHODS)}.")
-    weight = features.new_tensor(weights).view(-1, *[1] * (features.ndim - 1))
+    feature_axes = [1] * (image_features.ndim - 1)
+    broadcast_weights = image_features.new_tensor(reference_weights).view(-1, *feature_axes)
     if method in (WEIGHTED, SLERP):
-        total = float(weight.sum())
-        if abs(total) < 1e-6:
+        total_weight = float(broadcast_weights.sum())
+        if abs(total_weight) < 1e-6:
             raise ValueError(
-                f"The weights {', '.join(map(str, weights))} add up to 0, so '{method}' has "
-                "no shares: make one of them larger."
+                f"The weights {', '.join(map(str, reference_weights))} add up to 0, "
+                f"so '{method}' has no shares: make one of them larger."
             )
-        return METHODS[method](features, weight / total)
-    if len(features) == 1:
-        return features * weight
-    return METHODS[method](features, weight)
+        return METHODS[method](image_features, broadcast_weights / total_weight)
+    if len(image_features) == 1:
+        return image_features * broadcast_weights
+    return METHODS[method](image_features, broadcast_weights)
 
 
-def _subtract(features: Tensor, weight: Tensor) -> Tensor:
-    features = features * weight
-    return features[:1] - features[1:].mean(0, keepdim=True)
+def _subtract(image_features: Tensor, broadcast_weights: Tensor) -> Tensor:
+    image_features = image_features * broadcast_weights
+    return image_features[:1] - image_features[1:].mean(0, keepdim=True)
 
 
-def _norm_average(features: Tensor, weight: Tensor) -> Tensor:
+def _norm_average(image_features: Tensor, broadcast_weights: Tensor) -> Tensor:
     """The mean of the directions, as long as the references are on average."""
-    features = features * weight
-    lengths = _length(features)
-    directions = (features / lengths.clamp(min=1e-12)).mean(0, keepdim=True)
-    directions = directions / _length(directions).clamp(min=1e-12)
-    return directions * lengths.mean(0, keepdim=True)
+    image_features = image_features * broadcast_weights
+    feature_lengths = _length(image_features)
+    mean_direction = (image_features / feature_lengths.clamp(min=1e-12)).mean(0, keepdim=True)
+    mean_direction = mean_direction / _length(mean_direction).clamp(min=1e-12)
+    return mean_direction * feature_lengths.mean(0, keepdim=True)
 
 
-def _plus_norm_average(features: Tensor, weight: Tensor) -> Tensor:
+def _plus_norm_average(image_features: Tensor, broadcast_weights: Tensor) -> Tensor:
     """The norm runs over the references, element by element, as in IPAdapter_plus."""
-    features = features * weight
-    norm = _length(features, 0)
-    return torch.where(norm > 0, features / norm, 0.0).mean(0, keepdim=True)
+    image_features = image_features * broadcast_weights
+    element_norms = _length(image_features, 0)
+    return torch.where(element_norms > 0, image_features / element_norms, 0.0).mean(0, keepdim=True)
 
 
-def _slerp(features: Tensor, share: Tensor) -> Tensor:
+def _slerp(image_features: Tensor, weight_shares: Tensor) -> Tensor:
     """Along the great circle from what there is so far to the next one; lengths go along
     linearly.
     """
-    out, total = features[:1], share[:1]
-    for number in range(1, len(features)):
-        part = share[number : number + 1]
-        total = total + part
-        out = slerp(out, features[number : number + 1], part / torch.where(total == 0, 1.0, total))
-    return out
+    interpolated, total_share = image_features[:1], weight_shares[:1]
+    for reference_number in range(1, len(image_features)):
+        next_share = weight_shares[reference_number : reference_number + 1]
+        total_share = total_share + next_share
+        next_features = image_features[reference_number : reference_number + 1]
+        end_share = next_share / torch.where(total_share == 0, 1.0, total_share)
+        interpolated = slerp(interpolated, next_features, end_share)
+    return interpolated
 
 
-def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
-    """share 0: start, 1: end; vectors are along the last axis."""
-    lengths = [_length(vectors).clamp(min=1e-12) for vectors in (start, end)]
-    first, last = start / lengths[0], end / lengths[1]
-    angle = (first * last).sum(-1, keepdim=True).clamp(-1, 1).acos()
+def slerp(start: Tensor, end: Tensor, end_share: Tensor | float) -> Tensor:
+    """end_share 0: start, 1: end; vectors are along the last axis."""
+    start_length, end_length = (_length(vectors).clamp(min=1e-12) for vectors in (start, end))
+    start_direction, end_direction = start / start_length, end / end_length
+    angle = (start_direction * end_direction).sum(-1, keepdim=True).clamp(-1, 1).acos()
     sine = angle.sin()
-    near = sine < 1e-4  # parallel: a straight line is the same
-    safe = torch.where(near, 1.0, sine)
-    a = torch.where(near, 1 - share + 0 * angle, ((1 - share) * angle).sin() / safe)
-    b = torch.where(near, share + 0 * angle, (share * angle).sin() / safe)
-    return (a * first + b * last) * (lengths[0] * (1 - share) + lengths[1] * share)
+    is_parallel = sine < 1e-4  # a straight line is the same
+    safe_sine = torch.where(is_parallel, 1.0, sine)
+    start_share = 1 - end_share
+    start_factor = torch.where(
+        is_parallel, start_share + 0 * angle, (start_share * angle).sin() / safe_sine
+    )
+    end_factor = torch.where(
+        is_parallel, end_share + 0 * angle, (end_share * angle).sin() / safe_sine
+    )
+    direction = start_factor * start_direction + end_factor * end_direction
+    return direction * (start_length * start_share + end_length * end_share)
 
 
 def _length(vectors: Tensor, axis: int = -1) -> Tensor:
@@ -147,34 +160,40 @@ def _length(vectors: Tensor, axis: int = -1) -> Tensor:
 
 WEIGHTED, SLERP = "weighted", "slerp"
 METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    CONCAT: lambda features, weight: features * weight,
-    "add": lambda features, weight: (features * weight).sum(0, keepdim=True),
+    CONCAT: lambda image_features, weights: image_features * weights,
+    "add": lambda image_features, weights: (image_features * weights).sum(0, keepdim=True),
     "subtract": _subtract,
-    "average": lambda features, weight: (features * weight).mean(0, keepdim=True),
+    "average": lambda image_features, weights: (image_features * weights).mean(0, keepdim=True),
     "norm average": _norm_average,
     PLUS_NORM_AVERAGE: _plus_norm_average,
-    "max": lambda features, weight: (features * weight).amax(0, keepdim=True),
-    "min": lambda features, weight: (features * weight).amin(0, keepdim=True),
-    WEIGHTED: lambda features, share: (features * share).sum(0, keepdim=True),
+    "max": lambda image_features, weights: (image_features * weights).amax(0, keepdim=True),
+    "min": lambda image_features, weights: (image_features * weights).amin(0, keepdim=True),
+    WEIGHTED: lambda image_features, shares: (image_features * shares).sum(0, keepdim=True),
     SLERP: _slerp,
 }
 
 
-def many_scales(whole: Tensor, tiles: Tensor, ratio: float) -> Tensor:
-    """The picture's features [1, ...] and those of its n x n tiles [n * n, ...], row by row, as one
+def many_scales(whole_features: Tensor, tile_features: Tensor, tile_ratio: float) -> Tensor:
+    """The image's features [1, ...] and those of its n x n tiles [n * n, ...], row by row, as one
     [1, ...].
 
-    Patches of the tiles are put together as they lie in the picture and averaged down to the
-    encoder's own grid; class tokens and embeddings are averaged. ratio: how much of the tiles, 0:
-    the whole picture alone.
+    Patches of the tiles are put together as they lie in the image and averaged down to the
+    encoder's own grid; class tokens and embeddings are averaged. tile_ratio: share of the tiles;
+    0: the whole image alone.
     """
-    if tiles.ndim == 2:
-        pooled = tiles.mean(0, keepdim=True)
+    if tile_features.ndim == 2:
+        pooled_features = tile_features.mean(0, keepdim=True)
     else:
-        side, across = int(sqrt(len(tiles))), int(sqrt(tiles.shape[1]))
-        extra = tiles.shape[1] - across * across  # class token first
-        grid = tiles[:, extra:].reshape(side, side, across, across, -1)
-        grid = grid.permute(4, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)  # [E, n * a, n * a]
-        patches = adaptive_avg_pool2d(grid, across).flatten(1).T[None]
-        pooled = torch.cat((tiles[:, :extra].mean(0, keepdim=True), patches), 1)
-    return whole * (1 - ratio) + pooled * ratio
+        tiles_per_side = int(sqrt(len(tile_features)))
+        patches_per_side = int(sqrt(tile_features.shape[1]))
+        # class token first
+        class_token_count = tile_features.shape[1] - patches_per_side * patches_per_side
+        tile_grid = (tiles_per_side, tiles_per_side, patches_per_side, patches_per_side, -1)
+        patch_grid = tile_features[:, class_token_count:].reshape(tile_grid)
+        patch_grid = (
+            patch_grid.permute(4, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)
+        )  # [E, n * a, n * a]
+        pooled_patches = adaptive_avg_pool2d(patch_grid, patches_per_side).flatten(1).T[None]
+        class_tokens = tile_features[:, :class_token_count].mean(0, keepdim=True)
+        pooled_features = torch.cat((class_tokens, pooled_patches), 1)
+    return whole_features * (1 - tile_ratio) + pooled_features * tile_ratio

@@ -24,75 +24,91 @@ Sides = tuple[References, References | None]
 
 
 def to_file(
-    positive: References, negative: References | None, pack: str, thumbnail: Tensor | None = None
+    positive: References,
+    negative: References | None,
+    pack_version: str,
+    thumbnail: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata; thumbnail [h, w, 3] bytes."""
-    tensors = _tensors(POSITIVE, positive)
+    stored_tensors = _tensors(POSITIVE, positive)
     if negative is not None and not negative.silent:
-        tensors |= _tensors(NEGATIVE, negative)
+        stored_tensors |= _tensors(NEGATIVE, negative)
     if thumbnail is not None:
-        tensors[THUMBNAIL] = thumbnail.contiguous()
+        stored_tensors[THUMBNAIL] = thumbnail.contiguous()
     metadata = {
         **positive.notes,
         "format": FORMAT,
-        "pack": pack,
+        "pack": pack_version,
         **_feature_notes(positive.features),
         "weights": json.dumps(list(positive.weights)),
         "method": positive.method,
         "projected": json.dumps(positive.projected),
         "negative": "none" if negative is not None and negative.silent else "as stored",
     }
-    return tensors, metadata
+    return stored_tensors, metadata
 
 
-def _tensors(side: str, references: References) -> dict[str, Tensor]:
+def _tensors(side_name: str, references: References) -> dict[str, Tensor]:
     if len(references.features) == 1:
-        return {side: references.single_feature.contiguous()}
-    return {f"{side}.{name}": tensor.contiguous() for name, tensor in references.features.items()}
+        return {side_name: references.single_feature.contiguous()}
+    return {
+        f"{side_name}.{feature_name}": tensor.contiguous()
+        for feature_name, tensor in references.features.items()
+    }
 
 
-def _feature_notes(features: Mapping[str, Tensor]) -> dict[str, str]:
-    """Of the first feature, for people; `features` names all of several."""
-    (name, tensor), *further = features.items()
-    width, source = tensor.shape[-1], Source(name)
-    notes = {
-        "version": "2" if further else "1",
-        "encoder": ENCODERS.get((source, width), "unknown"),
-        "feature": name,
-        "width": str(width),
+def _feature_notes(image_features: Mapping[str, Tensor]) -> dict[str, str]:
+    """Of the first feature, for people; the note `features` names all of several."""
+    (feature_name, first_tensor), *further_features = image_features.items()
+    feature_width, source = first_tensor.shape[-1], Source(feature_name)
+    feature_notes = {
+        "version": "2" if further_features else "1",
+        "encoder": ENCODERS.get((source, feature_width), "unknown"),
+        "feature": feature_name,
+        "width": str(feature_width),
         "pooling": "class token, projected" if source is Source.CLIP_EMBEDS else "none",
     }
-    return notes | ({"features": json.dumps(list(features))} if further else {})
+    if further_features:
+        feature_notes["features"] = json.dumps(list(image_features))
+    return feature_notes
 
 
-def from_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Sides:
+def from_file(stored_tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Sides:
     """The references that `to_file` stored; metadata is checked, since anyone can write a file."""
-    names = _feature_names(metadata)
-    features = _features(POSITIVE, tensors, names)
-    if metadata.get("format") != FORMAT or features is None:
+    feature_names = _feature_names(metadata)
+    positive_features = _features(POSITIVE, stored_tensors, feature_names)
+    if metadata.get("format") != FORMAT or positive_features is None:
         raise Predicate("holds no embeds of this pack: save them with Save IPAdapter Embeds")
     method = metadata.get("method", CONCAT)
-    _check_features(features)
+    _check_features(positive_features)
     if method not in METHODS:
         raise Predicate(
             "combines its references by the unknown method '<1>': update the pack",
             printable(method),
         )
-    weights, projected = _weights(metadata)
-    notes = {key: metadata[key] for key in NOTES if key in metadata}
-    positive = References(features, weights, method, projected, notes=notes)
-    if len(weights) != positive.count:
+    reference_weights, is_projected = _weights(metadata)
+    stored_notes = {key: metadata[key] for key in NOTES if key in metadata}
+    positive = References(
+        positive_features, reference_weights, method, is_projected, notes=stored_notes
+    )
+    if len(reference_weights) != positive.count:
         raise Predicate(
-            "is damaged: it has <1> weights for <2> references", len(weights), positive.count
+            "is damaged: it has <1> weights for <2> references",
+            len(reference_weights),
+            positive.count,
         )
     if metadata.get("negative") == "none":
-        zeros = {name: torch.zeros_like(tensor[:1]) for name, tensor in features.items()}
+        zeros = {
+            feature_name: torch.zeros_like(tensor[:1])
+            for feature_name, tensor in positive_features.items()
+        }
         return positive, References(zeros, (1.0,), silent=True)
-    negative = _features(NEGATIVE, tensors, names)
-    if negative is None:
+    negative_features = _features(NEGATIVE, stored_tensors, feature_names)
+    if negative_features is None:
         return positive, None
-    _check_features(negative)
-    return positive, References(negative, (1.0,) * len(next(iter(negative.values()))))
+    _check_features(negative_features)
+    negative_count = len(next(iter(negative_features.values())))
+    return positive, References(negative_features, (1.0,) * negative_count)
 
 
 def _feature_names(metadata: Mapping[str, str]) -> list[str]:
@@ -100,91 +116,99 @@ def _feature_names(metadata: Mapping[str, str]) -> list[str]:
     if "features" not in metadata:
         return [metadata.get("feature", "")]
     try:
-        names: object = json.loads(metadata["features"])
+        feature_names: object = json.loads(metadata["features"])
     except (ValueError, RecursionError):
-        names = None
-    if not isinstance(names, list) or not names:
+        feature_names = None
+    if not isinstance(feature_names, list) or not feature_names:
         raise Predicate("is damaged: its list of features cannot be read")
-    return [str(name) for name in cast("list[object]", names)]
+    return [str(feature_name) for feature_name in cast("list[object]", feature_names)]
 
 
 def _features(
-    side: str, tensors: Mapping[str, Tensor], names: Sequence[str]
+    side_name: str, stored_tensors: Mapping[str, Tensor], feature_names: Sequence[str]
 ) -> dict[str, Tensor] | None:
     """Name of a feature -> tensor, of one side; None where one is missing."""
-    keys = [side] if len(names) == 1 else [f"{side}.{name}" for name in names]
-    if any(key not in tensors for key in keys):
+    tensor_keys = (
+        [side_name]
+        if len(feature_names) == 1
+        else [f"{side_name}.{feature_name}" for feature_name in feature_names]
+    )
+    if any(tensor_key not in stored_tensors for tensor_key in tensor_keys):
         return None
-    return {name: tensors[key] for name, key in zip(names, keys, strict=True)}
+    return {
+        feature_name: stored_tensors[tensor_key]
+        for feature_name, tensor_key in zip(feature_names, tensor_keys, strict=True)
+    }
 
 
 def _weights(metadata: Mapping[str, str]) -> tuple[tuple[float, ...], bool]:
     """The weights of the references, and whether these are combined after the projection."""
     try:
-        weights = tuple(float(weight) for weight in json.loads(metadata["weights"]))
-        projected = bool(json.loads(metadata.get("projected", "false")))
+        reference_weights = tuple(float(weight) for weight in json.loads(metadata["weights"]))
+        is_projected = bool(json.loads(metadata.get("projected", "false")))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
-        weights, projected = (float("nan"),), False
-    if not all(map(isfinite, weights)):
+        reference_weights, is_projected = (float("nan"),), False
+    if not all(map(isfinite, reference_weights)):
         raise Predicate("is damaged: its weights cannot be read")
-    return weights, projected
+    return reference_weights, is_projected
 
 
-def from_ipadpt(content: object) -> Sides:
+def from_ipadpt(stored_content: object) -> Sides:
     """A tensor [N, D] or [N, S, D] is one side; a stack [2, N, ...] is positive and negative, as
     before 2024-03.
 
     A list, of diffusers, holds one tensor with negative and positive for each adapter: the first is
     taken.
     """
-    if isinstance(content, list | tuple):
-        return _from_diffusers(cast("Sequence[object]", content))
-    if not isinstance(content, Tensor):
-        raise Predicate("holds a <1> where embeds should be", type(content).__name__)
-    if is_stack(content):
-        return _references(content[0]), _references(content[1])
-    return _references(content), None
+    if isinstance(stored_content, list | tuple):
+        return _from_diffusers(cast("Sequence[object]", stored_content))
+    if not isinstance(stored_content, Tensor):
+        raise Predicate("holds a <1> where embeds should be", type(stored_content).__name__)
+    if is_stack(stored_content):
+        return _references(stored_content[0]), _references(stored_content[1])
+    return _references(stored_content), None
 
 
-def _from_diffusers(content: Sequence[object]) -> Sides:
-    first = content[0] if content else None
-    if not isinstance(first, Tensor) or first.ndim < 2:
+def _from_diffusers(adapter_tensors: Sequence[object]) -> Sides:
+    first_tensor = adapter_tensors[0] if adapter_tensors else None
+    if not isinstance(first_tensor, Tensor) or first_tensor.ndim < 2:
         raise Predicate("holds no tensor of embeds")
-    features = first.flatten(0, 1) if first.ndim == 4 or _is_batch_of_embeds(first) else first
-    if len(features) < 2:
-        return _references(features), None
-    negative, positive = features.chunk(2)
+    is_batch = first_tensor.ndim == 4 or _is_batch_of_embeds(first_tensor)
+    image_features = first_tensor.flatten(0, 1) if is_batch else first_tensor
+    if len(image_features) < 2:
+        return _references(image_features), None
+    negative, positive = image_features.chunk(2)
     return _references(positive), _references(negative)
 
 
-def is_stack(content: object) -> bool:
+def is_stack(stored_content: object) -> bool:
     """Whether a tensor has positive and negative embeds [2, N, ...], as the nodes before March 2024
     had.
     """
-    if not isinstance(content, Tensor) or content.shape[:1] != (2,):
+    if not isinstance(stored_content, Tensor) or stored_content.shape[:1] != (2,):
         return False
-    return content.ndim == 4 or _is_batch_of_embeds(content)
+    return stored_content.ndim == 4 or _is_batch_of_embeds(stored_content)
 
 
-def _is_batch_of_embeds(tensor: Tensor) -> bool:
+def _is_batch_of_embeds(stored_tensor: Tensor) -> bool:
     """Whether [a, b, E] are embeds [a, b] and not one list of patches; encoders have more than
     64.
     """
-    return tensor.ndim == 3 and tensor.shape[1] <= 64
+    return stored_tensor.ndim == 3 and stored_tensor.shape[1] <= 64
 
 
-def _references(features: Tensor) -> References:
+def _references(image_features: Tensor) -> References:
     """The references of one tensor, which says by its axes what feature it is."""
-    name = EMBEDS if features.ndim == 2 else HIDDEN
-    _check_features({name: features})
-    return References.of(features.float(), name)
+    feature_name = EMBEDS if image_features.ndim == 2 else HIDDEN
+    _check_features({feature_name: image_features})
+    return References.of(image_features.float(), feature_name)
 
 
-def _check_features(features: Mapping[str, Tensor]) -> None:
+def _check_features(image_features: Mapping[str, Tensor]) -> None:
     """Raise Predicate for what no encoder gives."""
-    sources = {source.value: source for source in Source}
-    for name, tensor in features.items():
-        if name not in sources or tensor.ndim != sources[name].axes:
+    sources_by_name = {source.value: source for source in Source}
+    for feature_name, tensor in image_features.items():
+        if feature_name not in sources_by_name or tensor.ndim != sources_by_name[feature_name].axes:
             raise Predicate(
                 "holds a tensor of shape <1>, which is no output of an image encoder",
                 list(tensor.shape),
@@ -194,5 +218,5 @@ def _check_features(features: Mapping[str, Tensor]) -> None:
         check_number_type(tensor, EXACT_TYPES)
         if not tensor.isfinite().all():
             raise Predicate("is damaged: its embeds hold NaN or infinite values")
-    if len({len(tensor) for tensor in features.values()}) != 1:
+    if len({len(tensor) for tensor in image_features.values()}) != 1:
         raise Predicate("is damaged: its features are of different numbers of references")

@@ -17,42 +17,55 @@ def pad_to_square(images: Tensor, fit: str) -> Tensor:
     height, width = images.shape[1:3]
     if fit != PAD or height == width:
         return images
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    margins = (0, 0, left, side - width - left, top, side - height - top)
+    square_side = max(height, width)
+    top, left = (square_side - height) // 2, (square_side - width) // 2
+    margins = (0, 0, left, square_side - width - left, top, square_side - height - top)
     # Grey of CLIP's mean colour: zeros after normalisation, the value that tells an encoder least.
-    grey = images.new_tensor(CLIP_MEAN)
-    return pad(images - grey, margins) + grey
+    mean_grey = images.new_tensor(CLIP_MEAN)
+    return pad(images - mean_grey, margins) + mean_grey
 
 
-def full_size_square(image: Tensor, fit: str) -> Tensor:
+def full_size_square(reference_image: Tensor, fit: str) -> Tensor:
     """[1, H, W, 3] -> [1, S, S, 3]: what an encoder sees of it, before it is scaled down."""
     if fit == PAD:
-        return pad_to_square(image, fit)
-    height, width = image.shape[1:3]
-    side = min(height, width)
+        return pad_to_square(reference_image, fit)
+    height, width = reference_image.shape[1:3]
+    square_side = min(height, width)
     if fit == CROP:
-        top, left = (height - side) // 2, (width - side) // 2
-        return image[:, top : top + side, left : left + side]
-    stretched = interpolate(image.movedim(-1, 1), (side, side), mode="bicubic", antialias=True)
-    return stretched.clamp(0, 1).movedim(1, -1)
+        top, left = (height - square_side) // 2, (width - square_side) // 2
+        return reference_image[:, top : top + square_side, left : left + square_side]
+    square_size = (square_side, square_side)
+    stretched_image = interpolate(
+        reference_image.movedim(-1, 1), square_size, mode="bicubic", antialias=True
+    )
+    return stretched_image.clamp(0, 1).movedim(1, -1)
 
 
-def cut_tiles(square: Tensor, count: int) -> Tensor:
-    """[1, S, S, 3] -> [count * count, s, s, 3], row by row, cut at the nearest pixel.
+def cut_tiles(square_image: Tensor, tiles_per_side: int) -> Tensor:
+    """[1, S, S, 3] -> [n * n, s, s, 3], n tiles per side, row by row, cut at the nearest pixel.
 
-    The tiles are equally large; they overlap where S is no multiple of count, which is at most S.
+    The tiles are equally large; they overlap where S is no multiple of n, which is at most S.
     """
-    side = square.shape[1]
-    size = -(-side // count)
-    starts = [round(number * (side - size) / max(1, count - 1)) for number in range(count)]
-    return torch.cat([square[:, y : y + size, x : x + size] for y in starts for x in starts])
+    square_side = square_image.shape[1]
+    tile_size = -(-square_side // tiles_per_side)
+    tile_starts = [
+        round(tile_number * (square_side - tile_size) / max(1, tiles_per_side - 1))
+        for tile_number in range(tiles_per_side)
+    ]
+    tile_slices = [slice(start, start + tile_size) for start in tile_starts]
+    return torch.cat(
+        [square_image[:, rows, columns] for rows in tile_slices for columns in tile_slices]
+    )
 
 
 def scale_to_side(images: Tensor, longer_side: int, mode: str) -> Tensor:
     """[B, H, W, C] whose longer side becomes `longer_side`, in one of torch's modes."""
-    side = max(images.shape[1:3])
-    size = [max(1, round(length * longer_side / side)) for length in images.shape[1:3]]
-    antialias = mode in ("bilinear", "bicubic")
-    scaled = interpolate(images.movedim(-1, 1).float(), size, mode=mode, antialias=antialias)
-    return scaled.movedim(1, -1)
+    current_side = max(images.shape[1:3])
+    target_size = [
+        max(1, round(length * longer_side / current_side)) for length in images.shape[1:3]
+    ]
+    use_antialias = mode in ("bilinear", "bicubic")
+    scaled_images = interpolate(
+        images.movedim(-1, 1).float(), target_size, mode=mode, antialias=use_antialias
+    )
+    return scaled_images.movedim(1, -1)

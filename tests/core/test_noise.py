@@ -32,4 +32,4 @@ def test_full_strength_forgets_the_picture():
 
 def test_blur_keeps_a_flat_picture():
     flat = torch.full((1, 9, 11, 3), 0.25)
-    torch.testing.assert_close(noisy(flat, "fade", 0.0, 0, blur=4), flat)
+    torch.testing.assert_close(noisy(flat, "fade", 0.0, 0, blur_radius=4), flat)
