@@ -57,46 +57,55 @@ class ModelFile:
     def size_text(self) -> str:
         return size_text(self.size)
 
-    def has_size(self, size: int) -> bool:
-        off = abs(size - self.size)
-        return off == 0 if self.size_is_exact else off <= ROUNDING * self.size
+    def has_size(self, file_size: int) -> bool:
+        size_difference = abs(file_size - self.size)
+        tolerance = 0 if self.size_is_exact else ROUNDING * self.size
+        return size_difference <= tolerance
 
-    def has_name(self, name: str) -> bool:
-        names = (self.name, self.path.rsplit("/", 1)[-1], *self.also)
-        return _plain(name) in map(_plain, names)
+    def has_name(self, file_name: str) -> bool:
+        published_names = (self.name, self.path.rsplit("/", 1)[-1], *self.also)
+        return _plain(file_name) in map(_plain, published_names)
 
     def holds(self, content: object) -> bool:
         """Whether a file with that content can be this one."""
         if isinstance(content, AdapterSpec):
-            facts = (content.base_model, content.kind, content.encoder)
-            return self.folder == "ipadapter" and facts == (self.base, self.kind, self.encoder)
+            adapter_facts = (content.base_model, content.kind, content.encoder)
+            row_facts = (self.base, self.kind, self.encoder)
+            return self.folder == "ipadapter" and adapter_facts == row_facts
         is_encoder = isinstance(content, EncoderSpec)
         return is_encoder and (self.kind, self.encoder) == (ENCODER, content.name)
 
 
 def load() -> tuple[ModelFile, ...]:
     """The table that comes with the pack."""
-    text = Path(__file__).with_name("model_table.json").read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = json.loads(text)
-    return tuple(ModelFile(also=tuple(row.pop("also")), **row) for row in rows)
+    table_text = Path(__file__).with_name("model_table.json").read_text(encoding="utf-8")
+    table_rows: list[dict[str, Any]] = json.loads(table_text)
+    return tuple(ModelFile(also=tuple(row.pop("also")), **row) for row in table_rows)
 
 
 def published(
-    table: tuple[ModelFile, ...], name: str, size: int, what: AdapterSpec | EncoderSpec | None
+    model_table: tuple[ModelFile, ...],
+    file_name: str,
+    file_size: int,
+    content: AdapterSpec | EncoderSpec | None,
 ) -> ModelFile | None:
     """The row that a file most likely is, or None: same content and size, and a known name."""
-    fits = [row for row in table if row.holds(what) and row.has_size(size) and row.has_name(name)]
-    return fits[0] if len(fits) == 1 else None
+    matching_rows = [
+        row
+        for row in model_table
+        if row.holds(content) and row.has_size(file_size) and row.has_name(file_name)
+    ]
+    return matching_rows[0] if len(matching_rows) == 1 else None
 
 
-def size_text(size: int) -> str:
-    if size < 1e5:
-        return Message("<1> bytes", size)
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+def size_text(byte_count: int) -> str:
+    if byte_count < 1e5:
+        return Message("<1> bytes", byte_count)
+    return f"{byte_count / 1e9:.2f} GB" if byte_count >= 1e9 else f"{byte_count / 1e6:.1f} MB"
 
 
-def _plain(name: str) -> str:
+def _plain(file_name: str) -> str:
     """A name without its folders, case and separators: `-`, `_`, `.` and spaces are often
     exchanged.
     """
-    return re.sub(r"[-_. ]+", ".", name.replace("\\", "/").rsplit("/", 1)[-1].strip().lower())
+    return re.sub(r"[-_. ]+", ".", file_name.replace("\\", "/").rsplit("/", 1)[-1].strip().lower())

@@ -32,17 +32,19 @@ class Embeds:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A file. `shown` is its path as it may be shown; `listed`: the host offers it under `name` in
+class InstalledFile:
+    """A file in the host's folders.
+
+    display_path: its path as it may be shown; is_listed: the host offers it under `name` in
     `folder`.
     """
 
     folder: str
     name: str
-    shown: str
+    display_path: str
     size: int
-    listed: bool
-    what: AdapterSpec | EncoderSpec | Embeds | None = None
+    is_listed: bool
+    content: AdapterSpec | EncoderSpec | Embeds | None = None
     fault: str = ""  # why it cannot be read
     note: str = ""  # what else it is
 
@@ -51,7 +53,7 @@ class Found:
 class Entry:
     """A file with the verdict. Empty advice: nothing is to be done."""
 
-    file: Found
+    file: InstalledFile
     kind: str
     text: str
     advice: str
@@ -59,18 +61,21 @@ class Entry:
 
     @property
     def usable(self) -> bool:
-        return self.kind in FOLDERS and self.file.folder == FOLDERS[self.kind] and self.file.listed
+        return (
+            self.kind in FOLDERS and self.file.folder == FOLDERS[self.kind] and self.file.is_listed
+        )
 
 
 @dataclass(frozen=True)
 class Need:
-    """One thing to do: with which base model, to follow what. `there`: (adapter, encoders) that do
-    it.
+    """One thing to do: with which base model, to follow what.
+
+    working_pairs: installed (adapter, encoders) that do it.
     """
 
     base: str
     purpose: str
-    there: tuple[tuple[str, tuple[str, ...]], ...]
+    working_pairs: tuple[tuple[str, tuple[str, ...]], ...]
     missing: tuple[ModelFile, ...]
 
 
@@ -82,182 +87,214 @@ class Report:
     needs: tuple[Need, ...]
     table: tuple[ModelFile, ...]
 
-    def of(self, kind: str) -> list[Entry]:
-        return [entry for entry in self.entries if entry.kind == kind]
+    def of(self, file_kind: str) -> list[Entry]:
+        return [entry for entry in self.entries if entry.kind == file_kind]
 
     @property
     def problems(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.advice]
 
-    def need(self, base: str, purpose: str) -> Need:
-        return next(need for need in self.needs if (need.base, need.purpose) == (base, purpose))
+    def need(self, base_model: str, purpose: str) -> Need:
+        return next(
+            need for need in self.needs if (need.base, need.purpose) == (base_model, purpose)
+        )
 
 
 def examine(
-    files: Iterable[Found], table: Sequence[ModelFile], facts: Sequence[str] = ()
+    installed_files: Iterable[InstalledFile],
+    model_table: Sequence[ModelFile],
+    facts: Sequence[str] = (),
 ) -> Report:
     """The report on these files."""
-    rows = tuple(table)
+    table_rows = tuple(model_table)
     entries = sorted(
-        (_entry(file, rows) for file in files), key=lambda entry: entry.file.shown.lower()
+        (_entry(installed_file, table_rows) for installed_file in installed_files),
+        key=lambda entry: entry.file.display_path.lower(),
     )
     adapters, encoders = (_usable(entries, kind) for kind in (ADAPTER, ENCODER))
-    pairs = {adapter.file.name: _encoders_of(adapter, encoders) for adapter in adapters}
+    working_pairs = {adapter.file.name: _encoders_of(adapter, encoders) for adapter in adapters}
     needs = tuple(
-        _need((base, purpose), adapters, encoders, pairs, rows)
+        _need((base, purpose), adapters, encoders, working_pairs, table_rows)
         for base in BASES
         for purpose in PURPOSES
     )
-    return Report(tuple(facts), tuple(entries), tuple(pairs.items()), needs, rows)
+    return Report(tuple(facts), tuple(entries), tuple(working_pairs.items()), needs, table_rows)
 
 
-def _usable(entries: Sequence[Entry], kind: str) -> list[Entry]:
-    return [entry for entry in entries if entry.usable and entry.kind == kind]
+def _usable(entries: Sequence[Entry], file_kind: str) -> list[Entry]:
+    return [entry for entry in entries if entry.usable and entry.kind == file_kind]
 
 
-def _encoders_of(adapter: Entry, encoders: Sequence[Entry]) -> tuple[str, ...]:
+def _encoders_of(adapter_entry: Entry, encoders: Sequence[Entry]) -> tuple[str, ...]:
     """The names of the encoders that fit an adapter."""
-    return tuple(encoder.file.name for encoder in encoders if _fits(encoder, adapter))
+    return tuple(encoder.file.name for encoder in encoders if _fits(encoder, adapter_entry))
 
 
-def _fits(encoder: Entry, adapter: Entry) -> bool:
+def _fits(encoder_entry: Entry, adapter_entry: Entry) -> bool:
     return (
-        isinstance(encoder.file.what, EncoderSpec)
-        and isinstance(adapter.file.what, AdapterSpec)
-        and encoder.file.what.fits(adapter.file.what)
+        isinstance(encoder_entry.file.content, EncoderSpec)
+        and isinstance(adapter_entry.file.content, AdapterSpec)
+        and encoder_entry.file.content.fits(adapter_entry.file.content)
     )
 
 
-def _entry(file: Found, table: tuple[ModelFile, ...]) -> Entry:
-    what = file.what
-    if isinstance(what, Embeds):
-        return Entry(file, EMBEDS, what.text, _name_advice(file), None)
-    if what is None:
-        note = file.note or Message("holds nothing that this pack uses")
-        if file.folder == FOLDERS[ENCODER]:
+def _entry(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) -> Entry:
+    content = installed_file.content
+    if isinstance(content, Embeds):
+        return Entry(installed_file, EMBEDS, content.text, _name_advice(installed_file), None)
+    if content is None:
+        note = installed_file.note or Message("holds nothing that this pack uses")
+        if installed_file.folder == FOLDERS[ENCODER]:
             note = Message("is no image encoder that an adapter of this pack needs")
-        text = file.fault or note
-        row = None if file.fault else _foreign(file, table)
-        return Entry(file, OTHER, text, _fault_advice(file, table), row)
-    kind = ADAPTER if isinstance(what, AdapterSpec) else ENCODER
-    text = what.describe() if isinstance(what, AdapterSpec) else what.name
-    row = published(table, finished_name(file.name), file.size, what)
-    return Entry(file, kind, text, _place_advice(file, kind) or _name_advice(file), row)
+        text = installed_file.fault or note
+        published_row = None if installed_file.fault else _foreign(installed_file, model_table)
+        advice = _fault_advice(installed_file, model_table)
+        return Entry(installed_file, OTHER, text, advice, published_row)
+    kind = ADAPTER if isinstance(content, AdapterSpec) else ENCODER
+    text = content.describe() if isinstance(content, AdapterSpec) else content.name
+    plain_name = finished_name(installed_file.name)
+    published_row = published(model_table, plain_name, installed_file.size, content)
+    advice = _place_advice(installed_file, kind) or _name_advice(installed_file)
+    return Entry(installed_file, kind, text, advice, published_row)
 
 
-def _foreign(file: Found, table: tuple[ModelFile, ...]) -> ModelFile | None:
+def _foreign(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) -> ModelFile | None:
     """The row of a file that this pack fetches and does not run, by name and size."""
-    rows = (row for row in table if not row.runs and row.has_size(file.size))
-    return next((row for row in rows if row.has_name(finished_name(file.name))), None)
+    foreign_rows = (
+        row for row in model_table if not row.runs and row.has_size(installed_file.size)
+    )
+    plain_name = finished_name(installed_file.name)
+    return next((row for row in foreign_rows if row.has_name(plain_name)), None)
 
 
-def _fault_advice(file: Found, table: tuple[ModelFile, ...]) -> str:
-    if not file.fault:
-        return file.note if file.folder == FOLDERS[ADAPTER] else ""
-    row = next((row for row in table if row.has_name(finished_name(file.name))), None)
+def _fault_advice(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) -> str:
+    if not installed_file.fault:
+        return installed_file.note if installed_file.folder == FOLDERS[ADAPTER] else ""
+    plain_name = finished_name(installed_file.name)
+    published_row = next((row for row in model_table if row.has_name(plain_name)), None)
 
-    def whole(text: str) -> str:
-        return Message("<1> ('<2>' has <3>)", text, row.name, row.size_text) if row else text
+    def add_published_size(text: str) -> str:
+        if published_row is None:
+            return text
+        return Message("<1> ('<2>' has <3>)", text, published_row.name, published_row.size_text)
 
-    if is_unfinished(file.name):
-        ours = file.name.rsplit("/", 1)[-1].startswith(".")
-        go_on = (
-            Message("download it again, which goes on from there") if ours else Message("finish it")
+    if is_unfinished(installed_file.name):
+        is_own_download = installed_file.name.rsplit("/", 1)[-1].startswith(".")
+        next_step = Message("finish it")
+        if is_own_download:
+            next_step = Message("download it again, which goes on from there")
+        size_so_far = add_published_size(size_text(installed_file.size))
+        return Message(
+            "is an unfinished download of <1>: <2>, or delete it", size_so_far, next_step
         )
-        size = whole(size_text(file.size))
-        return Message("is an unfinished download of <1>: <2>, or delete it", size, go_on)
-    return whole(file.fault)
+    return add_published_size(installed_file.fault)
 
 
-def _place_advice(file: Found, kind: str) -> str:
-    if file.folder == FOLDERS[kind]:
+def _place_advice(installed_file: InstalledFile, kind: str) -> str:
+    if installed_file.folder == FOLDERS[kind]:
         return ""
     content = Message("an adapter") if kind == ADAPTER else Message("an image encoder")
     return Message("is <1> in the wrong folder: move it to models/<2>", content, FOLDERS[kind])
 
 
-def _name_advice(file: Found) -> str:
-    base = file.name.rsplit("/", 1)[-1]
-    good = finished_name(base)
-    if not file.listed and file.folder:
+def _name_advice(installed_file: InstalledFile) -> str:
+    base_name = installed_file.name.rsplit("/", 1)[-1]
+    proper_name = finished_name(base_name)
+    if not installed_file.is_listed and installed_file.folder:
         return Message(
-            "is whole, but ComfyUI does not list it under this name: rename it to '<1>'", good
+            "is whole, but ComfyUI does not list it under this name: rename it to '<1>'",
+            proper_name,
         )
-    if good != base:
+    if proper_name != base_name:
         return Message(
             "has a stray space or copy mark in its name, so graphs of others do not find it: "
             "rename it to '<1>'",
-            good,
+            proper_name,
         )
     return ""
 
 
-def finished_name(name: str) -> str:
+def finished_name(file_name: str) -> str:
     """The name without what browsers add to it and without stray spaces."""
-    folders, slash, base = name.replace("\\", "/").rpartition("/")
-    if is_unfinished(base):
-        base = _UNFINISHED.sub("", base).lstrip(".")
-    while _ADDED.search(base) and any(end in base.lower()[:-1] for end in MODEL_ENDINGS):
-        base = _ADDED.sub("", base)
-    stem, dot, ending = base.rpartition(".")
+    folder_path, slash, base_name = file_name.replace("\\", "/").rpartition("/")
+    if is_unfinished(base_name):
+        base_name = _UNFINISHED.sub("", base_name).lstrip(".")
+    while _ADDED.search(base_name) and any(end in base_name.lower()[:-1] for end in MODEL_ENDINGS):
+        base_name = _ADDED.sub("", base_name)
+    stem, dot, ending = base_name.rpartition(".")
     if dot and f".{ending.strip().lower()}" in MODEL_ENDINGS:
         stem = re.sub(r"\s*\(\d+\)\s*$", "", stem)
-        base = f"{stem.strip()}.{ending.strip()}"
-    return folders + slash + re.sub(r"\s{2,}", " ", base).strip()
+        base_name = f"{stem.strip()}.{ending.strip()}"
+    return folder_path + slash + re.sub(r"\s{2,}", " ", base_name).strip()
 
 
-def is_unfinished(name: str) -> bool:
-    return bool(_UNFINISHED.search(name))
+def is_unfinished(file_name: str) -> bool:
+    return bool(_UNFINISHED.search(file_name))
 
 
-def is_near_miss(name: str) -> bool:
+def is_near_miss(file_name: str) -> bool:
     """Whether a file that the host does not list is worth a look: its name was a model file's
     once.
     """
-    return finished_name(name).lower().endswith(MODEL_ENDINGS)
+    return finished_name(file_name).lower().endswith(MODEL_ENDINGS)
 
 
 def _need(
     goal: tuple[str, str],
     adapters: list[Entry],
     encoders: list[Entry],
-    pairs: dict[str, tuple[str, ...]],
-    table: tuple[ModelFile, ...],
+    fitting_encoders: dict[str, tuple[str, ...]],
+    model_table: tuple[ModelFile, ...],
 ) -> Need:
-    base, purpose = goal
-    able_adapters = [adapter for adapter in adapters if _follows(adapter, base, purpose)]
-    names = [adapter.file.name for adapter in able_adapters]
-    ready = tuple((name, pairs[name]) for name in names if pairs[name])
-    if ready:
-        return Need(base, purpose, ready, ())
-    if able_adapters:
+    base_model, purpose = goal
+    suitable_adapters = [adapter for adapter in adapters if _follows(adapter, base_model, purpose)]
+    adapter_names = [adapter.file.name for adapter in suitable_adapters]
+    working_pairs = tuple(
+        (adapter_name, fitting_encoders[adapter_name])
+        for adapter_name in adapter_names
+        if fitting_encoders[adapter_name]
+    )
+    if working_pairs:
+        return Need(base_model, purpose, working_pairs, ())
+    if suitable_adapters:
         return Need(
-            base, purpose, (), _missing_encoders(_encoder(able_adapters[0]), encoders, table)
+            base_model,
+            purpose,
+            (),
+            _missing_encoders(_encoder(suitable_adapters[0]), encoders, model_table),
         )
-    first = next(row for row in table if (row.base, row.purpose, row.first) == (*goal, True))
-    missing = _missing_encoders(first.encoder, encoders, table)
-    return Need(base, purpose, (), (first, *missing))
+    first_adapter = next(
+        table_row
+        for table_row in model_table
+        if (table_row.base, table_row.purpose, table_row.first) == (*goal, True)
+    )
+    missing_encoders = _missing_encoders(first_adapter.encoder, encoders, model_table)
+    return Need(base_model, purpose, (), (first_adapter, *missing_encoders))
 
 
-def _follows(adapter: Entry, base: str, purpose: str) -> bool:
-    return _base(adapter) == base and purpose in _purposes(adapter)
+def _follows(adapter: Entry, base_model: str, purpose: str) -> bool:
+    return _base(adapter) == base_model and purpose in _purposes(adapter)
 
 
 def _missing_encoders(
-    name: str, encoders: Sequence[Entry], table: Sequence[ModelFile]
+    encoder_name: str, encoders: Sequence[Entry], model_table: Sequence[ModelFile]
 ) -> tuple[ModelFile, ...]:
     """The published files of an encoder, or none where one of its kind is installed."""
-    if any(encoder.text == name for encoder in encoders):
+    if any(encoder.text == encoder_name for encoder in encoders):
         return ()
-    return tuple(row for row in table if (row.kind, row.encoder) == (ENCODER, name))
+    return tuple(
+        table_row
+        for table_row in model_table
+        if (table_row.kind, table_row.encoder) == (ENCODER, encoder_name)
+    )
 
 
 def _base(entry: Entry) -> str:
-    return entry.file.what.base_model if isinstance(entry.file.what, AdapterSpec) else ""
+    return entry.file.content.base_model if isinstance(entry.file.content, AdapterSpec) else ""
 
 
 def _encoder(entry: Entry) -> str:
-    return entry.file.what.encoder if isinstance(entry.file.what, AdapterSpec) else ""
+    return entry.file.content.encoder if isinstance(entry.file.content, AdapterSpec) else ""
 
 
 def _purposes(entry: Entry) -> tuple[str, ...]:
@@ -266,6 +303,6 @@ def _purposes(entry: Entry) -> tuple[str, ...]:
     """
     if entry.row is not None:
         return (entry.row.purpose,)
-    if isinstance(entry.file.what, AdapterSpec) and entry.file.what.family.purpose:
-        return (entry.file.what.family.purpose,)
+    if isinstance(entry.file.content, AdapterSpec) and entry.file.content.family.purpose:
+        return (entry.file.content.family.purpose,)
     return ("look",)

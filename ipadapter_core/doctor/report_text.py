@@ -14,48 +14,48 @@ GOALS = {
 }
 
 
-def as_text(report: Report, needs: tuple[Need, ...] | None = None) -> str:
-    """The whole report; needs: those to speak of, or all."""
-    lines = ["IPAdapter Doctor", *report.facts]
+def as_text(report: Report, chosen_needs: tuple[Need, ...] | None = None) -> str:
+    """The whole report; chosen_needs: those to speak of, or all."""
+    report_lines = ["IPAdapter Doctor", *report.facts]
     for kind in TITLES:
-        lines += ["", *_kind_lines(report, kind)]
+        report_lines += ["", *_kind_lines(report, kind)]
     other_files = [entry for entry in report.of(OTHER) if not entry.advice]
     if other_files:
-        lines += ["", "Other files", *(f"  {entry_line(entry)}" for entry in other_files)]
-    problems = [f"  {entry.file.shown} {entry.advice}." for entry in report.problems]
-    lines += ["", "Problems" + ("" if problems else ": none"), *problems]
-    for need in report.needs if needs is None else needs:
-        lines += ["", *_need_lines(need)]
-    return "\n".join(lines)
+        report_lines += ["", "Other files", *(f"  {entry_line(entry)}" for entry in other_files)]
+    problem_lines = [f"  {entry.file.display_path} {entry.advice}." for entry in report.problems]
+    report_lines += ["", "Problems" + ("" if problem_lines else ": none"), *problem_lines]
+    for need in report.needs if chosen_needs is None else chosen_needs:
+        report_lines += ["", *_need_lines(need)]
+    return "\n".join(report_lines)
 
 
 def _kind_lines(report: Report, kind: str) -> list[str]:
     """A title, and the files of a kind; below each adapter the encoders that fit."""
-    pairs = dict(report.pairs)
-    entries = [entry for entry in report.of(kind) if kind == EMBEDS or entry.usable]
-    lines = [TITLES[kind] + ("" if entries else ": none")]
-    for entry in entries:
-        lines.append("  " + entry_line(entry))
+    working_pairs = dict(report.pairs)
+    shown_entries = [entry for entry in report.of(kind) if kind == EMBEDS or entry.usable]
+    kind_lines = [TITLES[kind] + ("" if shown_entries else ": none")]
+    for entry in shown_entries:
+        kind_lines.append("  " + entry_line(entry))
         if kind == ADAPTER:
-            encoders = ", ".join(pairs[entry.file.name])
-            lines.append(
-                f"      works with {encoders}" if encoders else "      no encoder here fits"
-            )
-    return lines
+            encoder_names = ", ".join(working_pairs[entry.file.name])
+            pair_line = f"works with {encoder_names}" if encoder_names else "no encoder here fits"
+            kind_lines.append(f"      {pair_line}")
+    return kind_lines
 
 
 def _need_lines(need: Need) -> list[str]:
     title = f"For {need.base}, to follow {GOALS[need.purpose]}"
-    if need.there:
-        return [f"{title}: ready", *(f"  {name} with {fits[0]}" for name, fits in need.there)]
+    if need.working_pairs:
+        pair_lines = [f"  {adapter} with {encoders[0]}" for adapter, encoders in need.working_pairs]
+        return [f"{title}: ready", *pair_lines]
     return [f"{title}: missing", *(line for row in need.missing for line in row_lines(row))]
 
 
 def row_lines(row: ModelFile) -> list[str]:
-    about = " ".join(filter(None, (row.base, row.kind)))
-    about += "" if row.runs else ", for other packs: this one does not run it"
+    row_notes = " ".join(filter(None, (row.base, row.kind)))
+    row_notes += "" if row.runs else ", for other packs: this one does not run it"
     return [
-        f"  {row.name} ({about}, {row.size_text}, {row.licence}) into models/{row.folder}",
+        f"  {row.name} ({row_notes}, {row.size_text}, {row.licence}) into models/{row.folder}",
         f"      {row.link}",
         f"      SHA-256 {row.sha256}",
     ]
@@ -63,20 +63,20 @@ def row_lines(row: ModelFile) -> list[str]:
 
 def entry_line(entry: Entry) -> str:
     """A file and what it is, in one line."""
-    published = f"; as published: {entry.row.name}" if entry.row else ""
-    return f"{entry.file.shown}: {entry.text} ({size_text(entry.file.size)}{published})"
+    published_note = f"; as published: {entry.row.name}" if entry.row else ""
+    return f"{entry.file.display_path}: {entry.text} ({size_text(entry.file.size)}{published_note})"
 
 
 def as_data(report: Report) -> dict[str, Any]:
     """What the panel shows; everything is a string, number, list or dictionary."""
-    pairs = dict(report.pairs)
-    installed = [entry.row for entry in report.entries if _is_in_place(entry)]
+    working_pairs = dict(report.pairs)
+    installed_rows = [entry.row for entry in report.entries if _is_in_place(entry)]
     return {
         "facts": list(report.facts),
         "text": as_text(report),
-        "files": [_file_data(entry, pairs) for entry in report.entries],
+        "files": [_file_data(entry, working_pairs) for entry in report.entries],
         "needs": [_need_data(need) for need in report.needs],
-        "table": [row_data(row, row in installed) for row in report.table],
+        "table": [row_data(row, row in installed_rows) for row in report.table],
     }
 
 
@@ -85,11 +85,11 @@ def _is_in_place(entry: Entry) -> bool:
     return entry.row is not None and (entry.usable or not entry.row.runs)
 
 
-def _file_data(entry: Entry, pairs: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    encoders = pairs.get(entry.file.name, ()) if entry.kind == ADAPTER else ()
+def _file_data(entry: Entry, working_pairs: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    encoder_names = working_pairs.get(entry.file.name, ()) if entry.kind == ADAPTER else ()
     return {
         "kind": entry.kind,
-        "path": entry.file.shown,
+        "path": entry.file.display_path,
         "name": entry.file.name,
         "folder": entry.file.folder,
         "text": entry.text,
@@ -97,7 +97,7 @@ def _file_data(entry: Entry, pairs: Mapping[str, tuple[str, ...]]) -> dict[str, 
         "advice": entry.advice,
         "usable": entry.usable,
         "published": entry.row.name if entry.row else "",
-        "works_with": list(encoders),
+        "works_with": list(encoder_names),
     }
 
 
@@ -105,7 +105,10 @@ def _need_data(need: Need) -> dict[str, Any]:
     return {
         "base": need.base,
         "purpose": need.purpose,
-        "there": [{"adapter": name, "encoders": list(fits)} for name, fits in need.there],
+        "there": [
+            {"adapter": adapter_name, "encoders": list(encoder_names)}
+            for adapter_name, encoder_names in need.working_pairs
+        ],
         "missing": [row.name for row in need.missing],
     }
 

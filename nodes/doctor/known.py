@@ -69,11 +69,11 @@ def _required_by_installed(
     fitting_encoders = dict(report.pairs)
     return {
         adapter.file.name: {
-            "name": encoder_files.get(adapter.file.what.encoder),
+            "name": encoder_files.get(adapter.file.content.encoder),
             "here": bool(fitting_encoders[adapter.file.name]),
         }
         for adapter in report.of(ADAPTER)
-        if adapter.usable and isinstance(adapter.file.what, AdapterSpec)
+        if adapter.usable and isinstance(adapter.file.content, AdapterSpec)
     }
 
 

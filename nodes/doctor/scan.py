@@ -18,7 +18,7 @@ from ...ipadapter_core.doctor.model_table import load
 from ...ipadapter_core.doctor.report import (
     MODEL_ENDINGS,
     Embeds,
-    Found,
+    InstalledFile,
     Report,
     examine,
     is_near_miss,
@@ -54,7 +54,7 @@ def facts() -> list[str]:
     ]
 
 
-def models() -> list[Found]:
+def models() -> list[InstalledFile]:
     """Adapters, encoders and what lies beside them; elsewhere only what belongs here."""
     visited: set[str] = set()
     kinds = (ADAPTERS, ENCODERS)
@@ -62,13 +62,13 @@ def models() -> list[Found]:
     return in_their_folders + list(_elsewhere(visited))
 
 
-def _files_of_kind(kind: str, visited: set[str]) -> Iterator[Found]:
+def _files_of_kind(kind: str, visited: set[str]) -> Iterator[InstalledFile]:
     for root in folder_paths.get_folder_paths(kind):
         for path, file_name in _files(root, visited):
             model_file = _describe_file(kind, path, file_name, file_name in _listed_names(kind))
-            if isinstance(model_file.what, EncoderSpec) and kind == ADAPTERS:
+            if isinstance(model_file.content, EncoderSpec) and kind == ADAPTERS:
                 model_file = _as_file_of(ENCODERS, path, model_file)
-            if model_file.listed or is_near_miss(file_name):
+            if model_file.is_listed or is_near_miss(file_name):
                 yield model_file
 
 
@@ -76,24 +76,24 @@ def _listed_names(kind: str) -> set[str]:
     return {name.replace("\\", "/") for name in folder_paths.get_filename_list(kind)}
 
 
-def _as_file_of(kind: str, path: str, model_file: Found) -> Found:
+def _as_file_of(kind: str, path: str, model_file: InstalledFile) -> InstalledFile:
     """The same file in a folder of that kind, where one folder is known to the host as both."""
     for root in folder_paths.get_folder_paths(kind):
         file_name = os.path.relpath(path, root).replace(os.sep, "/")
         if file_name in _listed_names(kind):
             display_path = display(path, kind, file_name)
-            return replace(model_file, folder=kind, name=file_name, shown=display_path)
+            return replace(model_file, folder=kind, name=file_name, display_path=display_path)
     return model_file
 
 
-def _elsewhere(visited: set[str]) -> Iterator[Found]:
+def _elsewhere(visited: set[str]) -> Iterator[InstalledFile]:
     """Files of folders that are not for adapters or encoders, as far as they belong here."""
     foreign_names = {row.name for row in load() if not row.runs}
     for kind, path, file_name in islice(_files_elsewhere(visited), MOST_FILES):
         if not file_name.lower().endswith(MODEL_ENDINGS) or _in_a_pipeline(path):
             continue
         model_file = _describe_file(kind, path, file_name, True)
-        if model_file.what is not None or os.path.basename(file_name) in foreign_names:
+        if model_file.content is not None or os.path.basename(file_name) in foreign_names:
             yield model_file
 
 
@@ -144,12 +144,12 @@ def display(path: str, kind: str = "", name: str = "") -> str:
     return printable(f"models/{relative_path}")
 
 
-def _describe_file(kind: str, path: str, file_name: str, is_listed: bool) -> Found:
+def _describe_file(kind: str, path: str, file_name: str, is_listed: bool) -> InstalledFile:
     display_path = display(path, kind, file_name)
     try:
         status = os.stat(path)
     except OSError:
-        return Found(
+        return InstalledFile(
             kind,
             file_name,
             display_path,
@@ -159,7 +159,7 @@ def _describe_file(kind: str, path: str, file_name: str, is_listed: bool) -> Fou
         )
     is_in_its_folder = kind in (ADAPTERS, ENCODERS)
     spec, fault, note = content(path, status.st_size, status.st_mtime_ns, is_in_its_folder)
-    return Found(
+    return InstalledFile(
         kind, file_name, display_path, status.st_size, is_listed, spec, fault=fault, note=note
     )
 
@@ -229,7 +229,7 @@ def _without_path(error: Predicate, path: str) -> str:
     return error.message.with_values(lambda text: text.replace(path, THE_FILE))
 
 
-def embeds() -> Iterator[Found]:
+def embeds() -> Iterator[InstalledFile]:
     """Embeds files in the input and the output folder."""
     candidates = (
         (directory, path, file_name)
@@ -243,7 +243,7 @@ def embeds() -> Iterator[Found]:
             yield embeds_file
 
 
-def _describe_embeds(directory: str, path: str, file_name: str) -> Found | None:
+def _describe_embeds(directory: str, path: str, file_name: str) -> InstalledFile | None:
     display_path, size = printable(f"{directory}/{file_name}"), 0
     try:
         size = os.path.getsize(path)
@@ -263,5 +263,5 @@ def _describe_embeds(directory: str, path: str, file_name: str) -> Found | None:
             if isinstance(error, Predicate)
             else Message("cannot be read (<1>)", error.strerror)
         )
-        return Found(directory, file_name, display_path, size, True, fault=fault)
-    return Found(directory, file_name, display_path, size, True, Embeds(text))
+        return InstalledFile(directory, file_name, display_path, size, True, fault=fault)
+    return InstalledFile(directory, file_name, display_path, size, True, Embeds(text))

@@ -9,7 +9,7 @@ import pytest
 from ipadapter_core.adapter.checkpoint import read_spec
 from ipadapter_core.adapter.encoders import EncoderSpec
 from ipadapter_core.doctor.model_table import load, published
-from ipadapter_core.doctor.report import Embeds, Found, examine, finished_name, is_near_miss
+from ipadapter_core.doctor.report import Embeds, InstalledFile, examine, finished_name, is_near_miss
 from ipadapter_core.doctor.report_text import as_data, as_text, row_lines
 
 TABLE = load()
@@ -29,11 +29,11 @@ def spec(published_name):
 
 
 def adapter(name, kind="ip-adapter-plus_sd15", folder="ipadapter", size=5, listed=True):
-    return Found(folder, name, f"models/{folder}/{name}", size, listed, spec(kind))
+    return InstalledFile(folder, name, f"models/{folder}/{name}", size, listed, spec(kind))
 
 
 def encoder(name="e.safetensors", what=VIT_H, folder="clip_vision", listed=True):
-    return Found(folder, name, f"models/{folder}/{name}", 7, listed, what)
+    return InstalledFile(folder, name, f"models/{folder}/{name}", 7, listed, what)
 
 
 def advice(found):
@@ -108,9 +108,11 @@ def test_other_files_are_no_near_misses(name):
 def test_a_damaged_file_is_said_with_the_size_it_should_have():
     fault = "is damaged or cut off; download it again"
     name = "ip-adapter-plus_sd15.safetensors"
-    found = Found("ipadapter", name, "models/ipadapter/x", 9, True, fault=fault)
+    found = InstalledFile("ipadapter", name, "models/ipadapter/x", 9, True, fault=fault)
     assert advice(found) == f"{fault} ('{name}' has 98.2 MB)"
-    part = Found("ipadapter", f".{name}.part", "models/ipadapter/x", 9_000_000, False, fault=fault)
+    part = InstalledFile(
+        "ipadapter", f".{name}.part", "models/ipadapter/x", 9_000_000, False, fault=fault
+    )
     assert (
         advice(part) == f"is an unfinished download of 9.0 MB ('{name}' has 98.2 MB): download it "
         "again, which goes on from there, or delete it"
@@ -119,8 +121,10 @@ def test_a_damaged_file_is_said_with_the_size_it_should_have():
 
 def test_a_foreign_file_is_a_problem_only_among_adapters():
     note = "is a LoRA, not an adapter; move it to models/loras"
-    assert advice(Found("ipadapter", "a", "models/ipadapter/a", 9, True, note=note)) == note
-    assert advice(Found("clip_vision", "a", "models/clip_vision/a", 9, True, note=note)) == ""
+    assert advice(InstalledFile("ipadapter", "a", "models/ipadapter/a", 9, True, note=note)) == note
+    assert (
+        advice(InstalledFile("clip_vision", "a", "models/clip_vision/a", 9, True, note=note)) == ""
+    )
 
 
 def missing(base, purpose, *found):
@@ -186,7 +190,7 @@ def test_the_encoder_is_known_under_the_name_it_is_downloaded_with():
 
 
 def test_the_text_says_everything_once_and_the_data_holds_the_same():
-    embeds = Found(
+    embeds = InstalledFile(
         "output", "x", "output/x.safetensors", 5, True, Embeds("embeds of CLIP ViT-H/14")
     )
     report = examine([adapter("a.bin", listed=True), encoder(), embeds], TABLE, ["versions"])
@@ -208,7 +212,7 @@ def test_the_text_says_everything_once_and_the_data_holds_the_same():
 
 
 def test_what_is_no_encoder_is_told_by_its_folder():
-    other = Found(
+    other = InstalledFile(
         "clip_vision", "s.bin", "models/clip_vision/s.bin", 9, True, note="is no IP-Adapter"
     )
     (entry,) = examine([other], TABLE).entries

@@ -62,7 +62,7 @@ def adapter_file(models):
 def advice(pack, models):
     def run():
         report = pack.nodes.doctor.scan.report()
-        return {entry.file.shown: entry.advice for entry in report.entries}
+        return {entry.file.display_path: entry.advice for entry in report.entries}
 
     return run
 
