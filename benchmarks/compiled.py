@@ -6,6 +6,7 @@ random weights; all of them run in one process, in shuffled order.
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -16,6 +17,7 @@ import inside
 
 ADAPTERS = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}
 LATENT, STEPS, ROUNDS = 16, 3, 5
+TOLERANCE = 2e-2  # of the range, in half precision with other kernels
 
 
 def compiled_by_host(model: Any, backend: str) -> Any:
@@ -97,6 +99,17 @@ def report(models: Mapping[str, Any], kind: str, latent: int) -> None:
     for name, median in medians.items():
         added = median / medians[f"plain, {name.split(', ')[1]}"]
         print(f"{kind} {latent}x{latent}, {name}: {median:.1f} ms a step, {added:.3f} x plain")
+
+
+def report_on_gpu(pack: Any, plain: Any, kind: str, latent: int) -> None:
+    """Steps with both of the host's backends, and whether an earlier reference is replayed."""
+    for backend in ("inductor", "cudagraphs"):
+        print(f"{kind}, TorchCompileModel with {backend}:")
+        report(variants_of(pack, plain, kind, backend, None), kind, latent)
+        error = reference_error(pack, plain, kind, backend, latent)
+        print(f"{kind}, {backend}: another reference, {error:.1e} of the range from eager")
+        if not error <= TOLERANCE:
+            sys.exit("A compiled model does not follow another reference.")
 
 
 def reference_error(pack: Any, plain: Any, kind: str, backend: str, latent: int) -> float:

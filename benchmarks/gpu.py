@@ -75,6 +75,7 @@ def compare(pack: Any, path: str, label: str) -> None:
 
 def measure(pack: Any, device: str) -> None:
     """Steps of whole models with random weights: times, peaks of memory, synchronisations."""
+    import compiled
     import variants
 
     for kind, name in NAMES.items():
@@ -87,23 +88,7 @@ def measure(pack: Any, device: str) -> None:
             report_steps(models, case)
             report_patches(models, case)
         if device == "cuda":
-            report_compiled(pack, models["plain"], kind)
-
-
-def report_compiled(pack: Any, plain: Any, kind: str) -> None:
-    """Compiled steps, and whether CUDA graphs replay what an earlier reference left behind."""
-    import compiled
-
-    for backend in ("inductor", "cudagraphs"):
-        print(f"{kind}, TorchCompileModel with {backend}:")
-        models = compiled.variants_of(pack, plain, kind, backend, None)
-        compiled.report(models, kind, LATENTS[kind][0])
-        error = compiled.reference_error(pack, plain, kind, backend, LATENTS[kind][0])
-        print(
-            f"{kind}, {backend}: another reference differs from eager by {error:.1e} of the range"
-        )
-        if not error <= TOLERANCE * 10:  # half precision, other kernels
-            sys.exit("A compiled model does not follow another reference.")
+            compiled.report_on_gpu(pack, models["plain"], kind, LATENTS[kind][0])
 
 
 def patched(pack: Any, plain: Any, name: str) -> dict[str, Any]:

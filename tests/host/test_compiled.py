@@ -5,8 +5,6 @@ deep, and with the backend `eager`, which makes the same graphs and checks the s
 generating code.
 """
 
-import threading
-
 import make_models
 import pytest
 import torch
@@ -238,10 +236,13 @@ def test_patches_of_other_packs_act_before_and_after_also_where_they_come_later(
         assert_same(patched, patch(put(small), 2.0))
 
 
-def test_generated_code_gives_the_same(
-    small, put, compiler, graphs, assert_same, fresh_compiler, monkeypatch, tmp_path
-):
+@pytest.fixture
+def own_code_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+
+
+@pytest.mark.usefixtures("fresh_compiler", "own_code_cache")
+def test_generated_code_gives_the_same(small, put, compiler, graphs, assert_same):
     compiled, mask = compiler(small, "inductor"), torch.arange(12.0).view(1, 3, 4) / 12
     for change in ({}, {"seed": 9, "attn_mask": mask}, {"keep_prompt": 0.5}):
         assert_same(put(compiled, **change), put(small, **change), 1e-5)
@@ -278,43 +279,3 @@ def test_without_custom_operators_the_layers_are_left_to_eager_code(
     compiled = compiler(small)
     for change in ({}, {"seed": 9, "weight": 1.3}):
         assert_same(put(compiled, **change), put(small, **change), steps=1)
-
-
-def test_cuda_graphs_do_not_record_the_operator(pack):
-    """No CUDA graph is recorded here; this is the mark by which torch leaves an operator out."""
-    operator = pack.nodes.sampling.compiled.OPERATOR
-    if not hasattr(torch.Tag, "cudagraph_unsafe"):
-        pytest.skip("this torch has no such mark")
-    assert torch.Tag.cudagraph_unsafe in operator.tags
-
-
-def test_the_operator_keeps_the_rules_of_torch(pack):
-    operator = pack.nodes.sampling.compiled.OPERATOR
-    text, query = torch.randn(2, 2, 15, 32)
-    arguments = (text, query, "input", [1, 0], 4, None, [3, 5, 3, 5])
-    torch.library.opcheck(operator, arguments)
-    assert torch.equal(operator(*arguments), text)  # no call of a model runs
-
-
-def test_an_error_leaves_nothing_and_each_thread_has_its_own_call(pack):
-    module = pack.nodes.sampling.compiled
-    text, query = torch.zeros(2, 1, 2, 4)
-    arguments = (text, query, "input", [1, 0], 1, None, [1, 2, 1, 2])
-    results = {}
-
-    def work(number):
-        with module.current_addition(lambda text, query, site: text + number):
-            barrier.wait()
-            results[number] = module.OPERATOR(*arguments)
-            with pytest.raises(KeyError), module.current_addition(lambda *_: {}["on purpose"]):
-                module.OPERATOR(*arguments)
-            results[number] += module.OPERATOR(*arguments)
-
-    barrier = threading.Barrier(3)
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {number: float(result.max()) for number, result in results.items()} == {0: 0, 1: 2, 2: 4}
-    assert torch.equal(module.OPERATOR(*arguments), text)

@@ -294,18 +294,3 @@ def test_frame_weights_of_zero_do_not_blame_the_mask(models, apply, caplog, mask
     apply(models("sd15"), frame_weights="0", attn_mask=mask)
     (warning,) = caplog.messages
     assert warning == "Apply IPAdapter's 'frame_weights' are 0 throughout: the picture never acts."
-
-
-def test_the_picture_of_a_map_shows_each_layer_over_time(nodes_by_id, models):
-    """Orange where it acts, the ground's colour where it does not: output 1 alone, in the first
-    half.
-    """
-    node = nodes_by_id["IPAdapterWeightMap"]
-    _, picture = node.execute(models("sdxl"), "style", 1.0, 1.0, curve="0:1, 0.5:0 hold").args
-    assert picture.shape[0] == 1 and picture.shape[3] == 3
-    warm = picture[0, :, :, 0] - picture[0, :, :, 2] > 0.3
-    rows, columns = warm.any(1).nonzero(), warm.any(0).nonzero()
-    assert 15 <= len(rows) <= 24  # one row of cells
-    first, last = int(columns[0]), int(columns[-1])
-    from_left, whole = first, picture.shape[2] - 48
-    assert abs((last - from_left) / (whole - from_left) - 0.5) < 0.03

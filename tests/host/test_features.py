@@ -1,4 +1,4 @@
-"""Beside the host's other features: areas, context windows, precisions, compiled, merged and
+"""Beside the host's other features: areas, context windows, precisions, merged and
 inpainting models.
 """
 
@@ -136,28 +136,6 @@ def test_fp8_weights_keep_keys_and_values_in_the_computing_precision(tiny, apply
     fp8.model.diffusion_model.dtype = torch.float8_e4m3fn
     prompt = apply(fp8).model_options["transformer_options"]["ipadapter"][0]
     assert prompt.keys.values.flat.dtype == torch.float32
-
-
-@pytest.mark.filterwarnings("ignore")  # torch.compile's own
-def test_a_compiled_model_gives_the_same_also_after_the_picture_and_the_weight_changed(
-    models, apply, sample
-):
-    from comfy_api.torch_helpers import set_torch_compile_wrapper
-
-    options = {}
-    try:
-        from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
-
-        options = {"guard_filter_fn": skip_torch_compile_dict}
-    except ImportError:
-        pass
-    model = models("sd15").clone()
-    compiled = model.clone()
-    set_torch_compile_wrapper(compiled, "eager", options=options)
-    for settings in ({"end_at": 0.5}, {"seed": 9}, {"seed": 9, "weight": 1.3}, {"weight": 0.0}):
-        expected = sample(apply(model, **settings), steps=3)
-        assert difference(sample(apply(compiled, **settings), steps=3), expected) < SAMPLING
-    torch.compiler.reset()
 
 
 def test_a_merged_model_keeps_the_first_models_picture(tiny, models, apply, sample):
