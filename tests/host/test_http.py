@@ -24,6 +24,7 @@ pytestmark = pytest.mark.http
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_every_kind_of_adapter_changes_the_picture_and_weight_0_does_not(server, adapter):
+    server.free()  # SD1.5 and SDXL at once are more than a small machine has
     (followed,) = pictures(server, server.run(graph(adapter)))
     (plain,) = pictures(server, server.run(without_adapter(graph(adapter))))
     (unweighted,) = pictures(server, server.run(graph(adapter, weight=0.0)))
@@ -83,8 +84,7 @@ def test_the_node_shows_what_the_encoder_sees_and_how_much_was_cut_off(server):
     assert entry["outputs"]["adapter"]["text"] == [
         "SD1.5 full-face, one token per patch, needs CLIP ViT-H/14"
     ]
-    (encoder_text,) = entry["outputs"]["encoder"]["text"]  # of the published width, but not depth
-    assert encoder_text == "some/model.safetensors: a vision encoder with 2 layers of width 1280"
+    assert "CLIP ViT-H/14" in entry["outputs"]["encoder"]["text"][0]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,7 @@ def test_a_missing_file_names_folders_files_and_the_nearest_match(server, model_
 
 
 def test_an_adapter_for_another_base_model_is_refused_in_one_sentence(server):
+    server.free()
     prompt = graph("c.safetensors")
     prompt["ckpt"] = node("CheckpointLoaderSimple", ckpt_name="sdxl.safetensors")
     prompt["positive"] = prompt["negative"] = node("RandomConditioning", seed=1, width=2048)
@@ -137,14 +138,7 @@ def test_without_the_hosts_cache_the_picture_is_the_same(server, model_folder, t
 
 
 @pytest.mark.parametrize("route", ["upgrade", "opened"])
-@pytest.mark.parametrize("body", [[], {}, {"workflow": []}])
+@pytest.mark.parametrize("body", [[], {}, {"workflow": []}, {"workflow": {"nodes": [{}]}}])
 def test_what_is_no_graph_cannot_be_read_and_says_so(server, route, body):
     answer = server.post(f"/ipadapternodes/{route}", body)
     assert answer == (400, {"error": {"text": "This graph cannot be read.", "values": []}})
-
-
-@pytest.mark.parametrize(("route", "key"), [("upgrade", "workflow"), ("opened", "nodes")])
-def test_a_node_that_is_none_stays_as_it_is(server, route, key):
-    status, answer = server.post(f"/ipadapternodes/{route}", {"workflow": {"nodes": [{}]}})
-    assert (status, answer["report"]) == (200, [])
-    assert (answer[key][0] if key == "nodes" else answer[key]["nodes"]) == [{}]

@@ -10,7 +10,7 @@ import adapter_layouts
 import make_models
 import torch
 
-from support import tiny
+from support import short_encoders, tiny
 
 TESTS = Path(__file__).parents[2]
 PACKS = TESTS / "support" / "packs"
@@ -29,7 +29,6 @@ MADE = {
     "ip-adapter-plus_sdxl_vit-h.safetensors": (SDXL, adapter_layouts.resampler(SDXL, 128)),
 }
 LINKED = ("ip-adapter-plus-face_sdxl_vit-h.safetensors", "ip_plus_composition_sdxl.safetensors")
-HIDDEN_UNITS = 64  # of an encoder's MLPs, in packs/short_pack as well
 TOWERS = {"clip_vision/first.safetensors": "vit-h", "clip_vision/second.safetensors": "vit-g"}
 
 
@@ -42,32 +41,11 @@ def prepare(folder: Path, model_folder: Path) -> None:
     for name in LINKED:
         (folder / "ipadapter" / name).symlink_to("ip-adapter-plus_sdxl_vit-h.safetensors")
     for name, tower in TOWERS.items():
-        make_models.save(folder / name, short_tower(tower))
+        make_models.save(folder / name, short_encoders.encoder_tensors(tower))
     (folder / "checkpoints").symlink_to(model_folder / "checkpoints")
     packs = folder / "custom_nodes"
     shutil.copytree(PACKS / "short_pack", packs / "short_pack")
     shutil.copytree(PACKS / "counting_pack", packs / "counting_pack")
-
-
-def short_tower(name: str) -> dict[str, torch.Tensor]:
-    """An encoder's file without most of its layers and MLPs; the last layers keep what tells the
-    kind.
-    """
-    depth = make_models.TOWERS[name].depth
-    short = {}
-    for key, value in make_models.encoder_tensors(name).items():
-        number = key.split("encoder.layers.")[-1].split(".")[0]
-        is_late = number in (str(depth - 2), str(depth - 1)) and key.endswith("layer_norm1.weight")
-        if not number.isdecimal() or int(number) < 2 or is_late:
-            short[key] = narrow(key, value)
-    return short
-
-
-def narrow(key: str, value: torch.Tensor) -> torch.Tensor:
-    """A tensor of an MLP with the first of its hidden units alone; others as they are."""
-    if ".mlp.fc1." in key:
-        return value[:HIDDEN_UNITS]
-    return value[:, :HIDDEN_UNITS] if key.endswith(".mlp.fc2.weight") else value
 
 
 def flags(folder: Path, work: Path) -> tuple[str, ...]:

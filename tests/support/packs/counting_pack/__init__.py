@@ -1,5 +1,5 @@
 """A pack for tests alone: conditioning and a ControlNet without files, a count of the encoder's
-runs, and less of its depth.
+runs, and less of its depth and width.
 """
 
 import json
@@ -28,12 +28,10 @@ def counted(run):
 
 def shallow(init):
     def __init__(self, config):
-        """Two of an encoder's layers, all alike, do for what is asked over HTTP; the others of the
-        file are left.
-        """
+        """As the files of `support.short_encoders` are: that does for what is asked over HTTP."""
         if isinstance(config, str | os.PathLike):
             config = json.loads(Path(config).read_text())
-        init(self, {**config, "num_hidden_layers": 2})
+        init(self, {**config, "num_hidden_layers": 2, "intermediate_size": 64})
 
     return __init__
 
