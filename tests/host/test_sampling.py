@@ -4,7 +4,7 @@ sizes throughout.
 
 import pytest
 import torch
-from support.compare import NAMES, SIZE, difference, mask
+from support.compare import NAMES, SIZE, difference, host_node, mask
 from support.tolerance import EFFECT, SAMPLING
 
 pytestmark = pytest.mark.host
@@ -145,3 +145,179 @@ def test_two_halves_of_an_advanced_sampler_are_one_run(models, apply, tiny):
     first = run(noise, latent, last_step=3, force_full_denoise=False)
     second = run(torch.zeros_like(noise), first, start_step=3, disable_noise=True)
     assert difference(second, whole) < SAMPLING
+
+
+# ---- neighbours ----------------------------------------------------------------------------------
+
+
+def foreign_replacement(short):
+    import comfy.ldm.modules.attention as attention
+
+    def patch(model):
+        def half(query, key, value, extra):
+            return 0.5 * attention.optimized_attention(query, key, value, extra["n_heads"])
+
+        model = model.clone()
+        places = [("input", i) for i in (1, 2, 4, 5, 7, 8)] + [("output", i) for i in range(3, 12)]
+        for place in [*places, ("middle", 0)]:
+            model.set_model_attn2_replace(half, *place, *([] if short else [0]))
+        return model
+
+    return patch
+
+
+def foreign_patch(model):
+    model = model.clone()
+    model.set_model_attn2_patch(lambda n, context, value, extra: (n, context * 0.9, value * 1.1))
+    return model
+
+
+def foreign_output_patch(model):
+    model = model.clone()
+    model.set_model_attn2_output_patch(lambda n, extra: n * 0.8)
+    return model
+
+
+def foreign_override(model):
+    model = model.clone()
+
+    def override(run, *args, **kwargs):
+        return 0.7 * run(*args, **kwargs)
+
+    model.model_options["transformer_options"]["optimized_attention_override"] = override
+    return model
+
+
+NEIGHBOURS = {
+    "attn2 replacement of a block": lambda model: foreign_replacement(True)(model),
+    "attn2 replacement of a layer": lambda model: foreign_replacement(False)(model),
+    "attn2 patch": foreign_patch,
+    "attn2 output patch": foreign_output_patch,
+    "attention override": foreign_override,
+    "FreeU": lambda model: host_node("nodes_freelunch", "FreeU_V2", model, 1.1, 1.2, 0.9, 0.2),
+    "ToMe": lambda model: host_node("nodes_tomesd", "TomePatchModel", model, 0.3),
+    "HyperTile": lambda model: host_node("nodes_hypertile", "HyperTile", model, 32, 2, 0, False),
+    "PAG": lambda model: host_node("nodes_pag", "PerturbedAttentionGuidance", model, 3.0),
+    "RescaleCFG": lambda model: host_node("nodes_model_advanced", "RescaleCFG", model, 0.7),
+}
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_order_with_a_neighbour_does_not_matter_and_both_act(models, apply, sample, name):
+    model, neighbour = models("sd15"), NEIGHBOURS[name]
+    size = {"size": (32, 16)}
+    torch.manual_seed(1)
+    before = sample(neighbour(apply(model)), **size)
+    torch.manual_seed(1)
+    after = sample(apply(neighbour(model)), **size)
+    assert difference(before, after) < SAMPLING
+    assert difference(after, sample(apply(model), **size)) > EFFECT
+    torch.manual_seed(1)
+    assert difference(after, sample(neighbour(model), **size)) > EFFECT
+
+
+@pytest.mark.parametrize("name", ["attn2 replacement of a layer", "attention override"])
+def test_the_images_part_is_added_whole_to_what_a_neighbour_made_of_the_text(
+    models, apply, sample, name, tiny
+):
+    """With the text's part silenced by the neighbour, doubling it changes nothing: only the image's
+    part is left.
+    """
+    import comfy.ldm.modules.attention as attention
+
+    def silent(model, factor):
+        def replace(query, key, value, extra):
+            out = attention.optimized_attention(query, key, value, extra["n_heads"])
+            return out * factor
+
+        model = model.clone()
+        for place in [("input", i) for i in (1, 2, 4, 5, 7, 8)] + [
+            ("output", i) for i in range(3, 12)
+        ]:
+            model.set_model_attn2_replace(replace, *place, 0)
+        model.set_model_attn2_replace(replace, "middle", 0, 0)
+        return model
+
+    model = models("sd15")
+    zero = sample(apply(silent(model, 0.0)))
+    assert difference(zero, sample(silent(model, 0.0))) > 1e-2
+    assert difference(zero, sample(apply(silent(model, 1.0)))) > EFFECT
+    assert torch.equal(sample(apply(silent(model, 1.0))), sample(apply(model)))
+
+
+# ---- rows ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roles():
+    """Watches which role each row of the UNet has: list of (index as the host numbers, role)."""
+    from comfy.patcher_extension import WrappersMP
+
+    def watch(model):
+        model, seen = model.clone(), set()
+
+        def note(executor, x, t, c_concat, c_crossattn, control, options, **kwargs):
+            composed = next(iter(options["patches_replace"]["attn2"].values()))
+            rows = composed.call.rows
+            seen.update(zip(options["cond_or_uncond"], rows.roles, strict=True))
+            return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+        model.add_wrapper(WrappersMP.APPLY_MODEL, note)
+        return model, seen
+
+    return watch
+
+
+NEGATIVE, POSITIVE, ALONE = 0, 1, 2  # alone: no negative side is computed
+
+
+@pytest.mark.parametrize(
+    ("guider", "expected"),
+    [
+        ("KSampler", {(0, POSITIVE), (1, NEGATIVE)}),
+        ("PAG", {(0, POSITIVE), (1, NEGATIVE)}),
+        ("SAG", {(0, POSITIVE), (0, NEGATIVE), (1, NEGATIVE)}),
+        ("DualCFG", {(0, NEGATIVE), (1, POSITIVE), (2, POSITIVE)}),
+        ("PerpNeg", {(0, POSITIVE), (1, NEGATIVE), (2, NEGATIVE)}),
+        ("Basic", {(0, ALONE)}),
+    ],
+)
+def test_rows_are_positive_or_negative_by_meaning(
+    models, apply, roles, tiny, sample, guider, expected
+):
+    import comfy.sample
+    import comfy.samplers
+    import comfy_extras.nodes_custom_sampler as custom
+    import comfy_extras.nodes_perpneg as perpneg
+
+    model = apply(models("sd15"))
+    if guider == "SAG":
+        model = host_node("nodes_sag", "SelfAttentionGuidance", model, 0.5, 2.0)
+    if guider == "PAG":
+        model = NEIGHBOURS["PAG"](model)
+    model, seen = roles(model)
+    if guider in ("KSampler", "PAG", "SAG"):
+        sample(model, size=(16, 16))
+        assert seen == expected
+        return
+    positive, negative = tiny.text("sd15").conds()
+    middle, _ = tiny.text("sd15", 4).conds()
+    if guider == "DualCFG":
+        guide = custom.Guider_DualCFG(model)
+        guide.set_conds(positive, middle, negative)
+        guide.set_cfg(5.0, 3.0)
+    elif guider == "PerpNeg":
+        guide = perpneg.Guider_PerpNeg(model)
+        guide.set_conds(positive, negative, middle)
+        guide.set_cfg(5.0, 1.0)
+    else:
+        guide = custom.Guider_Basic(model)
+        guide.set_conds(positive)
+    latent = torch.zeros(1, 4, 16, 16)
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", 2)
+    noise = comfy.sample.prepare_noise(latent, 0)
+    with torch.inference_mode():
+        guide.sample(
+            noise, latent, comfy.samplers.ksampler("euler"), sigmas, disable_pbar=True, seed=0
+        )
+    assert seen == expected

@@ -5,5 +5,6 @@ scenes          what every graph has around its IPAdapter nodes
 graphs_*        the graphs, by release and by what they hold
 make_workflows  writes them below `tests/workflows`
 mutations       graphs with mistakes in them, from a seed
+merged          many prompts as one
 corpus          a server with models for them
 """

@@ -1,37 +1,28 @@
 """A pack for tests alone: what makes hundreds of samplings cheap, under the host's own node ids.
 
-A checkpoint brings the host's UNet class in a tenth of its width, an encoder has two of its layers,
-with narrow MLPs as the files of `support.workflows.corpus` have them. `tests` and `scripts` must be
-on PYTHONPATH.
+A checkpoint brings the host's UNet class in a tenth of its width. `tests` and `scripts` must be on
+PYTHONPATH.
 """
 
-import json
-import os
+import functools
 
 from support import tiny
 
-import comfy.clip_vision
+import comfy.sd
+import folder_paths
 import nodes
 
-SHORT = {"num_hidden_layers": 2, "intermediate_size": 64}
-init_encoder = comfy.clip_vision.ClipVisionModel.__init__
-load_small_checkpoint = nodes.CheckpointLoaderSimple.load_checkpoint
 
-
-def short(self, config):
-    if isinstance(config, str | os.PathLike):
-        with open(config) as file:
-            config = json.load(file)
-    init_encoder(self, {**config, **SHORT})
-
-
-comfy.clip_vision.ClipVisionModel.__init__ = short
+@functools.cache
+def text_encoder_and_vae():
+    """Those of the small SD1.5 checkpoint, without its UNet; SDXL gets them too."""
+    path = folder_paths.get_full_path_or_raise("checkpoints", "sd15.safetensors")
+    _, text_encoder, vae, _ = comfy.sd.load_checkpoint_guess_config(path, output_model=False)
+    return text_encoder, vae
 
 
 def load_checkpoint(self, ckpt_name):
-    """Text encoder and VAE of the small SD1.5 checkpoint, also for SDXL."""
-    _, clip, vae = load_small_checkpoint(self, "sd15.safetensors")
-    return tiny.model(ckpt_name.split(".")[0]), clip, vae
+    return tiny.model(ckpt_name.split(".")[0]), *text_encoder_and_vae()
 
 
 nodes.CheckpointLoaderSimple.load_checkpoint = load_checkpoint
