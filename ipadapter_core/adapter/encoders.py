@@ -23,13 +23,16 @@ class EncoderSpec:
     """Widths of an encoder's two outputs, and how it is called."""
 
     name: str
-    hidden: int  # width of the hidden states
-    projection: int  # width of image_embeds
+    hidden_width: int
+    projection_width: int  # of image_embeds
 
     @classmethod
-    def of(cls, depth: int, hidden: int, projection: int) -> "EncoderSpec":
-        unknown = Message("a vision encoder with <1> layers of width <2>", depth, hidden)
-        return cls(_NAMES.get((depth, hidden, projection), unknown), hidden, projection)
+    def of(cls, layer_count: int, hidden_width: int, projection_width: int) -> "EncoderSpec":
+        unknown_name = Message(
+            "a vision encoder with <1> layers of width <2>", layer_count, hidden_width
+        )
+        encoder_name = _NAMES.get((layer_count, hidden_width, projection_width), unknown_name)
+        return cls(encoder_name, hidden_width, projection_width)
 
     def fits(self, adapter: AdapterSpec) -> bool:
         """Whether it gives what the adapter was made for."""
@@ -37,9 +40,12 @@ class EncoderSpec:
 
     def gives(self, feature: FeatureSpec) -> bool:
         """Whether a feature is an output of it; the same width alone can be another encoder's."""
-        widths = {Source.CLIP_EMBEDS: self.projection, Source.CLIP_HIDDEN: self.hidden}
+        output_widths = {
+            Source.CLIP_EMBEDS: self.projection_width,
+            Source.CLIP_HIDDEN: self.hidden_width,
+        }
         is_published = feature.encoder in _NAMES.values()
-        return widths.get(feature.source) == feature.width and (
+        return output_widths.get(feature.source) == feature.width and (
             self.name == feature.encoder or not is_published
         )
 
@@ -70,21 +76,24 @@ _LAYOUTS = (
 )
 
 
-def read_encoder(weights: Weights) -> EncoderSpec | None:
+def read_encoder(stored_weights: Weights) -> EncoderSpec | None:
     """The encoder in a file, or None if there is none that the host would load as CLIP.
 
-    weights: the file's flat keys, anything with a `.shape` as values.
+    stored_weights: the file's flat keys, anything with a `.shape` as values.
     """
     for layout in _LAYOUTS:
-        depth = _depth(weights, layout.layers)
-        patches = shape_of(weights.get(layout.patches))
-        projection = shape_of(weights.get(layout.projection))
-        if depth and len(patches) == 4 and len(projection) == 2:
-            return EncoderSpec.of(depth, patches[0], projection[layout.projection_axis])
+        layer_count = _layer_count(stored_weights, layout.layers)
+        patch_shape = shape_of(stored_weights.get(layout.patches))
+        projection_shape = shape_of(stored_weights.get(layout.projection))
+        if layer_count and len(patch_shape) == 4 and len(projection_shape) == 2:
+            return EncoderSpec.of(
+                layer_count, patch_shape[0], projection_shape[layout.projection_axis]
+            )
     return None
 
 
-def _depth(weights: Weights, prefix: str) -> int:
+def _layer_count(stored_weights: Weights, layer_prefix: str) -> int:
     """How many layers there are, counted from their numbers behind a prefix."""
-    numbers = (key[len(prefix) :].split(".")[0] for key in weights if key.startswith(prefix))
-    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+    layer_keys = (key for key in stored_weights if key.startswith(layer_prefix))
+    layer_numbers = (key[len(layer_prefix) :].split(".")[0] for key in layer_keys)
+    return 1 + max((int(number) for number in layer_numbers if number.isdecimal()), default=-1)

@@ -19,78 +19,78 @@ class FileContent:
     shapes: Mapping[str, Shape]
 
     def starts(self, *prefixes: str) -> bool:
-        return any(key.startswith(prefixes) for key in self.keys)
+        return any(tensor_key.startswith(prefixes) for tensor_key in self.keys)
 
     def ends(self, *endings: str) -> bool:
-        return any(key.endswith(endings) for key in self.keys)
+        return any(tensor_key.endswith(endings) for tensor_key in self.keys)
 
-    def has(self, *keys: str) -> bool:
-        return all(key in self.shapes for key in keys)
+    def has(self, *tensor_keys: str) -> bool:
+        return all(tensor_key in self.shapes for tensor_key in tensor_keys)
 
-    def width(self, key: str) -> int:
+    def width(self, tensor_key: str) -> int:
         """The last axis of a matrix, 0 for anything else."""
-        shape = self.shapes.get(key, ())
-        return shape[1] if len(shape) == 2 else 0
+        tensor_shape = self.shapes.get(tensor_key, ())
+        return tensor_shape[1] if len(tensor_shape) == 2 else 0
 
 
-def refuse_foreign(keys: Sequence[str], shapes: Mapping[str, Shape]) -> None:
+def refuse_foreign(outer_keys: Sequence[str], tensor_shapes: Mapping[str, Shape]) -> None:
     """Raise Predicate for a file that is no adapter of a family that runs."""
-    content = FileContent(keys, shapes)
+    file_content = FileContent(outer_keys, tensor_shapes)
     for is_kind, sentence in OTHER_ADAPTERS:
-        if is_kind(content):
+        if is_kind(file_content):
             raise Predicate.of(sentence)
-    if is_adapter(content):
+    if is_adapter(file_content):
         return
     for is_kind, sentence in OTHER_FILES:
-        if is_kind(content):
+        if is_kind(file_content):
             raise Predicate.of(sentence)
     raise Predicate("is no IP-Adapter: none of its tensors belongs to one")
 
 
-def is_adapter(content: FileContent) -> bool:
-    prefixes = ("image_proj", "image_proj_model", "ip_adapter", "adapter_modules")
-    nested = any(key in ("image_proj", "ip_adapter") for key in content.keys)
-    return nested or content.starts(*(f"{prefix}." for prefix in prefixes))
+def is_adapter(file_content: FileContent) -> bool:
+    adapter_prefixes = ("image_proj", "image_proj_model", "ip_adapter", "adapter_modules")
+    is_nested = any(tensor_key in ("image_proj", "ip_adapter") for tensor_key in file_content.keys)
+    return is_nested or file_content.starts(*(f"{prefix}." for prefix in adapter_prefixes))
 
 
-def _is_flux(content: FileContent) -> bool:
-    starts = content.starts("double_blocks.", "ip_adapter_proj_model.")
-    return starts or content.width("ip_adapter.0.to_k_ip.weight") == 4096
+def _is_flux(file_content: FileContent) -> bool:
+    has_flux_layers = file_content.starts("double_blocks.", "ip_adapter_proj_model.")
+    return has_flux_layers or file_content.width("ip_adapter.0.to_k_ip.weight") == 4096
 
 
-def _is_sd3(content: FileContent) -> bool:
-    return content.has("image_proj.time_embedding.linear_1.weight")
+def _is_sd3(file_content: FileContent) -> bool:
+    return file_content.has("image_proj.time_embedding.linear_1.weight")
 
 
-def _is_face_identity_resampler(content: FileContent) -> bool:
-    return content.width("image_proj.proj_in.weight") == 512
+def _is_face_identity_resampler(file_content: FileContent) -> bool:
+    return file_content.width("image_proj.proj_in.weight") == 512
 
 
-def _is_faceid(content: FileContent) -> bool:
-    marks = ("image_proj.proj.0.weight", "image_proj.norm.weight")
-    return content.has(*marks) or any(
-        "_lora." in key or key.startswith("image_proj.perceiver_resampler.")
-        for key in content.shapes
+def _is_faceid(file_content: FileContent) -> bool:
+    mark_keys = ("image_proj.proj.0.weight", "image_proj.norm.weight")
+    return file_content.has(*mark_keys) or any(
+        "_lora." in tensor_key or tensor_key.startswith("image_proj.perceiver_resampler.")
+        for tensor_key in file_content.shapes
     )
 
 
-def _is_kolors(content: FileContent) -> bool:
-    latents = content.shapes.get("image_proj.latents", ())
-    wide = len(latents) == 3 and latents[2] == 2048
-    return wide and content.width("image_proj.proj_in.weight") == 1024
+def _is_kolors(file_content: FileContent) -> bool:
+    latents_shape = file_content.shapes.get("image_proj.latents", ())
+    has_wide_latents = len(latents_shape) == 3 and latents_shape[2] == 2048
+    return has_wide_latents and file_content.width("image_proj.proj_in.weight") == 1024
 
 
-def _is_encoder(content: FileContent) -> bool:
-    return content.starts("vision_model.", "visual.transformer.")
+def _is_encoder(file_content: FileContent) -> bool:
+    return file_content.starts("vision_model.", "visual.transformer.")
 
 
-def _is_checkpoint(content: FileContent) -> bool:
-    return content.starts("model.diffusion_model.")
+def _is_checkpoint(file_content: FileContent) -> bool:
+    return file_content.starts("model.diffusion_model.")
 
 
-def _is_lora(content: FileContent) -> bool:
-    endings = content.ends(".lora_down.weight", ".lora_A.weight")
-    return endings or content.starts("lora_unet_", "lora_te")
+def _is_lora(file_content: FileContent) -> bool:
+    has_lora_weights = file_content.ends(".lora_down.weight", ".lora_A.weight")
+    return has_lora_weights or file_content.starts("lora_unet_", "lora_te")
 
 
 Table = tuple[tuple[Callable[[FileContent], bool], Message], ...]

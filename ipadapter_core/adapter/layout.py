@@ -23,63 +23,74 @@ _PROCESSOR_KEY = re.compile(
 _UNET_ORDER = ("down_blocks", "up_blocks", "mid_block")  # in which diffusers lists its processors
 
 
-def flatten(weights: Weights) -> dict[str, object]:
+def flatten(stored_weights: Weights) -> dict[str, object]:
     """One flat mapping with the prefixes `image_proj.` and `ip_adapter.`, from any container.
 
     Takes the nested dict of a `.bin`, the flat keys of a `.safetensors`, the prefixes of training
     dumps, and layers named after the UNet's processors. Other entries are dropped: some published
     files carry a second copy of their tensors.
     """
-    named = plain_names(weights)
-    processors = _numbered_processors(named)
-    renamed: dict[str, object] = {}
-    for key, value in named.items():
-        prefix, _, rest = key.partition(".")
-        if key not in processors and prefix in _PREFIXES and rest:
-            renamed[f"{_PREFIXES[prefix]}.{rest}"] = value
-    if not any(key.startswith("ip_adapter.") for key in renamed):
-        renamed |= {name: named[key] for key, name in processors.items()}
-    return renamed
+    plain_weights = plain_names(stored_weights)
+    processor_names = _numbered_processors(plain_weights)
+    renamed_weights: dict[str, object] = {}
+    for tensor_key, value in plain_weights.items():
+        prefix, _, tensor_name = tensor_key.partition(".")
+        if tensor_key not in processor_names and prefix in _PREFIXES and tensor_name:
+            renamed_weights[f"{_PREFIXES[prefix]}.{tensor_name}"] = value
+    if not any(tensor_key.startswith("ip_adapter.") for tensor_key in renamed_weights):
+        renamed_weights |= {
+            layer_name: plain_weights[tensor_key]
+            for tensor_key, layer_name in processor_names.items()
+        }
+    return renamed_weights
 
 
-def plain_names(weights: Weights) -> dict[str, object]:
+def plain_names(stored_weights: Weights) -> dict[str, object]:
     """The values of a file by flat keys, without what training and containers put in front."""
     return {
-        _WRAPPERS.sub("", key, count=1) if _WRAPPERS.match(key) else key: value
-        for key, value in _flat_items("", weights, _DEEPEST)
+        _WRAPPERS.sub("", tensor_key, count=1) if _WRAPPERS.match(tensor_key) else tensor_key: value
+        for tensor_key, value in _flat_items("", stored_weights, _DEEPEST)
     }
 
 
-def _flat_items(prefix: str, weights: Weights, depth: int) -> Iterator[tuple[str, object]]:
-    for key, value in weights.items():
-        if isinstance(value, Mapping) and depth > 1:
-            yield from _flat_items(f"{prefix}{key}.", cast("Weights", value), depth - 1)
+def _flat_items(
+    prefix: str, stored_weights: Weights, depth_left: int
+) -> Iterator[tuple[str, object]]:
+    for tensor_key, value in stored_weights.items():
+        if isinstance(value, Mapping) and depth_left > 1:
+            yield from _flat_items(f"{prefix}{tensor_key}.", cast("Weights", value), depth_left - 1)
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{tensor_key}", value
 
 
-def _numbered_processors(weights: Weights) -> dict[str, str]:
+def _numbered_processors(stored_weights: Weights) -> dict[str, str]:
     """Key of a layer that is named after its place in the UNet -> its name by number.
 
     The numbers count self- and cross-attention, in the order in which diffusers lists them.
     """
-    matches = {key: match for key in weights if (match := _PROCESSOR_KEY.fullmatch(key))}
-    places = sorted({match[1] for match in matches.values()}, key=_unet_place)
-    numbers = {place: 2 * count + 1 for count, place in enumerate(places)}
+    key_matches = {
+        key: key_match for key in stored_weights if (key_match := _PROCESSOR_KEY.fullmatch(key))
+    }
+    layer_places = sorted({key_match[1] for key_match in key_matches.values()}, key=_unet_place)
+    layer_numbers = {layer_place: 2 * count + 1 for count, layer_place in enumerate(layer_places)}
     return {
-        key: f"ip_adapter.{numbers[match[1]]}.to_{match[2]}_ip.weight"
-        for key, match in matches.items()
+        tensor_key: f"ip_adapter.{layer_numbers[key_match[1]]}.to_{key_match[2]}_ip.weight"
+        for tensor_key, key_match in key_matches.items()
     }
 
 
-def _unet_place(place: str) -> tuple[int, ...]:
-    group, *parts = place.split(".")
-    return _UNET_ORDER.index(group), *(int(part) for part in parts if part.isdecimal())
+def _unet_place(layer_place: str) -> tuple[int, ...]:
+    block_group, *place_parts = layer_place.split(".")
+    return _UNET_ORDER.index(block_group), *(int(part) for part in place_parts if part.isdecimal())
 
 
-def shapes_of(weights: Weights) -> dict[str, Shape]:
+def shapes_of(stored_weights: Weights) -> dict[str, Shape]:
     """The shapes of the tensors among the values."""
-    return {key: shape_of(value) for key, value in weights.items() if hasattr(value, "shape")}
+    return {
+        tensor_key: shape_of(value)
+        for tensor_key, value in stored_weights.items()
+        if hasattr(value, "shape")
+    }
 
 
 def shape_of(value: object) -> Shape:

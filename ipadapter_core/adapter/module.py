@@ -27,61 +27,70 @@ class IPAdapter(nn.Module):
         self.spec = spec
         self.image_proj = make_projector(spec.projector, operations, device=device)
 
-        def linear(width: int) -> nn.Module:
-            return operations.Linear(spec.text_width, width, bias=False, device=device)
+        def linear(layer_width: int) -> nn.Module:
+            return operations.Linear(spec.text_width, layer_width, bias=False, device=device)
 
         self.ip_adapter = nn.ModuleDict(
             {
-                str(index): nn.ModuleDict({"to_k_ip": linear(width), "to_v_ip": linear(width)})
-                for index, width in spec.layers
+                str(layer_index): nn.ModuleDict(
+                    {"to_k_ip": linear(layer_width), "to_v_ip": linear(layer_width)}
+                )
+                for layer_index, layer_width in spec.layers
             }
         )
 
-    def project(self, *features: Tensor) -> Tensor:
+    def project(self, *image_features: Tensor) -> Tensor:
         """[B, E] or [B, S, E] for each of `spec.inputs`, in their order -> tokens [B, T, D]."""
-        return self.image_proj(*features)
+        return self.image_proj(*image_features)
 
-    def keys_values(self, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def keys_values(self, image_tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """tokens [B, T, D] -> key and value [B, T, C] of each layer, in the file's order."""
         for layer in self.ip_adapter.values():
-            yield layer["to_k_ip"](tokens), layer["to_v_ip"](tokens)  # type: ignore[index]
+            yield layer["to_k_ip"](image_tokens), layer["to_v_ip"](image_tokens)  # type: ignore[index]
 
 
-def build(weights: Weights, operations: Operations) -> IPAdapter:
+def build(stored_weights: Weights, operations: Operations) -> IPAdapter:
     """The adapter of an opened file. Its tensors are taken over as they are, mapped ones stay
     mapped.
 
-    weights: flat or nested; operations: the layer classes (`torch.nn`, or the host's).
+    stored_weights: flat or nested; operations: the layer classes (`torch.nn`, or the host's).
     Raises Predicate for a file that is damaged or no adapter.
     """
-    spec = read_spec(weights)
-    tensors = {key: value for key, value in flatten(weights).items() if isinstance(value, Tensor)}
-    # torch's own layers have shapes at once; the host's may make their weights only when these come
-    shapes = {
-        key: tuple(tensor.shape)
-        for key, tensor in IPAdapter(spec, nn, device="meta").state_dict().items()
+    spec = read_spec(stored_weights)
+    named_tensors = {
+        tensor_key: value
+        for tensor_key, value in flatten(stored_weights).items()
+        if isinstance(value, Tensor)
     }
-    _check(tensors, shapes)
+    # torch's own layers have shapes at once; the host's may make their weights only when these come
+    expected_shapes = {
+        tensor_key: tuple(tensor.shape)
+        for tensor_key, tensor in IPAdapter(spec, nn, device="meta").state_dict().items()
+    }
+    _check(named_tensors, expected_shapes)
     adapter = IPAdapter(spec, operations, device="meta")
-    adapter.load_state_dict(tensors, assign=True)
+    adapter.load_state_dict(named_tensors, assign=True)
     return adapter.requires_grad_(False).eval()
 
 
-def _check(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _check(
+    named_tensors: Mapping[str, Tensor], expected_shapes: Mapping[str, tuple[int, ...]]
+) -> None:
     """Raise Predicate for the first tensor that is missing, unknown, misshapen or no numbers."""
-    for key in sorted(shapes.keys() | tensors.keys()):
-        actual = tuple(tensors[key].shape) if key in tensors else "missing"
-        if actual != shapes.get(key, "unknown"):
+    for tensor_key in sorted(expected_shapes.keys() | named_tensors.keys()):
+        tensor = named_tensors.get(tensor_key)
+        actual_shape = tuple(tensor.shape) if tensor is not None else "missing"
+        if actual_shape != expected_shapes.get(tensor_key, "unknown"):
             raise Predicate(
                 "is damaged or of an unknown kind: '<1>' is <2>, expected <3>",
-                printable(key),
-                actual,
-                shapes.get(key, "no such tensor"),
+                printable(tensor_key),
+                actual_shape,
+                expected_shapes.get(tensor_key, "no such tensor"),
             )
-        if not tensors[key].is_floating_point():
+        if not named_tensors[tensor_key].is_floating_point():
             raise Predicate(
                 "is damaged: '<1>' holds <2>, not floating-point numbers",
-                printable(key),
-                tensors[key].dtype,
+                printable(tensor_key),
+                named_tensors[tensor_key].dtype,
             )
-        check_number_type(tensors[key], WEIGHT_TYPES)
+        check_number_type(named_tensors[tensor_key], WEIGHT_TYPES)

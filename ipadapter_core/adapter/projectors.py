@@ -16,12 +16,14 @@ class ImageProjection(nn.Module):
 
     def __init__(self, spec: LinearSpec, operations: Operations, device: Device = None):
         super().__init__()
-        self.tokens = spec.tokens
-        self.proj = operations.Linear(spec.features, spec.tokens * spec.width, device=device)
-        self.norm = operations.LayerNorm(spec.width, device=device)
+        self.tokens = spec.token_count
+        self.proj = operations.Linear(
+            spec.feature_width, spec.token_count * spec.token_width, device=device
+        )
+        self.norm = operations.LayerNorm(spec.token_width, device=device)
 
-    def forward(self, embeds: Tensor) -> Tensor:
-        return self.norm(self.proj(embeds).unflatten(-1, (self.tokens, -1)))
+    def forward(self, image_embeds: Tensor) -> Tensor:
+        return self.norm(self.proj(image_embeds).unflatten(-1, (self.tokens, -1)))
 
 
 class MLPProjection(nn.Module):
@@ -30,14 +32,14 @@ class MLPProjection(nn.Module):
     def __init__(self, spec: MLPSpec, operations: Operations, device: Device = None):
         super().__init__()
         self.proj = nn.Sequential(
-            operations.Linear(spec.features, spec.hidden, device=device),
+            operations.Linear(spec.feature_width, spec.hidden_width, device=device),
             nn.GELU(),
-            operations.Linear(spec.hidden, spec.width, device=device),
-            operations.LayerNorm(spec.width, device=device),
+            operations.Linear(spec.hidden_width, spec.token_width, device=device),
+            operations.LayerNorm(spec.token_width, device=device),
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.proj(features)
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.proj(hidden_states)
 
 
 def make_projector(spec: ProjectorSpec, operations: Operations, device: Device = None) -> nn.Module:

@@ -17,25 +17,27 @@ from .checkpoint import HEAD_WIDTH, ResamplerSpec
 class PerceiverAttention(nn.Module):
     """The queries attend to the picture and to themselves."""
 
-    def __init__(self, dim: int, heads: int, operations: Operations, device: Device = None):
+    def __init__(
+        self, query_width: int, head_count: int, operations: Operations, device: Device = None
+    ):
         super().__init__()
-        self.heads = heads
-        inner = heads * HEAD_WIDTH
-        self.norm1 = operations.LayerNorm(dim, device=device)  # for the picture
-        self.norm2 = operations.LayerNorm(dim, device=device)  # for the queries
-        self.to_q = operations.Linear(dim, inner, bias=False, device=device)
-        self.to_kv = operations.Linear(dim, inner * 2, bias=False, device=device)
-        self.to_out = operations.Linear(inner, dim, bias=False, device=device)
+        self.heads = head_count
+        inner_width = head_count * HEAD_WIDTH
+        self.norm1 = operations.LayerNorm(query_width, device=device)  # for the picture
+        self.norm2 = operations.LayerNorm(query_width, device=device)  # for the queries
+        self.to_q = operations.Linear(query_width, inner_width, bias=False, device=device)
+        self.to_kv = operations.Linear(query_width, inner_width * 2, bias=False, device=device)
+        self.to_out = operations.Linear(inner_width, query_width, bias=False, device=device)
 
-    def forward(self, picture: Tensor, latents: Tensor) -> Tensor:
-        picture, latents = self.norm1(picture), self.norm2(latents)
-        key, value = self.to_kv(torch.cat((picture, latents), dim=1)).chunk(2, dim=-1)
+    def forward(self, image_features: Tensor, latents: Tensor) -> Tensor:
+        image_features, latents = self.norm1(image_features), self.norm2(latents)
+        key, value = self.to_kv(torch.cat((image_features, latents), dim=1)).chunk(2, dim=-1)
         query, key, value = (self._split(part) for part in (self.to_q(latents), key, value))
-        out = scaled_dot_product_attention(query, key, value)  # [B, heads, Q, 64]
-        return self.to_out(out.transpose(1, 2).flatten(2))  # [B, Q, D]
+        attended_values = scaled_dot_product_attention(query, key, value)  # [B, heads, Q, 64]
+        return self.to_out(attended_values.transpose(1, 2).flatten(2))  # [B, Q, D]
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.reshape(*x.shape[:-1], self.heads, HEAD_WIDTH).transpose(1, 2)
+    def _split(self, projection: Tensor) -> Tensor:
+        return projection.reshape(*projection.shape[:-1], self.heads, HEAD_WIDTH).transpose(1, 2)
 
 
 class Resampler(nn.Module):
@@ -44,37 +46,39 @@ class Resampler(nn.Module):
     def __init__(self, spec: ResamplerSpec, operations: Operations, device: Device = None):
         super().__init__()
         self.latents = nn.Parameter(
-            torch.empty(1, spec.tokens, spec.dim, device=device), requires_grad=False
+            torch.empty(1, spec.token_count, spec.query_width, device=device), requires_grad=False
         )
-        self.proj_in = operations.Linear(spec.features, spec.dim, device=device)
+        self.proj_in = operations.Linear(spec.feature_width, spec.query_width, device=device)
         self.layers = nn.ModuleList(
             nn.ModuleList(
                 (
-                    PerceiverAttention(spec.dim, spec.heads, operations, device=device),
-                    feed_forward(spec.dim, spec.hidden, operations, device=device),
+                    PerceiverAttention(
+                        spec.query_width, spec.head_count, operations, device=device
+                    ),
+                    feed_forward(spec.query_width, spec.hidden_width, operations, device=device),
                 )
             )
-            for _ in range(spec.depth)
+            for _ in range(spec.layer_count)
         )
-        self.proj_out = operations.Linear(spec.dim, spec.width, device=device)
-        self.norm_out = operations.LayerNorm(spec.width, device=device)
+        self.proj_out = operations.Linear(spec.query_width, spec.token_width, device=device)
+        self.norm_out = operations.LayerNorm(spec.token_width, device=device)
 
-    def forward(self, features: Tensor) -> Tensor:
-        picture = self.proj_in(features)  # the same for every layer
-        latents: Tensor = self.latents.to(picture).expand(len(features), -1, -1)
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        image_features = self.proj_in(hidden_states)  # the same for every layer
+        latents: Tensor = self.latents.to(image_features).expand(len(hidden_states), -1, -1)
         for layer in self.layers:
-            attention, forward = cast("tuple[nn.Module, nn.Module]", layer)
-            latents = attention(picture, latents) + latents
-            latents = forward(latents) + latents
+            attention_layer, mlp_layer = cast("tuple[nn.Module, nn.Module]", layer)
+            latents = attention_layer(image_features, latents) + latents
+            latents = mlp_layer(latents) + latents
         return self.norm_out(self.proj_out(latents))
 
 
 def feed_forward(
-    dim: int, hidden: int, operations: Operations, device: Device = None
+    query_width: int, hidden_width: int, operations: Operations, device: Device = None
 ) -> nn.Sequential:
     return nn.Sequential(
-        operations.LayerNorm(dim, device=device),
-        operations.Linear(dim, hidden, bias=False, device=device),
+        operations.LayerNorm(query_width, device=device),
+        operations.Linear(query_width, hidden_width, bias=False, device=device),
         nn.GELU(),
-        operations.Linear(hidden, dim, bias=False, device=device),
+        operations.Linear(hidden_width, query_width, bias=False, device=device),
     )

@@ -14,14 +14,14 @@ EXACT_TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 WEIGHT_TYPES = (*EXACT_TYPES, torch.float8_e4m3fn, torch.float8_e5m2)  # cast before they are used
 
 
-def check_stored_tensors(content: object, is_shapes_only: bool = False) -> None:
+def check_stored_tensors(file_content: object, is_shapes_only: bool = False) -> None:
     """Raise Predicate for a tensor that no adapter, encoder or embeds file has.
 
-    content: what a file holds, nested as it was saved. A tensor may claim more numbers than the
-    file has for it, by strides of 0: whoever computes with it then asks for all of them.
+    file_content: tensors, nested as they were saved. A tensor may claim more numbers than the file
+    has for it, by strides of 0: whoever computes with it then asks for all of them.
     is_shapes_only: it was read without data on purpose.
     """
-    for tensor in _tensors(content):
+    for tensor in _tensors(file_content):
         is_plain = tensor.layout is torch.strided and not tensor.is_nested
         if not is_plain or tensor.is_quantized:
             raise Predicate(
@@ -30,40 +30,40 @@ def check_stored_tensors(content: object, is_shapes_only: bool = False) -> None:
             )
         if tensor.device.type == "meta" and not is_shapes_only:
             raise Predicate("holds a tensor without data: save it again with the model loaded")
-        stored = tensor.untyped_storage().nbytes() // tensor.element_size()
-        if tensor.numel() > stored:
+        stored_count = tensor.untyped_storage().nbytes() // tensor.element_size()
+        if tensor.numel() > stored_count:
             raise Predicate(
                 "is damaged: one of its tensors claims <1> numbers, but the file has <2> for it",
                 tensor.numel(),
-                stored,
+                stored_count,
             )
 
 
-def check_number_type(tensor: Tensor, types: tuple[torch.dtype, ...]) -> None:
+def check_number_type(tensor: Tensor, allowed_types: tuple[torch.dtype, ...]) -> None:
     """Raise Predicate for floating-point numbers of a type that is not computed with."""
-    if tensor.is_floating_point() and tensor.dtype not in types:
+    if tensor.is_floating_point() and tensor.dtype not in allowed_types:
         raise unknown_number_type(str(tensor.dtype).removeprefix("torch."))
 
 
-def unknown_number_type(name: str) -> Predicate:
+def unknown_number_type(type_name: str) -> Predicate:
     return Predicate(
         "holds numbers of the type <1>, which this pack cannot compute with: convert it to float16",
-        name,
+        type_name,
     )
 
 
-def _tensors(content: object) -> Iterator[Tensor]:
+def _tensors(file_content: object) -> Iterator[Tensor]:
     """Every tensor below mappings and lists, each of which is entered once."""
-    waiting, entered = [content], set[int]()
-    while waiting:
-        value = waiting.pop()
+    pending_values, entered_ids = [file_content], set[int]()
+    while pending_values:
+        value = pending_values.pop()
         if isinstance(value, Tensor):
             yield value
-        elif id(value) in entered:
+        elif id(value) in entered_ids:
             continue
         elif isinstance(value, Mapping):
-            entered.add(id(cast("object", value)))
-            waiting.extend(cast("Mapping[object, object]", value).values())
+            entered_ids.add(id(cast("object", value)))
+            pending_values.extend(cast("Mapping[object, object]", value).values())
         elif isinstance(value, list | tuple):
-            entered.add(id(cast("object", value)))
-            waiting.extend(cast("list[object]", value))
+            entered_ids.add(id(cast("object", value)))
+            pending_values.extend(cast("list[object]", value))

@@ -119,8 +119,13 @@ def test_sizes_are_read_from_the_file():
     flat = {key: torch.empty(shape, device="meta") for key, shape in tiny_plus().items()}
     spec = read_spec(flat)
     found = spec.projector
-    assert (found.tokens, found.dim, found.depth, found.heads) == (9, 192, 2, 2)
-    assert (found.features, found.hidden, spec.text_width) == (40, 768, 24)
+    assert (found.token_count, found.query_width, found.layer_count, found.head_count) == (
+        9,
+        192,
+        2,
+        2,
+    )
+    assert (found.feature_width, found.hidden_width, spec.text_width) == (40, 768, 24)
     assert spec.base_model == "a model with text width 24"
     assert spec.encoder == "an encoder with 40 features"
 

@@ -166,7 +166,9 @@ def installed_encoders(encoder: str) -> list[str]:
     ranked: list[tuple[bool, bool, str, str]] = []
     for name in folders.names(folders.ENCODERS):
         spec = _spec(folders.ENCODERS, name, read_encoder)
-        if isinstance(spec, EncoderSpec) and (spec.hidden, spec.projection) == WIDTHS.get(encoder):
+        if not isinstance(spec, EncoderSpec):
+            continue
+        if (spec.hidden_width, spec.projection_width) == WIDTHS.get(encoder):
             is_standard = "laion" in name.lower()
             ranked.append((spec.name != encoder, not is_standard, name.lower(), name))
     return [name for *_, name in sorted(ranked)]
