@@ -16,7 +16,9 @@ import pytest
 import torch
 from support import short_encoders, upgrading
 from support.compare import NAMES, SIZE, difference
+from support.encoders import SHALLOW_ENCODER, CountingEncoder
 from support.graphs import ADAPTERS, serve_from
+from support.model_files import save_server_models
 from support.plus_formula import PlusSettings, patch_model
 from support.tolerance import EFFECT
 
@@ -169,30 +171,13 @@ def check(every_node, run_prompt, legacy, upgraded, sample, record_property):
 
 @pytest.fixture
 def own_folders(host, monkeypatch, tmp_path):
-    """Input and output folder of the test's own."""
+    """Input, output and temporary folder of the test's own."""
     import folder_paths
 
-    for name in ("input", "output"):
+    for name in ("input", "output", "temp"):
         (tmp_path / name).mkdir()
         monkeypatch.setattr(folder_paths, f"{name}_directory", str(tmp_path / name))
     return tmp_path
-
-
-class Tower:
-    """A CLIP_VISION of which every run is counted."""
-
-    def __init__(self, tiny, patcher):
-        self.patcher, self.load_device, self.image_size = patcher, torch.device("cpu"), 224
-        self.tiny, self.runs, self.config = tiny, 0, {}
-
-    def encode_image(self, image, crop=True):
-        self.runs += 1
-        return self.tiny.features(5, len(image))
-
-    def model(self, pixel_values, intermediate_output=None):
-        self.runs += 1
-        seen = self.tiny.features(6)
-        return seen.last_hidden_state, seen.penultimate_hidden_states, seen.image_embeds, None
 
 
 @pytest.fixture
@@ -200,7 +185,7 @@ def tower(tiny, models):
     from comfy.model_patcher import CoreModelPatcher
 
     cpu = torch.device("cpu")
-    return Tower(tiny, CoreModelPatcher(torch.nn.Linear(1, 1), cpu, cpu))
+    return CountingEncoder(tiny, CoreModelPatcher(torch.nn.Linear(1, 1), cpu, cpu))
 
 
 @pytest.fixture
@@ -222,14 +207,7 @@ def model_folder(host):
     folder = comfy_host.CACHE / f"test-models-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if not folder.exists():
         part = Path(tempfile.mkdtemp(prefix="making-", dir=comfy_host.CACHE))
-        for kind in ("sd15", "sdxl"):
-            tensors = make_models.checkpoint_tensors(kind, text=kind == "sd15")
-            make_models.save(part / "checkpoints" / f"{kind}.safetensors", tensors)
-        for name, (published, base) in ADAPTERS.items():
-            tensors = make_models.adapter_tensors(published, base)
-            make_models.save(part / "ipadapter" / name, tensors)
-        encoder = short_encoders.encoder_tensors("vit-h")
-        make_models.save(part / "clip_vision" / "some" / "model.safetensors", encoder)
+        save_server_models(part)
         try:
             part.rename(folder)
         except OSError:  # another process was faster
@@ -251,25 +229,12 @@ def shallow(host, tmp_path_factory):
     """The host's own encoder class at the widths of ViT-H, two layers deep, with random weights."""
     import comfy.clip_vision
 
-    config = {
-        "hidden_act": "gelu",
-        "hidden_size": 1280,
-        "image_size": 224,
-        "intermediate_size": 64,
-        "layer_norm_eps": 1e-5,
-        "num_attention_heads": 16,
-        "num_channels": 3,
-        "num_hidden_layers": 2,
-        "patch_size": 14,
-        "projection_dim": 1024,
-        "model_type": "clip_vision_model",
-    }
     path = tmp_path_factory.mktemp("encoder") / "config.json"  # older hosts want a file
-    path.write_text(json.dumps(config))
-    made = comfy.clip_vision.ClipVisionModel(str(path))
-    make_models.fill(made.model, make_models.generator("old encoder", 1))
-    made.model.float()
-    return made
+    path.write_text(json.dumps(SHALLOW_ENCODER))
+    encoder = comfy.clip_vision.ClipVisionModel(str(path))
+    make_models.fill(encoder.model, make_models.generator("old encoder", 1))
+    encoder.model.float()
+    return encoder
 
 
 @pytest.fixture
@@ -308,3 +273,28 @@ def opened(request, chromium, server):
     page = Page(chromium, server, VueNodes_Enabled=request.param == "vue")
     yield page
     page.page.close()
+
+
+@pytest.fixture
+def page(opened):
+    yield opened
+    assert (opened.errors, opened.refused) == ([], [])
+
+
+@pytest.fixture
+def embeds(pack, adapters):
+    """(name, seed, count) -> references as Encode IPAdapter Reference gives them."""
+
+    def run(name="ip-adapter_sd15", seed=5, count=1, **more):
+        spec = adapters(name)[0].spec
+        width = spec.clip_input.width
+        shape = (count, width) if spec.clip_input.name == "image_embeds" else (count, 257, width)
+        features = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+        return pack.nodes.sockets.References.of(features, spec.clip_input.name, **more)
+
+    return run
+
+
+@pytest.fixture
+def encode(pack):
+    return pack.nodes.references.encode

@@ -84,7 +84,8 @@ def test_the_node_shows_what_the_encoder_sees_and_how_much_was_cut_off(server):
     assert entry["outputs"]["adapter"]["text"] == [
         "SD1.5 full-face, one token per patch, needs CLIP ViT-H/14"
     ]
-    assert "CLIP ViT-H/14" in entry["outputs"]["encoder"]["text"][0]
+    (encoder_text,) = entry["outputs"]["encoder"]["text"]  # of the published width, but not depth
+    assert encoder_text == "some/model.safetensors: a vision encoder with 2 layers of width 1280"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,14 @@ def test_without_the_hosts_cache_the_picture_is_the_same(server, model_folder, t
 
 
 @pytest.mark.parametrize("route", ["upgrade", "opened"])
-@pytest.mark.parametrize("body", [[], {}, {"workflow": []}, {"workflow": {"nodes": [{}]}}])
+@pytest.mark.parametrize("body", [[], {}, {"workflow": []}])
 def test_what_is_no_graph_cannot_be_read_and_says_so(server, route, body):
     answer = server.post(f"/ipadapternodes/{route}", body)
     assert answer == (400, {"error": {"text": "This graph cannot be read.", "values": []}})
+
+
+@pytest.mark.parametrize(("route", "key"), [("upgrade", "workflow"), ("opened", "nodes")])
+def test_a_node_that_is_none_stays_as_it_is(server, route, key):
+    status, answer = server.post(f"/ipadapternodes/{route}", {"workflow": {"nodes": [{}]}})
+    assert (status, answer["report"]) == (200, [])
+    assert (answer[key][0] if key == "nodes" else answer[key]["nodes"]) == [{}]

@@ -9,6 +9,11 @@ golden_inputs, golden_world  inputs of the recordings of IPAdapter_plus, and its
 node
 arcface     face recognisers with random weights, as they are trained and exported
 protobuf    messages of ONNX files, written by hand
+embeds      models under encoded references
+encoders    an encoder that counts its runs, and the configuration of a shallow one
+pictures    photographs as the host hands them on
+model_files  adapters and encoders with small tensors
+faces       inputs of Face Crop, and where the faces of the photographs are
 graphs      API prompts for a server, and what comes back
 upgrading   prompts with old nodes, run node by node
 hub         a server that speaks the Hugging Face hub's protocol

@@ -10,7 +10,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.host
 
-PORTRAIT = Path(__file__).parent.parent / "data" / "portrait.jpg"
+PORTRAIT = Path(__file__).parent.parent.parent / "data" / "portrait.jpg"
 H, W = 320, 256
 FACE = {"x": 104, "y": 25, "width": 68, "height": 93}
 NO_BOX = {"x": 0, "y": 0, "width": 0, "height": 0}
@@ -26,13 +26,6 @@ LATER = {
     "smooth": 0.0,
     "device": "default",
 }
-
-
-@pytest.fixture(autouse=True)
-def previews_in_a_folder_of_their_own(nodes_by_id, tmp_path, monkeypatch):
-    import folder_paths
-
-    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
 
 
 @pytest.fixture

@@ -1,0 +1,119 @@
+"""Load IPAdapter on real files: any name, any container."""
+
+import json
+import math
+import os
+import struct
+
+import adapter_layouts
+import make_models
+import psutil
+import pytest
+import safetensors.torch
+import torch
+from support.model_files import adapter
+
+pytestmark = pytest.mark.host
+
+
+@pytest.mark.parametrize(
+    "name", ["ip-adapter_sd15", "ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"]
+)
+def test_both_containers_give_the_same_adapter_under_any_name(folders, load, name):
+    tensors = adapter(name)
+    make_models.save(folders["ipadapter"] / "my favourite.safetensors", tensors)
+    make_models.save(folders["more"] / "sub" / "ckpt_0042.bin", tensors)
+    one, other = load("my favourite.safetensors"), load(os.path.join("sub", "ckpt_0042.bin"))
+    assert one.spec == other.spec
+    states = one.patcher.model.state_dict(), other.patcher.model.state_dict()
+    assert states[0].keys() == tensors.keys()
+    for key, value in tensors.items():
+        assert torch.equal(states[0][key], value)
+        assert torch.equal(states[1][key], value)
+
+
+def test_a_safetensors_file_named_bin_loads_and_the_other_way_round(folders, load):
+    tensors = adapter()
+    safetensors.torch.save_file(tensors, folders["ipadapter"] / "a.bin")
+    torch.save(make_models.nested(tensors), folders["ipadapter"] / "b.safetensors")
+    assert load("a.bin").spec == load("b.safetensors").spec
+
+
+@pytest.mark.parametrize("start", [b"\x80\x1a", b" <", b"PK"])
+def test_a_safetensors_file_may_begin_with_any_length(folders, load, start):
+    path = folders["ipadapter"] / "a.safetensors"
+    content = safetensors.torch.save(adapter())
+    length = int.from_bytes(content[:8], "little")
+    wanted = int.from_bytes(start, "little")
+    header = content[8 : 8 + length].ljust(wanted)  # the format allows spaces behind the header
+    path.write_bytes(wanted.to_bytes(8, "little") + header + content[8 + length :])
+    assert load("a.safetensors").spec.kind == "base"
+
+
+def test_a_file_from_before_torch_1_6_loads(folders, load):
+    torch.save(
+        make_models.nested(adapter()),
+        folders["ipadapter"] / "old.bin",
+        _use_new_zipfile_serialization=False,
+    )
+    assert load("old.bin").spec.kind == "base"
+
+
+@pytest.mark.parametrize("name", ["a.bin", "a.safetensors"])
+def test_tensors_are_mapped_not_read(folders, load, name):
+    path = make_models.save(folders["ipadapter"] / name, adapter())
+    loaded = load(name)
+    assert str(path) in {one.path for one in psutil.Process().memory_maps()}
+    del loaded
+
+
+def test_windows_slashes_in_a_saved_name_find_the_file(folders, load):
+    make_models.save(folders["ipadapter"] / "sub" / "a.safetensors", adapter())
+    assert load("sub\\a.safetensors").spec.kind == "base"
+
+
+def test_the_list_shows_model_files_alone(folders, nodes_by_id):
+    make_models.save(folders["more"] / "a.safetensors", adapter())
+    (folders["ipadapter"] / "README.md").write_text("no model")
+    options = nodes_by_id["LoadIPAdapter"].INPUT_TYPES()["required"]["ipadapter_file"][1]["options"]
+    assert options == ["a.safetensors"]
+
+
+def save_sparse(path, shapes):
+    """A safetensors file of full size whose zeros take no room on the disk."""
+    header, end = {}, 0
+    for key, shape in shapes.items():
+        start, end = end, end + 2 * math.prod(shape)
+        header[key] = {"dtype": "F16", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+
+
+@pytest.mark.parametrize("name", ["ip-adapter-faceid-plusv2_sd15", "kolors", "flux_instantx"])
+def test_families_of_later_are_refused_by_name(folders, load, name):
+    save_sparse(folders["ipadapter"] / "x.safetensors", adapter_layouts.layout(name))
+    with pytest.raises(ValueError, match="cannot run those yet"):
+        load("x.safetensors")
+
+
+def test_a_missing_file_is_said_with_folders_content_and_nearest_match(folders, nodes_by_id):
+    make_models.save(folders["more"] / "ip-adapter-plus_sd15.safetensors", adapter())
+    details = nodes_by_id["LoadIPAdapter"].validate_inputs("ip_adapter_plus_sd15.bin")
+    for words in (
+        str(folders["ipadapter"]),
+        str(folders["more"]),
+        "nearest match is 'ip-adapter-plus",
+    ):
+        assert words in details
+    assert nodes_by_id["LoadIPAdapter"].validate_inputs("ip-adapter-plus_sd15.safetensors") is True
+
+
+def test_a_changed_file_is_noticed(folders, nodes_by_id):
+    node = nodes_by_id["LoadIPAdapter"]
+    path = make_models.save(folders["ipadapter"] / "a.safetensors", adapter())
+    before = node.fingerprint_inputs("a.safetensors")
+    assert node.fingerprint_inputs("a.safetensors") == before
+    os.utime(path, (1, 1))
+    assert node.fingerprint_inputs("a.safetensors") != before

@@ -1,0 +1,61 @@
+"""Example workflows and blueprints in the host's own page: they open whole."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from workflow import to_prompt
+
+pytestmark = pytest.mark.http
+
+PACK = Path(__file__).parent.parent.parent
+EXAMPLES, BLUEPRINTS = PACK / "example_workflows", PACK / "subgraphs"
+
+
+@pytest.fixture(scope="module")
+def info(server):
+    return server.get("/object_info")
+
+
+@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same graph in both renderers
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
+def test_an_example_opens_whole_and_becomes_the_prompt_that_the_tests_run(page, info, path):
+    workflow = json.loads(path.read_text("utf-8"))
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    registered = page.run("() => [Object.keys(LiteGraph.registered_node_types)].flat()")
+    assert {node["type"] for node in workflow["nodes"]} <= set(registered)
+    prompt = page.run("async () => (await app.graphToPrompt()).output")
+    expected = to_prompt(workflow, info)
+    kinds = {key: node["class_type"] for key, node in expected.items()}
+    assert {key: node["class_type"] for key, node in prompt.items()} == kinds
+    for key, node in expected.items():
+        inputs = prompt[key]["inputs"]
+        assert node["inputs"].items() <= inputs.items(), node["class_type"]
+        assert set(inputs) <= names_of(info[node["class_type"]], node["inputs"])
+
+
+def names_of(info, inputs):
+    """The inputs of a node, with the numbered ones of a growing input that are in use."""
+    names = {name for group in info["input"].values() for name in group}
+    return names | {name for name in inputs if name.split(".")[0] in names}
+
+
+@pytest.mark.parametrize("path", sorted(BLUEPRINTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_blueprint_opens_as_one_node_with_its_widgets(page, info, path):
+    workflow = json.loads(path.read_text("utf-8"))
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    (root,) = page.run("() => app.graph._nodes.map(n => [n.title, n.widgets.map(w => w.name)])")
+    promoted = [name for _, name in workflow["nodes"][0]["properties"]["proxyWidgets"]]
+    assert root[0] == path.stem
+    assert [re.sub(r"^\d+: |_\d+$", "", name) for name in root[1]] == promoted
+    inner = page.run("async () => Object.values((await app.graphToPrompt()).output)")
+    assert len(inner) == len(workflow["definitions"]["subgraphs"][0]["nodes"])
+    for node in inner:
+        assert set(node["inputs"]) <= names_of(info[node["class_type"]], node["inputs"])
+
+
+def test_the_page_offers_the_blueprints_and_complains_of_none(page, server):
+    offered = {blueprint["name"] for blueprint in server.get("/global_subgraphs").values()}
+    assert {path.stem for path in BLUEPRINTS.glob("*.json")} <= offered
+    assert page.page.locator(".p-toast-message-error").count() == 0

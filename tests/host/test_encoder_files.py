@@ -1,0 +1,55 @@
+"""Files of image encoders: they open as the host opens them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from support.pictures import photograph
+
+pytestmark = pytest.mark.host
+
+
+def test_the_file_of_full_size_opens_and_tells_a_picture_from_nothing(
+    nodes_by_id, adapters, encode, model_folder, monkeypatch
+):
+    """Over HTTP two of its layers run; here eight, as all 32 hold 2.5 GB."""
+    import comfy.clip_vision
+    import folder_paths
+
+    init = comfy.clip_vision.ClipVisionModel.__init__
+
+    def init_with_few_layers(encoder, config):
+        init(encoder, json.loads(Path(config).read_text()) | {"num_hidden_layers": 8})
+
+    monkeypatch.setattr(comfy.clip_vision.ClipVisionModel, "__init__", init_with_few_layers)
+    folders = [str(model_folder / "clip_vision")], {".safetensors"}
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "clip_vision", folders)
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    encoder = nodes_by_id["LoadCLIPVision"].execute("auto", adapters("ip-adapter_sd15")[0]).args[0]
+    both = encode.encode(encoder, photograph(300, 250), "crop"), encode.encode_zeros(encoder)
+    for key, shape in (("penultimate_hidden_states", (1, 257, 1280)), ("image_embeds", (1, 1024))):
+        seen, unseen = (one[key] for one in both)
+        assert seen.shape == unseen.shape == shape
+        assert (seen - unseen).norm() > 0.1 * unseen.norm()
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["visual.transformer.resblocks.0.attn.in_proj_weight", "vision_model.post_layernorm.bias"],
+)
+def test_an_encoder_is_loaded_as_by_the_host(pack, monkeypatch, key):
+    import comfy.clip_vision
+    import comfy.utils
+
+    given = []
+
+    def made(weights, prefix="", convert_keys=False):
+        given.append((set(weights), prefix, convert_keys))
+        return "encoder"
+
+    for module in (comfy.utils, comfy.clip_vision):
+        monkeypatch.setattr(module, "load_torch_file", lambda *_, **__: {key: torch.zeros(9)})
+    monkeypatch.setattr(comfy.clip_vision, "load_clipvision_from_sd", made)
+    assert pack.nodes.files.load._load_encoder("x", "x") == comfy.clip_vision.load("x") == "encoder"
+    assert given[0] == given[1]

@@ -1,0 +1,55 @@
+"""Model files, as small as they can be."""
+
+from pathlib import Path
+
+import make_models
+import torch
+from adapter_layouts import Base
+
+from support import short_encoders
+from support.graphs import ADAPTERS
+
+SMALL = Base(768, (8,) * 16)
+ENCODERS = {"h": (32, 1280, 1024), "g": (48, 1664, 1280), "l": (24, 1024, 768)}
+
+
+def adapter(name="ip-adapter_sd15", base=SMALL):
+    return make_models.adapter_tensors(name, base)
+
+
+def encoder_header(kind, layout="transformers"):
+    """The header of an encoder of that size, over a file of holes: nothing is stored."""
+    depth, hidden, projection = ENCODERS[kind]
+    if layout == "transformers":
+        shapes = {
+            "vision_model.embeddings.patch_embedding.weight": (hidden, 3, 14, 14),
+            "visual_projection.weight": (projection, hidden),
+        }
+        layer = "vision_model.encoder.layers.{}.layer_norm1.weight"
+    else:
+        shapes = {"visual.conv1.weight": (hidden, 3, 14, 14), "visual.proj": (hidden, projection)}
+        layer = "visual.transformer.resblocks.{}.ln_1.weight"
+    shapes |= {layer.format(i): (hidden,) for i in range(depth)}
+    return {key: torch.zeros(shape, dtype=torch.float16) for key, shape in shapes.items()}
+
+
+def encoder_file(path):
+    """The tensors by which ViT-H is known, as small as they can be."""
+    tensors = {
+        "vision_model.embeddings.patch_embedding.weight": torch.zeros(1280, 1, 1, 1),
+        "vision_model.encoder.layers.31.mlp.fc1.weight": torch.zeros(1),
+        "visual_projection.weight": torch.zeros(1024, 1),
+    }
+    make_models.save(path, tensors)
+
+
+def save_server_models(folder: Path) -> None:
+    """All models that graphs over HTTP load."""
+    for kind in ("sd15", "sdxl"):
+        tensors = make_models.checkpoint_tensors(kind, text=kind == "sd15")
+        make_models.save(folder / "checkpoints" / f"{kind}.safetensors", tensors)
+    for name, (published, base) in ADAPTERS.items():
+        tensors = make_models.adapter_tensors(published, base)
+        make_models.save(folder / "ipadapter" / name, tensors)
+    encoder = short_encoders.encoder_tensors("vit-h")
+    make_models.save(folder / "clip_vision" / "some" / "model.safetensors", encoder)
