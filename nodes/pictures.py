@@ -30,19 +30,24 @@ def require_images(value: object, node: str, input_name: str) -> Tensor:
         )
     images = _as_floats(value, node, input_name)
     for number, picture in enumerate(images, 1):
-        darkest, brightest = picture.aminmax()
-        place = f"{node}'s '{input_name}' number {number} of {len(images)}"
-        if not (darkest.isfinite() and brightest.isfinite()):
-            raise ValueError(
-                f"{place} holds NaN or infinite values: repair the node it comes from (often a "
-                "VAE in half precision)."
-            )
-        if darkest < SMALLEST_VALUE or (brightest > LARGEST_MEAN and picture.mean() > LARGEST_MEAN):
-            raise ValueError(
-                f"{place} has values from {float(darkest):g} to {float(brightest):g}: a picture "
-                "has values from 0 to 1, so scale it first."
-            )
+        _require_picture_values(
+            picture, f"{node}'s '{input_name}' number {number} of {len(images)}"
+        )
     return images
+
+
+def _require_picture_values(picture: Tensor, place: str) -> None:
+    darkest, brightest = picture.aminmax()
+    if not (darkest.isfinite() and brightest.isfinite()):
+        raise ValueError(
+            f"{place} holds NaN or infinite values: repair the node it comes from (often a "
+            "VAE in half precision)."
+        )
+    if darkest < SMALLEST_VALUE or (brightest > LARGEST_MEAN and picture.mean() > LARGEST_MEAN):
+        raise ValueError(
+            f"{place} has values from {float(darkest):g} to {float(brightest):g}: a picture "
+            "has values from 0 to 1, so scale it first."
+        )
 
 
 def rgb(image: object, node: str, input_name: str) -> Tensor:

@@ -14,14 +14,13 @@ import folder_paths
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
+from ...ipadapter_core.doctor.file_names import MODEL_ENDINGS, is_near_miss
 from ...ipadapter_core.doctor.model_table import load
 from ...ipadapter_core.doctor.report import (
-    MODEL_ENDINGS,
     Embeds,
     InstalledFile,
     Report,
     examine,
-    is_near_miss,
 )
 from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds_file import FORMAT, from_ipadpt

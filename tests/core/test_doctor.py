@@ -8,8 +8,9 @@ import pytest
 
 from ipadapter_core.adapter.checkpoint import read_spec
 from ipadapter_core.adapter.encoders import EncoderSpec
+from ipadapter_core.doctor.file_names import finished_name, is_near_miss
 from ipadapter_core.doctor.model_table import load, published
-from ipadapter_core.doctor.report import Embeds, InstalledFile, examine, finished_name, is_near_miss
+from ipadapter_core.doctor.report import Embeds, InstalledFile, examine
 from ipadapter_core.doctor.report_text import as_data, as_text, row_lines
 
 TABLE = load()

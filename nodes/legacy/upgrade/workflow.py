@@ -98,19 +98,27 @@ class _GraphUpgrade:
 
     def _chain_origin(self, saved_link: SavedLink) -> SavedLink | None:
         """The first link, before reroutes, where both ends change together; None for others."""
+        first_link = self._link_before_reroutes(saved_link)
+        if first_link is None:
+            return None
+        outputs = (self._saved_nodes.get(str(first_link.origin)) or {}).get("outputs") or []
+        if first_link.origin_slot >= len(outputs):
+            return None
+        return first_link if outputs[first_link.origin_slot].get("type") in CHAIN_TYPES else None
+
+    def _link_before_reroutes(self, saved_link: SavedLink) -> SavedLink | None:
+        """The link that a row of reroutes begins with; None where the row ends or is a ring."""
         saved_node = self._saved_nodes.get(str(saved_link.origin))
         visited: set[int] = set()
         while saved_node is not None and saved_node.get("type") == REROUTE:
             visited.add(saved_link.id)
             sockets = saved_node.get("inputs") or [{}]
-            before = self._canvas.links.get(sockets[0].get("link") or 0)
-            if before is None or before.id in visited:
+            previous_link = self._canvas.links.get(sockets[0].get("link") or 0)
+            if previous_link is None or previous_link.id in visited:
                 return None
-            saved_link, saved_node = before, self._saved_nodes.get(str(before.origin))
-        outputs = (saved_node or {}).get("outputs") or []
-        if saved_link.origin_slot >= len(outputs):
-            return None
-        return saved_link if outputs[saved_link.origin_slot].get("type") in CHAIN_TYPES else None
+            saved_link = previous_link
+            saved_node = self._saved_nodes.get(str(previous_link.origin))
+        return saved_link
 
     def _remove_unused_reroutes(self, passing_before: set[str]) -> None:
         """Reroutes that passed something on before, and now pass nothing."""

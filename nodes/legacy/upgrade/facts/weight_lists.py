@@ -1,6 +1,6 @@
 """Lists of weights, one for each frame, computed where all they depend on is typed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -57,16 +57,20 @@ def _run_weights_node(graph: Graph, link: object) -> Sequence[Any] | None:
             inputs[input_name] = _output(run_weights_node(graph, value), source.slot)
     if any(is_number(value) and value > MOST_FRAMES for value in inputs.values()):
         raise CannotUpgrade("its list of weights is too long")
-    weights_node = WEIGHTS_NODES[node.kind]()
+    outputs = _call_weights_node(node.kind, inputs)
+    if isinstance(outputs[0], list) and len(outputs[0]) > MOST_WEIGHTS:
+        raise CannotUpgrade("its list of weights is too long")
+    return outputs
+
+
+def _call_weights_node(kind: str, inputs: Mapping[str, Any]) -> Sequence[Any]:
+    weights_node = WEIGHTS_NODES[kind]()
     try:
-        outputs = getattr(weights_node, weights_node.FUNCTION)(**inputs)
+        return getattr(weights_node, weights_node.FUNCTION)(**inputs)
     except ValueError as error:
         raise CannotUpgrade("its weights cannot be read: <1>", message_of(error)) from None
     except (ArithmeticError, AttributeError, LookupError, TypeError):
         raise CannotUpgrade("its inputs cannot be read") from None
-    if isinstance(outputs[0], list) and len(outputs[0]) > MOST_WEIGHTS:
-        raise CannotUpgrade("its list of weights is too long")
-    return outputs
 
 
 def _output(outputs: Sequence[Any], slot: int) -> Any:
