@@ -51,16 +51,22 @@ def _run_weights_node(graph: Graph, link: object) -> Sequence[Any] | None:
         return None
     if node.inputs.get("timing") == "random":
         raise CannotUpgrade("its weights are random")
-    inputs = {**node.inputs, **_counted_images(graph, node)}
-    for input_name, value in inputs.items():
-        if source := parse_link(value):
-            inputs[input_name] = _output(run_weights_node(graph, value), source.slot)
+    inputs = _weights_inputs(graph, node)
     if any(is_number(value) and value > MOST_FRAMES for value in inputs.values()):
         raise CannotUpgrade("its list of weights is too long")
     outputs = _call_weights_node(node.kind, inputs)
     if isinstance(outputs[0], list) and len(outputs[0]) > MOST_WEIGHTS:
         raise CannotUpgrade("its list of weights is too long")
     return outputs
+
+
+def _weights_inputs(graph: Graph, node: GraphNode) -> dict[str, Any]:
+    """The inputs of a node, those from further weights nodes computed."""
+    inputs = {**node.inputs, **_counted_images(graph, node)}
+    for input_name, value in inputs.items():
+        if source := parse_link(value):
+            inputs[input_name] = _output(run_weights_node(graph, value), source.slot)
+    return inputs
 
 
 def _call_weights_node(kind: str, inputs: Mapping[str, Any]) -> Sequence[Any]:
