@@ -13,19 +13,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, pad
 
+from ..operations import Operations
 from .candidates import Candidates
 
 WEIGHTS = Path(__file__).parent / "weights" / "yunet_2023mar.safetensors"
 STRIDES = (8, 16, 32)
+# Channels into and out of each convolution of a stage; between two stages the size is halved.
+STAGES = (
+    ((16, 16),),
+    ((16, 16), (16, 32), (32, 32), (32, 64)),
+    ((64, 64), (64, 64)),
+    ((64, 64), (64, 64)),
+    ((64, 64), (64, 64)),
+)
 
 
 class SeparableConv(nn.Module):
     """Pointwise, then depthwise convolution."""
 
-    def __init__(self, channels_in: int, channels_out: int, has_relu: bool = True):
+    def __init__(
+        self, channels_in: int, channels_out: int, operations: Operations, has_relu: bool = True
+    ):
         super().__init__()
-        self.point = nn.Conv2d(channels_in, channels_out, 1)
-        self.depth = nn.Conv2d(channels_out, channels_out, 3, padding=1, groups=channels_out)
+        self.point = operations.Conv2d(channels_in, channels_out, 1)
+        self.depth = operations.Conv2d(
+            channels_out, channels_out, 3, padding=1, groups=channels_out
+        )
         self.has_relu = has_relu
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,8 +50,10 @@ class Head(nn.ModuleList):
     """What one level says, [B, 64, h, w] -> [B, 16, h, w]: is it a face, is it an object
     (logits), the box's four numbers, the landmarks' ten."""
 
-    def __init__(self):
-        super().__init__(SeparableConv(64, channels, has_relu=False) for channels in (1, 1, 4, 10))
+    def __init__(self, operations: Operations):
+        super().__init__(
+            SeparableConv(64, channels, operations, has_relu=False) for channels in (1, 1, 4, 10)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self], 1)
@@ -48,26 +63,15 @@ class YuNet(nn.Module):
     """[B, 3, H, W] blue, green, red of 0 to 255, sides multiples of 32 -> what the heads say of
     each level's cells, [B, 16, h, w]."""
 
-    def __init__(self):
+    def __init__(self, operations: Operations = nn):
         super().__init__()
-        self.stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+        self.stem = operations.Conv2d(3, 16, 3, stride=2, padding=1)
         self.body = nn.ModuleList(
-            nn.Sequential(*stage)
-            for stage in (
-                (SeparableConv(16, 16),),
-                (
-                    SeparableConv(16, 16),
-                    SeparableConv(16, 32),
-                    SeparableConv(32, 32),
-                    SeparableConv(32, 64),
-                ),
-                (SeparableConv(64, 64), SeparableConv(64, 64)),
-                (SeparableConv(64, 64), SeparableConv(64, 64)),
-                (SeparableConv(64, 64), SeparableConv(64, 64)),
-            )
+            nn.Sequential(*(SeparableConv(*channels, operations) for channels in stage))
+            for stage in STAGES
         )
-        self.neck = nn.ModuleList(SeparableConv(64, 64) for _ in STRIDES)
-        self.heads = nn.ModuleList(Head() for _ in STRIDES)
+        self.neck = nn.ModuleList(SeparableConv(64, 64, operations) for _ in STRIDES)
+        self.heads = nn.ModuleList(Head(operations) for _ in STRIDES)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         stage_outputs: list[Tensor] = []
