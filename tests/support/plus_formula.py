@@ -30,6 +30,11 @@ def block_table(kind: str, weight_type: str, weight: float, second: float = 1.0)
     if weight_type == "style transfer precise":
         rows = [layout[t] * second if t in layout else weight * (t in style) for t in range(count)]
         return [(value, t in layout) for t, value in enumerate(rows)]
+    return _precise_composition(kind, weight, second)
+
+
+def _precise_composition(kind: str, weight: float, second: float) -> BlockTable:
+    count, layout, style = BLOCK_COUNT[kind], LAYOUT[kind], STYLE[kind]
     rows = [
         layout[t] * weight if t in layout else second * (1 if t in style else 0.1)
         for t in range(count)
