@@ -30,7 +30,6 @@ EXCUSED = {  # place -> why
 }
 BEING_MENDED = (
     "nodes/doctor/fetch.py",
-    "nodes/legacy/upgrade/facts/weight_lists.py",
     "nodes/legacy/upgrade/plans/embeds.py",
     "tests/fuzz/damage.py",
     "tests/host/test_face_http.py",

@@ -40,11 +40,6 @@ def checked_masks(mask: Tensor | None, picture_count: int) -> Tensor:
     """One mask per picture [picture_count, h, w]; no mask is an empty one."""
     if mask is None:
         return torch.zeros(picture_count, 1, 1)
-    if 0 in mask.shape:
-        raise ValueError(
-            f"{NODE}'s 'mask' holds no pixels: its shape is {list(mask.shape)}. Connect "
-            f"the MASK output of another node, or none."
-        )
     face_masks = mask.reshape(-1, *mask.shape[-2:])
     if len(face_masks) not in (1, picture_count):
         raise ValueError(

@@ -136,12 +136,6 @@ class FaceCrop(io.ComfyNode):
 
 def _checked_pictures(image: Tensor) -> Tensor:
     """[B, H, W, any] -> [B, H, W, 3]."""
-    if not isinstance(image, Tensor):  # type: ignore[unnecessary] - other packs hand over lists
-        raise ValueError(
-            f"{NODE}'s 'image' must be pictures of one size in one batch, found a "
-            f"{type(image).__name__}: bring them to one size first, or crop them one by "
-            f"one."
-        )
     if 0 in image.shape:
         raise ValueError(
             f"{NODE}'s 'image' holds no picture: its shape is {list(image.shape)}. Connect "

@@ -3,27 +3,42 @@
 import json
 from pathlib import Path
 
+import make_models
 import pytest
+import safetensors.torch
 import torch
 from support.pictures import photograph
 
 pytestmark = pytest.mark.host
 
 
-def test_the_file_of_full_size_opens_and_tells_a_picture_from_nothing(
-    nodes_by_id, adapters, encode, model_folder, monkeypatch
+LAYERS = 8  # of 32, which hold 2.5 GB; over HTTP two layers run
+
+
+def save_encoder_of_full_width(path):
+    """ViT-H with its first layers; of the others what tells how many there are."""
+    tensors = {}
+    for key, value in make_models.encoder_tensors("vit-h").items():
+        number = key.split("encoder.layers.")[-1].split(".")[0]
+        if not number.isdecimal() or int(number) < LAYERS or key.endswith("layer_norm1.weight"):
+            tensors[key] = value.clone()
+    safetensors.torch.save_file(tensors, path)
+
+
+def test_an_encoder_of_full_width_opens_and_tells_a_picture_from_nothing(
+    nodes_by_id, adapters, encode, tmp_path, monkeypatch
 ):
-    """Over HTTP two of its layers run; here eight, as all 32 hold 2.5 GB."""
     import comfy.clip_vision
     import folder_paths
 
     init = comfy.clip_vision.ClipVisionModel.__init__
 
     def init_with_few_layers(encoder, config):
-        init(encoder, json.loads(Path(config).read_text()) | {"num_hidden_layers": 8})
+        init(encoder, json.loads(Path(config).read_text()) | {"num_hidden_layers": LAYERS})
 
     monkeypatch.setattr(comfy.clip_vision.ClipVisionModel, "__init__", init_with_few_layers)
-    folders = [str(model_folder / "clip_vision")], {".safetensors"}
+    save_encoder_of_full_width(tmp_path / "encoder.safetensors")
+    folders = [str(tmp_path)], {".safetensors"}
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "clip_vision", folders)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
     encoder = nodes_by_id["LoadCLIPVision"].execute("auto", adapters("ip-adapter_sd15")[0]).args[0]

@@ -155,7 +155,7 @@ NAN = float("nan")
         ({"bboxes": {**BOX, "y": NAN}}, ["'bboxes'", "nan"]),
         ({"face_landmarks": landmarks_for(3)}, ["2 pictures", "'face_landmarks' is for 3"]),
         ({"follow": True, "which": "all"}, ["'follow'", "one person"]),
-        ({"mask": torch.zeros(1, 0, 4)}, ["'mask' holds no pixels", "[1, 0, 4]"]),
+        ({"mask": torch.zeros(1, 0, 4)}, ["'mask' must be masks of shape", "[1, 0, 4]"]),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_sentence(crop, nobody, inputs, words):
@@ -166,6 +166,6 @@ def test_what_does_not_fit_is_said_in_one_sentence(crop, nobody, inputs, words):
         assert word in str(error.value)
 
 
-def test_pictures_of_different_sizes_are_refused_in_one_sentence(crop, portrait):
-    with pytest.raises(ValueError, match="pictures of one size in one batch, found a list"):
+def test_a_list_of_pictures_is_refused_in_one_sentence(crop, portrait):
+    with pytest.raises(ValueError, match="'image' got a list: connect the IMAGE output"):
         crop([portrait, portrait[:, 1:]])
