@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..ipadapter_core.messages import printable
 
-LARGEST_MEAN, SMALLEST_VALUE = 2.0, -0.5  # of a picture from 0 to 1; results overshoot a little
+LARGEST_MEAN, SMALLEST_VALUE = 2.0, -4.0  # of a picture from 0 to 1; noise overshoots
 LARGEST_SHOWN = 10**18  # of a whole number in a sentence
 LARGEST_FACTOR = 10.0  # of a mask; more than that is a mask from 0 to 255
 

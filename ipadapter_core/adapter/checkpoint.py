@@ -18,7 +18,7 @@ from .layout import Shape, Weights, flatten, plain_names, shapes_of
 HEAD_WIDTH = 64  # of the Resampler, in every published file
 SDXL_TEXT_WIDTH = 2048
 BASE_MODELS = {768: "SD1.5", 1024: "SD2.x", SDXL_TEXT_WIDTH: "SDXL"}  # by the width of their text
-_LAYER_KEY = re.compile(r"ip_adapter\.(\d+)\.to_([kv])_ip\.weight")
+_LAYER_KEY = re.compile(r"ip_adapter\.(\d{1,9})\.to_([kv])_ip\.weight")
 Layers = tuple[tuple[int, int], ...]  # (index in the file, inner width), in the file's order
 
 

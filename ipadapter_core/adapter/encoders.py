@@ -95,5 +95,7 @@ def read_encoder(stored_weights: Weights) -> EncoderSpec | None:
 def _layer_count(stored_weights: Weights, layer_prefix: str) -> int:
     """How many layers there are, counted from their numbers behind a prefix."""
     layer_keys = (key for key in stored_weights if key.startswith(layer_prefix))
-    layer_numbers = (key[len(layer_prefix) :].split(".")[0] for key in layer_keys)
-    return 1 + max((int(number) for number in layer_numbers if number.isdecimal()), default=-1)
+    layer_texts = (key[len(layer_prefix) :].split(".")[0] for key in layer_keys)
+    # Python reads no number of thousands of digits
+    layer_numbers = (text for text in layer_texts if text.isdecimal() and len(text) < 10)
+    return 1 + max(map(int, layer_numbers), default=-1)

@@ -20,6 +20,7 @@ _DEEPEST = 4  # mappings in one another; published files have two
 _PROCESSOR_KEY = re.compile(
     r"(?:.+\.)?((?:down_blocks|up_blocks|mid_block)\.[\w.]+\.attn2)(?:\.processor)?\.to_([kv])_ip\.weight"
 )
+_LONGEST_NAME = 1000  # of a tensor; longer ones are not looked at as names of processors
 _UNET_ORDER = ("down_blocks", "up_blocks", "mid_block")  # in which diffusers lists its processors
 
 
@@ -68,8 +69,9 @@ def _numbered_processors(stored_weights: Weights) -> dict[str, str]:
 
     The numbers count self- and cross-attention, in the order in which diffusers lists them.
     """
+    short_keys = [key for key in stored_weights if len(key) <= _LONGEST_NAME]
     key_matches = {
-        key: key_match for key in stored_weights if (key_match := _PROCESSOR_KEY.fullmatch(key))
+        key: key_match for key in short_keys if (key_match := _PROCESSOR_KEY.fullmatch(key))
     }
     layer_places = sorted({key_match[1] for key_match in key_matches.values()}, key=_unet_place)
     layer_numbers = {layer_place: 2 * count + 1 for count, layer_place in enumerate(layer_places)}

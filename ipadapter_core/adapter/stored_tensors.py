@@ -39,6 +39,25 @@ def check_stored_tensors(file_content: object, is_shapes_only: bool = False) -> 
             )
 
 
+def check_stored_bytes(file_content: object, stored_bytes: int) -> None:
+    """Raise Predicate where the tensors of a file claim more bytes than it has for all of them.
+
+    file_content: checked by `check_stored_tensors`. Tensors that share their numbers count once.
+    """
+    storages = [tensor.untyped_storage() for tensor in _tensors(file_content)]
+    own_bytes = {
+        storage._cdata: storage.nbytes()  # pyright: ignore[reportPrivateUsage]
+        for storage in storages
+    }
+    claimed_bytes = sum(own_bytes.values())
+    if claimed_bytes > stored_bytes:
+        raise Predicate(
+            "is damaged: its tensors claim <1> bytes, but the file has <2> for them",
+            claimed_bytes,
+            stored_bytes,
+        )
+
+
 def check_number_type(tensor: Tensor, allowed_types: tuple[torch.dtype, ...]) -> None:
     """Raise Predicate for floating-point numbers of a type that is not computed with."""
     if tensor.is_floating_point() and tensor.dtype not in allowed_types:

@@ -24,6 +24,7 @@ from ...ipadapter_core.doctor.report import (
 )
 from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds_file import FORMAT, from_ipadpt
+from ..files import folders
 from ..files.folders import ADAPTERS, ENCODERS
 from ..files.open_files import read_embeds, read_metadata, read_shapes
 from ..project import project_field
@@ -62,9 +63,10 @@ def models() -> list[InstalledFile]:
 
 
 def _files_of_kind(kind: str, visited: set[str]) -> Iterator[InstalledFile]:
+    listed_names = _listed_names(kind)
     for root in folder_paths.get_folder_paths(kind):
         for path, file_name in _files(root, visited):
-            model_file = _describe_file(kind, path, file_name, file_name in _listed_names(kind))
+            model_file = _describe_file(kind, path, file_name, file_name in listed_names)
             if isinstance(model_file.content, EncoderSpec) and kind == ADAPTERS:
                 model_file = _as_file_of(ENCODERS, path, model_file)
             if model_file.is_listed or is_near_miss(file_name):
@@ -72,7 +74,7 @@ def _files_of_kind(kind: str, visited: set[str]) -> Iterator[InstalledFile]:
 
 
 def _listed_names(kind: str) -> set[str]:
-    return {name.replace("\\", "/") for name in folder_paths.get_filename_list(kind)}
+    return {name.replace("\\", "/") for name in folders.names(kind)}
 
 
 def _as_file_of(kind: str, path: str, model_file: InstalledFile) -> InstalledFile:
@@ -115,17 +117,9 @@ def _in_a_pipeline(path: str) -> bool:
 
 
 def _files(root: str, visited: set[str]) -> Iterator[tuple[str, str]]:
-    """(path, name below the root) of files not visited yet; a folder that links back is entered
-    once.
-    """
-    entered_folders: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        if os.path.realpath(folder) in entered_folders:
-            folders.clear()
-            continue
-        entered_folders.add(os.path.realpath(folder))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for file in sorted(files):
+    """(path, name below the root) of files not visited yet."""
+    for folder, files in folders.walk(root, lambda name: name.startswith(".")):
+        for file in files:
             path = os.path.join(folder, file)
             if os.path.realpath(path) not in visited:
                 visited.add(os.path.realpath(path))
@@ -213,8 +207,10 @@ def _pickled_names(path: str) -> bytes:
             pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
             if len(pickles) != 1 or pickles[0].file_size > LARGEST_START:
                 return b""
+            if pickles[0].compress_type != zipfile.ZIP_STORED:  # which torch never writes
+                return b""
             return archive.read(pickles[0])
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError):
         return b""
 
 

@@ -13,7 +13,7 @@ from ...ipadapter_core.faces.identity.iresnet import IResNet
 from ...ipadapter_core.faces.identity.parts import RecogniserParts
 from ...ipadapter_core.faces.identity.recognisers import AURAFACE, RecogniserSpec
 from ...ipadapter_core.messages import Predicate
-from ..files.folders import ADAPTERS
+from ..files.folders import ADAPTERS, names_below
 from ..files.open_files import read_shapes, read_weights
 
 INSIGHTFACE = "insightface"
@@ -68,8 +68,7 @@ def _model_files() -> Iterator[str]:
     """Every file that may be a recogniser, once."""
     real_paths: set[str] = set()
     for folder in _folders():
-        names, _ = folder_paths.recursive_search(folder, excluded_dir_names=[".git"])
-        for name in sorted(names):
+        for name in sorted(names_below(folder)):
             file_path = os.path.join(folder, name)
             is_model = file_path.lower().endswith((".onnx", *TORCH_ENDINGS))
             if is_model and os.path.realpath(file_path) not in real_paths:

@@ -3,7 +3,8 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 
 import folder_paths
 
@@ -14,6 +15,7 @@ from .open_files import read_shapes
 
 ADAPTERS, ENCODERS = "ipadapter", "clip_vision"
 LISTED = 12  # names in a message
+MOST_WAYS = 4  # over links, by which one folder is listed
 SIMILARITY = 0.4  # of two names, from which one is offered for the other
 # Words that tell families, sizes and base models apart: a nearest match has the same ones.
 KIND_WORDS = re.compile(
@@ -34,30 +36,42 @@ def register() -> None:
 def names(folder: str) -> list[str]:
     """Model files in all folders of a kind, as the user sees them in the list.
 
-    A link that leads back to a folder above it shows no file a second time.
+    Not the host's own list: that has no end where two folders link to each other.
     """
-    roots = folder_paths.get_folder_paths(folder)
-    return [
-        name
-        for name in folder_paths.get_filename_list(folder)
-        if not any(leads_back(root, os.path.dirname(name)) for root in roots)
-    ]
+    _, endings = folder_paths.folder_names_and_paths[folder]
+    files = {name for root in folder_paths.get_folder_paths(folder) for name in names_below(root)}
+    return sorted(
+        name for name in files if not endings or os.path.splitext(name)[-1].lower() in endings
+    )
 
 
-def leads_back(root: str, folder: str) -> bool:
-    """Whether the way from a root to a folder below it comes to the same place twice."""
-    if not folder:
-        return False
-    places = [os.path.realpath(path) for path in _way(root, folder)]
-    return len(set(places)) < len(places)
+def names_below(root: str) -> Iterator[str]:
+    """The files of a folder and those below, as paths from there; nothing of `.git`."""
+    for folder, files in walk(root, lambda name: name == ".git"):
+        for file in files:
+            yield os.path.relpath(os.path.join(folder, file), root)
 
 
-def _way(root: str, folder: str) -> Iterator[str]:
-    """The root and every folder down to one below it."""
-    yield root
-    for name in folder.replace("\\", "/").split("/"):
-        root = os.path.join(root, name)
-        yield root
+def walk(root: str, is_excluded: Callable[[str], bool]) -> Iterator[tuple[str, list[str]]]:
+    """Every folder from a root down and the names of its files, the nearest folders first.
+
+    Links are followed, but never back to a folder on the way, and to one folder MOST_WAYS times
+    at most: some links that lead to each other would make more ways than can be counted.
+    """
+    ways: Counter[str] = Counter()
+    waiting: deque[tuple[str, tuple[str, ...]]] = deque([(root, (os.path.realpath(root),))])
+    while waiting:
+        folder, places = waiting.popleft()
+        ways[places[-1]] += 1
+        if ways[places[-1]] > MOST_WAYS:
+            continue
+        _, subfolders, files = next(os.walk(folder), ("", list[str](), list[str]()))
+        yield folder, sorted(files)
+        for name in sorted(name for name in subfolders if not is_excluded(name)):
+            path = os.path.join(folder, name)
+            place = os.path.realpath(path)
+            if place not in places:
+                waiting.append((path, (*places, place)))
 
 
 def path_of(folder: str, name: str) -> str:
@@ -98,7 +112,7 @@ def missing(folder: str, name: str) -> str:
 
 def is_dangling(folder: str, name: str) -> bool:
     """Whether there is a link of that name, and nothing at its other end."""
-    if name not in folder_paths.get_filename_list(folder):
+    if name not in names(folder):
         return False
     paths = (os.path.join(root, name) for root in folder_paths.get_folder_paths(folder))
     return any(os.path.islink(path) and not os.path.exists(path) for path in paths)

@@ -13,7 +13,11 @@ from torch import Tensor
 import comfy.utils
 
 from ...ipadapter_core.adapter.layout import Weights
-from ...ipadapter_core.adapter.stored_tensors import check_stored_tensors, unknown_number_type
+from ...ipadapter_core.adapter.stored_tensors import (
+    check_stored_bytes,
+    check_stored_tensors,
+    unknown_number_type,
+)
 from ...ipadapter_core.messages import Predicate, printable
 
 LONGEST_HEADER = 100_000_000  # what safetensors itself allows
@@ -134,7 +138,15 @@ def _torch_content(path: str, device: str) -> Any:
             _reason(error),
         ) from None
     check_stored_tensors(content, is_shapes_only=device == "meta")
+    if is_mappable:  # where torch takes the bytes behind an entry that is too short
+        check_stored_bytes(content, _stored_bytes(path))
     return content
+
+
+def _stored_bytes(path: str) -> int:
+    """How many bytes of tensors a torch archive has."""
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist() if "data/" in entry.filename)
 
 
 def _reason(error: BaseException) -> str:
@@ -155,11 +167,6 @@ def _is_plain_zip(path: str) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-            orders = [
-                archive.read(entry)
-                for entry in entries
-                if entry.filename.rsplit("/", 1)[-1] == "byteorder" and entry.file_size < 64
-            ]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
         raise Predicate(
             "is damaged or cut off (as a torch file: no end of archive); download it again"
@@ -168,8 +175,23 @@ def _is_plain_zip(path: str) -> bool:
         raise Predicate("is no model file: it is a compressed archive, which torch never writes")
     # torch swaps the bytes of every tensor then, also of those without memory: the process would
     # die
-    if any(order != b"little" for order in orders):
+    if _byte_order(path) != b"little":
         raise Predicate(
             "is from a machine with another order of bytes, or damaged: convert it to safetensors"
         )
     return True
+
+
+def _byte_order(path: str) -> bytes:
+    """The archive's record, found by torch's own reader: it takes `ByteOrder` for the same name,
+    and need not see the entries that Python sees.
+    """
+    try:
+        reader: Any = torch._C.PyTorchFileReader(path)
+        return reader.get_record("byteorder") if reader.has_record("byteorder") else b"little"
+    except RuntimeError as error:
+        raise Predicate(
+            "is damaged, cut off, or holds more than tensors, which is never run (as a torch "
+            "file: <1>); download it again from its author",
+            _reason(error),
+        ) from None

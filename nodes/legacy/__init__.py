@@ -84,6 +84,8 @@ class OldGraphRequests:
         try:
             body = await read_object(request)
             only = None if body.get("only") is None else set(map(str, body["only"]))
+            if not isinstance(body["workflow"]["nodes"], list):
+                raise TypeError("its nodes are no list")
             workflow, changes = await asyncio.to_thread(
                 upgraded_workflow, body["workflow"], BY_ID, self._registry, only
             )

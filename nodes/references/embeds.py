@@ -19,6 +19,7 @@ from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, combine
 from ...ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
 from ...ipadapter_core.references.images import scale_to_side
+from ..files.folders import names_below
 from ..files.open_files import read_embeds
 from ..notes import shown_texts
 from ..pictures import rgb
@@ -28,6 +29,7 @@ from ..sockets import EmbedsSocket, require_embeds
 BEFORE, AFTER = "before", "after"  # the projection
 EXTENSIONS = (".safetensors", ".ipadpt")
 THUMBNAIL_SIDE = 128
+LARGEST_THUMBNAIL_SIDE = 1024  # of a file that somebody else wrote
 COMBINE_NODE, SAVE_NODE = "Combine IPAdapter Embeds", "Save IPAdapter Embeds"
 LOAD_NODE = "Load IPAdapter Embeds"
 
@@ -243,14 +245,14 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
 
 def embeds_file_names() -> list[str]:
     """Embeds files below the input and output folders, as the list shows them."""
-    folders = (
+    roots = (
         (folder_paths.get_input_directory(), ""),
         (folder_paths.get_output_directory(), " [output]"),
     )
     return sorted(
         name + mark
-        for folder, mark in folders
-        for name in folder_paths.recursive_search(folder)[0]
+        for root, mark in roots
+        for name in names_below(root)
         if name.lower().endswith(EXTENSIONS)
     )
 
@@ -281,10 +283,13 @@ def _display(content: Mapping[str, Tensor], metadata: Mapping[str, str] | None) 
     """What the node shows: the thumbnail in the file, and which encoder it was."""
     if metadata is None:
         return shown_texts(Message("an .ipadpt file"))
-    texts = shown_texts(f"{metadata.get('encoder')}, {metadata.get('feature')}")
+    encoder, feature = (printable(str(metadata.get(key))) for key in ("encoder", "feature"))
+    texts = shown_texts(f"{encoder}, {feature}")
     thumbnail = content.get("thumbnail")
     if thumbnail is None or thumbnail.dtype != torch.uint8:
         return texts
     if thumbnail.ndim != 3 or thumbnail.shape[-1] != 3 or 0 in thumbnail.shape:
+        return texts
+    if max(thumbnail.shape) > LARGEST_THUMBNAIL_SIDE:
         return texts
     return {**ui.PreviewImage(thumbnail[None].float() / 255).as_dict(), **texts}

@@ -8,11 +8,14 @@ import os
 import pickle
 import random
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import safetensors.torch
+import strange_files
 import torch
+from whole_files import EMBEDS, base, embeds, encoder, ipadpt, nested, plus, saved
 
 EVIL = ("os.mkdir", "builtins.eval", "posix.system", "torch.load", "pickle.loads")
 DTYPES = ("F64", "F32", "F16", "BF16", "I64", "I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "X9", "")
@@ -29,84 +32,11 @@ class Runs:
         return (os.mkdir, (self.marker,))
 
 
-def base(width: int = 6, layers: int = 2) -> dict[str, torch.Tensor]:
-    """The smallest base adapter."""
-    made = {"image_proj.proj.weight": torch.randn(4 * width, 5)}
-    made |= {"image_proj.proj.bias": torch.zeros(4 * width)}
-    made |= {f"image_proj.norm.{key}": torch.ones(width) for key in ("weight", "bias")}
-    return made | keys(width, layers)
-
-
-def keys(width: int, layers: int) -> dict[str, torch.Tensor]:
-    return {
-        f"ip_adapter.{2 * number + 1}.to_{x}_ip.weight": torch.randn(3, width)
-        for number in range(layers)
-        for x in "kv"
-    }
-
-
-def plus(width: int = 6, dim: int = 64, features: int = 5) -> dict[str, torch.Tensor]:
-    """The smallest plus adapter: one layer of the resampler."""
-    shapes = {
-        "latents": (1, 2, dim),
-        "proj_in.weight": (dim, features),
-        "proj_in.bias": (dim,),
-        "proj_out.weight": (width, dim),
-        "proj_out.bias": (width,),
-        "layers.0.0.to_q.weight": (64, dim),
-        "layers.0.0.to_kv.weight": (128, dim),
-        "layers.0.0.to_out.weight": (dim, 64),
-        "layers.0.1.1.weight": (8, dim),
-        "layers.0.1.3.weight": (dim, 8),
-    }
-    norms = {
-        "norm_out": width,
-        "layers.0.1.0": dim,
-        "layers.0.0.norm1": dim,
-        "layers.0.0.norm2": dim,
-    }
-    shapes |= {
-        f"{name}.{part}": (size,) for name, size in norms.items() for part in ("weight", "bias")
-    }
-    return {f"image_proj.{key}": torch.randn(shape) for key, shape in shapes.items()} | keys(
-        width, 1
-    )
-
-
-def encoder() -> dict[str, torch.Tensor]:
-    return {
-        "vision_model.embeddings.patch_embedding.weight": torch.zeros(4, 3, 2, 2),
-        "vision_model.encoder.layers.0.layer_norm1.weight": torch.zeros(4),
-        "visual_projection.weight": torch.zeros(2, 4),
-    }
-
-
-EMBEDS = {  # metadata as Save IPAdapter Embeds writes it
-    "format": "ip-adapter-embeds",
-    "version": "1",
-    "feature": "image_embeds",
-    "width": "5",
-    "weights": "[1.0, 0.5]",
-    "method": "concat",
-    "negative": "as stored",
-}
-
-
-def embeds() -> dict[str, torch.Tensor]:
-    picture = torch.zeros(4, 4, 3, dtype=torch.uint8)
-    return {"positive": torch.randn(2, 5), "negative": torch.randn(1, 5), "thumbnail": picture}
-
-
-def ipadpt() -> list[Any]:
-    """What the older files of embeds hold: one side, both, and diffusers' list."""
-    return [torch.randn(1, 5), torch.randn(2, 1, 70, 5), [torch.randn(2, 1, 5)]]
-
-
 class Damage:
-    """An endless supply of (what was done, the file's ending, its bytes)."""
+    """Files by number, the kinds in turn."""
 
     def __init__(self, seed: int, marker: str):
-        self.random, self.marker = random.Random(seed), marker
+        self.seed, self.random, self.marker = seed, random.Random(), marker
         torch.manual_seed(seed)
         self.whole = [base(), plus(), encoder(), embeds()]
         notes = [None, None, None, EMBEDS]
@@ -117,23 +47,32 @@ class Damage:
         self.old = [saved(nested(one), zipped=False) for one in self.whole]
         self.torch += [saved(one) for one in ipadpt()]
 
-    def __iter__(self) -> Iterator[tuple[str, str, bytes]]:
-        yield from self.cuts()
-        kinds = (self.flipped, self.header, self.tensors, self.pickles, self.archives, self.sides)
-        while True:
-            kind = self.random.choice(kinds)
-            ending = self.random.choice((".safetensors", ".bin", ".ipadpt", ".pt"))
-            yield kind.__name__, ending, kind()
+    @property
+    def kinds(self) -> dict[str, Callable[[], tuple[str, bytes]]]:
+        """Every kind of damage by name, each of which makes an ending and bytes."""
+        own = (self.cut, self.flipped, self.header, self.tensors, self.pickles, self.archives)
+        kinds = {kind.__name__: partial(self.with_any_ending, kind) for kind in (*own, self.sides)}
+        return kinds | {
+            name: partial(kind, self.random) for name, kind in strange_files.KINDS.items()
+        }
 
-    def cuts(self) -> Iterator[tuple[str, str, bytes]]:
-        """Truncations: a safetensors file at every byte of its header, the others at every 7th."""
-        content = self.safe[0]
-        end = 8 + int.from_bytes(content[:8], "little") + 2
-        for length in range(end):
-            yield "cut", ".safetensors", content[:length]
-        for content in (self.torch[0], self.old[0]):
-            for length in range(0, len(content), 7):
-                yield "cut", ".bin", content[:length]
+    def file(self, number: int) -> tuple[str, str, bytes]:
+        """(kind, the file's ending, its bytes) of one number, the same whatever came before."""
+        self.random.seed(f"{self.seed} {number}")
+        torch.manual_seed(self.random.getrandbits(32))
+        kinds = self.kinds
+        name = list(kinds)[number % len(kinds)]
+        return name, *kinds[name]()
+
+    def with_any_ending(self, kind: Callable[[], bytes]) -> tuple[str, bytes]:
+        ending = self.random.choice((".safetensors", ".bin", ".ipadpt", ".pt"))
+        return ending, kind()
+
+    def cut(self) -> bytes:
+        """A file that ends too early, most often within the header."""
+        content = self.random.choice(self.safe + self.torch + self.old)
+        end = 8 + int.from_bytes(content[:8], "little") if content[8:9] == b"{" else len(content)
+        return content[: self.random.randrange(end)]
 
     def flipped(self) -> bytes:
         """A few bits turned over, in the header more often than in the data."""
@@ -284,17 +223,3 @@ class Damage:
                 (b"\xff\xff\xff\x7f", b"\xff" * 4)
             )
         return bytes(content)
-
-
-def nested(weights: dict[str, Any]) -> dict[str, Any]:
-    parts: dict[str, Any] = {}
-    for key, value in weights.items():
-        part, _, rest = key.partition(".")
-        parts.setdefault(part, {})[rest] = value
-    return parts
-
-
-def saved(content: Any, zipped: bool = True) -> bytes:
-    file = io.BytesIO()
-    torch.save(content, file, _use_new_zipfile_serialization=zipped)
-    return file.getvalue()

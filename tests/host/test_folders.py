@@ -61,3 +61,34 @@ def test_the_nearest_match_is_of_the_same_kind_and_whole(folder, folders, name, 
     sentence = folders.missing("ipadapter", name)
     assert ("the nearest match is" in sentence) == (nearest is not None)
     assert nearest is None or f"the nearest match is '{nearest}'" in sentence
+
+
+def many_loops(root):
+    """Six folders with a file each, every one of which links to all the others."""
+    places = [root / f"folder{number}" for number in range(6)]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "a.ipadpt").write_bytes(b"x")
+        (place / "a.safetensors").write_bytes(b"x")
+    for place in places:
+        for other in places:
+            if other != place:
+                (place / f"to_{other.name}").symlink_to(other)
+
+
+def test_folders_that_lead_to_each_other_are_listed_to_an_end(folder, folders, pack):
+    many_loops(folder)
+    listed = folders.names("ipadapter")
+    assert {f"folder{number}/a.safetensors" for number in range(6)} < set(listed)
+    assert len(listed) < 40
+    paths = [path for path, _ in pack.nodes.doctor.scan._files(str(folder), set())]
+    assert len(paths) == 6 * 2 + 4  # each file once
+
+
+def test_loops_in_the_input_folder_end(folders, pack, tmp_path, monkeypatch):
+    import folder_paths
+
+    many_loops(tmp_path / "loops")
+    monkeypatch.setattr(folder_paths, "get_input_directory", lambda: str(tmp_path / "loops"))
+    names = pack.nodes.references.embeds.embeds_file_names()
+    assert {f"folder{number}/a.ipadpt" for number in range(6)} <= set(names) and len(names) < 100

@@ -101,6 +101,7 @@ ALLOWED = {
     # downloads on request: the connection, the thread it runs in, and the routes that ask for it
     "nodes/doctor/fetch.py": {"huggingface_hub"},
     "nodes/doctor/jobs.py": {"threading"},
+    "nodes/sampling/compiled.py": {"threading"},  # each thread has a model call of its own
     "nodes/doctor/routes.py": {"aiohttp", "asyncio", "urllib"},
 }
 

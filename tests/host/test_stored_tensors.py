@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -25,7 +26,7 @@ print("outcome", open_all.opened(pack, Path({file!r})))
 """
 
 
-def big_endian(path):
+def big_endian(path, record="byteorder"):
     """An encoder's file of three kilobytes whose record says that its bytes are the other way
     round.
     """
@@ -34,13 +35,15 @@ def big_endian(path):
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w") as target:
         for entry in source.infolist():
             is_order = entry.filename.endswith("/byteorder")
-            target.writestr(entry, b"big" if is_order else source.read(entry))
+            name = entry.filename.replace("byteorder", record)
+            target.writestr(name, b"big" if is_order else source.read(entry))
     plain.unlink()
 
 
-def test_a_file_of_the_other_byte_order_does_not_end_the_process(host_tree, tmp_path):
+@pytest.mark.parametrize("record", ["byteorder", "ByteOrder"])  # torch takes both for the same
+def test_a_file_of_the_other_byte_order_does_not_end_the_process(host_tree, tmp_path, record):
     path = tmp_path / "model.bin"
-    big_endian(path)
+    big_endian(path, record)
     code = READ.format(fuzz=str(FUZZ.parent), host=str(host_tree), pack=str(PACK), file=str(path))
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
@@ -124,3 +127,71 @@ def test_a_thumbnail_without_pixels_is_not_shown(pack, shape):
     nodes = pack.nodes.references.embeds
     content = {"thumbnail": torch.zeros(shape, dtype=torch.uint8)}
     assert "images" not in nodes._display(content, {"encoder": "x", "feature": "y"})
+
+
+def test_a_large_thumbnail_is_not_shown(pack):
+    nodes = pack.nodes.references.embeds
+    content = {"thumbnail": torch.zeros(2, 2000, 3, dtype=torch.uint8)}
+    assert "images" not in nodes._display(content, {"encoder": "x", "feature": "y"})
+
+
+def test_what_metadata_say_is_shown_short_and_without_control_characters(pack):
+    nodes = pack.nodes.references.embeds
+    (text,) = nodes._display({}, {"encoder": "\n\x1b[31m" + "x" * 100_000, "feature": "y"})["text"]
+    assert text.isprintable() and len(text) < 400
+
+
+def rewritten(source, target, method=zipfile.ZIP_STORED, kept=None):
+    """A torch archive of the other compression, its tensors cut to so many bytes."""
+    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(target, "w", method) as archive:
+        for entry in whole.infolist():
+            end = kept if "/data/" in entry.filename else None
+            archive.writestr(entry.filename, whole.read(entry)[:end])
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_tensors_without_all_their_bytes_are_not_filled_up_with_others(pack, tmp_path, device):
+    files = pack.nodes.files.open_files
+    torch.save({"a": torch.ones(64), "b": torch.ones(64)}, tmp_path / "whole.bin")
+    rewritten(tmp_path / "whole.bin", tmp_path / "cut.bin", kept=4)
+    with pytest.raises(files.Predicate, match="claim 512 bytes, but the file has"):
+        files._torch_content(str(tmp_path / "cut.bin"), device)
+
+
+def test_tensors_that_share_their_bytes_are_whole(pack, tmp_path):
+    shared = torch.ones(64)
+    torch.save({"a": shared, "b": shared[8:].view(7, 8)}, tmp_path / "shared.bin")
+    assert len(pack.nodes.files.open_files.read_weights(str(tmp_path / "shared.bin"))) == 2
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_the_doctor_passes_over_a_damaged_compressed_file(pack, tmp_path, method):
+    path = tmp_path / "model.bin"
+    torch.save({"image_proj": torch.ones(64)}, tmp_path / "whole.bin")
+    rewritten(tmp_path / "whole.bin", path, method)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        entry = next(each for each in archive.infolist() if each.filename.endswith("data.pkl"))
+    start = entry.header_offset + 30 + len(entry.filename)
+    content[start + 10 : start + 30] = b"\xff" * 20
+    path.write_bytes(content)
+    scan = pack.nodes.doctor.scan
+    assert scan.content(str(path), len(content), 0, False) == (None, "", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "down_blocks." * 8000 + "x",
+        f"ip_adapter.{'9' * 5000}.to_k_ip.weight",
+        f"down_blocks.{'9' * 990}.attn2.to_k_ip.weight",
+    ],
+    ids=["long", "digits", "digits of a processor"],
+)
+def test_names_of_great_length_are_neither_slow_nor_an_error_of_python(pack, name):
+    core, start = pack.ipadapter_core.adapter, time.process_time()
+    with pytest.raises(pack.nodes.files.open_files.Predicate):
+        core.checkpoint.read_spec({name: torch.zeros(2), "image_proj.x": torch.zeros(2)})
+    layer = f"vision_model.encoder.layers.{'9' * 5000}.x"
+    assert core.encoders.read_encoder({layer: torch.zeros(2)}) is None
+    assert time.process_time() - start < 1

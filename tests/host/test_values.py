@@ -33,7 +33,7 @@ WRONG = {  # type of the host -> values that no node can read as that
         "NaN": torch.full((1, 8, 8, 3), NAN),
         "infinity": torch.full((1, 8, 8, 3), INFINITE),
         "0 to 255": torch.rand(1, 8, 8, 3) * 255,
-        "-1 to 1": torch.rand(1, 8, 8, 3) * 2 - 1,
+        "-9 to 9": torch.rand(1, 8, 8, 3) * 18 - 9,
         "integers": torch.ones(1, 8, 8, 3, dtype=torch.int64),
     },
     "MASK": WRONG_TYPES

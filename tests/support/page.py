@@ -113,7 +113,7 @@ class Page:
     def press(self, *keys):
         for key in keys:
             self.page.keyboard.press(key)
-        self.settle()
+            self.settle()
 
     def queue(self):
         """Run the graph to its end."""

@@ -138,7 +138,7 @@ def _find(
     subject: str,
 ) -> str:
     fitting: list[tuple[bool, bool, str]] = []
-    for name in folder_paths.get_filename_list(folder):
+    for name in folders.names(folder):
         path = folder_paths.get_full_path(folder, name)
         if path is None or cached_spec(path, read) != content:
             continue

@@ -178,7 +178,7 @@ def _adapter_files() -> list[str]:
 
 
 def _embeds_files() -> list[str]:
-    names, _ = folder_paths.recursive_search(folder_paths.get_input_directory())
+    names = folders.names_below(folder_paths.get_input_directory())
     return sorted(name for name in names if name.lower().endswith(EMBEDS_EXTENSION))
 
 
