@@ -40,16 +40,17 @@ def check_new_node(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     run = execute_method.__func__
     signature = inspect.signature(run)
 
-    @functools.cache
-    def specs() -> dict[str, InputSpec]:
-        inputs = node.define_schema().inputs
-        return {entry.id: new_spec(entry) for entry in inputs}
+    @functools.cache  # a schema lists the files of its folders
+    def name_and_specs() -> tuple[str, dict[str, InputSpec]]:
+        schema = node.define_schema()
+        specs = {entry.id: new_spec(entry) for entry in schema.inputs}
+        return schema.display_name or node.__name__, specs
 
     @functools.wraps(run)
     def execute(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> Any:
         call = signature.bind(cls, *args, **kwargs)
-        name = cls.define_schema().display_name or cls.__name__
-        call.arguments |= check_inputs(call.arguments, specs(), name)
+        name, specs = name_and_specs()
+        call.arguments |= check_inputs(call.arguments, specs, name)
         return run(*call.args, **call.kwargs)
 
     setattr(node, "execute", classmethod(execute))  # noqa: B010
@@ -60,15 +61,18 @@ def check_old_node(node: type[Any]) -> type[Any]:
     """An old node, whose function checks its inputs first."""
     run = inspect.unwrap(getattr(node, node.FUNCTION))
 
-    @functools.wraps(run)
-    def function(self: object, *args: Any, **kwargs: Any) -> Any:
+    @functools.cache  # the types list the files of their folders
+    def specs() -> dict[str, InputSpec]:
         groups = node.INPUT_TYPES()
         entries = {**groups.get("required", {}), **groups.get("optional", {})}
-        specs = {name: old_spec(entry) for name, entry in entries.items()}
+        return {name: old_spec(entry) for name, entry in entries.items()}
+
+    @functools.wraps(run)
+    def function(self: object, *args: Any, **kwargs: Any) -> Any:
         named = zip(node.POSITIONAL.split(), args, strict=False)
-        checked = check_inputs(dict(named), specs, node.NAME).values()
+        checked = check_inputs(dict(named), specs(), node.NAME).values()
         args = (*checked, *args[len(checked) :])
-        return run(self, *args, **check_inputs(kwargs, specs, node.NAME))
+        return run(self, *args, **check_inputs(kwargs, specs(), node.NAME))
 
     setattr(node, node.FUNCTION, function)
     return node

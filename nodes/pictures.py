@@ -88,15 +88,6 @@ def require_masks(value: object, node: str, input_name: str) -> Tensor:
     return masks
 
 
-def check_finite(batch: Tensor, node: str, input_name: str) -> None:
-    for number, picture in enumerate(batch, 1):
-        if not picture.isfinite().all():
-            raise ValueError(
-                f"{node}'s '{input_name}' number {number} of {len(batch)} holds NaN or infinite "
-                "values: repair the node it comes from (often a VAE in half precision)."
-            )
-
-
 def described(value: object) -> str:
     """A value of a wrong type, in a few words: 'a str (seven)'."""
     if value is None:

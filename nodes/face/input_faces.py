@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ...ipadapter_core.faces.face_square import Box, PictureSize, mask_box, visible_part
 from ...ipadapter_core.faces.find import Face, face_in_box
-from ..pictures import check_finite
 from .host_faces import HostBox, HostBoxes, HostLandmarks, read_box, read_landmarks
 from .settings import NODE, FaceCropSettings
 
@@ -46,7 +45,6 @@ def checked_masks(mask: Tensor | None, picture_count: int) -> Tensor:
             f"{NODE} has {picture_count} pictures in 'image' but {len(face_masks)} masks in "
             f"'mask': connect one mask for all, or one for each picture."
         )
-    check_finite(face_masks, NODE, "mask")
     return face_masks.expand(picture_count, -1, -1)
 
 
