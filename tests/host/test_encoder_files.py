@@ -34,7 +34,10 @@ def test_an_encoder_of_full_width_opens_and_tells_a_picture_from_nothing(
     init = comfy.clip_vision.ClipVisionModel.__init__
 
     def init_with_few_layers(encoder, config):
-        init(encoder, json.loads(Path(config).read_text()) | {"num_hidden_layers": LAYERS})
+        config_of_few = json.loads(Path(config).read_text()) | {"num_hidden_layers": LAYERS}
+        path = tmp_path / "config.json"  # older hosts take no dict
+        path.write_text(json.dumps(config_of_few))
+        init(encoder, str(path))
 
     monkeypatch.setattr(comfy.clip_vision.ClipVisionModel, "__init__", init_with_few_layers)
     save_encoder_of_full_width(tmp_path / "encoder.safetensors")

@@ -4,6 +4,7 @@ runs, and less of its depth and width.
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import torch
@@ -31,7 +32,11 @@ def shallow(init):
         """As the files of `support.short_encoders` are: that does for what is asked over HTTP."""
         if isinstance(config, str | os.PathLike):
             config = json.loads(Path(config).read_text())
-        init(self, {**config, "num_hidden_layers": 2, "intermediate_size": 64})
+        shallow_config = {**config, "num_hidden_layers": 2, "intermediate_size": 64}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "config.json")  # older hosts take no dict
+            path.write_text(json.dumps(shallow_config))
+            init(self, str(path))
 
     return __init__
 
