@@ -29,7 +29,6 @@ EXCUSED = {  # place -> why
     "tests/host/test_old_faceid.py test_presets_find_adapter_and_lora_by_content": ROW_OF_A_TABLE,
 }
 BEING_MENDED = (
-    "nodes/doctor/fetch.py",
     "nodes/legacy/upgrade/plans/embeds.py",
     "tests/fuzz/damage.py",
     "tests/host/test_face_http.py",

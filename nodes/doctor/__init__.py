@@ -3,6 +3,7 @@
 
 scan     the host's folders -> what each file holds
 fetch    one file of the model table -> the host's folder, checked
+hub      what huggingface_hub does for that
 jobs     downloads in the background, one at a time
 known    file names in graphs -> rows of the model table
 routes   all of it for the browser

@@ -2,8 +2,7 @@
 in place at once.
 
 What is not finished lies as '.NAME.part' beside its place, where the host does not list it and the
-last step is one rename. The library has the address (HF_ENDPOINT), the cache (HF_HOME), the tokens
-and the offline switch (HF_HUB_OFFLINE). Every ValueError is a sentence for the user.
+last step is one rename. Every ValueError is a sentence for the user.
 """
 
 import errno
@@ -19,6 +18,7 @@ import folder_paths
 
 from ...ipadapter_core.doctor.model_table import ModelFile, size_text
 from ...ipadapter_core.messages import Message
+from . import hub
 from .scan import display
 
 BLOCK = 4 << 20
@@ -47,8 +47,7 @@ def fetch(row: ModelFile, progress: Progress) -> str:
         return _accept_existing(row, target, progress)
     part = target.with_name(f".{row.name}.part")
     try:
-        cached_path = _cached_path(row)
-        if cached_path:
+        if cached_path := hub.cached_path(row):
             _require_room(row, part, row.size)
             _copy(cached_path, part, row, progress)
         else:
@@ -103,27 +102,6 @@ def _accept_existing(row: ModelFile, target: Path, progress: Progress) -> str:
     )
 
 
-def _library() -> Any:
-    try:
-        import huggingface_hub.constants
-        import huggingface_hub.file_download
-        import huggingface_hub.utils
-    except ImportError:
-        raise ValueError(
-            Message(
-                "Downloading needs the package huggingface_hub, which comes with ComfyUI's own "
-                "requirements: install those, or download the file by its link."
-            )
-        ) from None
-    return huggingface_hub
-
-
-def _cached_path(row: ModelFile) -> str | None:
-    """The file in Hugging Face's own cache, if another program had it."""
-    path = _library().try_to_load_from_cache(row.repository, row.path, revision=row.revision)
-    return path if isinstance(path, str) else None
-
-
 def _copy(source: str, part: Path, row: ModelFile, progress: Progress) -> None:
     copied = 0
     with open(source, "rb") as file, part.open("wb") as copy:
@@ -134,17 +112,7 @@ def _copy(source: str, part: Path, row: ModelFile, progress: Progress) -> None:
 
 
 def _download(row: ModelFile, part: Path, progress: Progress) -> None:
-    library = _library()
-    if library.constants.HF_HUB_OFFLINE:
-        raise ValueError(
-            Message(
-                "'<1>' is not in the cache, and HF_HUB_OFFLINE is set: unset it and start "
-                "ComfyUI again, or copy the file to models/<2>.",
-                row.name,
-                row.folder,
-            )
-        )
-    url = library.hf_hub_url(row.repository, row.path, revision=row.revision)
+    url = hub.file_url(row)
     progress("connecting", 0, row.size)
     size = _size(row, url)
     failed_attempts, previous_size = 0, -1
@@ -176,24 +144,12 @@ def _downloaded_size(part: Path, size: int) -> int:
 def _receive(url: str, part: Path, size: int, progress: Progress) -> None:
     """The rest of the file, behind what is there."""
     with part.open("ab") as file:
-        reporting_file: Any = _ReportingFile(file, size, progress)
-        _library().file_download.http_get(
-            url,
-            reporting_file,
-            resume_size=file.tell(),
-            headers=_headers(),
-            expected_size=size,
-        )
-
-
-def _headers() -> dict[str, str]:
-    """Without a compressed body the place in it to go on from is known."""
-    return {**_library().utils.build_hf_headers(), "Accept-Encoding": "identity"}
+        hub.receive(url, _ReportingFile(file, size, progress), file.tell(), size)
 
 
 def _size(row: ModelFile, url: str) -> int:
     try:
-        size = _library().get_hf_file_metadata(url).size
+        size = hub.file_size(url)
     except Exception as error:
         raise ValueError(_trouble(row, None, error)) from None
     if size is None or not row.has_size(size):

@@ -34,7 +34,7 @@ def row(pack):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path, fetch):
-    constants = fetch._library().constants
+    constants = fetch.hub.library("constants")
     with Hub(CONTENT) as hub:
         template = hub.base + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 16)  # as small as the file
@@ -217,7 +217,7 @@ def test_a_file_that_is_there_is_kept_and_another_of_its_name_never_replaced(
 def test_a_file_in_the_cache_is_copied_without_a_connection(
     fetch, row, hub, folder, tmp_path, monkeypatch, offline
 ):
-    monkeypatch.setattr(fetch._library().constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(fetch.hub.library("constants"), "HF_HUB_OFFLINE", offline)
     repository = tmp_path / "cache" / ("models--" + row.repository.replace("/", "--"))
     cached = repository / "snapshots" / row.revision / row.path
     cached.parent.mkdir(parents=True)
@@ -229,7 +229,7 @@ def test_a_file_in_the_cache_is_copied_without_a_connection(
 
 
 def test_offline_is_said_and_nothing_is_asked(fetch, row, hub, folder, monkeypatch):
-    monkeypatch.setattr(fetch._library().constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(fetch.hub.library("constants"), "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set"):
         fetch.fetch(row, quiet)
     assert hub.asked == left(folder) == []
