@@ -1,5 +1,9 @@
 """Image features become keys and values for every layer of one model: once, before sampling."""
 
+# The host declares few types.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
+
 import torch
 
 import comfy.model_management
@@ -43,7 +47,7 @@ def keys_for(
 
 
 def _keys_dtype(model: ModelPatcher) -> torch.dtype:
-    dtype = model.model.get_dtype_inference()
+    dtype: torch.dtype = model.model.get_dtype_inference()
     return dtype if dtype in ATTENTION_DTYPES else torch.float32
 
 

@@ -1,7 +1,6 @@
 """IPAdapter Region and Apply IPAdapter Regions: several references, each where it belongs."""
 
 # The host calls a node's methods by the names of its inputs.
-# pyright: reportIncompatibleMethodOverride=false
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """Face Crop: the face in a picture becomes the square that the face adapters want."""
 
 # the host calls a node's methods by the names of the inputs
-# pyright: reportIncompatibleMethodOverride=false
 
 from typing import Any
 

@@ -1,5 +1,8 @@
 """Load IPAdapter and Load CLIP Vision: files become objects, recognised by what they hold."""
 
+# The host declares few types.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
 import logging
 from collections.abc import Iterable
 from typing import Any, cast

@@ -10,7 +10,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-import comfy.utils
+from comfy.utils import load_torch_file  # pyright: ignore[reportUnknownVariableType]
 
 from ...ipadapter_core.adapter.layout import Weights
 from ...ipadapter_core.adapter.stored_tensors import (
@@ -45,7 +45,7 @@ def read_weights(path: str) -> Weights:
     with _safe_open(path) as file:  # checks the whole header before the host maps it
         if not path.lower().endswith(SAFETENSORS_ENDINGS):
             return _safetensors(file)
-    return cast("Weights", comfy.utils.load_torch_file(path, safe_load=True))
+    return cast("Weights", load_torch_file(path, safe_load=True))
 
 
 def read_embeds(path: str) -> tuple[Any, dict[str, str] | None]:
@@ -187,7 +187,7 @@ def _byte_order(path: str) -> bytes:
     and need not see the entries that Python sees.
     """
     try:
-        reader: Any = torch._C.PyTorchFileReader(path)
+        reader: Any = torch._C.PyTorchFileReader(path)  # pyright: ignore[reportPrivateUsage]
         return reader.get_record("byteorder") if reader.has_record("byteorder") else b"little"
     except RuntimeError as error:
         raise Predicate(

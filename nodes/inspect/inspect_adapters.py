@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ...ipadapter_core.messages import printable
 from ...ipadapter_core.weights.curves import entries
 from ..notes import shown_texts
-from ..sampling.image_prompt import OPTIONS_KEY, ImagePrompt
+from ..sampling.image_prompt import OPTIONS_KEY, ImagePrompt, transformer_options
 
 NODE = "Inspect IPAdapter"
 ORDER, MUTE = "order", "mute"
@@ -51,11 +51,11 @@ class InspectIPAdapter(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: ModelPatcher, changes: str) -> io.NodeOutput:
-        options = model.model_options["transformer_options"]
+        options = transformer_options(model)
         prompts = apply_changes(options.get(OPTIONS_KEY, ()), changes)
         if changes.strip():
-            model = model.clone()
-            options = model.model_options["transformer_options"]
+            model = model.clone()  # pyright: ignore[reportUnknownMemberType]
+            options = transformer_options(model)
             if OPTIONS_KEY in options:
                 options[OPTIONS_KEY] = prompts
         lines = [f"{number}. {describe(prompt)}" for number, prompt in enumerate(prompts, 1)]

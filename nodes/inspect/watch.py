@@ -1,7 +1,8 @@
 """Watch and Show IPAdapter Attention: where references were attended to while sampling."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from ...ipadapter_core.weights.blocks import Block
 from ...ipadapter_core.weights.curves import numbers
 from ..drawing import overlay_heat
 from ..pictures import rgb
-from ..sampling.image_prompt import ImagePrompt, model_sampling
+from ..sampling.image_prompt import ImagePrompt, model_sampling, transformer_options
 from ..sampling.layers import model_blocks
 from ..sampling.model_call import ModelCall, Observation
 from ..sampling.patch import WATCH_KEY, add_wrappers
@@ -57,11 +58,12 @@ class Watch:
         if site.address[:2] not in self.blocks or not positive_rows:
             return
         token_maps = torch.cat((_strength(observation), _shares(observation)), 1)
-        positive_maps = token_maps.unflatten(0, (len(rows.roles), -1))[positive_rows].mean(0)
+        maps_by_row = token_maps.reshape(len(rows.roles), -1, *token_maps.shape[1:])
+        positive_maps = maps_by_row[positive_rows].mean(0)
         height, width = site.grid
         size = [max(1, round(length * GRID / max(height, width))) for length in (height, width)]
-        maps = interpolate(positive_maps.unflatten(-1, (height, width)), size, mode="bilinear")
-        maps = maps.cpu()
+        grid_maps = positive_maps.reshape(*positive_maps.shape[:-1], height, width)
+        maps = interpolate(grid_maps, size, mode="bilinear").cpu()
         totals_key = (observation.query.device, maps.shape)
         empty_totals = WatchTotals(torch.zeros_like(maps))
         call.run.watch_totals.setdefault(totals_key, empty_totals).add(maps)
@@ -77,8 +79,13 @@ def _strength(observation: Observation) -> Tensor:
     """The length of the image part as a share of the text's, token by token: [R * B, 1, N]."""
     image, mask = observation.image, observation.mask
     addition = (image if mask is None else image * mask) * observation.part.output_weight
-    text_length = observation.text.float().norm(dim=-1).clamp(min=1e-6)
-    return (addition.float().norm(dim=-1) / text_length)[:, None]
+    text_length = _lengths(observation.text).clamp(min=1e-6)
+    return (_lengths(addition) / text_length)[:, None]
+
+
+def _lengths(tokens: Tensor) -> Tensor:
+    norm = cast("Callable[..., Tensor]", tokens.float().norm)  # pyright: ignore[reportUnknownMemberType]
+    return norm(dim=-1)
 
 
 def _shares(observation: Observation) -> Tensor:
@@ -128,7 +135,7 @@ class WatchIPAdapterAttention(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, layers: str = "") -> bool | str:
+    def validate_inputs(cls, layers: object = "") -> bool | str:
         try:
             _block_numbers(layers if isinstance(layers, str) else "")
         except ValueError as error:
@@ -150,9 +157,9 @@ class WatchIPAdapterAttention(io.ComfyNode):
         sampling = model_sampling(model)
         start, end = (float(sampling.percent_to_sigma(moment)) for moment in (start_at, end_at))
         watch = Watch(number, frozenset(blocks[number] for number in block_numbers), start, end)
-        model = model.clone()
+        model = model.clone()  # pyright: ignore[reportUnknownMemberType]
         add_wrappers(model)
-        model.model_options["transformer_options"][WATCH_KEY] = watch
+        transformer_options(model)[WATCH_KEY] = watch
         return io.NodeOutput(model, watch)
 
 

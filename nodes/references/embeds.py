@@ -1,7 +1,6 @@
 """Combine, Save and Load IPAdapter Embeds: encoded references, without encoder and image."""
 
 # The host calls a node's methods by the names of its inputs.
-# pyright: reportIncompatibleMethodOverride=false
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,6 @@
 """Encode IPAdapter Reference: images become embeds that other nodes combine and save."""
 
 # The host calls a node's methods by the names of its inputs.
-# pyright: reportIncompatibleMethodOverride=false
 
 import hashlib
 from dataclasses import dataclass, replace

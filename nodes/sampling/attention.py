@@ -2,7 +2,11 @@
 model computes it.
 """
 
+# The host declares few types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,5 +57,10 @@ def _attend(precision: torch.dtype | None, query: Tensor, key: Tensor, value: Te
     """
     if host_attention.optimized_attention is host_attention.attention_pytorch:
         return scaled_dot_product_attention(query, key, value).transpose(1, 2)
-    options = {"attn_precision": precision, "low_precision_attention": False, "skip_reshape": True}
-    return host_attention.optimized_attention(query, key, value, key.shape[1], **options)
+    options: dict[str, Any] = {
+        "attn_precision": precision,
+        "low_precision_attention": False,
+        "skip_reshape": True,
+    }
+    out: Tensor = host_attention.optimized_attention(query, key, value, key.shape[1], **options)
+    return out

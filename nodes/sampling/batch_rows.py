@@ -17,6 +17,7 @@ from comfy.samplers import CFGGuider
 from ...ipadapter_core.attention.keys import ALONE, NEGATIVE, POSITIVE
 from ...ipadapter_core.attention.masks import Area
 
+Areas = dict[tuple[int, Any], Area]  # by index in a list of conds, and uuid
 Cond = dict[str, Any]  # one conditioning, as the host's samplers pass it on
 
 
@@ -25,7 +26,7 @@ class CondBatch:
     """One call of the host's calc_cond_batch."""
 
     roles: tuple[int, ...] = ()  # by index in its list of conds
-    areas: Mapping[tuple[int, Any], Area] = field(default_factory=dict)  # by index and uuid
+    areas: Areas = field(default_factory=Areas)
     latent_size: tuple[int, int] = (0, 0)  # of the whole image
 
 
@@ -83,8 +84,7 @@ def read_batch_rows(batch: CondBatch | None, options: Mapping[str, Any], x: Tens
     )
 
 
-def _areas(conds: Sequence[Sequence[Cond] | None]) -> dict[tuple[int, Any], Area]:
-    """By index in the list of conds, and uuid."""
+def _areas(conds: Sequence[Sequence[Cond] | None]) -> Areas:
     return {
         (index, cond.get("uuid")): area
         for index, cond_list in enumerate(conds)
@@ -132,5 +132,6 @@ def _window_frames(options: Mapping[str, Any]) -> tuple[int, ...] | None:
         anchor = getattr(window, "causal_anchor_index", None)
         anchor_frames = [] if anchor is None or anchor < 0 else [anchor]
         return (*anchor_frames, *window.index_list)
-    frames = (options.get("ad_params") or {}).get("sub_idxs")
+    evolved: Mapping[str, Any] = options.get("ad_params") or {}
+    frames = evolved.get("sub_idxs")
     return tuple(frames) if frames is not None else None

@@ -14,14 +14,14 @@ although the host's TorchCompileModel drops all guards on transformer_options:
 import itertools
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from comfy.patcher_extension import WrappersMP
 
 from ...ipadapter_core.weights.blocks import Address
 from .model_call import LayerSite
@@ -120,11 +120,16 @@ class current_addition:
         _current.addition, _current.options = self._outer
 
 
+def named_modules(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    """The parts of a model by the names that they have, compiled ones included."""
+    return dict(cast("Iterator[tuple[str, torch.nn.Module]]", model.named_modules()))
+
+
 def has_compiled_module(diffusion_model: torch.nn.Module) -> bool:
     """Whether the model or a part of it is compiled already: the host's wrapper does it later."""
     return any(
         COMPILED_MODULE in name.split(".") or getattr(module, "_compiled_call_impl", None)
-        for name, module in diffusion_model.named_modules()
+        for name, module in named_modules(diffusion_model).items()
     )
 
 
@@ -169,7 +174,7 @@ def add_block_marking(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "wrappers": wrappers}
 
 
-def mark_blocks(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
+def mark_blocks(executor: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """DIFFUSION_MODEL: where the model itself is not compiled, its compiled blocks get their marks.
 
     Where it is, a compiler traces this; only an argument whose value is asked for is guarded.
@@ -178,7 +183,9 @@ def mark_blocks(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
     if torch.compiler.is_compiling() or not has_marker:
         return executor(*args, **kwargs)
     x, timesteps, context, *rest = args
-    _current.options = next(value for value in rest if isinstance(value, dict))
+    _current.options = next(
+        cast("dict[str, Any]", value) for value in rest if isinstance(value, dict)
+    )
     if isinstance(context, Tensor):
         context = torch.nn.Parameter(context, requires_grad=False)
     return executor(x, timesteps, context, *rest, **kwargs)

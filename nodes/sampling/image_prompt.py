@@ -1,8 +1,11 @@
 """One applied adapter on a model: an immutable ImagePrompt, with its settings as plain floats."""
 
+# The host declares few types.
+# pyright: reportUnknownMemberType=false
+
 import logging
 from dataclasses import dataclass, field, replace
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from torch import Tensor
 
@@ -93,6 +96,11 @@ def model_sampling(model: ModelPatcher) -> ModelSampling:
     return cast(ModelSampling, model.get_model_object("model_sampling"))
 
 
+def transformer_options(model: ModelPatcher) -> dict[str, Any]:
+    """The host's own dict, which a clone has for itself."""
+    return cast("dict[str, dict[str, Any]]", model.model_options)["transformer_options"]
+
+
 def prompts_for(
     model: ModelPatcher, keys: ImageKeys, settings: PromptSettings, mask: Tensor | None
 ) -> list[ImagePrompt]:
@@ -117,7 +125,7 @@ def prompts_for(
 
 def attach_prompts(model: ModelPatcher, prompts: list[ImagePrompt]) -> None:
     """Append prompts to those on a clone."""
-    options = model.model_options["transformer_options"]
+    options = transformer_options(model)
     all_prompts: tuple[ImagePrompt, ...] = (*options.get(OPTIONS_KEY, ()), *prompts)
     options[OPTIONS_KEY] = all_prompts
     # Adapters that project while sampling: the host loads and frees them beside the model.

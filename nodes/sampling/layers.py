@@ -2,8 +2,11 @@
 them.
 """
 
+from typing import cast
+
 import torch
 
+from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
 from ...ipadapter_core.adapter.checkpoint import BASE_MODELS
@@ -53,8 +56,9 @@ def fitting_layers(model: ModelPatcher, adapter: LoadedAdapter) -> tuple[Address
 
 def _model_name(model: ModelPatcher, layers: dict[Address, LayerWidths]) -> str:
     if not layers:
+        host_model = cast(BaseModel, model.model)
         return (
-            f"a {type(model.model).__name__} without cross-attention layers "
+            f"a {type(host_model).__name__} without cross-attention layers "
             "that an adapter could use"
         )
     text_widths = {widths.text for widths in layers.values()}

@@ -6,6 +6,9 @@ only while sampling lives in one `Run`, from the sampler's start to its end. The
 that other packs placed are called as they are at each step, so the order of nodes does not matter.
 """
 
+# The host declares few types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -28,7 +31,14 @@ from .compiled import (
     is_compiled_by_host,
     marker_for,
 )
-from .image_prompt import OPTIONS_KEY, ImagePrompt, PromptSettings, attach_prompts, prompts_for
+from .image_prompt import (
+    OPTIONS_KEY,
+    ImagePrompt,
+    PromptSettings,
+    attach_prompts,
+    prompts_for,
+    transformer_options,
+)
 from .layers import find_layout
 from .model_call import ModelCall, WatchLike
 from .run import CallTensors, FittingPrompts, ImagePart, PartsByLayer, Run
@@ -57,7 +67,7 @@ def add_image_prompts(model: ModelPatcher, prompts: list[ImagePrompt]) -> ModelP
 
 def add_wrappers(model: ModelPatcher) -> None:
     """Our wrappers on a clone, once."""
-    options = model.model_options["transformer_options"]
+    options = transformer_options(model)
     if OPTIONS_KEY not in options:
         options[OPTIONS_KEY] = ()
         for kind, wrapper in WRAPPERS.items():
@@ -87,14 +97,15 @@ class UNetCall:
 def run_sampling(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
     """OUTER_SAMPLE: a Run that ends with the sampling, however that ends."""
     guider = cast(CFGGuider, executor.class_obj)
-    options = guider.model_options["transformer_options"]
+    options = cast("dict[str, Options]", guider.model_options)["transformer_options"]
     if RUN_KEY in options:
         return executor(*args, **kwargs)
     run = options[RUN_KEY] = Run(guider)
     try:
         return executor(*args, **kwargs)
     finally:
-        if watch := options.get(WATCH_KEY):
+        watch: WatchLike | None = options.get(WATCH_KEY)
+        if watch is not None:
             watch.finish(list(run.watch_totals.values()))
         run.close()
 

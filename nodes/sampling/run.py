@@ -85,14 +85,18 @@ class MaskPlacement(NamedTuple):
     placement: Placement
 
 
+PartKeysValues = dict[tuple[ImagePart, Placement], LayerKeysValues]
+MasksByPlacement = dict[MaskPlacement, Tensor]
+
+
 @dataclass(eq=False)
 class CallTensors:
     """Tensors as the layers take them, kept from call to call while rows and active ranges stay the
     same.
     """
 
-    keys_values: dict[tuple[ImagePart, Placement], LayerKeysValues] = field(default_factory=dict)
-    masks: dict[MaskPlacement, Tensor] = field(default_factory=dict)
+    keys_values: PartKeysValues = field(default_factory=PartKeysValues)
+    masks: MasksByPlacement = field(default_factory=MasksByPlacement)
 
 
 @dataclass(eq=False)
@@ -118,8 +122,22 @@ class FittingPrompts(NamedTuple):
     is_compiled: bool  # already, in part or as a whole
 
 
+ActiveRanges = tuple[int | None, ...]  # the number of each prompt's timestep range
 # Frames and timestep range, where keys and values depend on them.
 PromptFrames = tuple[tuple[int, ...] | None, int | None]
+PromptsByModel = dict[int, FittingPrompts | None]  # by id of model
+KeptParts = Latest[tuple[ImagePrompt, ...], ActiveRanges, PartsByLayer]
+KeptCallTensors = Latest[  # for prompts, roles and conditionings of a call
+    tuple[tuple[ImagePrompt, ...], tuple[int, ...], tuple[int, ...]],
+    tuple[ActiveRanges, BatchRows],
+    CallTensors,
+]
+MovedKeys = Latest[tuple[ImagePrompt, Placement], PromptFrames, KeysValues]
+ArrangedKeys = Latest[
+    tuple[ImagePrompt, tuple[int, ...], Placement], PromptFrames, list[LayerKeysValues]
+]
+MasksByRows = dict[tuple[MaskPlacement, BatchRows], Tensor]
+TotalsByShape = dict[tuple[torch.device, torch.Size], WatchTotals]
 
 
 @dataclass(eq=False)
@@ -129,26 +147,13 @@ class Run:
     """
 
     guider: CFGGuider | None = None
-    fitting_prompts: dict[int, FittingPrompts | None] = field(
-        default_factory=dict
-    )  # by id of model
-    # prompts -> their active ranges -> the additions at each layer
-    parts: Latest[tuple[ImagePrompt, ...], tuple[int | None, ...], PartsByLayer] = field(
-        default_factory=Latest
-    )
-    call_tensors: Latest[
-        tuple[tuple[ImagePrompt, ...], tuple[int, ...], tuple[int, ...]],
-        tuple[tuple[int | None, ...], BatchRows],
-        CallTensors,
-    ] = field(default_factory=Latest)
-    moved: Latest[tuple[ImagePrompt, Placement], PromptFrames, KeysValues] = field(
-        default_factory=Latest
-    )
-    arranged: Latest[
-        tuple[ImagePrompt, tuple[int, ...], Placement], PromptFrames, list[LayerKeysValues]
-    ] = field(default_factory=Latest)
-    masks: dict[tuple[MaskPlacement, BatchRows], Tensor] = field(default_factory=dict)
-    watch_totals: dict[tuple[torch.device, torch.Size], WatchTotals] = field(default_factory=dict)
+    fitting_prompts: PromptsByModel = field(default_factory=PromptsByModel)
+    parts: KeptParts = field(default_factory=KeptParts)
+    call_tensors: KeptCallTensors = field(default_factory=KeptCallTensors)
+    moved: MovedKeys = field(default_factory=MovedKeys)
+    arranged: ArrangedKeys = field(default_factory=ArrangedKeys)
+    masks: MasksByRows = field(default_factory=MasksByRows)
+    watch_totals: TotalsByShape = field(default_factory=TotalsByShape)
 
     @property
     def is_empty(self) -> bool:

@@ -1,5 +1,9 @@
 """The UNet of SD1.5 and SDXL: image parts are added to attn2, the cross-attention to the text."""
 
+# The host declares few types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,7 +15,7 @@ import comfy.ldm.modules.attention as host_attention
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_table
 from . import compiled
 from .attention import add_image_parts
-from .compiled import LayerAddition, add_in_graph
+from .compiled import LayerAddition, add_in_graph, named_modules
 from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import PartsByLayer
@@ -27,7 +31,7 @@ class UNetLayout:
         # torch.compile puts a module in front of the model, or of a block
         modules: dict[str, Any] = {
             name.replace("_orig_mod.", ""): module
-            for name, module in diffusion_model.named_modules()
+            for name, module in named_modules(diffusion_model).items()
         }
         projections = {
             address: modules[name].to_k for address, name in layer_table(modules).items()
@@ -75,7 +79,10 @@ class ComposedAttention:
         if previous is not None:
             text = previous(query, key, value, extra)
         else:
-            options = {"attn_precision": site.precision, "transformer_options": extra}
+            options: dict[str, Any] = {
+                "attn_precision": site.precision,
+                "transformer_options": extra,
+            }
             text = host_attention.optimized_attention(query, key, value, site.heads, **options)
         if torch.compiler.is_compiling():
             return add_in_graph(text, query, site)

@@ -5,6 +5,8 @@ nodes behind it.
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ...sampling.image_prompt import transformer_options
+
 OLD_GRAPHS_OPTION = "ipadapter_old_graphs"  # in transformer_options
 AS_BEFORE, PAPER = "as IPAdapter_plus", "paper"
 
@@ -40,10 +42,10 @@ class IPAdapterOldGraphs(io.ComfyNode):
     @classmethod
     def execute(cls, model: ModelPatcher, behaviour: str) -> io.NodeOutput:
         model = model.clone()
-        model.model_options["transformer_options"][OLD_GRAPHS_OPTION] = behaviour
+        transformer_options(model)[OLD_GRAPHS_OPTION] = behaviour
         return io.NodeOutput(model)
 
 
 def follows_paper(model: ModelPatcher) -> bool:
     """Whether IPAdapter Old Graphs upstream asks for the paper's behaviour."""
-    return model.model_options["transformer_options"].get(OLD_GRAPHS_OPTION) == PAPER
+    return transformer_options(model).get(OLD_GRAPHS_OPTION) == PAPER

@@ -21,7 +21,7 @@ ReadNode = dict[str, Any]  # class_type and inputs
 
 
 def open_graph(
-    workflow: saved_graph.Graph, old_nodes: OldNodes, our_nodes: Registry, foreign_nodes: Registry
+    workflow: object, old_nodes: OldNodes, our_nodes: Registry, foreign_nodes: Registry
 ) -> tuple[list[list[Any]], list[Message]]:
     """The nodes of a saved graph, then of each of its subgraphs, as they are read, and what was
     replaced.
@@ -33,7 +33,7 @@ def open_graph(
         raise ValueError("it has no list of nodes")
     definitions = workflow.get("definitions")
     subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-    graphs = [workflow, *(subgraphs if isinstance(subgraphs, list) else [])]
+    graphs: list[Any] = [workflow, *(subgraphs if isinstance(subgraphs, list) else [])]
     opening = Opening(old_nodes, _with_subgraphs(our_nodes, graphs[1:]), foreign_nodes)
     return [opening.read(graph) for graph in graphs], list(opening.report)
 
