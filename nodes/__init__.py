@@ -7,7 +7,7 @@ from .apply.weights import IPAdapterWeightMap
 from .doctor.node import IPAdapterDoctor
 from .face.node import FaceCrop
 from .files import folders
-from .files.load import LoadCLIPVision, LoadIPAdapter
+from .files.node import LoadCLIPVision, LoadIPAdapter
 from .input_checks import check_new_node
 from .inspect.grid import LabelImageGrid
 from .inspect.inspect_adapters import InspectIPAdapter

@@ -170,6 +170,28 @@ def plus_sdxl(base: Base) -> Layout:
     return resampler(base, 1280)
 
 
+def identity(base: Base) -> Layout:
+    return face_id(base)
+
+
+def portrait(base: Base) -> Layout:
+    return face_id(base, 16)
+
+
+def unnorm(base: Base) -> Layout:
+    return resampler(base, 1280, 512)
+
+
+def with_lora(base: Base, projection: Callable[[Base], Layout]) -> Callable[[Base | None], Layout]:
+    """The layout of a FaceID adapter that brings its LoRA along."""
+
+    def layout_for(other_base: Base | None = None) -> Layout:
+        fitted_base = other_base or base
+        return adapter(fitted_base, projection(fitted_base), lora(fitted_base))
+
+    return layout_for
+
+
 ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by their published names
     "ip-adapter_sd15": by_name(SD15, vit_h),
     "ip-adapter_sd15_light": by_name(SD15, vit_h),
@@ -184,16 +206,17 @@ ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by th
     "ip-adapter-plus_sdxl_vit-h": by_name(SDXL, plus_sdxl),
     "ip-adapter-plus-face_sdxl_vit-h": by_name(SDXL, plus_sdxl),
     "ip_plus_composition_sdxl": by_name(SDXL, plus_sdxl),
+    "ip-adapter-faceid_sd15": with_lora(SD15, identity),
+    "ip-adapter-faceid-plus_sd15": with_lora(SD15, face_id_plus),
+    "ip-adapter-faceid-plusv2_sd15": with_lora(SD15, face_id_plus),
+    "ip-adapter-faceid-portrait_sd15": by_name(SD15, portrait),
+    "ip-adapter-faceid-portrait-v11_sd15": by_name(SD15, portrait),
+    "ip-adapter-faceid_sdxl": with_lora(SDXL, identity),
+    "ip-adapter-faceid-plusv2_sdxl": with_lora(SDXL, face_id_plus),
+    "ip-adapter-faceid-portrait_sdxl": by_name(SDXL, portrait),
+    "ip-adapter-faceid-portrait_sdxl_unnorm": by_name(SDXL, unnorm),
 }
 OTHERS: dict[str, Callable[..., Layout]] = {  # recognised and refused
-    "ip-adapter-faceid_sd15": lambda: adapter(SD15, face_id(SD15), lora(SD15)),
-    "ip-adapter-faceid-plus_sd15": lambda: adapter(SD15, face_id_plus(SD15), lora(SD15)),
-    "ip-adapter-faceid-plusv2_sd15": lambda: adapter(SD15, face_id_plus(SD15), lora(SD15)),
-    "ip-adapter-faceid-portrait_sd15": lambda: adapter(SD15, face_id(SD15, 16)),
-    "ip-adapter-faceid_sdxl": lambda: adapter(SDXL, face_id(SDXL), lora(SDXL)),
-    "ip-adapter-faceid-plusv2_sdxl": lambda: adapter(SDXL, face_id_plus(SDXL), lora(SDXL)),
-    "ip-adapter-faceid-portrait_sdxl": lambda: adapter(SDXL, face_id(SDXL, 16)),
-    "ip-adapter-faceid-portrait_sdxl_unnorm": lambda: adapter(SDXL, resampler(SDXL, 1280, 512)),
     "kolors": lambda: adapter(SDXL, resampler(SDXL, 2048, 1024, heads=12)),
     "sd3_instantx": sd3,
     "flux_xlabs": flux_xlabs,

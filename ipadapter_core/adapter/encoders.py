@@ -36,7 +36,7 @@ class EncoderSpec:
 
     def fits(self, adapter: AdapterSpec) -> bool:
         """Whether it gives what the adapter was made for."""
-        return self.gives(adapter.clip_input)
+        return adapter.clip_input is not None and self.gives(adapter.clip_input)
 
     def gives(self, feature: FeatureSpec) -> bool:
         """Whether a feature is an output of it; the same width alone can be another encoder's."""

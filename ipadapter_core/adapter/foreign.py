@@ -62,22 +62,11 @@ def _is_sd3(file_content: FileContent) -> bool:
     return file_content.has("image_proj.time_embedding.linear_1.weight")
 
 
-def _is_face_identity_resampler(file_content: FileContent) -> bool:
-    return file_content.width("image_proj.proj_in.weight") == 512
-
-
-def _is_faceid(file_content: FileContent) -> bool:
-    mark_keys = ("image_proj.proj.0.weight", "image_proj.norm.weight")
-    return file_content.has(*mark_keys) or any(
-        "_lora." in tensor_key or tensor_key.startswith("image_proj.perceiver_resampler.")
-        for tensor_key in file_content.shapes
-    )
-
-
 def _is_kolors(file_content: FileContent) -> bool:
     latents_shape = file_content.shapes.get("image_proj.latents", ())
     has_wide_latents = len(latents_shape) == 3 and latents_shape[2] == 2048
-    return has_wide_latents and file_content.width("image_proj.proj_in.weight") == 1024
+    is_plus = has_wide_latents and file_content.width("image_proj.proj_in.weight") == 1024
+    return is_plus or file_content.width("image_proj.perceiver_resampler.proj_in.weight") == 1024
 
 
 def _is_encoder(file_content: FileContent) -> bool:
@@ -98,37 +87,22 @@ OTHER_ADAPTERS: Table = (
     (
         _is_flux,
         Message(
-            "is an IP-Adapter for FLUX; this pack cannot run those yet; choose a base, plus "
-            "or full-face adapter for SD1.5 or SDXL"
+            "is an IP-Adapter for FLUX; this pack cannot run those yet; choose an adapter "
+            "for SD1.5 or SDXL"
         ),
     ),
     (
         _is_sd3,
         Message(
-            "is an IP-Adapter for SD3; this pack cannot run those yet; choose a base, plus "
-            "or full-face adapter for SD1.5 or SDXL"
-        ),
-    ),
-    (
-        _is_face_identity_resampler,
-        Message(
-            "is a face-identity adapter (FaceID Portrait unnorm or InstantID), which needs "
-            "InsightFace embeddings; this pack cannot run those yet; choose a base, plus or "
-            "full-face adapter for SD1.5 or SDXL"
-        ),
-    ),
-    (
-        _is_faceid,
-        Message(
-            "is a FaceID adapter, which needs InsightFace embeddings; this pack cannot run "
-            "those yet; choose a base, plus or full-face adapter for SD1.5 or SDXL"
+            "is an IP-Adapter for SD3; this pack cannot run those yet; choose an adapter "
+            "for SD1.5 or SDXL"
         ),
     ),
     (
         _is_kolors,
         Message(
-            "is an IP-Adapter for Kolors; this pack cannot run those yet; choose a base, "
-            "plus or full-face adapter for SD1.5 or SDXL"
+            "is an IP-Adapter for Kolors; this pack cannot run those yet; choose an "
+            "adapter for SD1.5 or SDXL"
         ),
     ),
 )

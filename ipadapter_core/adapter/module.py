@@ -13,7 +13,8 @@ from ..messages import Predicate, printable
 from ..operations import Device, Operations
 from .checkpoint import AdapterSpec, read_spec
 from .layout import Weights, flatten
-from .projectors import make_projector
+from .lora import is_lora_key
+from .projectors import FacePlusProjection, make_projector
 from .stored_tensors import WEIGHT_TYPES, check_number_type
 
 
@@ -39,8 +40,14 @@ class IPAdapter(nn.Module):
             }
         )
 
-    def project(self, *image_features: Tensor) -> Tensor:
-        """[B, E] or [B, S, E] for each of `spec.inputs`, in their order -> tokens [B, T, D]."""
+    def project(self, *image_features: Tensor, face_structure: float = 1.0) -> Tensor:
+        """[B, E] or [B, S, E] for each of `spec.inputs`, in their order -> tokens [B, T, D].
+
+        face_structure: how much FaceID plus v2 takes of the face's picture; others have no use for
+        it.
+        """
+        if isinstance(self.image_proj, FacePlusProjection):
+            return self.image_proj(*image_features, face_structure=face_structure)
         return self.image_proj(*image_features)
 
     def keys_values(self, image_tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -49,18 +56,21 @@ class IPAdapter(nn.Module):
             yield layer["to_k_ip"](image_tokens), layer["to_v_ip"](image_tokens)  # type: ignore[index]
 
 
-def build(stored_weights: Weights, operations: Operations) -> IPAdapter:
+def build(
+    stored_weights: Weights, operations: Operations, twin_kind: str | None = None
+) -> IPAdapter:
     """The adapter of an opened file. Its tensors are taken over as they are, mapped ones stay
     mapped.
 
-    stored_weights: flat or nested; operations: the layer classes (`torch.nn`, or the host's).
+    stored_weights: flat or nested; operations: the layer classes (`torch.nn`, or the host's);
+    twin_kind: as in `read_spec`. A LoRA in the file is no part of the adapter (`lora.py`).
     Raises Predicate for a file that is damaged or no adapter.
     """
-    spec = read_spec(stored_weights)
+    spec = read_spec(stored_weights, twin_kind)
     named_tensors = {
         tensor_key: value
         for tensor_key, value in flatten(stored_weights).items()
-        if isinstance(value, Tensor)
+        if isinstance(value, Tensor) and not is_lora_key(tensor_key)
     }
     # torch's own layers have shapes at once; the host's may make their weights only when these come
     expected_shapes = {

@@ -1,14 +1,23 @@
 """From what the encoder saw to image tokens: the projection of each kind of adapter.
 
 https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py
+https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter_faceid.py
 Parameters are named as in the files. B batch, S encoder tokens, T image tokens, D text width.
 """
 
 from torch import Tensor, nn
 
 from ..operations import Device, Operations
-from .checkpoint import LinearSpec, MLPSpec, ProjectorSpec, ResamplerSpec
-from .resampler import Resampler
+from .projections import (
+    FacePlusSpec,
+    IdentityResamplerSpec,
+    IdentitySpec,
+    LinearSpec,
+    MLPSpec,
+    ProjectorSpec,
+    ResamplerSpec,
+)
+from .resampler import IdentityResampler, Perceiver, Resampler
 
 
 class ImageProjection(nn.Module):
@@ -42,11 +51,61 @@ class MLPProjection(nn.Module):
         return self.proj(hidden_states)
 
 
+class IdentityMLP(nn.Module):
+    """Face embeddings [B, 512] -> tokens [B, T, D]."""
+
+    def __init__(self, spec: IdentitySpec, operations: Operations, device: Device = None):
+        super().__init__()
+        self.tokens = spec.token_count
+        token_values = spec.token_count * spec.token_width
+        self.proj = nn.Sequential(
+            operations.Linear(spec.feature_width, spec.hidden_width, device=device),
+            nn.GELU(),
+            operations.Linear(spec.hidden_width, token_values, device=device),
+        )
+        self.norm = operations.LayerNorm(spec.token_width, device=device)
+
+    def identity_tokens(self, face_identity: Tensor) -> Tensor:
+        return self.norm(self.proj(face_identity).unflatten(-1, (self.tokens, -1)))
+
+
+class IdentityProjection(IdentityMLP):
+    """FaceID and portrait adapters: these tokens alone."""
+
+    def forward(self, face_identity: Tensor) -> Tensor:
+        return self.identity_tokens(face_identity)
+
+
+class FacePlusProjection(IdentityMLP):
+    """FaceID plus: tokens of the identity look at the encoded face [B, S, features].
+
+    In version 2 `face_structure` says how much of what they see there is added to them.
+    """
+
+    def __init__(self, spec: FacePlusSpec, operations: Operations, device: Device = None):
+        super().__init__(spec.identity, operations, device)
+        self.adds_identity = spec.adds_identity
+        self.perceiver_resampler = Perceiver(spec.perceiver, operations, device)
+
+    def forward(
+        self, face_identity: Tensor, hidden_states: Tensor, face_structure: float = 1.0
+    ) -> Tensor:
+        identity_tokens = self.identity_tokens(face_identity)
+        face_tokens = self.perceiver_resampler.resample(hidden_states, identity_tokens)
+        return identity_tokens + face_structure * face_tokens if self.adds_identity else face_tokens
+
+
 def make_projector(spec: ProjectorSpec, operations: Operations, device: Device = None) -> nn.Module:
     match spec:
         case LinearSpec():
             return ImageProjection(spec, operations, device=device)
         case MLPSpec():
             return MLPProjection(spec, operations, device=device)
+        case IdentityResamplerSpec():
+            return IdentityResampler(spec, operations, device=device)
         case ResamplerSpec():
             return Resampler(spec, operations, device=device)
+        case IdentitySpec():
+            return IdentityProjection(spec, operations, device=device)
+        case FacePlusSpec():
+            return FacePlusProjection(spec, operations, device=device)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from ..operations import Device, Operations
-from .checkpoint import HEAD_WIDTH, ResamplerSpec
+from .projections import HEAD_WIDTH, ResamplerSpec
 
 
 class PerceiverAttention(nn.Module):
@@ -40,14 +40,11 @@ class PerceiverAttention(nn.Module):
         return projection.reshape(*projection.shape[:-1], self.heads, HEAD_WIDTH).transpose(1, 2)
 
 
-class Resampler(nn.Module):
-    """Encoder tokens [B, S, features] -> image tokens [B, Q, width]."""
+class Perceiver(nn.Module):
+    """Encoder tokens [B, S, features] and queries [B, Q, D] -> image tokens [B, Q, width]."""
 
     def __init__(self, spec: ResamplerSpec, operations: Operations, device: Device = None):
         super().__init__()
-        self.latents = nn.Parameter(
-            torch.empty(1, spec.token_count, spec.query_width, device=device), requires_grad=False
-        )
         self.proj_in = operations.Linear(spec.feature_width, spec.query_width, device=device)
         self.layers = nn.ModuleList(
             nn.ModuleList(
@@ -63,14 +60,34 @@ class Resampler(nn.Module):
         self.proj_out = operations.Linear(spec.query_width, spec.token_width, device=device)
         self.norm_out = operations.LayerNorm(spec.token_width, device=device)
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    def resample(self, hidden_states: Tensor, latents: Tensor) -> Tensor:
         image_features = self.proj_in(hidden_states)  # the same for every layer
-        latents: Tensor = self.latents.to(image_features).expand(len(hidden_states), -1, -1)
+        latents = latents.to(image_features).expand(len(hidden_states), -1, -1)
         for layer in self.layers:
             attention_layer, mlp_layer = cast("tuple[nn.Module, nn.Module]", layer)
             latents = attention_layer(image_features, latents) + latents
             latents = mlp_layer(latents) + latents
         return self.norm_out(self.proj_out(latents))
+
+
+class Resampler(Perceiver):
+    """Encoder tokens [B, S, features] -> image tokens [B, Q, width], with learned queries."""
+
+    def __init__(self, spec: ResamplerSpec, operations: Operations, device: Device = None):
+        super().__init__(spec, operations, device)
+        self.latents = nn.Parameter(
+            torch.empty(1, spec.token_count, spec.query_width, device=device), requires_grad=False
+        )
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.resample(hidden_states, self.latents)
+
+
+class IdentityResampler(Resampler):
+    """Portrait unnorm and InstantID: face embeddings [B, 512], a sequence of one each."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return super().forward(hidden_states[:, None])
 
 
 def feed_forward(

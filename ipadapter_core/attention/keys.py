@@ -6,6 +6,7 @@ of a layer.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import lcm
 
 import torch
@@ -179,10 +180,10 @@ def frame_keys(
             on_device = references.change_features(lambda tensor: tensor.to(device, torch.float32))
             return tokens_of(adapter, on_device)[0][None]
         features = references.select(adapter.spec.inputs)
-        tokens: list[Tensor] = []
-        for start in range(0, references.count, CHUNK):
-            chunk = (tensor[start : start + CHUNK] for tensor in features)
-            tokens.append(adapter.project(*(part.to(device, torch.float32) for part in chunk)))
+        starts, structure = range(0, references.count, CHUNK), references.face_structure
+        parts = ([tensor[start : start + CHUNK] for tensor in features] for start in starts)
+        on_device = ([tensor.to(device, torch.float32) for tensor in part] for part in parts)
+        tokens = [adapter.project(*part, face_structure=structure) for part in on_device]
         return torch.cat(tokens)
 
     negative_tokens, tokens = project(negative), project(positive)
@@ -221,14 +222,14 @@ def tokens_of(adapter: IPAdapter, references: References) -> tuple[Tensor, Tenso
     """Tokens of all references in one row [N * T, D], and the share of each [N * T]."""
     features = references.select(adapter.spec.inputs)
     weights, method = references.weights, references.method
+    project = partial(adapter.project, face_structure=references.face_structure)
     if method == CONCAT:
-        tokens = adapter.project(*features)
+        tokens = project(*features)
         return tokens.flatten(0, 1), tokens.new_tensor(weights).repeat_interleave(tokens.shape[1])
     if references.projected:
-        tokens = combine(adapter.project(*features), weights, method)
+        tokens = combine(project(*features), weights, method)
     else:
-        combined = (combine(tensor, weights, method) for tensor in features)
-        tokens = adapter.project(*combined)
+        tokens = project(*(combine(tensor, weights, method) for tensor in features))
     return tokens.flatten(0, 1), tokens.new_ones(tokens.shape[0] * tokens.shape[1])
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..adapter.checkpoint import AdapterSpec, Family, family_named
+from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
+from ..adapter.families import Family, family_named
 from ..messages import Message
 
-ENCODER = "encoder"
+ENCODER, FACEID_LORA = "encoder", "FaceID LoRA"
 ROUNDING = 0.01  # how far a size that is known rounded may be off
 PURPOSES = ("look", "face", "composition")
 BASES = ("SD1.5", "SDXL")
@@ -47,6 +48,11 @@ class ModelFile:
     @property
     def runs(self) -> bool:
         """Whether this pack runs it; the others it fetches for other packs."""
+        return self.is_recognised or self.kind == FACEID_LORA
+
+    @property
+    def is_recognised(self) -> bool:
+        """Whether what such a file holds tells it; the others are known by name and size alone."""
         return self.kind == ENCODER or self.family is not None
 
     @property

@@ -153,9 +153,9 @@ def _entry(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) ->
 
 
 def _foreign(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) -> ModelFile | None:
-    """The row of a file that this pack fetches and does not run, by name and size."""
+    """The row of a file that its content does not tell, by name and size."""
     foreign_rows = (
-        row for row in model_table if not row.runs and row.has_size(installed_file.size)
+        row for row in model_table if not row.is_recognised and row.has_size(installed_file.size)
     )
     plain_name = finished_name(installed_file.name)
     return next((row for row in foreign_rows if row.has_name(plain_name)), None)

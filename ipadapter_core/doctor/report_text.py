@@ -82,7 +82,7 @@ def as_data(report: Report) -> dict[str, Any]:
 
 def _is_in_place(entry: Entry) -> bool:
     """Whether an entry is a published file where it belongs, as far as this pack knows that."""
-    return entry.row is not None and (entry.usable or not entry.row.runs)
+    return entry.row is not None and (entry.usable or not entry.row.is_recognised)
 
 
 def _file_data(entry: Entry, working_pairs: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

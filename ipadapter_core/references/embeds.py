@@ -26,6 +26,7 @@ class References:
     features: name of a feature -> [N, E] or [N, S, E]; N is the same for all of them.
     method: how references are combined, after the projection if `projected`.
     silent: this side gets no image part at all.
+    face_structure: how much FaceID plus v2 takes of the face's picture beside its identity.
     notes: encoder, fit, picture, for files.
     """
 
@@ -34,6 +35,7 @@ class References:
     method: str = CONCAT
     projected: bool = False
     silent: bool = False
+    face_structure: float = 1.0
     notes: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
@@ -64,7 +66,7 @@ class References:
     @property
     def settings(self) -> tuple[object, ...]:
         """What counts beside the features."""
-        return self.weights, self.method, self.projected, self.silent
+        return self.weights, self.method, self.projected, self.silent, self.face_structure
 
     def select(self, adapter_inputs: Iterable[FeatureSpec]) -> tuple[Tensor, ...]:
         """The features that an adapter takes, in its order."""

@@ -57,7 +57,7 @@ def required_encoders(report: Report) -> dict[str, dict[str, Any]]:
             "here": row.encoder in installed_encoders,
         }
         for row in report.table
-        if row.runs and row.kind != ENCODER
+        if row.encoder and row.kind != ENCODER
     }
     return required | _required_by_installed(report, encoder_files)
 
@@ -73,7 +73,9 @@ def _required_by_installed(
             "here": bool(fitting_encoders[adapter.file.name]),
         }
         for adapter in report.of(ADAPTER)
-        if adapter.usable and isinstance(adapter.file.content, AdapterSpec)
+        if adapter.usable
+        and isinstance(adapter.file.content, AdapterSpec)
+        and adapter.file.content.clip_input
     }
 
 

@@ -89,7 +89,7 @@ def _as_file_of(kind: str, path: str, model_file: InstalledFile) -> InstalledFil
 
 def _elsewhere(visited: set[str]) -> Iterator[InstalledFile]:
     """Files of folders that are not for adapters or encoders, as far as they belong here."""
-    foreign_names = {row.name for row in load() if not row.runs}
+    foreign_names = {row.name for row in load() if not row.is_recognised}
     for kind, path, file_name in islice(_files_elsewhere(visited), MOST_FILES):
         if not file_name.lower().endswith(MODEL_ENDINGS) or _in_a_pipeline(path):
             continue

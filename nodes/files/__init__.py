@@ -1,4 +1,5 @@
 """Load IPAdapter and Load CLIP Vision.
 
-folders.py where model files are; open_files.py opening them safely; load.py the two nodes.
+folders.py where model files are; open_files.py opening them safely; load.py files -> adapters and
+encoders; node.py the two nodes.
 """

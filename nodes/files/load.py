@@ -1,4 +1,4 @@
-"""Load IPAdapter and Load CLIP Vision: files become objects, recognised by what they hold."""
+"""Files become objects for the nodes, recognised by what they hold."""
 
 # The host declares few types.
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
@@ -16,136 +16,19 @@ import comfy.model_patcher
 import comfy.ops
 import comfy.utils
 from comfy.clip_vision import ClipVisionModel
-from comfy_api.latest import io
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 from ...ipadapter_core.adapter.layout import Weights
 from ...ipadapter_core.adapter.module import build
-from ...ipadapter_core.messages import Message, Predicate, message_of
-from ..notes import shown_texts
-from ..sockets import KEEPS_SHOWING, IPAdapterSocket, LoadedAdapter, require_adapter
+from ...ipadapter_core.messages import Message, Predicate
+from ..sockets import LoadedAdapter
 from . import folders
 from .open_files import read_shapes, read_weights
 
-AUTO = "auto"
 PAGE = 4096  # bytes of a file that the system reads at least
 STEPS = 100  # of a progress bar
 log = logging.getLogger("ipadapter")
-
-
-class LoadIPAdapter(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="LoadIPAdapter",
-            display_name="Load IPAdapter",
-            category="ipadapter",
-            **KEEPS_SHOWING,
-            search_aliases=[
-                "ip-adapter",
-                "ip adapter",
-                "image prompt",
-                "picture prompt",
-                "ipadapter unified loader",
-            ],
-            description="Opens an adapter from models/ipadapter and says on the node what it is: "
-            "for which base model, of which kind, with which CLIP Vision. The file's name does not "
-            "matter.",
-            inputs=[
-                io.Combo.Input(
-                    "ipadapter_file",
-                    options=folders.names(folders.ADAPTERS),
-                    tooltip="A file in models/ipadapter, or in a folder that "
-                    "extra_model_paths.yaml names 'ipadapter'. Base, plus, plus-face, full-face "
-                    "and composition adapters for SD1.5 and SDXL, as .safetensors or .bin.",
-                )
-            ],
-            outputs=[
-                IPAdapterSocket.Output("ipadapter", tooltip="The adapter, for Apply IPAdapter.")
-            ],
-        )
-
-    @classmethod
-    def validate_inputs(cls, ipadapter_file: str | None) -> bool | str:
-        return _validate(folders.ADAPTERS, ipadapter_file)
-
-    @classmethod
-    def fingerprint_inputs(cls, ipadapter_file: str) -> str:
-        return folders.stamp(folders.ADAPTERS, [ipadapter_file])
-
-    @classmethod
-    def execute(cls, ipadapter_file: str) -> io.NodeOutput:
-        adapter = open_adapter(ipadapter_file)
-        return io.NodeOutput(adapter, ui=shown_texts(adapter.spec.describe()))
-
-
-class LoadCLIPVision(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="LoadCLIPVision",
-            display_name="Load CLIP Vision (for IPAdapter)",
-            category="ipadapter",
-            **KEEPS_SHOWING,
-            search_aliases=["clip vision", "image encoder", "vit-h", "vit-bigg"],
-            description="Loads the image encoder that an adapter needs. 'auto' finds it in "
-            "models/clip_vision by what the files hold, whatever they are called.",
-            inputs=[
-                io.Combo.Input(
-                    "clip_name",
-                    options=[AUTO, *folders.names(folders.ENCODERS)],
-                    default=AUTO,
-                    tooltip="'auto': the installed encoder that fits the adapter on 'ipadapter'. "
-                    "Or a file in models/clip_vision.",
-                ),
-                IPAdapterSocket.Input(
-                    "ipadapter",
-                    optional=True,
-                    tooltip="The adapter the encoder must fit. Needed for 'auto'; with a file it "
-                    "is checked.",
-                ),
-            ],
-            outputs=[
-                io.ClipVision.Output(
-                    "clip_vision",
-                    tooltip="The encoder: the host's own type, for Apply IPAdapter and any other "
-                    "node.",
-                )
-            ],
-        )
-
-    @classmethod
-    def validate_inputs(cls, clip_name: str | None) -> bool | str:
-        # without 'ipadapter', which the page would mark as well
-        if clip_name != AUTO:
-            return _validate(folders.ENCODERS, clip_name)
-        if not folders.names(folders.ENCODERS):
-            return (
-                "No image encoder is installed: put the one that the adapter needs into "
-                f"{folders.searched(folders.ENCODERS, 'or')} (IPAdapter Doctor says which, and "
-                "fetches it), and press R."
-            )
-        return True
-
-    @classmethod
-    def fingerprint_inputs(cls, clip_name: str, **inputs: object) -> str:
-        names = folders.names(folders.ENCODERS) if clip_name == AUTO else [clip_name]
-        return folders.stamp(folders.ENCODERS, names)
-
-    @classmethod
-    def execute(cls, clip_name: str, ipadapter: object = None) -> io.NodeOutput:
-        adapter = require_adapter(ipadapter) if ipadapter is not None else None
-        if clip_name == AUTO:
-            if adapter is None:
-                raise ValueError(
-                    "Load CLIP Vision's 'auto' needs to know the adapter: connect 'ipadapter', "
-                    "or choose a file in 'clip_name'."
-                )
-            clip_name = find_encoder(adapter)
-        encoder = open_encoder_file(clip_name, adapter)
-        text = Message("<1>: <2>", clip_name, encoder_name(encoder))
-        return io.NodeOutput(encoder, ui=shown_texts(text))
 
 
 def open_adapter(name: str) -> LoadedAdapter:
@@ -246,6 +129,8 @@ def encoder_name(encoder: ClipVisionModel) -> str:
 
 def find_encoder(adapter: LoadedAdapter) -> str:
     """The name of the installed encoder that fits. Raises ValueError where there is none."""
+    if adapter.spec.clip_input is None:
+        raise ValueError(no_encoder_note(adapter))
     fitting_names = installed_encoders(adapter.spec)
     if not fitting_names:
         files = ", ".join(f"'{name}'" for name in folders.names(folders.ENCODERS)) or "none"
@@ -259,7 +144,18 @@ def find_encoder(adapter: LoadedAdapter) -> str:
     return fitting_names[0]
 
 
+def no_encoder_note(adapter: LoadedAdapter) -> Message:
+    """The sentence for an adapter of face identities alone."""
+    return Message(
+        "'<1>' takes no image encoder, only <2>: nothing is loaded.",
+        adapter.name,
+        adapter.spec.needs,
+    )
+
+
 def _check_pair(name: str, encoder: EncoderSpec | None, adapter: LoadedAdapter) -> None:
+    if adapter.spec.clip_input is None:
+        return
     if encoder is None or not encoder.fits(adapter.spec):
         content = encoder.name if encoder else "no CLIP vision encoder"
         raise ValueError(
@@ -286,11 +182,3 @@ def _load_encoder(name: str, path: str) -> ClipVisionModel:
             "a CLIP ViT-H/14 or ViT-bigG/14 file, or 'auto'."
         )
     return encoder
-
-
-def _validate(folder: str, name: str | None) -> bool | str:
-    """Whether there is such a file; a linked name is not known yet."""
-    try:
-        return name is None or bool(folders.path_of(folder, name))
-    except ValueError as error:
-        return message_of(error)

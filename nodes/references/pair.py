@@ -50,7 +50,7 @@ def references_for(
     references = output if isinstance(output, References) else _references(output, spec)
     if not all(_has_feature(references, feature) for feature in spec.inputs):
         raise ValueError(
-            f"'{adapter.name}' needs {spec.encoder}, but '{input_name}' was encoded by "
+            f"'{adapter.name}' needs {spec.needs}, but '{input_name}' was encoded by "
             f"{_encoder_of(output)}: {encoder_hint(spec)} in 'Load CLIP Vision'."
         )
     return references

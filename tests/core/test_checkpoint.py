@@ -9,6 +9,7 @@ from ipadapter_core.adapter.checkpoint import read_spec
 from ipadapter_core.adapter.features import Picture, Source, Unconditional
 from ipadapter_core.adapter.layout import flatten
 
+PORTRAIT, UNNORM = "FaceID portrait", "FaceID portrait unnorm"
 H, G = "CLIP ViT-H/14", "CLIP ViT-bigG/14"
 TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of the published file
     "ip-adapter_sd15": ("SD1.5", "base", "4 tokens", H, 16, 22_319_616),
@@ -24,16 +25,17 @@ TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of th
     "ip-adapter-plus_sdxl_vit-h": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
     "ip-adapter-plus-face_sdxl_vit-h": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
     "ip_plus_composition_sdxl": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
+    "ip-adapter-faceid_sd15": ("SD1.5", "FaceID", "4 tokens", "", 16, 48_354_816),
+    "ip-adapter-faceid-plus_sd15": ("SD1.5", "FaceID plus v2", "4 tokens", H, 16, 78_260_736),
+    "ip-adapter-faceid-plusv2_sd15": ("SD1.5", "FaceID plus v2", "4 tokens", H, 16, 78_260_736),
+    "ip-adapter-faceid-portrait_sd15": ("SD1.5", PORTRAIT, "16 tokens", "", 16, 32_291_328),
+    "ip-adapter-faceid-portrait-v11_sd15": ("SD1.5", PORTRAIT, "16 tokens", "", 16, 32_291_328),
+    "ip-adapter-faceid_sdxl": ("SDXL", "FaceID", "4 tokens", "", 70, 535_507_968),
+    "ip-adapter-faceid-plusv2_sdxl": ("SDXL", "FaceID plus v2", "4 tokens", H, 70, 743_707_648),
+    "ip-adapter-faceid-portrait_sdxl": ("SDXL", PORTRAIT, "16 tokens", "", 70, 374_903_808),
+    "ip-adapter-faceid-portrait_sdxl_unnorm": ("SDXL", UNNORM, "16 tokens", "", 70, 422_765_824),
 }
 REFUSED = {  # name -> what it is called, parameters of the published file
-    "ip-adapter-faceid_sd15": ("FaceID", 48_354_816),
-    "ip-adapter-faceid-plus_sd15": ("FaceID", 78_260_736),
-    "ip-adapter-faceid-plusv2_sd15": ("FaceID", 78_260_736),
-    "ip-adapter-faceid-portrait_sd15": ("FaceID", 32_291_328),
-    "ip-adapter-faceid_sdxl": ("FaceID", 535_507_968),
-    "ip-adapter-faceid-plusv2_sdxl": ("FaceID", 743_707_648),
-    "ip-adapter-faceid-portrait_sdxl": ("FaceID", 374_903_808),
-    "ip-adapter-faceid-portrait_sdxl_unnorm": ("InsightFace", 422_765_824),
     "kolors": ("Kolors", 506_552_320),
     "sd3_instantx": ("SD3", 797_925_888),
     "flux_xlabs": ("FLUX", None),

@@ -23,10 +23,10 @@ class Shape:
         self.shape = shape
 
 
-def spec(published_name):
+def spec(published_name, twin_kind=None):
     base = adapter_layouts.SDXL if "sdxl" in published_name else adapter_layouts.SD15
     layout = adapter_layouts.ADAPTERS[published_name](base)
-    return read_spec({key: Shape(shape) for key, shape in layout.items()})
+    return read_spec({key: Shape(shape) for key, shape in layout.items()}, twin_kind)
 
 
 def adapter(name, kind="ip-adapter-plus_sd15", folder="ipadapter", size=5, listed=True):
@@ -243,11 +243,12 @@ def test_the_table_is_whole():
         assert re.fullmatch(r"[0-9a-f]{40}", row.revision)
         assert re.fullmatch(r"[A-Za-z0-9._-]+", row.name)
         assert row.folder in ("ipadapter", "clip_vision", "loras/ipadapter")
-        assert row.runs == ("faceid" not in row.name)
-        if row.runs and row.kind != "encoder":
+        assert row.runs
+        assert row.is_recognised == (row.folder != "loras/ipadapter")
+        if row.is_recognised and row.kind != "encoder":
             assert spec_of(row).describe().startswith(f"{row.base} {row.kind}")
             assert spec_of(row).encoder == row.encoder
 
 
 def spec_of(row):
-    return spec(row.name.rsplit(".", 1)[0])
+    return spec(row.name.rsplit(".", 1)[0], row.kind)

@@ -27,10 +27,10 @@ class NoLayers(torch.nn.Module, UNet2DConditionLoadersMixin):
     """What diffusers' loader needs of a UNet to make the projection alone."""
 
 
-def projection_only(name):
+def projection_only(name, twin_kind=None):
     """Random weights of the projection at full size, and of one small layer."""
     tensors = make_models.adapter_tensors(name, one_layer(name), dtype=torch.float32)
-    return tensors, module.build(tensors, torch.nn)
+    return tensors, module.build(tensors, torch.nn, twin_kind)
 
 
 def one_layer(name):
@@ -47,6 +47,59 @@ def test_projection_equals_diffusers(name):
         expected, found = theirs(features), ours.project(features)
     assert found.shape[-1] == one_layer(name).text
     torch.testing.assert_close(found, expected.reshape(found.shape), **TOLERANCE)
+
+
+IDENTITIES = [
+    "ip-adapter-faceid_sd15",
+    "ip-adapter-faceid-portrait_sd15",
+    "ip-adapter-faceid_sdxl",
+    "ip-adapter-faceid-portrait_sdxl",
+    "ip-adapter-faceid-portrait_sdxl_unnorm",
+]
+FACE_PLUS = [  # name, kind, how much of the face's picture is added
+    ("ip-adapter-faceid-plus_sd15", "FaceID plus", 1.0),
+    ("ip-adapter-faceid-plusv2_sd15", "FaceID plus v2", 1.0),
+    ("ip-adapter-faceid-plusv2_sd15", "FaceID plus v2", 0.3),
+    ("ip-adapter-faceid-plusv2_sdxl", "FaceID plus v2", 1.0),
+]
+
+
+def faces(count, seed):
+    """Embeddings of faces, [N, 512] of length 1, and of no face, as they are trained."""
+    identities = torch.randn(count, 512, generator=torch.Generator().manual_seed(seed))
+    identities = identities / identities.norm(dim=-1, keepdim=True)
+    return torch.cat((identities, torch.zeros(1, 512)))
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_an_identity_becomes_the_tokens_of_diffusers(name):
+    tensors, ours = projection_only(name)
+    state = make_models.nested(tensors)["image_proj"]
+    theirs = NoLayers()._convert_ip_adapter_image_proj_to_diffusers(state, low_cpu_mem_usage=False)
+    identities = faces(2, 8) * (24 if "unnorm" in name else 1)
+    with torch.no_grad():
+        # diffusers' loader takes the portrait without unit length for a plus adapter
+        expected = theirs(identities[:, None] if "unnorm" in name else identities)
+        found = ours.project(identities)
+    assert found.shape == (3, ours.spec.projector.token_count, one_layer(name).text)
+    torch.testing.assert_close(found, expected.reshape(found.shape), **TOLERANCE)
+
+
+@pytest.mark.parametrize(("name", "kind", "structure"), FACE_PLUS)
+def test_a_face_and_its_picture_become_the_tokens_of_diffusers(name, kind, structure):
+    tensors, ours = projection_only(name, kind)
+    state = make_models.nested(tensors)["image_proj"]
+    theirs = NoLayers()._convert_ip_adapter_image_proj_to_diffusers(state, low_cpu_mem_usage=False)
+    identities = faces(1, 9)
+    hidden = torch.randn(2, 257, 1280, generator=torch.Generator().manual_seed(10))
+    theirs.clip_embeds = hidden[None]
+    theirs.shortcut, theirs.shortcut_scale = kind.endswith("v2"), structure
+    with torch.no_grad():
+        expected = theirs(identities)
+        found = ours.project(identities, hidden, face_structure=structure)
+        without = ours.project(identities, hidden, face_structure=0.0)
+    torch.testing.assert_close(found, expected.reshape(found.shape), **TOLERANCE)
+    assert torch.equal(without, found) == (not theirs.shortcut)
 
 
 @pytest.mark.parametrize("name", ["ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"])

@@ -19,7 +19,7 @@ def open_link(link: object, node_name: str, encoder: ClipVisionModel | None = No
     runs.
     """
     if isinstance(link, LoadedAdapter):
-        return OldAdapter(link, encoder, node_name)
+        return OldAdapter(_require_clip(link, node_name), encoder, node_name)
     if isinstance(link, UnsupportedFaceID):
         raise ValueError(link.refusal(node_name))
     if isinstance(link, Mapping):
@@ -34,6 +34,13 @@ def open_link(link: object, node_name: str, encoder: ClipVisionModel | None = No
         f"{node_name}'s 'ipadapter' holds no adapter: connect the output of "
         "IPAdapter Unified Loader, IPAdapter Model Loader or Load IPAdapter."
     )
+
+
+def _require_clip(adapter: LoadedAdapter, node_name: str) -> LoadedAdapter:
+    """An adapter that takes no face identity. Raises ValueError for another one."""
+    if adapter.spec.identity_input is not None:
+        raise ValueError(UnsupportedFaceID(adapter.name).refusal(node_name))
+    return adapter
 
 
 def make_link(

@@ -141,7 +141,7 @@ def _masked_features(adapter: OldAdapter, image: Tensor, mask: Tensor) -> Tensor
     ).float()
     pixels = pixels * square[:, None].to(device)
     _, hidden, embeds = clip_vision.model(pixel_values=pixels, intermediate_output=-2)[:3]
-    source = adapter.loaded.spec.clip_input.source
+    source = adapter.clip_feature.source
     features = embeds if source is Source.CLIP_EMBEDS else hidden
     return adapter.check(features.to(comfy.model_management.intermediate_device()), "image")
 

@@ -13,7 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from comfy.clip_vision import ClipVisionModel, Output
 
-from ....ipadapter_core.adapter.features import EMBEDS, HIDDEN, Unconditional
+from ....ipadapter_core.adapter.features import EMBEDS, HIDDEN, FeatureSpec, Unconditional
 from ....ipadapter_core.references.embeds import References, many_scales
 from ...files.load import open_encoder
 from ...pictures import rgb
@@ -52,6 +52,10 @@ class OldAdapter:
             return self.encoder
         return open_encoder(self.loaded)
 
+    @property
+    def clip_feature(self) -> FeatureSpec:
+        return clip_feature(self.loaded)
+
     def features(self, image: Tensor, name: str, tiles: int = 1, ratio: float = 1.0) -> Tensor:
         """[N, E] or [N, S, E], recalled. tiles: along a side; ratio: how much the whole picture
         counts.
@@ -65,7 +69,7 @@ class OldAdapter:
                 )
             return self._encode_with_tiles(pictures, name, tiles, ratio)
 
-        settings = (self.loaded.spec.clip_input.name, tiles, ratio)
+        settings = (self.clip_feature.name, tiles, ratio)
         patcher = self.clip_vision.patcher
         features = recall(patcher, Recalled.OLD_FEATURES, make, (image,), settings)
         return self.check(features, name)  # recalled features may be of another adapter
@@ -85,7 +89,7 @@ class OldAdapter:
         def make() -> Tensor:
             return self.encode(torch.zeros(1, ENCODER_SIZE, ENCODER_SIZE, 3), "image_negative")
 
-        feature, patcher = self.loaded.spec.clip_input.name, self.clip_vision.patcher
+        feature, patcher = self.clip_feature.name, self.clip_vision.patcher
         return recall(patcher, Recalled.OLD_UNCONDITIONAL, make, settings=feature)
 
     def embeds_pair(self, embeds: Mapping[str, Any], is_paper: bool = False) -> OldFeatures:
@@ -112,7 +116,7 @@ class OldAdapter:
 
     def check(self, features: Tensor, name: str) -> Tensor:
         """The features, if the adapter takes them."""
-        return self.take(References.of(features, self.loaded.spec.clip_input.name), name)
+        return self.take(References.of(features, self.clip_feature.name), name)
 
     def _embeds_features(self, embeds: object, name: str) -> Tensor:
         """A bare tensor of an EMBEDS link."""
@@ -136,6 +140,16 @@ class OldAdapter:
         if len(whole_features) == 1:
             return torch.cat((whole_features * ratio, tile_features))
         return whole_features * ratio + tile_features * (1 - ratio)
+
+
+def clip_feature(adapter: LoadedAdapter) -> FeatureSpec:
+    """The feature of an image encoder that an adapter takes. Raises ValueError where it takes
+    none.
+    """
+    feature = adapter.spec.clip_input
+    if feature is None:
+        raise ValueError(f"'{adapter.name}' takes no image encoder's output: {adapter.spec.needs}.")
+    return feature
 
 
 def is_stack(embeds: object) -> bool:

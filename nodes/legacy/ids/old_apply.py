@@ -21,7 +21,7 @@ from ...sampling.layers import fitting_layers
 from ...sampling.patch import add_image_prompts
 from ...sockets import LoadedAdapter
 from . import weight_types
-from .encoder_views import OldFeatures
+from .encoder_views import OldFeatures, clip_feature
 from .input_specs import COMBINE_METHODS
 from .old_graphs_switch import follows_paper
 from .old_node import Inputs, unknown_option
@@ -155,7 +155,7 @@ def _references(
     method = _combine_method(features, settings)
     if method == "norm average" and not is_paper:
         method = PLUS_NORM_AVERAGE
-    return replace(References.of(features, adapter.spec.clip_input.name), method=method)
+    return replace(References.of(features, clip_feature(adapter).name), method=method)
 
 
 def _negative(
@@ -170,7 +170,7 @@ def _negative(
     elif len(negative) > 1:
         last = negative[-1:].expand(max(count - len(negative), 0), *negative.shape[1:])
         negative = torch.cat((negative[:count], last))
-    return References.of(negative, adapter.spec.clip_input.name)
+    return References.of(negative, clip_feature(adapter).name)
 
 
 def _combine_method(features: Tensor, settings: OldApply) -> str:

@@ -1,0 +1,146 @@
+"""The kinds of adapters: which image projection each has, what it takes, and what it gets for no
+image.
+
+A further family is a row of FAMILIES, a spec with its reader in `projections.py`, and a projector.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..messages import Predicate
+from .features import (
+    GLINT_R100,
+    WEBFACE_R50,
+    FeatureSpec,
+    Picture,
+    Source,
+    Unconditional,
+    clip_feature,
+    identity_feature,
+)
+from .projections import (
+    ProjectorShapes,
+    ProjectorSpec,
+    read_face_plus,
+    read_face_plus_v2,
+    read_identity,
+    read_identity_resampler,
+    read_linear,
+    read_mlp,
+    read_resampler,
+)
+
+IDENTITY_WIDTH = 512  # of a face embedding
+PORTRAIT_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Family:
+    """Adapters with one kind of image projection.
+
+    has_shapes: whether a projection can be of this kind; the first row of FAMILIES that says so
+    wins. Rows with the same test are twins, which no shape tells apart.
+    unconditional: of the feature of an image encoder; a face identity is always zeros.
+    purpose: what such an adapter follows, where its shapes say so; "" where only a published name
+    does.
+    """
+
+    kind: str
+    has_shapes: Callable[[ProjectorShapes], bool]
+    read_projector: Callable[[ProjectorShapes], ProjectorSpec]
+    inputs: Callable[[ProjectorSpec], tuple[FeatureSpec, ...]]
+    unconditional: Unconditional
+    purpose: str = ""
+
+    @property
+    def twins(self) -> tuple["Family", ...]:
+        """Families of the same shapes, this one among them."""
+        return tuple(family for family in FAMILIES if family.has_shapes is self.has_shapes)
+
+
+def find_family(projector_shapes: ProjectorShapes, twin_kind: str | None = None) -> Family:
+    """The family of a projection; of twins that of a kind, else the first. Raises Predicate."""
+    for family in FAMILIES:
+        if family.has_shapes(projector_shapes):
+            return next((twin for twin in family.twins if twin.kind == twin_kind), family)
+    raise Predicate("is no IP-Adapter: it has no image projection of a known kind")
+
+
+def family_named(family_kind: str) -> Family | None:
+    """The family of a kind, as the model table has it; None for what this pack does not run."""
+    return next((family for family in FAMILIES if family.kind == family_kind), None)
+
+
+def _clip_embeds(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    return (clip_feature(Source.CLIP_EMBEDS, projector.feature_width),)
+
+
+def _clip_hidden(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    return (clip_feature(Source.CLIP_HIDDEN, projector.feature_width),)
+
+
+def _identity(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    return (identity_feature(projector.feature_width, WEBFACE_R50, is_normalised=True),)
+
+
+def _raw_identity(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    return (identity_feature(projector.feature_width, WEBFACE_R50, is_normalised=False),)
+
+
+def _instantid_identity(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    return (identity_feature(projector.feature_width, GLINT_R100, is_normalised=False),)
+
+
+def _identity_and_crop(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    crop = clip_feature(Source.CLIP_HIDDEN, projector.feature_width, Picture.ALIGNED_CROP)
+    return (identity_feature(IDENTITY_WIDTH, WEBFACE_R50, is_normalised=True), crop)
+
+
+def _is_linear(projector_shapes: ProjectorShapes) -> bool:
+    return "proj.weight" in projector_shapes.shapes
+
+
+def _is_identity_resampler(projector_shapes: ProjectorShapes) -> bool:
+    first_shape = projector_shapes.shapes.get("proj_in.weight", ())
+    return _is_resampler(projector_shapes) and first_shape[1:] == (IDENTITY_WIDTH,)
+
+
+def _is_resampler(projector_shapes: ProjectorShapes) -> bool:
+    return "latents" in projector_shapes.shapes
+
+
+def _is_mlp(projector_shapes: ProjectorShapes) -> bool:
+    return "proj.3.weight" in projector_shapes.shapes
+
+
+def _is_face_plus(projector_shapes: ProjectorShapes) -> bool:
+    return "perceiver_resampler.proj_in.weight" in projector_shapes.shapes
+
+
+def _is_portrait(projector_shapes: ProjectorShapes) -> bool:
+    if not _is_identity(projector_shapes):
+        return False
+    return read_identity(projector_shapes).token_count == PORTRAIT_TOKENS
+
+
+def _is_identity(projector_shapes: ProjectorShapes) -> bool:
+    return {"proj.0.weight", "norm.weight"} <= projector_shapes.shapes.keys()
+
+
+ZEROS, ZERO_PIXELS = Unconditional.ZERO_FEATURES, Unconditional.ZERO_PIXELS
+FACEID, FACEID_PLUS, FACEID_PLUS_V2 = "FaceID", "FaceID plus", "FaceID plus v2"
+PORTRAIT, UNNORM, INSTANTID = "FaceID portrait", "FaceID portrait unnorm", "InstantID"
+FACE, IDENTITY = "face", "identity"
+_RAW = (_is_identity_resampler, read_identity_resampler)
+_PLUS = (_identity_and_crop, ZERO_PIXELS, IDENTITY)
+FAMILIES = (
+    Family("base", _is_linear, read_linear, _clip_embeds, ZEROS),
+    Family(UNNORM, *_RAW, _raw_identity, ZEROS, IDENTITY),
+    Family(INSTANTID, *_RAW, _instantid_identity, ZEROS, IDENTITY),
+    Family("plus", _is_resampler, read_resampler, _clip_hidden, ZERO_PIXELS),
+    Family("full-face", _is_mlp, read_mlp, _clip_hidden, ZERO_PIXELS, FACE),
+    Family(FACEID_PLUS_V2, _is_face_plus, read_face_plus_v2, *_PLUS),
+    Family(FACEID_PLUS, _is_face_plus, read_face_plus, *_PLUS),
+    Family(PORTRAIT, _is_portrait, read_identity, _identity, ZEROS, IDENTITY),
+    Family(FACEID, _is_identity, read_identity, _identity, ZEROS, IDENTITY),
+)

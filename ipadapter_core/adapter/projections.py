@@ -1,0 +1,191 @@
+"""What an image projection is, by the shapes of its tensors: a frozen spec for each kind.
+
+https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py
+https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter_faceid.py
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..messages import Predicate
+from .layout import Shape
+
+HEAD_WIDTH = 64  # of the Resampler, in every published file
+
+
+@dataclass(frozen=True)
+class LinearSpec:
+    """One Linear and a LayerNorm: an embedding becomes `token_count` tokens."""
+
+    feature_width: int
+    token_count: int
+    token_width: int
+
+
+@dataclass(frozen=True)
+class MLPSpec:
+    """A small MLP on every token of the encoder: as many tokens as the encoder has."""
+
+    feature_width: int
+    hidden_width: int
+    token_width: int
+
+
+@dataclass(frozen=True)
+class ResamplerSpec:
+    """A Perceiver resampler with `token_count` learned queries."""
+
+    feature_width: int
+    token_count: int
+    token_width: int
+    query_width: int
+    layer_count: int
+    head_count: int
+    hidden_width: int
+
+
+@dataclass(frozen=True)
+class IdentityResamplerSpec(ResamplerSpec):
+    """The same for a face embedding, as a sequence of one."""
+
+
+@dataclass(frozen=True)
+class IdentitySpec:
+    """A small MLP: a face embedding becomes `token_count` tokens."""
+
+    feature_width: int
+    hidden_width: int
+    token_count: int
+    token_width: int
+
+
+@dataclass(frozen=True)
+class FacePlusSpec:
+    """Tokens of the identity are the queries of a Perceiver that looks at the face's picture.
+
+    adds_identity: whether its result is added to these tokens, or stands in their place.
+    """
+
+    identity: IdentitySpec
+    perceiver: ResamplerSpec
+    adds_identity: bool
+
+    @property
+    def feature_width(self) -> int:
+        return self.perceiver.feature_width
+
+    @property
+    def token_count(self) -> int:
+        return self.identity.token_count
+
+    @property
+    def token_width(self) -> int:
+        return self.identity.token_width
+
+
+ProjectorSpec = (
+    LinearSpec | MLPSpec | ResamplerSpec | IdentityResamplerSpec | IdentitySpec | FacePlusSpec
+)
+
+
+class ProjectorShapes:
+    """The shapes of an image projection, by key."""
+
+    def __init__(self, tensor_shapes: Mapping[str, Shape], prefix: str = "image_proj."):
+        self.prefix = prefix
+        self.shapes = {
+            tensor_key.removeprefix(prefix): tensor_shape
+            for tensor_key, tensor_shape in tensor_shapes.items()
+            if tensor_key.startswith(prefix)
+        }
+
+    def below(self, prefix: str) -> "ProjectorShapes":
+        """The shapes of a part of the projection."""
+        part_shapes = {self.prefix + key: shape for key, shape in self.shapes.items()}
+        return ProjectorShapes(part_shapes, self.prefix + prefix)
+
+    def sizes(self, tensor_key: str, axis_count: int) -> Shape:
+        """The shape of a tensor that must be there with so many axes."""
+        tensor_shape = self.shapes.get(tensor_key)
+        if tensor_shape is None or len(tensor_shape) != axis_count or 0 in tensor_shape:
+            raise Predicate(
+                "is damaged: 'image_proj.<1>' is <2>",
+                self.prefix.removeprefix("image_proj.") + tensor_key,
+                tensor_shape if tensor_shape is not None else "missing",
+            )
+        return tensor_shape
+
+
+def read_linear(projector_shapes: ProjectorShapes) -> LinearSpec:
+    row_count, feature_width = projector_shapes.sizes("proj.weight", 2)
+    (token_width,) = projector_shapes.sizes("norm.weight", 1)
+    return LinearSpec(feature_width, _token_count(row_count, token_width), token_width)
+
+
+def _token_count(row_count: int, token_width: int) -> int:
+    if row_count % token_width:
+        raise Predicate(
+            "is damaged: <1> rows do not make tokens of width <2>", row_count, token_width
+        )
+    return row_count // token_width
+
+
+def read_resampler(projector_shapes: ProjectorShapes) -> ResamplerSpec:
+    _, token_count, query_width = projector_shapes.sizes("latents", 3)
+    return _read_perceiver(projector_shapes, token_count, query_width)
+
+
+def _read_perceiver(
+    projector_shapes: ProjectorShapes,
+    token_count: int,
+    query_width: int,
+    kind: type[ResamplerSpec] = ResamplerSpec,
+) -> ResamplerSpec:
+    layer_keys = (key for key in projector_shapes.shapes if key.startswith("layers."))
+    layer_numbers = {key.split(".")[1] for key in layer_keys}
+    return kind(
+        feature_width=projector_shapes.sizes("proj_in.weight", 2)[1],
+        token_count=token_count,
+        token_width=projector_shapes.sizes("proj_out.weight", 2)[0],
+        query_width=query_width,
+        layer_count=len(layer_numbers),
+        head_count=projector_shapes.sizes("layers.0.0.to_q.weight", 2)[0] // HEAD_WIDTH,
+        hidden_width=projector_shapes.sizes("layers.0.1.1.weight", 2)[0],
+    )
+
+
+def read_identity_resampler(projector_shapes: ProjectorShapes) -> ResamplerSpec:
+    _, token_count, query_width = projector_shapes.sizes("latents", 3)
+    return _read_perceiver(projector_shapes, token_count, query_width, IdentityResamplerSpec)
+
+
+def read_mlp(projector_shapes: ProjectorShapes) -> MLPSpec:
+    hidden_width, feature_width = projector_shapes.sizes("proj.0.weight", 2)
+    return MLPSpec(feature_width, hidden_width, projector_shapes.sizes("proj.2.weight", 2)[0])
+
+
+def read_identity(projector_shapes: ProjectorShapes) -> IdentitySpec:
+    hidden_width, feature_width = projector_shapes.sizes("proj.0.weight", 2)
+    row_count, _ = projector_shapes.sizes("proj.2.weight", 2)
+    (token_width,) = projector_shapes.sizes("norm.weight", 1)
+    token_count = _token_count(row_count, token_width)
+    return IdentitySpec(feature_width, hidden_width, token_count, token_width)
+
+
+def read_face_plus(projector_shapes: ProjectorShapes) -> FacePlusSpec:
+    identity = read_identity(projector_shapes)
+    perceiver_shapes = projector_shapes.below("perceiver_resampler.")
+    query_width = perceiver_shapes.sizes("proj_in.weight", 2)[0]
+    if query_width != identity.token_width:
+        raise Predicate(
+            "is damaged: its projection makes tokens of width <1>, its perceiver has width <2>",
+            identity.token_width,
+            query_width,
+        )
+    perceiver = _read_perceiver(perceiver_shapes, identity.token_count, query_width)
+    return FacePlusSpec(identity, perceiver, adds_identity=False)
+
+
+def read_face_plus_v2(projector_shapes: ProjectorShapes) -> FacePlusSpec:
+    first_version = read_face_plus(projector_shapes)
+    return FacePlusSpec(first_version.identity, first_version.perceiver, adds_identity=True)
