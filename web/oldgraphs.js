@@ -14,11 +14,13 @@ app.registerExtension({
   name: 'ipadapternodes.OldGraphs',
   setup: () => loadWords(app, api),
   async beforeConfigureGraph(graph) {
-    const graphs = [graph, ...(graph.definitions?.subgraphs ?? [])]
-    if (!graphs.some(({ nodes }) => (nodes ?? []).some(concerns))) return
+    const graphs = [graph, ...list(graph.definitions?.subgraphs)]
+    if (!graphs.some((saved) => list(saved?.nodes).some(concerns))) return
     const { nodes, report } = await ask('opened', { workflow: graph }).catch(() => ({}))
     if (!nodes) return // the server is gone: as it was saved
-    graphs.forEach((saved, index) => saved.nodes.forEach((node, place) => Object.assign(node, nodes[index][place])))
+    graphs.forEach((saved, index) =>
+      list(saved?.nodes).forEach((node, place) => isObject(node) && Object.assign(node, nodes[index][place]))
+    )
     if (report.length) toast('info', report, 15000)
   },
   getNodeMenuItems(node) {
@@ -31,8 +33,19 @@ app.registerExtension({
   },
 })
 
+/** @param {any} entries @returns {any[]} none where a malformed graph has no list */
+function list(entries) {
+  return Array.isArray(entries) ? entries : []
+}
+
+/** @param {any} entry */
+function isObject(entry) {
+  return typeof entry === 'object' && entry !== null
+}
+
 /** @param {any} node as it was saved */
 function concerns(node) {
+  if (!isObject(node)) return false
   const category = LiteGraph.registered_node_types[node.type]?.nodeData?.category ?? ''
   return category.split('/')[0] === OURS || SHARED.includes(node.type)
 }

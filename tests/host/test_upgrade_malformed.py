@@ -35,6 +35,40 @@ def corpus(*folders):
     return [json.loads(path.read_text()) for path in paths]
 
 
+def stray_links(graph, new_graph):
+    """The links of new nodes that lead to no socket, or to one that does not know them."""
+    saved_kinds = {str(node.get("id")): node.get("type") for node in objects(graph["nodes"])}
+    new_nodes = {
+        str(node["id"]): node
+        for node in objects(new_graph["nodes"])
+        if "id" in node and saved_kinds.get(str(node["id"])) != node.get("type")
+    }
+    return [link for link in filter(is_readable, new_graph["links"]) if is_stray(link, new_nodes)]
+
+
+def is_stray(link, new_nodes):
+    link_id, origin, origin_slot, target, target_slot, _ = link
+    outputs = new_nodes.get(str(origin), {}).get("outputs")
+    if outputs is not None and origin_slot >= len(outputs):
+        return True
+    inputs = new_nodes.get(str(target), {}).get("inputs")
+    if inputs is None:
+        return False
+    return [socket["link"] for socket in inputs[target_slot : target_slot + 1]] != [link_id]
+
+
+def is_readable(link):
+    if not isinstance(link, list) or len(link) != 6:
+        return False
+    numbers = (link[0], link[2], link[4])
+    is_numbered = all(type(number) is int and number >= 0 for number in numbers)
+    return is_numbered and all(type(node_id) in (int, str) for node_id in (link[1], link[3]))
+
+
+def objects(entries):
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
 def check_all(upgrade, graphs):
     source = random.Random(1)
     slowest = 0.0
@@ -44,6 +78,8 @@ def check_all(upgrade, graphs):
         new_graph, report = upgrade(graph)
         slowest = max(slowest, time.process_time() - start)
         json.dumps(new_graph)
+        if isinstance(new_graph.get("nodes"), list) and isinstance(new_graph.get("links"), list):
+            assert not stray_links(graph, new_graph)
         lines = " ".join(change.describe() for change in report)
         assert not [word for word in RAW_ERROR_WORDS if word in lines], lines
     assert slowest < MOST_SECONDS
@@ -62,6 +98,54 @@ def test_a_linked_preset_keeps_the_loader_and_nothing_else(redraw, upgraded):
         _, report = upgrade(json.loads((GRAPHS / f"{name}.json").read_text()))
         loader = next(change for change in report if change.name == "IPAdapter Unified Loader")
         assert loader.is_kept and loader.notes == ["its 'preset' comes from another node"]
+        apply = next(change for change in report if change.name == "IPAdapter Advanced")
+        kept = "which kind of adapter it has depends on 'preset' of node 3"
+        assert apply.notes[0].startswith(kept)
+
+
+def test_behind_a_linked_preset_converts_what_does_not_depend_on_the_adapter(upgraded):
+    """A black picture is the negative of some presets, and none of others."""
+    prompt = json.loads((GRAPHS / "linked_preset_prompt.json").read_text())
+    prompt["5"]["inputs"]["image_negative"] = ["4", 0]
+    new_prompt, report = upgraded(prompt)
+    assert [change.name for change in report if change.is_kept] == ["IPAdapter Unified Loader"]
+    apply = new_prompt["5"]
+    assert apply["class_type"] == "ApplyIPAdapter"
+    links = {name: apply["inputs"][name] for name in ("model", "ipadapter", "image_negative")}
+    assert links == {"model": ["3", 0], "ipadapter": ["3", 1], "image_negative": ["4", 0]}
+    encoder = new_prompt[apply["inputs"]["clip_vision"][0]]
+    assert encoder["inputs"] == {"clip_name": "auto", "ipadapter": ["3", 1]}
+
+
+def test_what_was_connected_to_nothing_is_not_connected_to_the_adapter(redraw, upgraded):
+    """Packs that connect by type leave the model of a unified loader without a link."""
+    graph = json.loads((GRAPHS / "linked_preset.json").read_text())
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    nodes[3]["inputs"] = [{"name": "model", "type": "MODEL", "link": None}]
+    graph["links"] = [link for link in graph["links"] if link[3] != 3]
+    new_graph, _ = redraw(graph)
+    new_nodes = {node["id"]: node for node in new_graph["nodes"]}
+    assert new_nodes[3]["type"] == "LoadIPAdapter"
+    model, adapter = (new_nodes[5]["inputs"][place] for place in (0, 1))
+    assert (model["name"], model["link"]) == ("model", None)
+    assert (adapter["name"], adapter["link"] is None) == ("ipadapter", False)
+
+    prompt = json.loads((GRAPHS / "linked_preset_prompt.json").read_text())
+    prompt["3"]["inputs"] = {"preset": "PLUS (high strength)"}
+    new_prompt, _ = upgraded(prompt)
+    assert new_prompt["3"]["class_type"] == "LoadIPAdapter"
+    assert "model" not in new_prompt["5"]["inputs"]
+    assert new_prompt["5"]["inputs"]["ipadapter"] == ["3", 0]
+
+
+def test_a_primitive_is_read_as_what_it_holds(redraw):
+    """As the page itself sends it; numbers stay linked."""
+    graph = json.loads((GRAPHS / "linked_preset.json").read_text())
+    graph["nodes"][1]["type"] = "PrimitiveNode"
+    graph["nodes"][1]["widgets_values"] = ["PLUS (high strength)", "fixed"]
+    new_graph, report = redraw(graph)
+    assert not [change.describe() for change in report if change.is_kept]
+    assert not stray_links(graph, new_graph)
 
 
 @pytest.mark.parametrize("kind", ["ImageBatch", "ImageScale"])

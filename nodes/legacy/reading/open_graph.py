@@ -11,8 +11,10 @@ from typing import Any
 from ....ipadapter_core.messages import Message
 from ..ids.old_node import Inputs
 from . import saved_graph
-from .encoders import ADAPTER_INPUTS, SUBGRAPH_OUTPUT
+from .encoders import ADAPTER_INPUTS
+from .primitives import changed_values, primitive_values, type_primitives
 from .prompts import OldNodes, Registry, read_prompt
+from .readers import SUBGRAPH_OUTPUT
 from .saved_graph import SavedNode
 
 FILE_INPUTS = *ADAPTER_INPUTS, "clip_name"
@@ -52,17 +54,22 @@ class Opening:
             return []
         nodes, links = _nodes(graph), saved_graph.links_by_id(graph)
         keys = _unique_keys(nodes)
-        before = {
+        saved = {key: node for key, node in zip(keys, nodes, strict=True) if isinstance(node, dict)}
+        linked = {
             key: saved_graph.read_node(node, links, self.old_nodes, self.foreign_nodes)
-            for key, node in zip(keys, nodes, strict=True)
-            if isinstance(node, dict)
+            for key, node in saved.items()
         }
+        primitives = primitive_values(saved)
+        before = {key: type_primitives(node, primitives) for key, node in linked.items()}
         prompt = {**before, **_border(links)}
         after = read_prompt(prompt, self.old_nodes, self.our_nodes, self.foreign_nodes)
-        return [
-            self._rewrite(node, before[key], after[key]) if isinstance(node, dict) else node
-            for key, node in zip(keys, nodes, strict=True)
-        ]
+        rewritten = {
+            key: self._rewrite(node, before[key], after[key]) for key, node in saved.items()
+        }
+        for key, value in changed_values(linked, after, primitives).items():
+            values = saved_graph.widget_values(saved[key])
+            rewritten[key] = {**saved[key], "widgets_values": [value, *values[1:]]}
+        return [rewritten.get(key, node) for key, node in zip(keys, nodes, strict=True)]
 
     def _rewrite(self, node: SavedNode, before: ReadNode, after: ReadNode) -> SavedNode:
         """The saved node with another id, other names of sockets and other typed values, where they
@@ -79,7 +86,7 @@ class Opening:
             return node
         for name in sorted(changes):
             self.report[_replacement(old_inputs[name], changes[name], name)] = None
-        if isinstance(values := node["widgets_values"], dict):
+        if isinstance(values := node.get("widgets_values"), dict):
             return {**node, "widgets_values": {**values, **changes}}
         names = saved_graph.widget_names(after["class_type"], self.old_nodes)
         return {**node, "widgets_values": _widget_values(node, names, new_inputs)}

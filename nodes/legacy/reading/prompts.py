@@ -13,15 +13,8 @@ from typing import Any
 from ..ids.input_specs import Spec
 from ..ids.installed_files import find_adapter
 from ..ids.old_node import Inputs, OldNode
-from .encoders import (
-    ADAPTER_INPUTS,
-    ENCODER_LOADER,
-    Registry,
-    class_of,
-    inputs_of,
-    readers_by_source,
-    replace_encoder,
-)
+from .encoders import ADAPTER_INPUTS, ENCODER_LOADER, EncoderLoaders
+from .readers import Registry, class_of, inputs_of
 
 __all__ = ["ADAPTER_INPUTS", "ENCODER_LOADER", "OldNodes", "Registry", "ReusedId", "read_prompt"]
 
@@ -74,12 +67,9 @@ def read_prompt(
     meant = {
         node_key: _read_node(node, old_nodes, foreign_nodes) for node_key, node in prompt.items()
     }
-    loaders = [node_key for node_key, node in meant.items() if class_of(node) == ENCODER_LOADER]
-    readers = readers_by_source(meant) if loaders else {}
-    replaced = {
-        node_key: replace_encoder(node_key, meant, our_nodes, readers) for node_key in loaders
-    }
-    return {**meant, **replaced}
+    if ENCODER_LOADER not in map(class_of, meant.values()):
+        return meant
+    return {**meant, **EncoderLoaders(meant, our_nodes).replaced()}
 
 
 def reused_id(

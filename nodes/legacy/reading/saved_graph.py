@@ -6,11 +6,13 @@ from typing import Any
 from ..ids.old_node import Inputs
 from .encoders import ENCODER_LOADER
 from .prompts import OldNodes, Registry, ReusedId, reused_id
+from .readers import GETTERS, NAME_WIDGET, SETTERS
 
 LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
 AUTOGROW = "COMFY_AUTOGROW_V3"  # the type of an input with as many places as are taken
 TYPED = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-HOST_WIDGETS = {  # widgets of the host's nodes that matter here, in order
+OTHER_WIDGETS = {  # widgets of nodes that are not ours and matter here, in order
+    **dict.fromkeys((*SETTERS, *GETTERS), (NAME_WIDGET,)),
     ENCODER_LOADER: ("clip_name",),
     "CheckpointLoaderSimple": ("ckpt_name",),
     "UNETLoader": ("unet_name",),
@@ -113,7 +115,7 @@ def widget_values(node: SavedNode) -> list[Any]:
 def widget_names(node_class: str, old_nodes: OldNodes) -> list[str]:
     """Names of a node's widgets in order, as far as they matter here."""
     if node_class not in old_nodes:
-        return list(HOST_WIDGETS.get(node_class, ()))
+        return list(OTHER_WIDGETS.get(node_class, ()))
     specs = all_inputs(old_nodes[node_class].INPUT_TYPES())
     return [name for name, spec in specs if is_widget(spec)]
 
@@ -162,6 +164,7 @@ def as_object(link: Link) -> dict[str, Any]:
 
 def last_id(graph: Graph, counted: str) -> int:
     """The largest number that a graph has given to its nodes or links."""
-    state = graph.get("state") or {}
+    state = graph.get("state")
+    state = state if isinstance(state, dict) else {}
     counters = graph.get(f"last_{counted}_id"), state.get(f"last{counted.capitalize()}Id")
     return max(counter for counter in (*counters, 0) if isinstance(counter, int))

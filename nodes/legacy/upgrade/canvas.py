@@ -13,6 +13,7 @@ from .plan import REPLACEMENT, Plan, resolve
 from .readable import (
     SavedGraph,
     SavedNode,
+    highest_node_id,
     readable_links,
     readable_nodes,
     readable_objects,
@@ -71,9 +72,12 @@ class Canvas:
         self._nodes = readable_nodes(graph)
         self._sources: dict[int, OldSource | NewLink] = {}  # of the links to new nodes
         self._replaced_links: list[int] = []
+        self._replaced_ids: set[str] = set()
         self._removed_nodes: list[SavedNode] = []
-        node_ids = [int(node_id) for node_id in self._nodes if node_id.isdecimal()]
-        last_node = max([*node_ids, saved_graph.last_id(graph, "node")], default=0)
+        last_node = max(
+            highest_node_id(graph, [*links, *map(saved_graph.as_list, self._unreadable_links)]),
+            saved_graph.last_id(graph, "node"),
+        )
         last_link = max([*self.links, saved_graph.last_id(graph, "link")], default=0)
         self._node_ids = itertools.count(last_node + 1)
         self._link_ids = itertools.count(last_link + 1)
@@ -89,6 +93,7 @@ class Canvas:
     def replace(self, saved_node: SavedNode, old_inputs: Inputs, plan: Plan) -> Moves:
         """Draws the new nodes of a plan; -> where the outputs of the old one come from now."""
         node_id = str(saved_node["id"])
+        self._replaced_ids.add(node_id)
         if plan.replacement is None:
             self._removed_nodes.append(saved_node)
             return _links_only(plan.moves(node_id, old_inputs, {}))
@@ -166,15 +171,33 @@ class Canvas:
         for link_id in self._replaced_links:
             self.links.pop(link_id, None)
         self.remove(self._removed_nodes)
-        for link_id, saved_link in self.links.items():
+        for link_id, saved_link in list(self.links.items()):
             source = self._sources.get(
                 link_id, OldLink(str(saved_link.origin), saved_link.origin_slot)
             )
             target = follow(source, moves)
-            is_moved = link_id in self._sources or target != source
-            if is_moved and isinstance(target, OldLink | NewLink):
+            if not isinstance(target, OldLink | NewLink) or self._is_stray(saved_link, target):
+                self._disconnect(saved_link)
+            elif link_id in self._sources or target != source:
                 origin = self._saved_id(target.node_id)
                 self.links[link_id] = replace(saved_link, origin=origin, origin_slot=target.slot)
+
+    def _is_stray(self, saved_link: SavedLink, target: OldLink | NewLink) -> bool:
+        """Whether a link came from or went to a socket of a replaced node that has no
+        counterpart.
+        """
+        has_origin = isinstance(target, NewLink) or target.node_id not in self._replaced_ids
+        has_target = (
+            saved_link.id in self._sources or str(saved_link.target) not in self._replaced_ids
+        )
+        return not (has_origin and has_target)
+
+    def _disconnect(self, saved_link: SavedLink) -> None:
+        del self.links[saved_link.id]
+        reader = self._nodes.get(str(saved_link.target)) or {}
+        for socket in reader.get("inputs") or []:
+            if socket.get("link") == saved_link.id:
+                socket["link"] = None
 
     def _saved_id(self, node_id: str) -> NodeId:
         """An id as the graph has it, a number or text; that of a border is a number."""
@@ -204,10 +227,15 @@ class Canvas:
         """Writes the links into the graph, at both their ends."""
         as_lists = [saved_link.as_list() for saved_link in self.links.values()]
         as_saved = map(saved_graph.as_object, as_lists) if self._has_object_links else as_lists
-        self._graph["links"] = [*as_saved, *self._unreadable_links]
+        unreadable = [link for link in self._unreadable_links if not self._ends_at_replaced(link)]
+        self._graph["links"] = [*as_saved, *unreadable]
         self._write_outputs()
         self._write_borders()
         self._write_counters()
+
+    def _ends_at_replaced(self, unreadable_link: object) -> bool:
+        ends = saved_graph.as_list(unreadable_link)[1:4:2]
+        return any(str(node_id) in self._replaced_ids for node_id in ends)
 
     def _write_borders(self) -> None:
         """The links that enter and leave a subgraph, as its own inputs and outputs list them."""

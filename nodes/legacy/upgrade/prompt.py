@@ -9,7 +9,7 @@ from .facts.graph import Graph, Inputs
 from .links import Moves, NewLink, OldLink, OldSource, follow, parse_link
 from .plan import REPLACEMENT, Plan, resolve
 from .planning import OldNodes, make_plans
-from .readable import is_prompt_node
+from .readable import is_number_text, is_prompt_node
 from .report import Change
 
 Prompt = dict[str, dict[str, Any]]
@@ -37,14 +37,13 @@ def upgraded(prompt: Prompt, old_nodes: OldNodes) -> tuple[Prompt, list[Change]]
         new_prompt |= _new_nodes(plan, node["inputs"], new_ids)
         moves |= plan.moves(node_id, node["inputs"], new_ids)
     for node in filter(is_prompt_node, new_prompt.values()):
-        for name, value in node["inputs"].items():
-            node["inputs"][name] = _written(value, moves)
+        node["inputs"] = _written_inputs(node["inputs"], moves)
     return new_prompt, report
 
 
 def _id_maker(prompt: Prompt) -> Callable[[str], str]:
     """Numbers where the prompt has numbers for ids, else the suggested name."""
-    if not all(node_id.isdecimal() for node_id in prompt):
+    if not all(map(is_number_text, prompt)):
         return lambda name: name
     numbers = itertools.count(max(map(int, prompt), default=0) + 1)
     return lambda _name: str(next(numbers))
@@ -61,6 +60,14 @@ def _new_nodes(plan: Plan, old_inputs: Inputs, new_ids: dict[str, str]) -> Promp
             },
         }
         for name, node in plan.new_nodes.items()
+    }
+
+
+def _written_inputs(inputs: Inputs, moves: Moves) -> Inputs:
+    """Without those that were linked to nothing behind a replaced node."""
+    written = {name: _written(value, moves) for name, value in inputs.items()}
+    return {
+        name: value for name, value in written.items() if value is not None or inputs[name] is None
     }
 
 

@@ -1,12 +1,14 @@
 """Which parts of a graph can be read. What cannot be read stays as it is."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard
 
 from ..reading import saved_graph
 
 SavedGraph = dict[str, Any]
 SavedNode = dict[str, Any]
+LONGEST_ID = 15  # digits; the page counts in numbers that are exact up to here
 
 
 def readable_nodes(graph: SavedGraph) -> dict[str, SavedNode]:
@@ -15,6 +17,18 @@ def readable_nodes(graph: SavedGraph) -> dict[str, SavedNode]:
     readable = [node for node in nodes if _is_node(node)] if isinstance(nodes, list) else []
     id_counts = Counter(str(node["id"]) for node in readable)
     return {str(node["id"]): node for node in readable if id_counts[str(node["id"])] == 1}
+
+
+def highest_node_id(graph: SavedGraph, links: Iterable[Sequence[Any]]) -> int:
+    """The largest number that a node has, readable or not, or that a link calls one; 0 without."""
+    nodes = graph.get("nodes")
+    entries = [node for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
+    ids = [node.get("id") for node in entries] + [end for link in links for end in link[1:4:2]]
+    return max((int(text) for text in map(str, ids) if is_number_text(text)), default=0)
+
+
+def is_number_text(node_id: str) -> bool:
+    return node_id.isdecimal() and len(node_id) <= LONGEST_ID
 
 
 def readable_links(graph: SavedGraph) -> tuple[list[list[Any]], list[object]]:

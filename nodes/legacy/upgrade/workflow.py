@@ -4,10 +4,12 @@ import copy
 from collections.abc import Mapping
 
 from ..reading import prompts, saved_graph
+from ..reading.primitives import primitive_values, type_primitives
 from .canvas import Canvas, HostNode, SavedLink
 from .facts.graph import Graph
 from .links import OldLink, OldSource
 from .planning import OldNodes, make_plans
+from .plans import TYPED_INPUTS
 from .readable import SavedGraph, SavedNode, readable_subgraphs
 from .report import Change
 
@@ -65,6 +67,11 @@ class _GraphUpgrade:
                 saved_node, saved_links, self._old_nodes, {}, self._source
             )
             for node_id, saved_node in self._saved_nodes.items()
+        }
+        primitives = primitive_values(self._saved_nodes)
+        prompt = {
+            node_id: type_primitives(node, primitives, TYPED_INPUTS)
+            for node_id, node in prompt.items()
         }
         return prompts.read_prompt(prompt, self._old_nodes, self._old_nodes, {})
 

@@ -16,7 +16,7 @@ from ..plan import NodeContext, Plan
 from ..report import CannotUpgrade
 from . import apply_nodes, embeds, first_nodes, loaders, pictures, regions, weight_lists
 
-__all__ = ["make_plan"]
+__all__ = ["TYPED_INPUTS", "make_plan"]
 
 PLANS: dict[str, Callable[[NodeContext], Plan]] = {
     **loaders.PLANS,

@@ -15,6 +15,7 @@ WITHOUT_MIDDLE = "middle:0, rest:1"  # IPAdapter_plus does not reach the middle 
 BLACK_SIDE = 224
 NORM_AVERAGE = "norm average"
 UNKNOWN_ADAPTER = Message("which kind of adapter it has is not to be seen: its file is not here")
+NAMING_INPUTS = "preset", "ipadapter_file", "model_name"
 BLACK_NOTE = Message(
     "a black picture is the negative, as IPAdapter_plus has it"
     " (without it the adapter sees nothing, as it was trained)"
@@ -46,8 +47,22 @@ def needs_black_image(old_node: NodeContext) -> bool:
     if old_node.follows_paper:
         return False
     if not old_node.adapter.is_known:
-        raise CannotUpgrade.because(UNKNOWN_ADAPTER)
+        raise CannotUpgrade.because(unknown_adapter(old_node))
     return not old_node.adapter.takes_zero_features
+
+
+def unknown_adapter(old_node: NodeContext) -> Message:
+    """Why the kind of adapter is not known: its loader gets the name, or the file is not here."""
+    for loader in old_node.graph.upstream(old_node.inputs.get("ipadapter"), "ipadapter"):
+        for input_name in NAMING_INPUTS:
+            if is_link(loader.inputs.get(input_name)):
+                return Message(
+                    "which kind of adapter it has depends on '<1>' of node <2>,"
+                    " which comes from another node",
+                    input_name,
+                    loader.id,
+                )
+    return UNKNOWN_ADAPTER
 
 
 def negative_image(old_node: NodeContext) -> Fragment:

@@ -192,7 +192,7 @@ def _enhancer_tile_count(old_node: NodeContext) -> int:
 def _require_whole_tiles(old_node: NodeContext, tile_count: int) -> int:
     """How many images are cut: squares that the tiles divide evenly. Raises CannotUpgrade."""
     if not old_node.adapter.is_known:
-        raise CannotUpgrade.because(apply_inputs.UNKNOWN_ADAPTER)
+        raise CannotUpgrade.because(apply_inputs.unknown_adapter(old_node))
     if old_node.adapter.takes_zero_features:
         raise CannotUpgrade("with a base adapter it reads the embedding of its tiles as a picture")
     count = image_count(old_node.graph, old_node.inputs.get("image"))
