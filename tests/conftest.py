@@ -19,10 +19,8 @@ sys.path += [str(PACK / folder) for folder in ("scripts", "benchmarks", "tests")
 
 def pytest_configure(config):
     from support.memory import MemoryLimit
-    from support.retry import RetryOfPages
 
     config.pluginmanager.register(MemoryLimit())
-    config.pluginmanager.register(RetryOfPages())
 
 
 @pytest.hookimpl(tryfirst=True)

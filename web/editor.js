@@ -33,6 +33,18 @@ export function addEditor(node, name, element, height, watched, refresh) {
   for (const hook of ['onConfigure', 'onConnectionsChange', 'onExecuted']) chain(node, hook, () => refresh())
   for (const kind of ['pointerenter', 'focusin']) element.addEventListener(kind, () => refresh())
   refresh()
+  growToFit(node)
+}
+
+/**
+ * The classic renderer sizes a node before this widget is there, and grows it when it is loaded again: such a change
+ * after an undo would drop what can be redone.
+ * @param {any} node
+ */
+function growToFit(node) {
+  if (window.LiteGraph?.vueNodesMode) return
+  const [width, height] = node.computeSize()
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)])
 }
 
 /** Adds to a function of a holder; the original stays and runs first. @param {any} holder @param {string} name @param {(first: any) => void} after */

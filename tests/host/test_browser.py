@@ -55,6 +55,22 @@ def test_a_drag_is_undone_and_done_again_like_any_change(page):
         wait_for_value(page, "layers", text)
 
 
+@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # Vue nodes size themselves
+@pytest.mark.parametrize("kind", ["IPAdapterWeightMap", "ApplyIPAdapter", "FaceCrop"])
+def test_a_node_keeps_its_size_when_it_is_loaded_again(page, kind):
+    """A node that grows then would be a change after each undo, and drop what can be redone."""
+    page.add(kind)
+    sizes = page.run(
+        """async () => {
+          const size = () => [...app.graph._nodes[0].size]
+          const before = size()
+          await app.loadGraphData(app.graph.serialize())
+          return [before, size()]
+        }"""
+    )
+    assert sizes[0] == sizes[1]
+
+
 def test_keys_in_the_editors_are_undone_and_done_again_one_by_one(page):
     page.add("IPAdapterWeightMap")
     record(page)

@@ -16,6 +16,10 @@ KNOWN = (  # the host's own, on every start of a fresh installation
 )
 READY = """() => window.app?.vueAppReady && window.app.graph && window.app.extensionManager
   && !document.querySelector('.p-blockui-mask')"""
+IS_RESTORED = """() => {
+  const workflow = app.extensionManager.workflow.activeWorkflow
+  return !workflow?.changeTracker?._restoringState
+}"""
 
 
 def set_up(server, **settings):
@@ -63,8 +67,11 @@ class Page:
         return self.page.evaluate(script, *arguments)
 
     def settle(self):
-        """Two frames: the page has drawn what was done."""
+        """Two frames: the page has drawn what was done; and the end of an undo, during which
+        the page would take a further one back to the wrong state.
+        """
         self.run("() => new Promise(ok => requestAnimationFrame(() => requestAnimationFrame(ok)))")
+        self.page.wait_for_function(IS_RESTORED)
 
     def add(self, *kinds):
         """Nodes side by side on an empty graph, each as `window.n0`, `window.n1` and so on."""
