@@ -1,15 +1,22 @@
-"""Small pictures that nodes show: heat maps and labelled grids, drawn with PIL's own font."""
+"""Small pictures that nodes show: heat maps and labelled grids, drawn with PIL's own font, and the
+picture for the box editor."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from comfy_api.latest import ui
+
+from ..ipadapter_core.references.images import scale_to_side
+
 TEXT_COLOR, PAGE_COLOR = (230, 230, 230), (24, 24, 28)
 COLD_COLOR, ZERO_COLOR, WARM_COLOR = (60, 120, 255), (24, 24, 28), (255, 170, 40)
 ROW_HEIGHT, CELL_WIDTH = 22, 4  # of a heat map
+EDITOR_SIDE = 768  # longer side of the picture in the box editor, at most
 LEFT_MARGIN, TOP_MARGIN, RIGHT_MARGIN, BOTTOM_MARGIN = 92, 26, 48, 24
 
 
@@ -57,6 +64,16 @@ def overlay_heat(picture: Tensor, heat: Tensor) -> Tensor:
     warm_color = picture.new_tensor(WARM_COLOR) / 255
     share = heat[..., None].clamp(0, 1)
     return picture * 0.35 * (1 - share) + share * (0.45 * picture + 0.55 * warm_color)
+
+
+def editor_picture(image: Tensor) -> dict[str, Any]:
+    """For a node's `ui`: a picture [H, W, C] as a small file, with its full size."""
+    height, width = image.shape[:2]
+    picture = image[None, ..., :3].float()
+    if max(height, width) > EDITOR_SIDE:
+        picture = scale_to_side(picture, EDITOR_SIDE, "area")
+    file = cast("dict[str, Any]", ui.PreviewImage(picture).as_dict()["images"][0])
+    return {"source": ({**file, "width": width, "height": height},)}
 
 
 def _heat_color(value: float) -> tuple[int, ...]:

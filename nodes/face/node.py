@@ -9,9 +9,9 @@ from torch import Tensor
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.faces.face_square import PictureSize
+from ..drawing import editor_picture
 from ..notes import shown_texts
 from ..pictures import rgb
-from ..references.boxes import editor_picture
 from ..sockets import ABSENT, KEEPS_SHOWING, option_problem
 from .host_faces import HostBoxes, HostLandmarks, write_box, write_landmarks
 from .preview import draw_previews

@@ -1,17 +1,12 @@
-"""The part of a reference that is used, as a typed box, and the picture for the box editor."""
-
-from typing import Any, cast
+"""The part of a reference that is used, as a typed box."""
 
 from torch import Tensor
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ...ipadapter_core.faces.face_square import Box, PictureSize, visible_part
 from ...ipadapter_core.messages import Message, Predicate, printable
-from ...ipadapter_core.references.images import scale_to_side
 from ...ipadapter_core.weights.curves import numbers
-
-EDITOR_SIDE = 768  # longer side of the picture in the editor, at most
 
 
 def box_input() -> io.String.Input:
@@ -71,13 +66,3 @@ def crop_to_box(images: Tensor, text: str, node: str) -> Tensor:
             f"{width} x {height} pixels: draw it again, or leave it empty for the whole picture."
         )
     return images[:, part.y : part.y + part.height, part.x : part.x + part.width]
-
-
-def editor_picture(image: Tensor) -> dict[str, Any]:
-    """For a node's `ui`: a picture [H, W, C] as a small file, with its full size."""
-    height, width = image.shape[:2]
-    picture = image[None, ..., :3].float()
-    if max(height, width) > EDITOR_SIDE:
-        picture = scale_to_side(picture, EDITOR_SIDE, "area")
-    file = cast("dict[str, Any]", ui.PreviewImage(picture).as_dict()["images"][0])
-    return {"source": ({**file, "width": width, "height": height},)}

@@ -20,10 +20,11 @@ from comfy_api.latest import ui
 from ...ipadapter_core.adapter.features import EMBEDS, HIDDEN
 from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.images import CROP, STRETCH, pad_to_square
+from ..drawing import editor_picture
 from ..notes import shown_texts
 from ..pictures import rgb
 from ..recall import Recalled, recall
-from .boxes import crop_to_box, editor_picture
+from .boxes import crop_to_box
 
 CHUNK_SIZE = 16  # images that go through the encoder at once
 PREVIEW_COUNT = 16  # images of a long batch that the node shows

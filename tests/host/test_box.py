@@ -111,7 +111,7 @@ def test_the_editors_picture_is_small_and_knows_its_true_size(pack, tmp_path, mo
     from PIL import Image
 
     wide = torch.linspace(0, 1, 2000)[None, :, None].expand(500, -1, 3)
-    (shown,) = pack.nodes.references.boxes.editor_picture(wide)["source"]
+    (shown,) = pack.nodes.drawing.editor_picture(wide)["source"]
     assert (shown["width"], shown["height"], shown["type"]) == (2000, 500, "temp")
     small = Image.open(tmp_path / shown["filename"])
     assert small.size == (768, 192)
