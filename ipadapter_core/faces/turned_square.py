@@ -60,14 +60,19 @@ def angle_difference(angle: float, start_angle: float) -> float:
     return (angle - start_angle + pi) % (2 * pi) - pi
 
 
-def arcface_square(landmarks: Tensor, crop_side: int) -> TurnedSquare:
-    """The square that `norm_crop(image_size=crop_side)` cuts: sides that only 128 divides have
-    its wider rim."""
+def template_points(crop_side: int) -> Tensor:
+    """Where `norm_crop(image_size=crop_side)` puts the landmarks [5, 2]: sides that only 128
+    divides have its wider rim."""
     has_rim = crop_side % 112 != 0 and crop_side % 128 == 0
     template = torch.tensor(TEMPLATE, dtype=torch.float64) * crop_side
     template /= 128 if has_rim else TEMPLATE_SIDE
     template[:, 0] += crop_side / 16 if has_rim else 0
-    turn, shift = fit_similarity(template, landmarks.double())
+    return template
+
+
+def arcface_square(landmarks: Tensor, crop_side: int) -> TurnedSquare:
+    """The square that `norm_crop(image_size=crop_side)` cuts, the best fit in the picture."""
+    turn, shift = fit_similarity(template_points(crop_side), landmarks.double())
     crop_centre = torch.full((2,), crop_side / 2, dtype=torch.float64)
     x, y = as_floats(turn @ crop_centre + shift)
     scale = sqrt(float(turn.det()))

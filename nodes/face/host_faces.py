@@ -12,7 +12,6 @@ from torch import Tensor
 from ...ipadapter_core.faces.face_square import Box, PictureSize, visible_part
 from ...ipadapter_core.faces.find import Face, face_in_box
 from ...ipadapter_core.faces.turned_square import TurnedSquare, as_floats, roll_angle
-from .settings import NODE
 
 # of MediaPipe's mesh: corners of the eye on the picture's left and right, tip of the nose,
 # corners of the mouth
@@ -67,13 +66,13 @@ class HostLandmarks(TypedDict):
 HostBoxes = HostBox | list[HostBox] | list[list[HostBox]]
 
 
-def read_box(box: HostBox, picture_size: PictureSize) -> Face:
+def read_box(box: HostBox, picture_size: PictureSize, node: str) -> Face:
     """A box of another node. Raises ValueError if it is empty or lies outside of the picture."""
     x, y, width, height = (float(box[side]) for side in ("x", "y", "width", "height"))
     is_area = isfinite(x + y + width + height) and width > 0 and height > 0
     if not is_area or not _touches_picture(x, y, width, height, picture_size):
         raise ValueError(
-            f"{NODE}'s 'bboxes' hold a box (x {x:g}, y {y:g}, width {width:g}, height "
+            f"{node}'s 'bboxes' hold a box (x {x:g}, y {y:g}, width {width:g}, height "
             f"{height:g}) that is empty or lies outside the picture of "
             f"{picture_size.width} x {picture_size.height} pixels: connect boxes found in "
             f"the picture connected to 'image'."
@@ -82,14 +81,14 @@ def read_box(box: HostBox, picture_size: PictureSize) -> Face:
     return face._replace(score=float(box.get("score", face.score)))
 
 
-def read_landmarks(marks: FaceMarks, scale: Tensor) -> Face:
+def read_landmarks(marks: FaceMarks, scale: Tensor, node: str) -> Face:
     """A face of another node, of MediaPipe's mesh or of the five points, at a scale [2] (across,
     down). Raises ValueError for numbers that are none."""
     points = torch.as_tensor(marks["landmarks_xy"], dtype=torch.float32)[:, :2] * scale
     corners = torch.as_tensor(marks["bbox_xyxy"], dtype=torch.float32).view(2, 2) * scale
     if not (points.isfinite().all() and corners.isfinite().all()):
         raise ValueError(
-            f"{NODE}'s 'face_landmarks' hold NaN or infinite values: detect the landmarks "
+            f"{node}'s 'face_landmarks' hold NaN or infinite values: detect the landmarks "
             f"anew, or disconnect them."
         )
     is_mesh = len(points) != 5

@@ -1,7 +1,7 @@
 """Faces that need no looking: a typed box, a painted mask, another node's boxes or landmarks."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,14 @@ from .host_faces import HostBox, HostBoxes, HostLandmarks, read_box, read_landma
 from .settings import NODE, FaceCropSettings
 
 Item = TypeVar("Item")
+
+
+class ConnectedFaces(NamedTuple):
+    """What other nodes found, on inputs of a node."""
+
+    bboxes: HostBoxes | None
+    landmarks: HostLandmarks | None
+    node: str
 
 
 def read_typed_box(settings: FaceCropSettings, picture_size: PictureSize) -> Face | None:
@@ -49,25 +57,25 @@ def checked_masks(mask: Tensor | None, picture_count: int) -> Tensor:
 
 
 def read_connected_faces(
-    bboxes: HostBoxes | None,
-    landmarks: HostLandmarks | None,
-    picture_count: int,
-    picture_size: PictureSize,
+    connected: ConnectedFaces, picture_count: int, picture_size: PictureSize
 ) -> list[list[Face]]:
     """The faces that other nodes found in each picture; landmarks before boxes, which say less."""
-    boxed_faces = _faces_in_boxes(bboxes, picture_count, picture_size)
-    if not landmarks:
+    boxed_faces = _faces_in_boxes(connected, picture_count, picture_size)
+    if not connected.landmarks:
         return boxed_faces
-    marked_faces = _faces_with_landmarks(landmarks, picture_count, picture_size)
+    marked_faces = _faces_with_landmarks(
+        connected.landmarks, connected.node, picture_count, picture_size
+    )
     return [marked or boxed for marked, boxed in zip(marked_faces, boxed_faces, strict=True)]
 
 
 def _faces_in_boxes(
-    bboxes: HostBoxes | None, picture_count: int, picture_size: PictureSize
+    connected: ConnectedFaces, picture_count: int, picture_size: PictureSize
 ) -> list[list[Face]]:
     """BOUNDING_BOX may be one box, one picture's list, or a list for each picture."""
-    boxes_by_picture = _for_each_picture(_box_lists(bboxes), picture_count, "bboxes")
-    return [[read_box(box, picture_size) for box in boxes] for boxes in boxes_by_picture]
+    box_lists, node = _box_lists(connected.bboxes), connected.node
+    boxes_by_picture = _for_each_picture(box_lists, picture_count, node, "bboxes")
+    return [[read_box(box, picture_size, node) for box in boxes] for boxes in boxes_by_picture]
 
 
 def _box_lists(bboxes: HostBoxes | None) -> list[list[HostBox]]:
@@ -77,20 +85,21 @@ def _box_lists(bboxes: HostBoxes | None) -> list[list[HostBox]]:
 
 
 def _faces_with_landmarks(
-    landmarks: HostLandmarks, picture_count: int, picture_size: PictureSize
+    landmarks: HostLandmarks, node: str, picture_count: int, picture_size: PictureSize
 ) -> list[list[Face]]:
-    marks_by_picture = _for_each_picture(landmarks["frames"], picture_count, "face_landmarks")
+    frames = landmarks["frames"]
+    marks_by_picture = _for_each_picture(frames, picture_count, node, "face_landmarks")
     height, width = landmarks.get("image_size", picture_size)
     scale = torch.tensor([picture_size.width / width, picture_size.height / height])
-    return [[read_landmarks(marks, scale) for marks in frame] for frame in marks_by_picture]
+    return [[read_landmarks(marks, scale, node) for marks in frame] for frame in marks_by_picture]
 
 
 def _for_each_picture(
-    lists: Sequence[list[Item]], picture_count: int, input_name: str
+    lists: Sequence[list[Item]], picture_count: int, node: str, input_name: str
 ) -> list[list[Item]]:
     if len(lists) not in (0, 1, picture_count):
         raise ValueError(
-            f"{NODE} has {picture_count} pictures in 'image' but '{input_name}' is for "
+            f"{node} has {picture_count} pictures in 'image' but '{input_name}' is for "
             f"{len(lists)}: connect what was found in the same pictures, or in one for "
             f"all."
         )

@@ -1,9 +1,10 @@
 """Face recognisers on disk: known by what they hold, whatever they are called."""
 
+import functools
 import hashlib
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import folder_paths
@@ -11,13 +12,23 @@ import folder_paths
 from ...ipadapter_core.faces.identity import recognisers
 from ...ipadapter_core.faces.identity.iresnet import IResNet
 from ...ipadapter_core.faces.identity.parts import RecogniserParts
-from ...ipadapter_core.faces.identity.recognisers import AURAFACE, RecogniserSpec
-from ...ipadapter_core.messages import Predicate
+from ...ipadapter_core.faces.identity.recognisers import (
+    AURAFACE,
+    GLINT,
+    WEBFACE,
+    RecogniserSpec,
+)
+from ...ipadapter_core.messages import Message, Predicate, printable
 from ..files.folders import ADAPTERS, names_below
 from ..files.open_files import read_shapes, read_weights
 
 INSIGHTFACE = "insightface"
 TORCH_ENDINGS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".sft")
+# what to put into models/insightface, by space
+WANTED_FILES = {
+    WEBFACE: "w600k_r50.onnx (IPAdapter Doctor fetches it)",
+    GLINT: "glintr100.onnx of InsightFace's antelopev2",
+}
 
 
 class RecogniserFile(NamedTuple):
@@ -25,16 +36,47 @@ class RecogniserFile(NamedTuple):
     spec: RecogniserSpec
 
 
+class FileStamp(NamedTuple):
+    """Changes when the file does."""
+
+    path: str
+    size: int
+    modified: int
+
+
+class UnreadableFile(NamedTuple):
+    """A file that is no recogniser, or a damaged one."""
+
+    path: str
+    fault: Message
+
+
 def find_recognisers() -> list[RecogniserFile]:
     """All in models/insightface, models/ipadapter, their sub-folders, and the folders that
     extra_model_paths.yaml adds to them; files that are none, or damaged, are passed over."""
-    files: list[RecogniserFile] = []
-    for file_path in _model_files():
-        try:
-            files.append(RecogniserFile(file_path, read_recogniser_spec(file_path)))
-        except (Predicate, OSError):
-            continue
-    return files
+    return [file for file in _examined_files() if isinstance(file, RecogniserFile)]
+
+
+def find_damaged_recognisers() -> list[UnreadableFile]:
+    """Files that have the name of a published recogniser, but do not hold one."""
+    return [
+        file
+        for file in _examined_files()
+        if isinstance(file, UnreadableFile) and _has_published_name(file.path)
+    ]
+
+
+def require_recogniser(space: str, subject: str) -> RecogniserFile:
+    """The installed recogniser of a space: a published file before one that fits by its net alone.
+    Raises ValueError with a sentence about the subject, who needs it."""
+    files = find_recognisers()
+    fitting_files = [file for file in files if file.spec.fits(space)]
+    if fitting_files:
+        return min(fitting_files, key=lambda file: file.spec.space is None)
+    raise ValueError(
+        f"{subject} needs the face recogniser {space}, but {_describe_others(files)}: put "
+        f"{WANTED_FILES.get(space, space)} into models/{INSIGHTFACE}."
+    )
 
 
 def read_recogniser_spec(file_path: str) -> RecogniserSpec:
@@ -48,8 +90,59 @@ def read_recogniser_spec(file_path: str) -> RecogniserSpec:
 
 def open_recogniser(file_path: str) -> IResNet:
     """The net of a file, on the processor: a face takes it less than half a second. Raises
-    Predicate."""
-    return recognisers.build_recogniser(_read_parts(file_path, has_weights=True))
+    ValueError with a sentence about the file."""
+    try:
+        return recognisers.build_recogniser(_read_parts(file_path, has_weights=True))
+    except Predicate as error:
+        subject = Message("The face recogniser '<1>'", display_name(file_path))
+        raise error.about(subject) from None
+
+
+def file_stamp(file_path: str) -> FileStamp:
+    status = os.stat(file_path)
+    return FileStamp(file_path, status.st_size, status.st_mtime_ns)
+
+
+def display_name(file_path: str) -> str:
+    """The file's path below the models folder, or its name alone."""
+    relative_path = os.path.relpath(file_path, folder_paths.models_dir).replace(os.sep, "/")
+    is_outside = relative_path.startswith("../") or os.path.isabs(relative_path)
+    return printable(os.path.basename(file_path) if is_outside else f"models/{relative_path}")
+
+
+def _describe_others(files: Sequence[RecogniserFile]) -> str:
+    """What there is in place of the wanted one."""
+    descriptions = [f"'{display_name(file.path)}' is {file.spec.describe()}" for file in files]
+    descriptions += [
+        f"'{display_name(file.path)}' {file.fault}" for file in find_damaged_recognisers()
+    ]
+    return ", and ".join(descriptions) or "none is installed"
+
+
+def _examined_files() -> Iterator[RecogniserFile | UnreadableFile]:
+    for file_path in _model_files():
+        try:
+            content = _examine(file_stamp(file_path))
+        except OSError:  # gone, or a link to nothing
+            continue
+        if isinstance(content, RecogniserSpec):
+            yield RecogniserFile(file_path, content)
+        else:
+            yield UnreadableFile(file_path, content)
+
+
+@functools.lru_cache(maxsize=4096)
+def _examine(stamp: FileStamp) -> RecogniserSpec | Message:
+    """What a file is, or what is wrong with it; by its stamp, so that a new file is read again."""
+    try:
+        return read_recogniser_spec(stamp.path)
+    except Predicate as error:
+        return error.message
+
+
+def _has_published_name(file_path: str) -> bool:
+    name = os.path.basename(file_path).lower()
+    return name.startswith((WEBFACE, GLINT))
 
 
 def _read_parts(file_path: str, has_weights: bool) -> RecogniserParts:

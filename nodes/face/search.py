@@ -14,7 +14,13 @@ from ...ipadapter_core.faces import find, tracking, yunet
 from ...ipadapter_core.faces.face_square import PictureSize
 from ...ipadapter_core.faces.find import Face
 from .host_faces import HostBoxes, HostLandmarks
-from .input_faces import checked_masks, read_connected_faces, read_painted_mask, read_typed_box
+from .input_faces import (
+    ConnectedFaces,
+    checked_masks,
+    read_connected_faces,
+    read_painted_mask,
+    read_typed_box,
+)
 from .settings import ALL, ARCFACE, CPU, INSIDE, LARGEST, NODE, UPRIGHT, FaceCropSettings
 
 
@@ -61,6 +67,7 @@ def search(
     bboxes: HostBoxes | None,
     landmarks: HostLandmarks | None,
     settings: FaceCropSettings,
+    node: str = NODE,
 ) -> list[PictureFaces]:
     """The faces of pictures [B, H, W, 3], one after the other; only boxes and landmarks of them
     are kept."""
@@ -68,7 +75,9 @@ def search(
         raise ValueError(problem)
     picture_size = PictureSize(*pictures.shape[1:3])
     face_masks = checked_masks(mask, len(pictures))
-    connected_faces = read_connected_faces(bboxes, landmarks, len(pictures), picture_size)
+    connected_faces = read_connected_faces(
+        ConnectedFaces(bboxes, landmarks, node), len(pictures), picture_size
+    )
     typed_face = read_typed_box(settings, picture_size)
     finder = FaceFinder(settings)
     progress_bar = comfy.utils.ProgressBar(len(pictures))

@@ -12,7 +12,7 @@ from PIL import Image
 from support import arcface
 
 from ipadapter_core.faces.identity import alignment, recognisers
-from ipadapter_core.faces.turned_square import TEMPLATE, to_picture
+from ipadapter_core.faces.turned_square import TEMPLATE, template_points, to_picture
 
 # insightface 2.1 asks scikit-image in a way that this will drop
 pytestmark = pytest.mark.filterwarnings("ignore:.estimate. is deprecated:FutureWarning")
@@ -57,22 +57,23 @@ def matrix_of(points, crop_side):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("crop_side", [112, 224])
+@pytest.mark.parametrize("crop_side", [112, 224, 256])
 def test_similarity_is_that_of_scikit_image(case, crop_side):
     transform = pytest.importorskip("skimage.transform", reason="scikit-image is not installed")
     points = landmarks(**case)
-    template = numpy.array(TEMPLATE) * crop_side / 112
+    template = template_points(crop_side).numpy()
     expected = transform.SimilarityTransform.from_estimate(points.numpy(), template)
     assert matrix_of(points, crop_side) == pytest.approx(expected.params[:2], abs=1e-3)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_crop_is_that_of_norm_crop(picture, case):
+@pytest.mark.parametrize("crop_side", [112, 224, 256])
+def test_crop_is_that_of_norm_crop(picture, case, crop_side):
     """But for values half-way between two steps, which rounding may part."""
     align = pytest.importorskip("insightface.utils.face_align", reason="no insightface")
     points = landmarks(**case)
-    expected = align.norm_crop(picture, points.numpy(), 112)
-    crop = alignment.align_face(torch.from_numpy(picture).float() / 255, points)
+    expected = align.norm_crop(picture, points.numpy(), crop_side)
+    crop = alignment.align_face(torch.from_numpy(picture).float() / 255, points, crop_side)
     difference = (crop * 255 - torch.from_numpy(expected)).abs()
     assert difference.max() < 1.01
     assert difference.mean() < 0.01
@@ -88,8 +89,8 @@ def test_past_the_border_is_black(picture):
 def test_landmarks_come_to_lie_on_the_template():
     points = torch.tensor(TEMPLATE) * 3 + 40
     square = alignment.identity_square(points)
-    template_points = torch.tensor(TEMPLATE) + 0.5
-    torch.testing.assert_close(to_picture(square, template_points, 112), points + 0.5)
+    crop_points = torch.tensor(TEMPLATE) + 0.5
+    torch.testing.assert_close(to_picture(square, crop_points, 112), points + 0.5)
 
 
 def test_embedding_is_that_of_arcface_onnx(picture, tmp_path):

@@ -11,19 +11,25 @@ from math import atan2, hypot
 import torch
 from torch import Tensor
 
-from ..turned_square import TEMPLATE, TEMPLATE_SIDE, TurnedSquare, as_floats, fit_similarity, sample
+from ..turned_square import (
+    TEMPLATE_SIDE,
+    TurnedSquare,
+    as_floats,
+    fit_similarity,
+    sample,
+    template_points,
+)
 
 PIXEL_CENTRE = 0.5  # insightface counts from the middle of the first pixel, `sample` from its edge
 
 
 def identity_square(landmarks: Tensor, crop_side: int = TEMPLATE_SIDE) -> TurnedSquare:
-    """The square that `norm_crop` cuts for landmarks [5, 2], for a multiple of 112 pixels.
+    """The square that `norm_crop` cuts for landmarks [5, 2].
 
     Its similarity is the best in the crop's pixels, while that of `arcface_square` is the best in
     the picture's: for landmarks that do not fit the template exactly it is a little larger.
     """
-    template = torch.tensor(TEMPLATE, dtype=torch.float64) * (crop_side / TEMPLATE_SIDE)
-    turn, shift = fit_similarity(landmarks.double(), template)
+    turn, shift = fit_similarity(landmarks.double(), template_points(crop_side))
     crop_middle = torch.full((2,), crop_side / 2 - PIXEL_CENTRE, dtype=torch.float64)
     x, y = as_floats(turn.T @ (crop_middle - shift) / turn.det() + PIXEL_CENTRE)
     cosine, sine = float(turn[0, 0]), float(turn[1, 0])

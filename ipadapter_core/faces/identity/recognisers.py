@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from ...messages import Message, Predicate
 from ...operations import Operations
@@ -27,6 +28,7 @@ PUBLISHED = {
     260_665_334: ("4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf", GLINT),
     260_694_151: ("a7933ea5330113b01c9b60351d8f4c33003f145d8470ac5f0e52ee2effe25c60", AURAFACE),
 }
+NETS_BY_SPACE = {WEBFACE: "IResNet50", GLINT: "IResNet100", AURAFACE: "IResNet100"}
 TRAINED_ON = {
     WEBFACE: "w600k_r50 of buffalo_l, for FaceID",
     GLINT: "glintr100 of antelopev2, for InstantID and Kolors FaceID",
@@ -40,6 +42,11 @@ class RecogniserSpec:
 
     net: str  # a value of NETS
     space: str | None  # None: not one of the published files
+
+    def fits(self, space: str) -> bool:
+        """Whether its embeddings are of a space: known to be, or, of a file that is not one of the
+        published ones, as far as its net tells."""
+        return self.space == space or (self.space is None and self.net == NETS_BY_SPACE.get(space))
 
     def describe(self) -> Message:
         if self.space is None:
@@ -95,3 +102,9 @@ def embed(net: IResNet, crops: Tensor) -> Tensor:
     pixels = crops.movedim(-1, 1).to(weight.device, torch.float32) * 2 - 1
     with torch.backends.cudnn.flags(allow_tf32=False):  # else a GPU differs in the third digit
         return net(pixels.contiguous(memory_format=torch.channels_last)).float()
+
+
+def similarities(embeddings: Tensor, other_embeddings: Tensor) -> Tensor:
+    """The cosine of each pair, [N, 512] and [M, 512] -> [N, M]: 1 for the same face, near 0 for
+    two people."""
+    return normalize(embeddings, dim=-1) @ normalize(other_embeddings, dim=-1).T
