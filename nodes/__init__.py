@@ -14,6 +14,7 @@ from .inspect.inspect_adapters import InspectIPAdapter
 from .inspect.watch import ShowIPAdapterAttention, WatchIPAdapterAttention
 from .legacy import IPAdapterOldGraphs
 from .references.embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, SaveIPAdapterEmbeds
+from .references.identity_node import EncodeFaceIdentity
 from .references.negative_reference import IPAdapterNegativeReference
 from .references.reference import EncodeIPAdapterReference
 
@@ -28,6 +29,7 @@ NODES = [
         FaceCrop,
         IPAdapterWeightMap,
         EncodeIPAdapterReference,
+        EncodeFaceIdentity,
         IPAdapterNegativeReference,
         CombineIPAdapterEmbeds,
         SaveIPAdapterEmbeds,

@@ -8,6 +8,7 @@ import numpy
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn.functional import pad
 
 from comfy_api.latest import ui
 
@@ -57,6 +58,15 @@ def draw_labelled_grid(pictures: Tensor, labels: Sequence[str], columns: int) ->
         pixels = (picture[..., :3].float().cpu().clamp(0, 1) * 255).round().byte().numpy()
         page.paste(Image.fromarray(pixels), (x, y + line_height))
     return _to_tensor(page)
+
+
+def draw_rows(rows: Sequence[Tensor], columns: int) -> Tensor:
+    """Each row's pictures [N, H, W, 3] beside each other, at most so many, then below each other;
+    one picture [1, H', W', 3], black where there is none."""
+    lines = [row[start : start + columns] for row in rows for start in range(0, len(row), columns)]
+    longest = max(len(line) for line in lines)
+    padded = (pad(line, (0, 0) * 3 + (0, longest - len(line))) for line in lines)
+    return torch.cat([line.movedim(0, 1).flatten(1, 2) for line in padded])[None]
 
 
 def overlay_heat(picture: Tensor, heat: Tensor) -> Tensor:

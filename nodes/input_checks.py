@@ -188,6 +188,20 @@ def _check_clip_vision_output(value: object, spec: InputSpec, node: str, name: s
     return value
 
 
+def _check_insightface(value: object, spec: InputSpec, node: str, name: str) -> object:
+    has_get = callable(getattr(value, "get", None))
+    if has_get and not isinstance(value, Mapping):  # which has one too
+        return value
+    raise _wrong_link(cast("object", value), node, name, "INSIGHTFACE")
+
+
+def _check_landmarks(value: object, spec: InputSpec, node: str, name: str) -> object:
+    landmarks = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    if not isinstance(landmarks.get("frames"), list):
+        raise _wrong_link(cast("object", value), node, name, "FACE_LANDMARKS")
+    return landmarks
+
+
 def _check_group(value: object, spec: InputSpec, node: str, name: str) -> object:
     """Inputs that grow with their links: each by the template that it was made from."""
     template = spec.options.get("template")
@@ -233,4 +247,6 @@ CHECKS: dict[str, Check] = {
     "CLIP_VISION": _check_clip_vision,
     "CLIP_VISION_OUTPUT": _check_clip_vision_output,
     "COMFY_AUTOGROW_V3": _check_group,
+    "INSIGHTFACE": _check_insightface,
+    "FACE_LANDMARKS": _check_landmarks,
 }

@@ -29,6 +29,10 @@ class Recalled(Enum):
     ENCODER_DIGEST = auto()
     REFERENCE_TILES = auto()
     IMAGE_KEYS = auto()
+    RECOGNISER = auto()
+    ENCODED_FACES = auto()
+    NORMALISED_FEATURE = auto()
+    ZERO_IDENTITY = auto()
     OLD_FEATURES = auto()  # of nodes of old graphs
     OLD_UNCONDITIONAL = auto()
 
@@ -39,13 +43,20 @@ def recall(
     make: Callable[[], T],
     inputs: tuple[object, ...] = (),
     settings: Hashable = None,
+    only_latest: bool = False,
 ) -> T:
-    """make(), or its earlier result for the very same objects `inputs` and equal `settings`."""
-    attachment = cast("dict[Hashable, Any] | None", patcher.get_attachment(ATTACHMENT))
+    """make(), or its earlier result for the very same objects `inputs` and equal `settings`.
+
+    only_latest: a new result takes the place of all of its kind.
+    """
+    attachment = cast("dict[tuple[Hashable, ...], Any] | None", patcher.get_attachment(ATTACHMENT))
     results = attachment or {}
     patcher.set_attachments(ATTACHMENT, results)  # pyright: ignore[reportUnknownMemberType]
     key = (kind, tuple(map(id, inputs)), settings)
     if key not in results:
+        if only_latest:
+            for earlier_key in [earlier for earlier in results if earlier[0] is kind]:
+                del results[earlier_key]
 
         def forget(_: object) -> None:
             results.pop(key, None)

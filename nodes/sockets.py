@@ -19,6 +19,7 @@ EmbedsSocket = io.Custom("IPADAPTER_EMBEDS")  # References
 WeightMapSocket = io.Custom("IPADAPTER_WEIGHTS")  # WeightMap
 RegionSocket = io.Custom("IPADAPTER_REGION")  # a tuple of Regions
 WatchSocket = io.Custom("IPADAPTER_WATCH")  # Watch
+InsightFaceSocket = io.Custom("INSIGHTFACE")  # other packs'; has `get(bgr)`
 T = TypeVar("T")
 
 # For `validate_inputs`: not connected. A connected input is None until the graph runs.

@@ -11,6 +11,7 @@ export const OURS = new Set([
   'FaceCrop',
   'IPAdapterDoctor',
   'EncodeIPAdapterReference',
+  'EncodeFaceIdentity',
   'IPAdapterRegion',
   'IPAdapterTiles',
   'SaveIPAdapterEmbeds',

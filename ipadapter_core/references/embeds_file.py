@@ -19,7 +19,8 @@ from .embeds import CONCAT, METHODS, References
 
 FORMAT = "ip-adapter-embeds"
 POSITIVE, NEGATIVE, THUMBNAIL = "positive", "negative", "thumbnail"
-NOTES = ("encoder_hash", "fit", "detail", "picture", "box", "encoder_name")
+RECOGNISER = "recogniser"  # the note on whose space identities are of
+NOTES = ("encoder_hash", "fit", "detail", "picture", "box", "encoder_name", RECOGNISER)
 Sides = tuple[References, References | None]
 
 

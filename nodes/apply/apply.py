@@ -62,12 +62,14 @@ class ApplyIPAdapter(io.ComfyNode):
                 io.ClipVision.Input(
                     "clip_vision",
                     optional=True,
-                    tooltip="The encoder that the adapter needs, from Load CLIP Vision.",
+                    tooltip="The encoder that the adapter needs, from Load CLIP Vision. FaceID and "
+                    "FaceID portrait adapters need none.",
                 ),
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="The reference; a batch is several references at once.",
+                    tooltip="The reference; a batch is several references at once. FaceID adapters "
+                    "take the largest face of each, and the node shows it.",
                 ),
                 inputs.weight(
                     "How strongly the picture acts. 0: not at all, exactly the model without it."
@@ -148,7 +150,7 @@ class ApplyIPAdapter(io.ComfyNode):
         adapter = require_adapter(ipadapter)
         encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE, box)
         method = combine if batch == TOGETHER else CONCAT
-        references = encoder.encode_sides(positive, negative, method)
+        references = encoder.encode_sides(positive, negative, method, batch != TOGETHER)
         if references is None:
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())  # pyright: ignore[reportUnknownMemberType]

@@ -21,6 +21,7 @@ from ..sampling.image_prompt import PromptSettings
 from ..sockets import (
     EmbedsSocket,
     IPAdapterSocket,
+    LoadedAdapter,
     RegionSocket,
     optional_weight_map,
     require_adapter,
@@ -86,6 +87,7 @@ class IPAdapterTiles(io.ComfyNode):
         adapter, pictures = require_adapter(ipadapter), rgb(image, NODE, "image")
         if not len(pictures):
             raise ValueError(f"{NODE} got an empty 'image': connect a picture.")
+        _refuse_face_adapter(adapter)
         height, width = pictures.shape[1:3]
         squares = tile_boxes(height, width, short_side)
         tiles = _cut_recalled(clip_vision, image, pictures, squares)
@@ -104,6 +106,14 @@ class IPAdapterTiles(io.ComfyNode):
             for number, mask in enumerate(masks)
         )
         return io.NodeOutput(regions, tiles, torch.cat(masks), ui=encoder.display)
+
+
+def _refuse_face_adapter(adapter: LoadedAdapter) -> None:
+    if adapter.spec.identity_input is not None:
+        raise ValueError(
+            f"{NODE} cuts a picture into tiles, but '{adapter.name}' takes the identity of a face: "
+            "connect the picture to Apply IPAdapter or IPAdapter Region."
+        )
 
 
 def _cut_recalled(

@@ -1,6 +1,7 @@
 """Reference images become References.
 
 encode.py one run of the host's encoder; side_inputs.py the positive and negative inputs of a node;
-pair.py whether an encoder's output fits an adapter; boxes.py a part of an image; reference.py,
-negative_reference.py and embeds.py the nodes about embeds.
+face_identity.py faces of images become embeddings; pair.py whether an encoder's output fits an
+adapter; boxes.py a part of an image; reference.py, identity_node.py, negative_reference.py and
+embeds.py the nodes about embeds.
 """

@@ -52,17 +52,23 @@ def box_problem(text: object, node: str) -> str | None:
 
 def crop_to_box(images: Tensor, text: str, node: str) -> Tensor:
     """The part of images [B, H, W, C] in the box. Raises ValueError for a box outside of them."""
+    part = visible_box(images, text, node)
+    return images[:, part.y : part.y + part.height, part.x : part.x + part.width]
+
+
+def visible_box(images: Tensor, text: str, node: str) -> Box:
+    """The part of a box that lies in images [B, H, W, C]; of no box, all of them."""
     problem = box_problem(text, node)
     if problem:
         raise ValueError(problem)
+    height, width = images.shape[1:3]
     box = parse_box(text)
     if box is None:
-        return images
-    height, width = images.shape[1:3]
+        return Box(0, 0, width, height)
     part = visible_part(box, PictureSize(height, width))
     if not (part.width and part.height):
         raise ValueError(
             f"{node}'s 'box' ({printable(text.strip())}) lies outside the picture of "
             f"{width} x {height} pixels: draw it again, or leave it empty for the whole picture."
         )
-    return images[:, part.y : part.y + part.height, part.x : part.x + part.width]
+    return part

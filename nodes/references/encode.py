@@ -15,6 +15,7 @@ import comfy.clip_model
 import comfy.model_management
 import comfy.utils
 from comfy.clip_vision import ClipVisionModel, Output
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import ui
 
 from ...ipadapter_core.adapter.features import EMBEDS, HIDDEN
@@ -64,10 +65,10 @@ def encode_reference(
     return recall(clip_vision.patcher, Recalled.ENCODED_REFERENCE, make, (image,), settings)
 
 
-def box_editor_picture(clip_vision: ClipVisionModel, image: Tensor) -> dict[str, Any]:
+def box_editor_picture(patcher: ModelPatcher, image: Tensor) -> dict[str, Any]:
     """For a node's `ui`: the first image as it came in, for the editor of 'box', recalled."""
     kind = Recalled.BOX_EDITOR_PICTURE
-    return recall(clip_vision.patcher, kind, lambda: editor_picture(image[0]), (image,))
+    return recall(patcher, kind, lambda: editor_picture(image[0]), (image,))
 
 
 def unconditional_output(clip_vision: ClipVisionModel) -> Output:

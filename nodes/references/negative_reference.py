@@ -118,4 +118,6 @@ class IPAdapterNegativeReference(io.ComfyNode):
         encoded = encode_reference(clip_vision, picture, fit, "image", NODE)
         if encoded is None:
             raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
-        return io.NodeOutput(references_for(encoded.output, adapter, "image"), picture)
+        return io.NodeOutput(
+            references_for(encoded.output, adapter, "image", is_negative=True), picture
+        )

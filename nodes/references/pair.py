@@ -2,12 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from comfy.clip_vision import ClipVisionModel, Output
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
-from ...ipadapter_core.adapter.features import ENCODERS, FeatureSpec, Source, Unconditional
+from ...ipadapter_core.adapter.features import (
+    EMBEDS,
+    ENCODERS,
+    HIDDEN,
+    FeatureSpec,
+    Source,
+    Unconditional,
+)
+from ...ipadapter_core.messages import printable
 from ...ipadapter_core.references.embeds import References
+from ...ipadapter_core.references.embeds_file import RECOGNISER
 from ..files.load import encoder_hint
 from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
@@ -30,9 +44,9 @@ def unconditional_references(
         case Unconditional.ZERO_FEATURES:
             return None
         case Unconditional.ZERO_PIXELS:
-            return references_for(unconditional_output(clip_vision()), adapter, input_name)
+            return references_for(unconditional_output(clip_vision()), adapter, input_name, True)
         case Unconditional.BLACK_IMAGE:
-            return references_for(black_output(clip_vision()), adapter, input_name)
+            return references_for(black_output(clip_vision()), adapter, input_name, True)
         case Unconditional.NOTHING:
             zeros = References.zeros(adapter.spec.inputs)
             silent = replace(zeros, silent=True)
@@ -40,20 +54,78 @@ def unconditional_references(
 
 
 def references_for(
-    output: Output | References, adapter: LoadedAdapter, input_name: str
+    output: Output | References,
+    adapter: LoadedAdapter,
+    input_name: str,
+    is_negative: bool = False,
 ) -> References:
-    """The references in the output of the encoder, or in embeds, that the adapter was trained on.
+    """The references in the output of the encoder, or in embeds, that the adapter was trained on;
+    vectors that it takes of length 1 have that length, which is recalled.
 
+    is_negative: an encoder's output without an identity is a picture of nobody.
     Raises ValueError where adapter and encoder do not belong together.
     """
     spec = adapter.spec
-    references = output if isinstance(output, References) else _references(output, spec)
+    references = output
+    if not isinstance(references, References):
+        references = _references(references, spec)
+        if is_negative and spec.identity_input is not None:
+            references = _of_nobody(references, adapter, spec.identity_input)
+    _check_identity(references, adapter, input_name)
     if not all(_has_feature(references, feature) for feature in spec.inputs):
         raise ValueError(
             f"'{adapter.name}' needs {spec.needs}, but '{input_name}' was encoded by "
             f"{_encoder_of(output)}: {encoder_hint(spec)} in 'Load CLIP Vision'."
         )
-    return references
+    return _normalised(references, adapter)
+
+
+def _check_identity(references: References, adapter: LoadedAdapter, input_name: str) -> None:
+    """Raise ValueError where an adapter takes a face identity and the references have none, or one
+    of another recogniser's."""
+    identity = adapter.spec.identity_input
+    if identity is None:
+        return
+    if not _has_feature(references, identity):
+        raise ValueError(
+            f"'{adapter.name}' takes the identity of a face, which '{input_name}' does not hold: "
+            "connect a picture of the face to 'image' of Apply IPAdapter, or to Encode Face "
+            "Identity, whose output goes into 'embeds'."
+        )
+    recogniser = references.notes.get(RECOGNISER, identity.encoder)
+    if recogniser != identity.encoder:
+        raise ValueError(
+            f"'{adapter.name}' knows the identities of the face recogniser {identity.encoder}, but "
+            f"'{input_name}' was encoded by {printable(recogniser)}: encode the face again with "
+            "this adapter on 'ipadapter' of Encode Face Identity."
+        )
+
+
+def _of_nobody(references: References, adapter: LoadedAdapter, identity: FeatureSpec) -> References:
+    """The references with an identity of zeros beside them, as in the training."""
+    count = max(1, references.count if references.features else 1)
+
+    def make() -> Tensor:
+        return torch.zeros(count, identity.width)
+
+    zeros = recall(adapter.patcher, Recalled.ZERO_IDENTITY, make, settings=count)
+    features = {identity.name: zeros, **references.features}
+    return References(features, (1.0,) * count)
+
+
+def _normalised(references: References, adapter: LoadedAdapter) -> References:
+    features = dict(references.features)
+    for feature in adapter.spec.inputs:
+        if feature.is_normalised:
+            stored = features[feature.name]
+            features[feature.name] = recall(
+                adapter.patcher,
+                Recalled.NORMALISED_FEATURE,
+                partial(normalize, stored, dim=-1),
+                (stored,),
+                feature.name,
+            )
+    return replace(references, features=features)
 
 
 def _references(output: Output, spec: AdapterSpec) -> References:
@@ -72,11 +144,7 @@ def _has_feature(references: References, feature: FeatureSpec) -> bool:
 def _encoder_of(output: Output | References) -> str:
     """The encoder that an output came from, in words, as far as its widths tell."""
     if isinstance(output, References):
-        name, tensor = next(iter(output.features.items()))
-        source, width = Source(name), tensor.shape[-1]
-        encoder = ENCODERS.get((source, width), f"an encoder of width {width}")
-        adapter_kind = "a base" if source is Source.CLIP_EMBEDS else "a plus or full-face"
-        return f"{encoder} for {adapter_kind} adapter"
+        return _encoder_of_references(output)
     hidden_width, embeds_width = (
         _feature_width(output, source) for source in (Source.CLIP_HIDDEN, Source.CLIP_EMBEDS)
     )
@@ -84,6 +152,17 @@ def _encoder_of(output: Output | References) -> str:
     if encoder and encoder == ENCODERS.get((Source.CLIP_EMBEDS, embeds_width)):
         return encoder
     return f"an encoder with hidden width {hidden_width} and embeds of width {embeds_width}"
+
+
+def _encoder_of_references(references: References) -> str:
+    clip_features = [name for name in references.features if name in (EMBEDS, HIDDEN)]
+    if not clip_features:
+        return "a face recogniser alone"
+    source = Source(clip_features[0])
+    width = references.features[source.value].shape[-1]
+    encoder = ENCODERS.get((source, width), f"an encoder of width {width}")
+    adapter_kind = "a base" if source is Source.CLIP_EMBEDS else "a plus or full-face"
+    return f"{encoder} for {adapter_kind} adapter"
 
 
 def _feature_width(output: Output, source: Source) -> int:

@@ -117,6 +117,11 @@ class EncodeIPAdapterReference(io.ComfyNode):
         weight_on: str = TOKENS,
     ) -> io.NodeOutput:
         adapter = require_adapter(ipadapter)
+        if adapter.spec.identity_input is not None:
+            raise ValueError(
+                f"'{adapter.name}' takes the identity of a face: encode the picture with Encode "
+                f"Face Identity in place of {NODE}."
+            )
         encoded = encode_reference(clip_vision, image, fit, "image", NODE, box)
         if encoded is None:
             raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
@@ -136,7 +141,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
         else:
             references = replace(references, weights=(weight,) * references.count)
         references = replace(references, notes=notes)
-        display = {**encoded.display, **box_editor_picture(clip_vision, image)}
+        display = {**encoded.display, **box_editor_picture(clip_vision.patcher, image)}
         return io.NodeOutput(references, unconditional(adapter, clip_vision), ui=display)
 
 

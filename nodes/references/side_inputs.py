@@ -7,9 +7,14 @@ from typing import Any
 from comfy.clip_vision import ClipVisionModel, Output
 
 from ...ipadapter_core.references.embeds import CONCAT, References
+from ..face.reference_faces import FaceSource
 from ..files.load import open_encoder
+from ..pictures import rgb
+from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter, require_embeds
+from .boxes import visible_box
 from .encode import box_editor_picture, encode_reference
+from .face_identity import FaceEncoder
 from .pair import references_for, unconditional_references
 
 
@@ -68,19 +73,25 @@ class ReferenceEncoder:
         return open_encoder(self._adapter)
 
     def encode_sides(
-        self, positive: SideInputs, negative: SideInputs, method: str = CONCAT
+        self,
+        positive: SideInputs,
+        negative: SideInputs,
+        method: str = CONCAT,
+        by_frame: bool = False,
     ) -> tuple[References, References | None] | None:
         """The references of both sides, as the adapter takes them; None where there is no image.
 
+        by_frame: each image is the reference of one frame, so none may be without a face.
         Raises ValueError for inputs that do not make sense together.
         """
-        has_encoder = self._connected_encoder is not None
+        needs_encoder = self._adapter.spec.clip_input is not None
+        has_encoder = self._connected_encoder is not None or not needs_encoder
         problem = input_problem(
             positive.connected_inputs(), negative.connected_inputs(), has_encoder, self._node
         )
         if problem:
             raise ValueError(problem)
-        positive_references = self._references(positive)
+        positive_references = self._references(positive, by_frame)
         negative_references = self._references(negative)
         if positive_references is None:
             return None
@@ -90,36 +101,59 @@ class ReferenceEncoder:
             positive_references = replace(positive_references, method=method)
         return positive_references, negative_references
 
-    def _references(self, side: SideInputs) -> References | None:
+    def _references(self, side: SideInputs, by_frame: bool = False) -> References | None:
         if side.embeds is not None:
             field, output = "embeds", require_embeds(side.embeds, side.input_name("embeds"))
         elif side.clip_vision_output is not None:
             field, output = "clip_vision_output", side.clip_vision_output
         elif side.image is not None:
-            field, output = "image", self._encode_image(side)
+            field, output = "image", self._encode_image(side, by_frame)
         else:
             return None
         if output is None:
             return None
-        return references_for(output, self._adapter, side.input_name(field))
+        return references_for(output, self._adapter, side.input_name(field), bool(side.suffix))
 
-    def _encode_image(self, side: SideInputs) -> Output | None:
+    def _encode_image(self, side: SideInputs, by_frame: bool) -> Output | References | None:
         box = None if side.suffix else self._box
-        encoded = encode_reference(
-            self.clip_vision,
-            side.image,
-            self._fit,
-            side.input_name("image"),
-            self._node,
-            box or "",
-        )
+        if self._adapter.spec.identity_input is not None:
+            patcher = self._adapter.patcher
+            encoded = self._encode_faces(side, box or "", by_frame)
+        else:
+            patcher, input_name = self.clip_vision.patcher, side.input_name("image")
+            encoded = encode_reference(
+                self.clip_vision, side.image, self._fit, input_name, self._node, box or ""
+            )
         if encoded is None:
             return None
+        output, display = encoded
         if box is not None:
-            self.display |= box_editor_picture(self.clip_vision, side.image)
-        for key, values in encoded.display.items():
+            self.display |= box_editor_picture(patcher, side.image)
+        for key, values in display.items():
             self.display[key] = (*self.display.get(key, ()), *values)
-        return encoded.output
+        return output
+
+    def _encode_faces(
+        self, side: SideInputs, box: str, by_frame: bool
+    ) -> tuple[References, dict[str, Any]] | None:
+        """The identities of the faces in an image, and the encoder's output of their crops where
+        the adapter takes that; and what the node shows of them. Recalled."""
+        clip_vision = self.clip_vision if self._adapter.spec.clip_input is not None else None
+        encoder = FaceEncoder(self._node, self._adapter, clip_vision)
+        input_name = side.input_name("image")
+
+        def make() -> tuple[References, dict[str, Any]] | None:
+            pictures = rgb(side.image, self._node, input_name)
+            if not len(pictures):
+                return None
+            part = visible_box(pictures, box, self._node)
+            source = FaceSource(self._node, input_name, part, by_frame, bool(side.suffix))
+            faces = encoder.encode(pictures, source)
+            return faces.references, faces.display()
+
+        settings = (self._node, input_name, box.strip(), by_frame, encoder.recogniser_stamp)
+        inputs = (side.image, clip_vision)
+        return recall(self._adapter.patcher, Recalled.ENCODED_FACES, make, inputs, settings)
 
 
 def input_problem(

@@ -1,0 +1,140 @@
+"""Faces of reference pictures become identity embeddings, and aligned crops for an image encoder.
+
+N faces.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import comfy.model_management
+import comfy.utils
+from comfy.clip_vision import ClipVisionModel
+from comfy_api.latest import ui
+
+from ...ipadapter_core.adapter.features import HIDDEN, WEBFACE_R50, Source
+from ...ipadapter_core.faces.identity import recognisers
+from ...ipadapter_core.faces.identity.alignment import align_face
+from ...ipadapter_core.faces.identity.iresnet import EMBEDDING_WIDTH, IResNet
+from ...ipadapter_core.faces.turned_square import TEMPLATE_SIDE
+from ...ipadapter_core.messages import Message
+from ...ipadapter_core.references.embeds import References
+from ...ipadapter_core.references.embeds_file import RECOGNISER
+from ...ipadapter_core.references.images import CROP
+from ..face.recogniser_files import FileStamp, file_stamp, open_recogniser, require_recogniser
+from ..face.reference_faces import (
+    FaceSource,
+    ReferenceFace,
+    find_reference_faces,
+)
+from ..notes import shown_texts
+from ..recall import Recalled, recall
+from ..sockets import LoadedAdapter
+from .encode import CHUNK_SIZE, PREVIEW_COUNT, encode
+
+CROP_SIDE, SDXL_CROP_SIDE = 224, 256  # of the crops for the encoder, as IPAdapter_plus cuts them
+IDENTITY_NOTE = "aligned face"
+log = logging.getLogger("ipadapter")
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedFaces:
+    """References of faces, their identities of any length, the crops [N, S, S, 3], and notes."""
+
+    references: References
+    crops: Tensor
+    notes: Sequence[Message]
+
+    def display(self) -> dict[str, Any]:
+        """What a node shows: the crops and the notes."""
+        previews = ui.PreviewImage(self.crops[:PREVIEW_COUNT])
+        return {**previews.as_dict(), **shown_texts(*self.notes)}
+
+
+class FaceEncoder:
+    """Finds and encodes the faces of one run of a node.
+
+    adapter: whose recogniser and crop are used; without one, those of SD1.5's FaceID.
+    clip_vision: for adapters that also take the encoder's output of the crop.
+    """
+
+    def __init__(
+        self, node: str, adapter: LoadedAdapter | None, clip_vision: ClipVisionModel | None
+    ):
+        self.node, self.adapter, self.clip_vision = node, adapter, clip_vision
+
+    @property
+    def space(self) -> str:
+        """Of the embeddings: which recogniser the adapter was trained with."""
+        identity = self.adapter.spec.identity_input if self.adapter else None
+        return identity.encoder if identity else WEBFACE_R50
+
+    @property
+    def crop_side(self) -> int:
+        is_sdxl = self.adapter is not None and self.adapter.spec.is_sdxl
+        return SDXL_CROP_SIDE if is_sdxl else CROP_SIDE
+
+    def encode(self, pictures: Tensor, source: FaceSource) -> EncodedFaces:
+        """The faces of pictures [B, H, W, 3], one at most of each. Raises ValueError where there is
+        none, or no recogniser of the adapter."""
+        net = self._open_recogniser()
+        faces, notes = find_reference_faces(pictures, source)
+        if faces:
+            identities = _embed_faces(net, pictures, faces)
+            crops = _cut_faces(pictures, faces, self.crop_side)
+        else:
+            identities = torch.zeros(len(pictures), EMBEDDING_WIDTH)
+            crops = pictures
+            notes = [Message("<1>: no face: it stands for nobody.", source.input_name)]
+        features = {Source.FACE_IDENTITY.value: identities}
+        if self.clip_vision is not None:
+            features[HIDDEN] = encode(self.clip_vision, crops, CROP)[HIDDEN]
+        notes_of_file = {RECOGNISER: self.space, "fit": IDENTITY_NOTE}
+        references = References(features, (1.0,) * len(crops), notes=notes_of_file)
+        for note in notes:
+            log.warning("%s", note)
+        count = Message("<1>: faces: <2>, read by <3>", source.input_name, len(faces), self.space)
+        return EncodedFaces(references, crops, [count, *notes])
+
+    @property
+    def recogniser_stamp(self) -> FileStamp:
+        """Of the installed recogniser. Raises ValueError where there is none that fits."""
+        subject = self.node if self.adapter is None else f"'{self.adapter.name}'"
+        return file_stamp(require_recogniser(self.space, subject).path)
+
+    def _open_recogniser(self) -> IResNet:
+        stamp = self.recogniser_stamp
+        if self.adapter is None:
+            return open_recogniser(stamp.path)
+        return recall(
+            self.adapter.patcher,
+            Recalled.RECOGNISER,
+            lambda: open_recogniser(stamp.path),
+            settings=stamp,
+            only_latest=True,
+        )
+
+
+def _embed_faces(net: IResNet, pictures: Tensor, faces: Sequence[ReferenceFace]) -> Tensor:
+    """The embeddings [N, 512], on the processor, some faces at a time."""
+    progress_bar = comfy.utils.ProgressBar(len(faces))
+    embeddings: list[Tensor] = []
+    for start in range(0, len(faces), CHUNK_SIZE):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        chunk = faces[start : start + CHUNK_SIZE]
+        embeddings.append(recognisers.embed(net, _cut_faces(pictures, chunk)))
+        progress_bar.update(len(chunk))  # pyright: ignore[reportUnknownMemberType]
+    return torch.cat(embeddings)
+
+
+def _cut_faces(
+    pictures: Tensor, faces: Sequence[ReferenceFace], crop_side: int = TEMPLATE_SIDE
+) -> Tensor:
+    """The aligned crops [N, S, S, 3], each out of the whole picture."""
+    return torch.stack(
+        [align_face(pictures[face.picture_number], face.landmarks, crop_side) for face in faces]
+    )

@@ -1,0 +1,50 @@
+"""Pictures of faces in batches, and what their identities have to be."""
+
+import numpy
+import torch
+
+from support import arcface
+from support.pictures import face_photograph
+
+SIDE = 640  # of a picture in a batch
+FACEID, PLUS, PORTRAIT = (
+    "ip-adapter-faceid_sd15",
+    "ip-adapter-faceid-plusv2_sd15",
+    "ip-adapter-faceid-portrait_sd15",
+)
+UNNORM = "ip-adapter-faceid-portrait_sdxl_unnorm"
+
+
+def batch(*names):
+    """Photographs by name in the corner of black squares, [B, 640, 640, 3]."""
+    pictures = torch.zeros(len(names), SIDE, SIDE, 3)
+    for picture, name in zip(pictures, names, strict=True):
+        (photograph,) = face_photograph(name)
+        part = photograph[:SIDE, :SIDE]
+        picture[: part.shape[0], : part.shape[1]] = part
+    return pictures
+
+
+def insightface_crop(picture, landmarks, side=112):
+    """insightface's own crop of a picture [H, W, 3], as floats."""
+    from insightface.utils.face_align import norm_crop
+
+    pixels = (picture * 255).round().byte().numpy()
+    crop = norm_crop(numpy.ascontiguousarray(pixels), numpy.asarray(landmarks), side)
+    return torch.from_numpy(crop).float() / 255
+
+
+def expected_identity(trained_net, picture, landmarks):
+    """What the net as it was trained makes of insightface's crop."""
+    return trained_net(arcface.as_input(insightface_crop(picture, landmarks)[None]))
+
+
+class StandInAnalysis:
+    """An INSIGHTFACE object: faces with boxes and landmarks, whatever it is shown."""
+
+    def __init__(self, *faces):
+        self.faces, self.pictures = faces, []
+
+    def get(self, picture):
+        self.pictures.append(picture)
+        return list(self.faces)
