@@ -1,14 +1,15 @@
 """What travels between the nodes: one structure for each socket."""
 
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..ipadapter_core.adapter.checkpoint import AdapterSpec
+from ..ipadapter_core.adapter.lora import LoraPair, LoraTarget
 from ..ipadapter_core.attention.keys import FrameTokens, KeysValues
 from ..ipadapter_core.messages import printable
 from ..ipadapter_core.references.embeds import References
@@ -36,11 +37,17 @@ KEEPS_SHOWING: dict[str, Any] = (
 
 @dataclass(frozen=True, eq=False)
 class LoadedAdapter:
-    """An open adapter file, whose weights the host manages and caches as `patcher`."""
+    """An open adapter file, whose weights the host manages and caches as `patcher`.
+
+    lora: the one in the file, mapped, for the model's own attention.
+    is_guess: whether nothing told it from another kind of the same shapes.
+    """
 
     name: str
     spec: AdapterSpec
     patcher: ModelPatcher
+    lora: Mapping[LoraTarget, LoraPair] = field(default_factory=dict[LoraTarget, LoraPair])
+    is_guess: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ image.
 A further family is a row of FAMILIES, a spec with its reader in `projections.py`, and a projector.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -42,7 +43,8 @@ class Family:
     wins. Rows with the same test are twins, which no shape tells apart.
     unconditional: of the feature of an image encoder; a face identity is always zeros.
     purpose: what such an adapter follows, where its shapes say so; "" where only a published name
-    does.
+    does. has_lora: whether it was trained together with one for the model's own attention.
+    name_marks: what the names of such files hold, for twins.
     """
 
     kind: str
@@ -51,6 +53,8 @@ class Family:
     inputs: Callable[[ProjectorSpec], tuple[FeatureSpec, ...]]
     unconditional: Unconditional
     purpose: str = ""
+    has_lora: bool = False
+    name_marks: tuple[str, ...] = ()
 
     @property
     def twins(self) -> tuple["Family", ...]:
@@ -64,6 +68,17 @@ def find_family(projector_shapes: ProjectorShapes, twin_kind: str | None = None)
         if family.has_shapes(projector_shapes):
             return next((twin for twin in family.twins if twin.kind == twin_kind), family)
     raise Predicate("is no IP-Adapter: it has no image projection of a known kind")
+
+
+def twin_named(family: Family, file_name: str) -> Family | None:
+    """The twin that a file's name speaks of, or else its folder's; None where they say nothing."""
+    base_name = file_name.replace("\\", "/").rsplit("/", 1)[-1]
+    for name in (base_name, file_name):
+        letters = re.sub(r"[^a-z0-9]", "", name.lower())
+        for twin in family.twins:
+            if any(mark in letters for mark in twin.name_marks):
+                return twin
+    return None
 
 
 def family_named(family_kind: str) -> Family | None:
@@ -132,15 +147,17 @@ FACEID, FACEID_PLUS, FACEID_PLUS_V2 = "FaceID", "FaceID plus", "FaceID plus v2"
 PORTRAIT, UNNORM, INSTANTID = "FaceID portrait", "FaceID portrait unnorm", "InstantID"
 FACE, IDENTITY = "face", "identity"
 _RAW = (_is_identity_resampler, read_identity_resampler)
-_PLUS = (_identity_and_crop, ZERO_PIXELS, IDENTITY)
+_PLUS = (_identity_and_crop, ZERO_PIXELS, IDENTITY, True)
 FAMILIES = (
     Family("base", _is_linear, read_linear, _clip_embeds, ZEROS),
-    Family(UNNORM, *_RAW, _raw_identity, ZEROS, IDENTITY),
-    Family(INSTANTID, *_RAW, _instantid_identity, ZEROS, IDENTITY),
+    Family(
+        UNNORM, *_RAW, _raw_identity, ZEROS, IDENTITY, name_marks=("unnorm", "faceid", "portrait")
+    ),
+    Family(INSTANTID, *_RAW, _instantid_identity, ZEROS, IDENTITY, name_marks=("instantid",)),
     Family("plus", _is_resampler, read_resampler, _clip_hidden, ZERO_PIXELS),
     Family("full-face", _is_mlp, read_mlp, _clip_hidden, ZERO_PIXELS, FACE),
-    Family(FACEID_PLUS_V2, _is_face_plus, read_face_plus_v2, *_PLUS),
-    Family(FACEID_PLUS, _is_face_plus, read_face_plus, *_PLUS),
+    Family(FACEID_PLUS_V2, _is_face_plus, read_face_plus_v2, *_PLUS, name_marks=("plusv2",)),
+    Family(FACEID_PLUS, _is_face_plus, read_face_plus, *_PLUS, name_marks=("plus",)),
     Family(PORTRAIT, _is_portrait, read_identity, _identity, ZEROS, IDENTITY),
-    Family(FACEID, _is_identity, read_identity, _identity, ZEROS, IDENTITY),
+    Family(FACEID, _is_identity, read_identity, _identity, ZEROS, IDENTITY, has_lora=True),
 )

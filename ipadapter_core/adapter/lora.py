@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..messages import Predicate
 from .layout import Shape
+from .stored_tensors import check_weight
 
 _LORA_KEY = re.compile(r"ip_adapter\.(\d{1,9})\.to_(q|k|v|out)_lora\.(down|up)\.weight")
 
@@ -92,12 +93,14 @@ def _expected_shapes(
 def lora_pairs(
     named_tensors: Mapping[str, Tensor], spec: LoraSpec | None
 ) -> dict[LoraTarget, LoraPair]:
-    """The matrices of a file's LoRA, as they are stored."""
-    targets = spec.targets if spec else ()
-    return {
-        target: LoraPair(*(named_tensors[_key(target, part)] for part in ("up", "down")))
-        for target in targets
-    }
+    """The matrices of a file's LoRA, as they are stored. Raises Predicate for what is no number."""
+    pairs: dict[LoraTarget, LoraPair] = {}
+    for target in spec.targets if spec else ():
+        up_key, down_key = (_key(target, part) for part in ("up", "down"))
+        for tensor_key in (up_key, down_key):
+            check_weight(tensor_key, named_tensors[tensor_key])
+        pairs[target] = LoraPair(named_tensors[up_key], named_tensors[down_key])
+    return pairs
 
 
 def _key(target: LoraTarget, part: str) -> str:

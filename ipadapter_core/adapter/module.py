@@ -15,7 +15,7 @@ from .checkpoint import AdapterSpec, read_spec
 from .layout import Weights, flatten
 from .lora import is_lora_key
 from .projectors import FacePlusProjection, make_projector
-from .stored_tensors import WEIGHT_TYPES, check_number_type
+from .stored_tensors import check_weight
 
 
 class IPAdapter(nn.Module):
@@ -97,10 +97,4 @@ def _check(
                 actual_shape,
                 expected_shapes.get(tensor_key, "no such tensor"),
             )
-        if not named_tensors[tensor_key].is_floating_point():
-            raise Predicate(
-                "is damaged: '<1>' holds <2>, not floating-point numbers",
-                printable(tensor_key),
-                named_tensors[tensor_key].dtype,
-            )
-        check_number_type(named_tensors[tensor_key], WEIGHT_TYPES)
+        check_weight(tensor_key, named_tensors[tensor_key])

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..messages import Predicate
+from ..messages import Predicate, printable
 
 EXACT_TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 WEIGHT_TYPES = (*EXACT_TYPES, torch.float8_e4m3fn, torch.float8_e5m2)  # cast before they are used
@@ -86,3 +86,14 @@ def _tensors(file_content: object) -> Iterator[Tensor]:
         elif isinstance(value, list | tuple):
             entered_ids.add(id(cast("object", value)))
             pending_values.extend(cast("list[object]", value))
+
+
+def check_weight(tensor_key: str, tensor: Tensor) -> None:
+    """Raise Predicate for a weight that is no number to compute with."""
+    if not tensor.is_floating_point():
+        raise Predicate(
+            "is damaged: '<1>' holds <2>, not floating-point numbers",
+            printable(tensor_key),
+            tensor.dtype,
+        )
+    check_number_type(tensor, WEIGHT_TYPES)

@@ -75,9 +75,9 @@ class ModelFile:
     def holds(self, content: object) -> bool:
         """Whether a file with that content can be this one."""
         if isinstance(content, AdapterSpec):
-            adapter_facts = (content.base_model, content.kind, content.encoder)
-            row_facts = (self.base, self.kind, self.encoder)
-            return self.folder == "ipadapter" and adapter_facts == row_facts
+            adapter_facts = (content.base_model, content.encoder)
+            is_of_kind = self.family in content.family.twins
+            return is_of_kind and adapter_facts == (self.base, self.encoder)
         is_encoder = isinstance(content, EncoderSpec)
         return is_encoder and (self.kind, self.encoder) == (ENCODER, content.name)
 

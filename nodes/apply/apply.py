@@ -14,6 +14,7 @@ from comfy_api.latest import io
 from ...ipadapter_core.attention.keys import V_ONLY
 from ...ipadapter_core.references.embeds import CONCAT, METHODS
 from ...ipadapter_core.references.images import CROP
+from ..notes import with_texts
 from ..references.boxes import box_input, box_problem
 from ..references.side_inputs import (
     ReferenceEncoder,
@@ -33,6 +34,7 @@ from . import inputs
 from .attention_mask import checked_mask
 from .frame_weights import BATCH_MODES, TOGETHER, frame_weights_problem, mask_per_frame
 from .keys import keys_for
+from .lora import add_lora
 
 NODE = "Apply IPAdapter"
 log = logging.getLogger("ipadapter")
@@ -140,6 +142,8 @@ class ApplyIPAdapter(io.ComfyNode):
         batch: str = TOGETHER,
         frame_weights: str = "",
         box: str = "",
+        face_structure: float = 1.0,
+        lora_strength: float = 1.0,
     ) -> io.NodeOutput:
         positive = SideInputs(image, clip_vision_output, embeds)
         negative = negative_inputs(image_negative, clip_vision_output_negative, embeds_negative)
@@ -149,13 +153,16 @@ class ApplyIPAdapter(io.ComfyNode):
         mask = mask_per_frame(checked_mask(attn_mask, NODE), frame_weights)
         adapter = require_adapter(ipadapter)
         encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE, box)
-        method = combine if batch == TOGETHER else CONCAT
-        references = encoder.encode_sides(positive, negative, method, batch != TOGETHER)
+        by_frame = batch != TOGETHER
+        method = CONCAT if by_frame else combine
+        references = encoder.encode_sides(positive, negative, method, by_frame)
         if references is None:
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())  # pyright: ignore[reportUnknownMemberType]
-        keys = keys_for(model, adapter, *references, by_frame=batch != TOGETHER)
-        return io.NodeOutput(add_image_prompt(model, keys, settings, mask), ui=encoder.display)
+        keys = keys_for(model, adapter, *references, by_frame, face_structure)
+        model, notes = add_lora(model, adapter, lora_strength if weight else 0.0)
+        model = add_image_prompt(model, keys, settings, mask)
+        return io.NodeOutput(model, ui=with_texts(encoder.display, *notes))
 
 
 def _advanced_inputs() -> list[Any]:
@@ -210,4 +217,15 @@ def _advanced_inputs() -> list[Any]:
             "like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
         ),
         box_input(),
+        io.Float.Input(
+            "face_structure",
+            default=1.0,
+            min=0.0,
+            max=3.0,
+            step=0.05,
+            optional=True,
+            tooltip="How much FaceID plus v2 takes from the face's picture, its structure and "
+            "light, beside the identity; 1 is as trained. Other adapters ignore it.",
+        ),
+        inputs.lora_strength(),
     ]

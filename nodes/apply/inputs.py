@@ -37,3 +37,16 @@ def keep_prompt(tooltip: str) -> io.Float.Input:
     return io.Float.Input(
         "keep_prompt", default=0.0, min=0.0, max=1.0, step=0.05, optional=True, tooltip=tooltip
     )
+
+
+def lora_strength() -> io.Float.Input:
+    return io.Float.Input(
+        "lora_strength",
+        default=1.0,
+        min=0.0,
+        max=2.0,
+        step=0.05,
+        optional=True,
+        tooltip="How strongly the LoRA of a FaceID adapter changes the model: 1 is as trained, 0 "
+        "leaves it out. Adapters without a LoRA ignore it.",
+    )

@@ -4,6 +4,8 @@
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownVariableType=false
 
+from dataclasses import replace
+
 import torch
 
 import comfy.model_management
@@ -24,15 +26,19 @@ def keys_for(
     positive: References,
     negative: References | None,
     by_frame: bool = False,
+    face_structure: float = 1.0,
 ) -> ImageKeys:
     """Keys and values of references for a model, in its own precision, recalled if nothing changed.
 
-    negative may be None for a base adapter; by_frame: one reference for each image of the batch.
+    negative may be None for a base adapter; by_frame: one reference for each image of the batch;
+    face_structure: of both sides, how much FaceID plus v2 takes of the face's picture.
     Raises ValueError where adapter and model do not belong together.
     """
     layers, dtype = fitting_layers(model, adapter), _keys_dtype(model)
-    settings = (layers, dtype, by_frame, positive.settings, negative and negative.settings)
+    positive = replace(positive, face_structure=face_structure)
     negative_side = negative or References.zeros(adapter.spec.inputs)
+    negative_side = replace(negative_side, face_structure=face_structure)
+    settings = (layers, dtype, by_frame, positive.settings, negative and negative_side.settings)
 
     def make() -> ImageKeys:
         values = _project(adapter, positive, negative_side, dtype, by_frame)

@@ -15,7 +15,9 @@ from comfy_api.latest import io
 
 from ...ipadapter_core.attention.keys import V_ONLY
 from ...ipadapter_core.attention.regions import NORMALISED, OVERLAPS, arrange_masks
+from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.embeds import References
+from ..notes import shown_texts
 from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
 from ..sampling.image_prompt import ImagePrompt, PromptSettings, prompts_for
 from ..sampling.patch import add_image_prompts
@@ -31,6 +33,7 @@ from ..sockets import (
 from . import inputs
 from .attention_mask import checked_mask
 from .keys import keys_for
+from .lora import add_lora
 
 REGION_NODE, APPLY_NODE = "IPAdapter Region", "Apply IPAdapter Regions"
 
@@ -150,6 +153,7 @@ class ApplyIPAdapterRegions(io.ComfyNode):
                     tooltip="Where masks overlap: normalised, they share and never add up to more "
                     "than 1; added, each acts fully.",
                 ),
+                inputs.lora_strength(),
             ],
             outputs=[
                 io.Model.Output("model", tooltip="The model that follows all the references."),
@@ -161,7 +165,12 @@ class ApplyIPAdapterRegions(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: ModelPatcher, regions: Mapping[str, object], feather: int, overlap: str
+        cls,
+        model: ModelPatcher,
+        regions: Mapping[str, object],
+        feather: int,
+        overlap: str,
+        lora_strength: float = 1.0,
     ) -> io.NodeOutput:
         connected = _regions(regions)
         if not connected:
@@ -171,11 +180,16 @@ class ApplyIPAdapterRegions(io.ComfyNode):
         ]
         masks = arrange_masks(masks, feather, overlap)
         prompts: list[ImagePrompt] = []
+        notes: dict[Message, None] = {}
         for region, mask in zip(connected, masks, strict=True):
             keys = keys_for(model, region.adapter, region.positive, region.negative)
             is_everywhere = bool((mask == 1).all())
             prompts += prompts_for(model, keys, region.settings, None if is_everywhere else mask)
-        return io.NodeOutput(add_image_prompts(model, prompts), torch.cat(masks))
+            strength = lora_strength if region.settings.weight else 0.0
+            model, lora_notes = add_lora(model, region.adapter, strength)
+            notes |= dict.fromkeys(lora_notes)
+        model = add_image_prompts(model, prompts)
+        return io.NodeOutput(model, torch.cat(masks), ui=shown_texts(*notes))
 
 
 def _regions(inputs: Mapping[str, object]) -> list[Region]:

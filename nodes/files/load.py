@@ -5,6 +5,7 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -17,25 +18,35 @@ import comfy.ops
 import comfy.utils
 from comfy.clip_vision import ClipVisionModel
 
-from ...ipadapter_core.adapter.checkpoint import AdapterSpec
+from ...ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
-from ...ipadapter_core.adapter.layout import Weights
+from ...ipadapter_core.adapter.layout import Weights, flatten
+from ...ipadapter_core.adapter.lora import LoraPair, LoraTarget, is_lora_key, lora_pairs
 from ...ipadapter_core.adapter.module import build
 from ...ipadapter_core.messages import Message, Predicate
 from ..sockets import LoadedAdapter
 from . import folders
 from .open_files import read_shapes, read_weights
+from .twins import AUTO, find_twin
 
 PAGE = 4096  # bytes of a file that the system reads at least
 STEPS = 100  # of a progress bar
 log = logging.getLogger("ipadapter")
 
 
-def open_adapter(name: str) -> LoadedAdapter:
-    """The adapter in a file of models/ipadapter. Raises ValueError with a sentence."""
+def open_adapter(name: str, variant: str = AUTO) -> LoadedAdapter:
+    """The adapter in a file of models/ipadapter. Raises ValueError with a sentence.
+
+    variant: which it is, of those that have the same shapes.
+    """
     path = folders.path_of(folders.ADAPTERS, name)
     try:
-        return loaded_adapter(name, read_weights(path))
+        weights = read_weights(path)
+        if variant != AUTO:
+            return loaded_adapter(name, weights, variant)
+        twin = find_twin(read_spec(weights), path, name, weights)
+        adapter = loaded_adapter(name, weights, twin and twin.kind)
+        return adapter if twin else replace(adapter, is_guess=True)
     except Predicate as error:
         raise error.about(Message("The adapter file '<1>'", name)) from None
 
@@ -60,16 +71,26 @@ def open_encoder_file(name: str, adapter: LoadedAdapter | None = None) -> ClipVi
     return _load_encoder(name, path)
 
 
-def loaded_adapter(name: str, weights: Weights) -> LoadedAdapter:
+def loaded_adapter(name: str, weights: Weights, twin_kind: str | None = None) -> LoadedAdapter:
     """An adapter of its weights, known to the host's memory management. Raises Predicate."""
-    module = build(weights, comfy.ops.manual_cast)
+    module = build(weights, comfy.ops.manual_cast, twin_kind)
     read_in(module.state_dict().values())
     patcher = comfy.model_patcher.CoreModelPatcher(
         module,
         load_device=comfy.model_management.text_encoder_device(),
         offload_device=comfy.model_management.text_encoder_offload_device(),
     )
-    return LoadedAdapter(name, module.spec, patcher)
+    return LoadedAdapter(name, module.spec, patcher, read_lora(weights, module.spec))
+
+
+def read_lora(weights: Weights, spec: AdapterSpec) -> dict[LoraTarget, LoraPair]:
+    """The LoRA in an adapter's file, its tensors mapped. Raises Predicate for a damaged one."""
+    tensors = {
+        key: value
+        for key, value in flatten(weights).items()
+        if isinstance(value, Tensor) and is_lora_key(key)
+    }
+    return lora_pairs(tensors, spec.lora)
 
 
 def read_in(tensors: Iterable[Tensor]) -> None:

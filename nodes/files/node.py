@@ -7,8 +7,7 @@ from ..notes import shown_texts
 from ..sockets import KEEPS_SHOWING, IPAdapterSocket, require_adapter
 from . import folders
 from .load import encoder_name, find_encoder, no_encoder_note, open_adapter, open_encoder_file
-
-AUTO = "auto"
+from .twins import AUTO, VARIANTS, guess_note
 
 
 class LoadIPAdapter(io.ComfyNode):
@@ -34,9 +33,18 @@ class LoadIPAdapter(io.ComfyNode):
                     "ipadapter_file",
                     options=folders.names(folders.ADAPTERS),
                     tooltip="A file in models/ipadapter, or in a folder that "
-                    "extra_model_paths.yaml names 'ipadapter'. Base, plus, plus-face, full-face "
-                    "and composition adapters for SD1.5 and SDXL, as .safetensors or .bin.",
-                )
+                    "extra_model_paths.yaml names 'ipadapter'. Base, plus, plus-face, full-face, "
+                    "composition and FaceID adapters for SD1.5 and SDXL, as .safetensors or .bin.",
+                ),
+                io.Combo.Input(
+                    "variant",
+                    options=VARIANTS,
+                    default=AUTO,
+                    optional=True,
+                    tooltip="Which adapter it is, of two kinds that have the same shapes. auto: "
+                    "the published files by their SHA-256, others by their name. It has no effect "
+                    "on files of any other kind.",
+                ),
             ],
             outputs=[
                 IPAdapterSocket.Output("ipadapter", tooltip="The adapter, for Apply IPAdapter.")
@@ -48,13 +56,18 @@ class LoadIPAdapter(io.ComfyNode):
         return _validate(folders.ADAPTERS, ipadapter_file)
 
     @classmethod
-    def fingerprint_inputs(cls, ipadapter_file: str) -> str:
+    def fingerprint_inputs(cls, ipadapter_file: str, **inputs: object) -> str:
         return folders.stamp(folders.ADAPTERS, [ipadapter_file])
 
     @classmethod
-    def execute(cls, ipadapter_file: str) -> io.NodeOutput:
-        adapter = open_adapter(ipadapter_file)
-        return io.NodeOutput(adapter, ui=shown_texts(adapter.spec.describe()))
+    def execute(cls, ipadapter_file: str, variant: str = AUTO) -> io.NodeOutput:
+        adapter = open_adapter(ipadapter_file, variant)
+        texts = [adapter.spec.describe()]
+        if adapter.lora:
+            texts.append(Message("It brings its LoRA."))
+        if adapter.is_guess:
+            texts.append(guess_note(adapter.spec))
+        return io.NodeOutput(adapter, ui=shown_texts(*texts))
 
 
 class LoadCLIPVision(io.ComfyNode):

@@ -30,6 +30,10 @@ class ModelLayout(Protocol):
         """
         ...
 
+    def attention_names(self, diffusion_model: torch.nn.Module) -> list[tuple[str, str]]:
+        """The modules of self- and cross-attention of every layer, in the same order."""
+        ...
+
     def blocks(self, layers: Iterable[Address]) -> tuple[Block, ...]:
         """The blocks that hold these layers, in the order of a forward pass: the columns of a
         weight map.

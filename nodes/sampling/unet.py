@@ -41,6 +41,10 @@ class UNetLayout:
             for address, projection in projections.items()
         }
 
+    def attention_names(self, diffusion_model: torch.nn.Module) -> list[tuple[str, str]]:
+        names = _attn2_names(name for name, _ in diffusion_model.named_modules())
+        return [(name.removesuffix("attn2") + "attn1", name) for name in names.values()]
+
     def blocks(self, layers: Iterable[Address]) -> tuple[Block, ...]:
         return blocks_of(layers)
 
@@ -103,6 +107,13 @@ class UncompiledAttention(ComposedAttention):
     @torch.compiler.disable
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, extra: ExtraOptions) -> Tensor:
         return super().__call__(query, key, value, extra)
+
+
+def _attn2_names(module_names: Iterable[str]) -> dict[Address, str]:
+    """The name in the model of every cross-attention layer, in the order of adapter files."""
+    # torch.compile puts a module in front of the model, or of a block
+    names = {name.replace("_orig_mod.", ""): name for name in module_names}
+    return {address: names[plain_name] for address, plain_name in layer_table(names).items()}
 
 
 def read_site(extra: ExtraOptions) -> LayerSite:

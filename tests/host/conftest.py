@@ -32,9 +32,7 @@ def tiny(host):
 
 @pytest.fixture(scope="session")
 def models(tiny):
-    """kind -> a small model of the real topology. Tests must not change it: that is what they
-    prove.
-    """
+    """kind -> a small model of the real topology. Tests prove that nothing changes it."""
     return functools.cache(tiny.model)
 
 
@@ -52,7 +50,8 @@ def adapters(pack, tiny):
         tensors = make_models.adapter_tensors(name, base, seed, torch.float32)
         module = pack.nodes.files.load.build(tensors, comfy.ops.manual_cast)
         patcher = CoreModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
-        return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher), tensors
+        lora = pack.nodes.files.load.read_lora(tensors, module.spec)
+        return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher, lora), tensors
 
     return adapter
 

@@ -4,8 +4,6 @@ here.
 The published LoRAs have rank 128 at every projection of every attention.
 """
 
-import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,18 +16,16 @@ from comfy.model_patcher import ModelPatcher
 from ....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH
 from ....ipadapter_core.adapter.layout import flatten, shapes_of
 from ...files import folders
-from .installed_files import PUBLISHED, cached_spec
+from ...files.faceid_loras import LORAS, read_lora, twin_named
+from ...files.file_specs import cached_spec
+from .installed_files import PUBLISHED
 
-LORAS = "loras"
 LINKS = {file.name: file.link for file in PUBLISHED}
 INSTEAD = (
     "replace it by IPAdapter Unified Loader with the preset 'PLUS FACE (portraits)' and Face Crop, "
     "or bypass it and its apply node"
 )
-LORA_RANK = 128
 IDENTITY, PLUS, PORTRAIT, UNNORM = "identity", "identity and look", "portrait", "unnorm portrait"
-TWINS = ("plusv2", "plus")  # of the same shapes: only a name can tell them apart
-LORA_KEY = re.compile(r"lora_unet_\w+_attn([12])_to_(q|k|v|out_0)\.(lora_(down|up)\.weight|alpha)")
 
 
 @dataclass(frozen=True)
@@ -113,22 +109,6 @@ def read_adapter(weights: Mapping[str, Any]) -> tuple[str, bool] | None:
     return (PORTRAIT, is_sdxl) if has_mlp else None
 
 
-def read_lora(weights: Mapping[str, Any]) -> bool | None:
-    """Whether a FaceID LoRA is for SDXL; None: it is none."""
-    projections = [_projection(key) for key in weights]
-    shapes = {key: value.shape for key, value in weights.items() if "lora_down" in key}
-    ranks = {shape[0] for shape in shapes.values()}
-    if None in projections or len(set(projections)) < 8 or ranks != {LORA_RANK}:
-        return None
-    return any(shape[1] == SDXL_TEXT_WIDTH for key, shape in shapes.items() if "attn2_to_k" in key)
-
-
-def _projection(key: str) -> tuple[str, str] | None:
-    """Attention and projection that a LoRA's key belongs to."""
-    match = LORA_KEY.fullmatch(key)
-    return (match[1], match[2]) if match else None
-
-
 def _find(
     folder: str,
     published: str,
@@ -142,7 +122,7 @@ def _find(
         path = folder_paths.get_full_path(folder, name)
         if path is None or cached_spec(path, read) != content:
             continue
-        named_twin = _twin_named(name)
+        named_twin = twin_named(name)
         if named_twin in (twin, ""):  # a name that says nothing may be any of them
             fitting.append((named_twin != twin, "v11" not in name.lower(), name))
     if fitting:
@@ -152,8 +132,3 @@ def _find(
         f"'{published}', of whose kind there is none in {folders.searched(folder)} "
         f"(it is at {LINKS[published]}): {INSTEAD}."
     )
-
-
-def _twin_named(name: str) -> str:
-    letters = re.sub(r"[^a-z0-9]", "", os.path.basename(name).lower())
-    return next((twin for twin in TWINS if twin in letters), "")

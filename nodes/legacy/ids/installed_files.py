@@ -2,7 +2,6 @@
 kind.
 """
 
-import functools
 import logging
 import os
 import re
@@ -16,9 +15,8 @@ from ....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH, read_spec
 from ....ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 from ....ipadapter_core.adapter.features import CLIP_BIGG, CLIP_H, CLIP_L
 from ....ipadapter_core.doctor.model_table import ModelFile, load
-from ....ipadapter_core.messages import Predicate
 from ...files import folders
-from ...files.open_files import read_shapes
+from ...files.file_specs import cached_spec
 
 T = TypeVar("T")
 log = logging.getLogger("ipadapter")
@@ -199,12 +197,6 @@ def missing_encoder(encoder: str, subject: str) -> str:
     )
 
 
-def cached_spec(path: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
-    """What a file is, read again only when it has changed; None for what cannot be read."""
-    status = os.stat(path)
-    return _read_once(path, status.st_size, status.st_mtime_ns, read)
-
-
 def _listing(folder: str) -> str:
     names = folders.names(folder)[:LISTED_FILES]
     return ", ".join(f"'{name}'" for name in names) or "no file"
@@ -239,13 +231,3 @@ def _letters(name: str) -> str:
 def _spec(folder: str, name: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
     path = folder_paths.get_full_path(folder, name)
     return None if path is None else cached_spec(path, read)
-
-
-@functools.lru_cache(maxsize=512)
-def _read_once(
-    path: str, size: int, changed: int, read: Callable[[Mapping[str, Any]], T]
-) -> T | None:
-    try:
-        return read(read_shapes(path))
-    except Predicate:
-        return None

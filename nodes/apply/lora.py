@@ -1,0 +1,143 @@
+"""The LoRA that a FaceID adapter was trained with: the host's weight patches on the model.
+
+From the adapter's own file, else from an installed one. It is added once, however often adapter and
+LoRA are used before.
+"""
+
+# The host's patches are untyped.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+import comfy.lora
+import comfy.lora_convert
+from comfy.model_patcher import ModelPatcher
+from comfy.weight_adapter import LoRAAdapter
+
+from ...ipadapter_core.adapter.lora import LoraPair, LoraTarget
+from ...ipadapter_core.messages import Message
+from ..files import folders
+from ..files.faceid_loras import LORAS, find_lora
+from ..files.open_files import read_weights
+from ..sampling.layers import find_layout
+from ..sockets import LoadedAdapter
+
+PROJECTIONS = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}
+Patches = dict[str, Any]  # name of a weight in the model -> the host's patch
+
+
+class AdapterLora(LoRAAdapter):
+    """A LoRA patch that this pack added; the host treats it as any other."""
+
+
+def add_lora(
+    model: ModelPatcher, adapter: LoadedAdapter, strength: float
+) -> tuple[ModelPatcher, tuple[Message, ...]]:
+    """The model with an adapter's LoRA, and what its user should know.
+
+    The model itself where there is nothing to add.
+    """
+    if not adapter.spec.family.has_lora or not strength:
+        return model, ()
+    patches = _lora_patches(model, adapter)
+    if not patches:
+        return model, (_missing_note(adapter),)
+    present = _present_patch(model, patches)
+    if present is not None:
+        return model, _present_notes(adapter, *present, strength)
+    model = model.clone()
+    model.add_patches(patches, strength)
+    return model, ()
+
+
+def _lora_patches(model: ModelPatcher, adapter: LoadedAdapter) -> Patches:
+    """The patches of the LoRA in the adapter's file, or of an installed one; empty for none."""
+    if adapter.lora:
+        weight_names = _weight_names(model, adapter.lora)
+        tensors = _host_layout(adapter.lora)
+    elif lora_name := find_lora(adapter.spec):
+        weights = read_weights(folders.path_of(LORAS, lora_name))
+        tensors = cast("dict[str, Tensor]", comfy.lora_convert.convert_lora(weights))
+        weight_names = comfy.lora.model_lora_keys_unet(model.model, {})
+    else:
+        return {}
+    patches = comfy.lora.load_lora(tensors, weight_names, log_missing=False)
+    return {
+        name: AdapterLora(patch.loaded_keys, patch.weights)
+        for name, patch in cast(Patches, patches).items()
+        if isinstance(patch, LoRAAdapter)
+    }
+
+
+def _weight_names(model: ModelPatcher, lora: Mapping[LoraTarget, LoraPair]) -> dict[str, str]:
+    """Our name of each projection -> the name of its weight in the model."""
+    diffusion_model: torch.nn.Module = model.model.diffusion_model
+    known_model = find_layout(diffusion_model)
+    names = known_model[0].attention_names(diffusion_model) if known_model else []
+    return {
+        _name(target): f"diffusion_model.{names[target.layer][target.is_cross]}."
+        f"{PROJECTIONS[target.projection]}.weight"
+        for target in lora
+        if target.layer < len(names)
+    }
+
+
+def _host_layout(lora: Mapping[LoraTarget, LoraPair]) -> dict[str, Tensor]:
+    """The tensors under names that the host reads."""
+    tensors: dict[str, Tensor] = {}
+    for target, pair in lora.items():
+        tensors[f"{_name(target)}.lora_up.weight"] = pair.up
+        tensors[f"{_name(target)}.lora_down.weight"] = pair.down
+    return tensors
+
+
+def _name(target: LoraTarget) -> str:
+    return f"{target.attention}.{target.projection}"
+
+
+def _present_patch(model: ModelPatcher, patches: Patches) -> tuple[float, bool] | None:
+    """(strength, whether this pack added it) of the same LoRA on the model, or None."""
+    name, patch = next(iter(patches.items()))
+    for strength, other, *_ in cast("list[tuple[float, object]]", model.patches.get(name, [])):
+        if isinstance(other, LoRAAdapter) and _is_same(other.weights, patch.weights):
+            return strength, isinstance(other, AdapterLora)
+    return None
+
+
+def _is_same(weights: Any, others: Any) -> bool:
+    """Whether two LoRAs have the same matrices, but for rounding."""
+    for first, second in zip(weights[:2], others[:2], strict=True):
+        if first.shape != second.shape:
+            return False
+        first, second = first.float().cpu(), second.float().cpu()
+        if not torch.allclose(first, second, rtol=0.01, atol=0.001 * float(second.abs().max())):
+            return False
+    return True
+
+
+def _present_notes(
+    adapter: LoadedAdapter, present_strength: float, is_ours: bool, strength: float
+) -> tuple[Message, ...]:
+    if is_ours and present_strength == strength:
+        return ()
+    return (
+        Message(
+            "The LoRA of '<1>' acts on this model already, with strength <2>: it is not added "
+            "again.",
+            adapter.name,
+            present_strength,
+        ),
+    )
+
+
+def _missing_note(adapter: LoadedAdapter) -> Message:
+    return Message(
+        "'<1>' was trained with a LoRA, which is neither in its file nor in models/loras: faces "
+        "are less alike without it. IPAdapter Doctor fetches it.",
+        adapter.name,
+    )

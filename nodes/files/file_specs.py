@@ -1,0 +1,27 @@
+"""What files are, by their keys and shapes, read once for each state of a file."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ...ipadapter_core.messages import Predicate
+from .open_files import read_shapes
+
+T = TypeVar("T")
+
+
+def cached_spec(path: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
+    """What a file is, read again only when it has changed; None for what cannot be read."""
+    status = os.stat(path)
+    return _read_once(path, status.st_size, status.st_mtime_ns, read)
+
+
+@functools.lru_cache(maxsize=512)
+def _read_once(
+    path: str, size: int, changed: int, read: Callable[[Mapping[str, Any]], T]
+) -> T | None:
+    try:
+        return read(read_shapes(path))
+    except Predicate:
+        return None

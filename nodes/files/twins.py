@@ -1,0 +1,75 @@
+"""Which of the adapters of equal shapes a file is: by the SHA-256 of the published files, then by
+its name, then as the first of them.
+"""
+
+import functools
+import hashlib
+import os
+
+import torch
+
+from ...ipadapter_core.adapter.checkpoint import AdapterSpec
+from ...ipadapter_core.adapter.families import (
+    FACEID_PLUS,
+    FACEID_PLUS_V2,
+    FAMILIES,
+    INSTANTID,
+    UNNORM,
+    Family,
+    twin_named,
+)
+from ...ipadapter_core.adapter.layout import Weights, flatten
+from ...ipadapter_core.doctor.model_table import load
+from ...ipadapter_core.messages import Message
+
+AUTO = "auto"
+VARIANTS = [AUTO, FACEID_PLUS_V2, FACEID_PLUS, UNNORM, INSTANTID]
+CHUNK = 1 << 22  # bytes that are hashed at once
+
+
+def find_twin(spec: AdapterSpec, path: str, name: str, weights: Weights) -> Family | None:
+    """The family of a file among those of its shapes; None where nothing tells."""
+    twins = spec.family.twins
+    if len(twins) == 1:
+        return spec.family
+    return (
+        _published_twin(spec, path) or twin_named(spec.family, name) or _stored_twin(spec, weights)
+    )
+
+
+def guess_note(spec: AdapterSpec) -> Message:
+    """The sentence for a file of which nothing tells which twin it is."""
+    other_kinds = " / ".join(twin.kind for twin in spec.family.twins if twin is not spec.family)
+    return Message(
+        "Files of the kind <1> have the same shapes, and neither name nor SHA-256 is known: if it "
+        "is one, choose it in 'variant'.",
+        other_kinds,
+    )
+
+
+def _published_twin(spec: AdapterSpec, path: str) -> Family | None:
+    """The family of a published file, which is read whole only if its size is one of theirs."""
+    status = os.stat(path)
+    rows = [row for row in load() if row.holds(spec) and row.has_size(status.st_size)]
+    if not rows:
+        return None
+    digest = file_digest(path, status.st_size, status.st_mtime_ns)
+    return next((row.family for row in rows if row.sha256 == digest), None)
+
+
+def _stored_twin(spec: AdapterSpec, weights: Weights) -> Family | None:
+    """InstantID is published in float32, the portrait without unit length in float16."""
+    layer = flatten(weights).get("ip_adapter.1.to_k_ip.weight")
+    if spec.family.kind != UNNORM or getattr(layer, "dtype", None) is not torch.float32:
+        return None
+    return next(family for family in FAMILIES if family.kind == INSTANTID)
+
+
+@functools.lru_cache(maxsize=64)
+def file_digest(path: str, size: int, modified: int) -> str:
+    """The SHA-256 of a file in this state."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,223 @@
+"""FaceID adapters: the model equals diffusers' with adapter and LoRA; the LoRA is added once."""
+
+import make_models
+import pytest
+import torch
+from support.tolerance import SAMPLING
+
+pytestmark = pytest.mark.host
+
+NAMES = [
+    "ip-adapter-faceid_sd15",
+    "ip-adapter-faceid-plusv2_sd15",
+    "ip-adapter-faceid-portrait_sd15",
+    "ip-adapter-faceid_sdxl",
+    "ip-adapter-faceid-portrait_sdxl_unnorm",
+]
+FACEID, PLUS, UNNORM = NAMES[0], NAMES[1], NAMES[-1]
+WEIGHT = 0.7
+
+
+def faces(pack, spec, seed, count=1, is_empty=False):
+    """What `spec` takes of some faces; of none: zeros, and what an encoder gives for them."""
+    source = torch.Generator().manual_seed(seed)
+    identities = torch.randn(count, 512, generator=source)
+    if spec.identity_input.is_normalised:
+        identities = identities / identities.norm(dim=-1, keepdim=True)
+    features = {"face_identity": torch.zeros_like(identities) if is_empty else identities}
+    if spec.clip_input is not None:
+        features[spec.clip_input.name] = torch.randn(count, 257, 1280, generator=source)
+    return pack.nodes.sockets.References(features, (1.0,) * count)
+
+
+def kind_of(name):
+    return "sdxl" if "sdxl" in name else "sd15"
+
+
+@pytest.fixture(autouse=True)
+def unloaded(host):
+    """No model is left with the weights of another test's LoRA."""
+    import comfy.model_management
+
+    comfy.model_management.unload_all_models()
+
+
+@pytest.fixture
+def follow(pack, nodes_by_id, adapters):
+    """(model, name, settings) -> the model that follows faces, and what the node shows."""
+
+    def run(model, name=FACEID, count=1, seed=5, adapter=None, **settings):
+        adapter = adapter or adapters(name)[0]
+        positive = faces(pack, adapter.spec, seed, count)
+        negative = faces(pack, adapter.spec, seed + 1, count, is_empty=True)
+        inputs = {"embeds": positive, "embeds_negative": negative, "weight": WEIGHT}
+        output = nodes_by_id["ApplyIPAdapter"].execute(model, adapter, **inputs | settings)
+        return output.args[0], (output.ui or {}).get("text", ()), (negative, positive)
+
+    return run
+
+
+@pytest.fixture
+def calls(tiny):
+    """Every call of the UNet while the host samples: its inputs, and what came out."""
+    from comfy.patcher_extension import WrappersMP
+
+    def run(model, prompt):
+        seen = []
+
+        def watch(executor, x, timesteps, context, *args, **kwargs):
+            out = executor(x, timesteps, context, *args, **kwargs)
+            options = kwargs.get("transformer_options") or args[-1]
+            y = next((value for value in args if isinstance(value, torch.Tensor)), kwargs.get("y"))
+            seen.append((x, timesteps, context, y, options["cond_or_uncond"], out))
+            return out
+
+        model = model.clone()
+        model.add_wrapper(WrappersMP.DIFFUSION_MODEL, watch)
+        tiny.sample(model, prompt, steps=1)
+        assert seen
+        return seen
+
+    return run
+
+
+def merge_lora(unet, tensors, strength):
+    """The LoRA of a file, added to the weights of diffusers' UNet: W + strength * up @ down."""
+    merged = 0
+    for number, name in enumerate(unet.attn_processors):
+        attention = unet.get_submodule(name.removesuffix(".processor"))
+        layers = {"q": attention.to_q, "k": attention.to_k, "v": attention.to_v}
+        for letter, layer in (layers | {"out": attention.to_out[0]}).items():
+            key = f"ip_adapter.{number}.to_{letter}_lora"
+            if f"{key}.up.weight" in tensors:
+                change = tensors[f"{key}.up.weight"] @ tensors[f"{key}.down.weight"]
+                layer.weight.data += strength * change
+                merged += 1
+    return merged
+
+
+def expected_output(unet, call, pair):
+    """diffusers' output for a call; pair: the references of both sides."""
+    x, timesteps, context, y, rows, _ = call
+    sides = [pair[0] if index == 1 else pair[1] for index in rows]
+    identities = torch.stack([side.features["face_identity"] for side in sides])
+    conditions = {"image_embeds": [identities]}
+    (projection,) = unet.encoder_hid_proj.image_projection_layers
+    if "penultimate_hidden_states" in pair[0].features:
+        hidden = [side.features["penultimate_hidden_states"] for side in sides]
+        projection.clip_embeds, projection.shortcut = torch.stack(hidden), True
+    if type(projection).__name__ == "IPAdapterPlusImageProjection":  # one token for each face
+        conditions["image_embeds"] = [identities[:, :, None]]
+    if y is not None:
+        height, width = (8.0 * side for side in x.shape[-2:])
+        conditions["text_embeds"] = y[:, :1280]
+        sizes = torch.tensor([[height, width, 0, 0, height, width]])
+        conditions["time_ids"] = sizes.expand(len(x), -1)
+    return unet(x, timesteps, context, added_cond_kwargs=conditions).sample
+
+
+def assert_same(found, expected):
+    difference = float((found - expected).abs().max() / (expected.max() - expected.min()))
+    assert difference <= SAMPLING
+
+
+@pytest.mark.parametrize(("name", "count"), [(name, 1) for name in NAMES] + [(FACEID, 3)])
+def test_output_equals_diffusers_with_the_lora_in_its_weights(
+    follow, calls, models, adapters, tiny, name, count
+):
+    kind = kind_of(name)
+    model, prompt, (_, tensors) = models(kind), tiny.text(kind), adapters(name)
+    strength = 0.8
+    followed, texts, pair = follow(model, name, count, lora_strength=strength)
+    assert not texts
+    unet = tiny.twin(kind, model)
+    has_lora = "portrait" not in name
+    targets = 4 * len(unet.attn_processors)
+    assert merge_lora(unet, tensors, strength) == (targets if has_lora else 0)
+    unet._load_ip_adapter_weights([make_models.nested(tensors)])
+    for processor in unet.attn_processors.values():
+        if hasattr(processor, "scale"):
+            processor.scale = [WEIGHT]
+    unet.requires_grad_(False)
+    for call in calls(followed, prompt):
+        assert_same(call[-1], expected_output(unet, call, pair))
+
+
+@pytest.fixture
+def sampled(tiny, models):
+    prompt = tiny.text("sd15")
+    return lambda model: tiny.sample(model, prompt, steps=1)
+
+
+def test_weight_0_or_strength_0_with_weight_0_is_the_plain_model(follow, models, sampled):
+    plain = sampled(models("sd15"))
+    for settings in ({"weight": 0.0}, {"weight": 0.0, "lora_strength": 0.0}):
+        followed, texts, _ = follow(models("sd15"), **settings)
+        assert torch.equal(sampled(followed), plain) and not texts
+        assert not followed.patches
+    acting, *_ = follow(models("sd15"))
+    assert not torch.equal(sampled(acting), plain)
+
+
+def test_strength_0_leaves_the_lora_out(follow, models, adapters, sampled):
+    from dataclasses import replace
+
+    adapter, _ = adapters(FACEID)
+    without, texts, _ = follow(models("sd15"), lora_strength=0.0)
+    assert not without.patches and not texts
+    bare = replace(adapter, lora={})
+    followed, texts, _ = follow(models("sd15"), adapter=bare, lora_strength=0.0)
+    assert torch.equal(sampled(without), sampled(followed))
+
+
+def test_the_model_is_as_before_afterwards(follow, models, sampled):
+    model = models("sd15")
+    state = {key: value.clone() for key, value in model.model.state_dict().items()}
+    plain = sampled(model)
+    followed, *_ = follow(model)
+    sampled(followed)
+    assert len(followed.patches) == 128 and not model.patches
+    assert torch.equal(sampled(model), plain)
+    followed.unpatch_model()
+    for key, value in model.model.state_dict().items():
+        assert torch.equal(value, state[key])
+
+
+def strengths(model):
+    """How often, and how strongly, each weight is changed."""
+    return {tuple(strength for strength, *_ in patches) for patches in model.patches.values()}
+
+
+def test_two_references_in_a_row_add_the_lora_once(follow, models, sampled):
+    first, *_ = follow(models("sd15"), seed=5)
+    second, texts, _ = follow(first, seed=8)
+    assert strengths(second) == strengths(first) == {(1.0,)}
+    assert not texts
+    third, texts, _ = follow(first, seed=8, lora_strength=0.5)
+    assert strengths(third) == {(1.0,)}
+    assert [text for text in texts if "acts on this model already, with strength 1.0" in text]
+
+
+def test_a_lora_added_by_hand_is_not_added_again(follow, models, adapters, tiny, nodes_by_id):
+    import comfy.sd
+
+    _, tensors = adapters(FACEID)
+    unet, by_hand = tiny.diffusers_unet("sd15"), {}
+    for number, name in enumerate(unet.attn_processors):
+        place = name.removesuffix(".processor").replace(".", "_")
+        for letter, layer in (("q", "q"), ("k", "k"), ("v", "v"), ("out", "out_0")):
+            for part in ("up", "down"):
+                value = tensors[f"ip_adapter.{number}.to_{letter}_lora.{part}.weight"]
+                by_hand[f"lora_unet_{place}_to_{layer}.lora_{part}.weight"] = value.half()
+    loaded, _ = comfy.sd.load_lora_for_models(models("sd15"), None, by_hand, 0.6, 0)
+    assert strengths(loaded) == {(0.6,)} and len(loaded.patches) == 128
+    followed, (text,), _ = follow(loaded)
+    assert strengths(followed) == {(0.6,)}
+    assert "The LoRA of 'ip-adapter-faceid_sd15' acts on this model already" in text
+
+
+def test_another_lora_on_the_model_stays_beside_it(follow, models, adapters):
+    first, *_ = follow(models("sd15"), FACEID)
+    second, texts, _ = follow(first, PLUS, lora_strength=0.5)
+    assert strengths(second) == {(1.0, 0.5)}
+    assert not texts
