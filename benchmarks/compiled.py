@@ -80,13 +80,17 @@ def step_time(model: Any, kind: str, latent: int, steps: int = STEPS) -> float:
     return statistics.median(times)
 
 
-def report(models: Mapping[str, Any], kind: str, latent: int) -> None:
-    """First steps, which compile, then steps of all models in shuffled order."""
+def report(models: Mapping[str, Any], kind: str, latent: int, rounds: int = ROUNDS) -> None:
+    """First steps, which compile without anything compiled earlier, then steps of all models in
+    shuffled order; a ratio is the median of those in the same round.
+    """
     from torch._dynamo.utils import counters
+    from torch._inductor.utils import fresh_cache
 
     for name, model in models.items():
         counters.clear()
-        first = step_time(model, kind, latent, steps=1) / 1000
+        with fresh_cache():
+            first = step_time(model, kind, latent, steps=1) / 1000
         graphs, breaks = counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
         print(
             f"{kind} {latent}x{latent}, {name}: first step {first:.1f} s, "
@@ -94,11 +98,12 @@ def report(models: Mapping[str, Any], kind: str, latent: int) -> None:
             flush=True,
         )
     runs = {name: partial(step_time, model, kind, latent) for name, model in models.items()}
-    times = inside.Times().measure(runs, ROUNDS)
-    medians = {name: statistics.median(times.rounds[name]) for name in models}
-    for name, median in medians.items():
-        added = median / medians[f"plain, {name.split(', ')[1]}"]
-        print(f"{kind} {latent}x{latent}, {name}: {median:.1f} ms a step, {added:.3f} x plain")
+    times = inside.Times().measure(runs, rounds).rounds
+    for name in models:
+        plain = times[f"plain, {name.split(', ')[1]}"]
+        ratios = [time / other for time, other in zip(times[name], plain, strict=True)]
+        median, ratio = statistics.median(times[name]), statistics.median(ratios)
+        print(f"{kind} {latent}x{latent}, {name}: {median:.1f} ms a step, {ratio:.3f} x plain")
 
 
 def report_on_gpu(pack: Any, plain: Any, kind: str, latent: int) -> None:
@@ -159,11 +164,12 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, help="a folder with IPAdapter_plus")
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--kind", choices=tuple(ADAPTERS), help="this model alone")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each is timed")
     options = parser.parse_args()
     pack = inside.start(options.tree)
     for kind in [options.kind] if options.kind else ADAPTERS:
         models = variants_of(pack, whole_model(kind), kind, options.backend, options.peer)
-        report(models, kind, LATENT)
+        report(models, kind, LATENT, options.rounds)
 
 
 if __name__ == "__main__":
