@@ -20,7 +20,7 @@ BRANCHES = (
 )
 SCHEMAS = {"define_schema", "INPUT_TYPES"}  # tables, as long as a node has inputs
 # the host calls these by the names of a node's inputs
-NODE_METHODS = {"execute", "validate_inputs"}
+NODE_METHODS = {"execute", "validate_inputs", "compute"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 ROW_OF_A_TABLE = "its arguments are fixtures and the columns of its table"

@@ -1,6 +1,4 @@
-"""IPADAPTER links of old graphs: an adapter, or a dict with adapter and encoder, whoever made
-it.
-"""
+"""IPADAPTER links of old graphs: an adapter, or a dict that also holds the encoder."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +13,7 @@ from .faceid_presets import UnsupportedFaceID
 
 
 def open_link(link: object, node_name: str, encoder: ClipVisionModel | None = None) -> OldAdapter:
-    """Adapter and encoder of a link; encoder: one that is connected. Raises ValueError where none
-    runs.
-    """
+    """What a link brings; encoder: one that is connected. Raises ValueError where none runs."""
     if isinstance(link, LoadedAdapter):
         return OldAdapter(_require_clip(link, node_name), encoder, node_name)
     if isinstance(link, UnsupportedFaceID):

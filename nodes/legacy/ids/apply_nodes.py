@@ -1,6 +1,4 @@
-"""The apply nodes of IPAdapter_plus, and its regions. A variant turns its inputs into one
-`OldApply`.
-"""
+"""The apply nodes of IPAdapter_plus; a variant turns its inputs into IPAdapter Advanced's."""
 
 from itertools import chain
 from typing import Any
@@ -40,65 +38,57 @@ class ApplyPictures(OldNode):
         " enhance_ratio weight_kolors"
     )
 
-    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, None]:
+    def compute(self, model, ipadapter, clip_vision=None, **inputs):
         """-> model, None: the second output was the face of a FaceID adapter."""
-        all_inputs = self.by_name(positional, inputs)
-        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
-        return apply_pictures(all_inputs["model"], adapter, self.settings(all_inputs)), None
-
-    def settings(self, inputs: Inputs) -> OldApply:
-        return OldApply.of(self.NAME, self.BY_FRAME, inputs)
+        adapter = open_link(ipadapter, self.NAME, clip_vision)
+        return apply_pictures(model, adapter, OldApply.of(self, inputs)), None
 
 
 class ApplySimple(ApplyPictures):
-    POSITIONAL = "model ipadapter image weight start_at end_at weight_type attn_mask"
-
-    def settings(self, inputs: Inputs) -> OldApply:
-        is_style = inputs["weight_type"].startswith("style")
-        weight_type = "style transfer" if is_style else inputs["weight_type"]
-        return super().settings({**inputs, "weight_type": weight_type})
+    POSITIONAL = ""
 
 
-class ApplyStyleComposition(ApplyPictures):
+def simple(weight_type: str, **inputs: Any) -> Inputs:
+    is_style = weight_type.startswith("style")
+    return {**inputs, "weight_type": "style transfer" if is_style else weight_type}
+
+
+def style_and_composition(
+    image_style: Tensor,
+    image_composition: Tensor | None = None,
+    weight_style: float = 1.0,
+    weight_composition: float = 1.0,
+    expand_style: bool = False,
+    **inputs: Any,
+) -> Inputs:
     """Style from one picture, composition from another, or from the same if there is none."""
-
-    def settings(self, inputs: Inputs) -> OldApply:
-        is_strong = inputs.get("expand_style", False)
-        style = inputs["image_style"]
-        changes = {
-            "image": style,
-            "image_composition": inputs.get("image_composition", style),
-            "weight": inputs.get("weight_style", 1.0),
-            "second_weight": inputs.get("weight_composition", 1.0),
-            "weight_type": STRONG_STYLE_AND_COMPOSITION if is_strong else STYLE_AND_COMPOSITION,
-        }
-        return super().settings({**inputs, **changes})
+    return {
+        **inputs,
+        "image": image_style,
+        "image_composition": image_style if image_composition is None else image_composition,
+        "weight": weight_style,
+        "second_weight": weight_composition,
+        "weight_type": STRONG_STYLE_AND_COMPOSITION if expand_style else STYLE_AND_COMPOSITION,
+    }
 
 
-class ApplyPreciseStyle(ApplyPictures):
-    def settings(self, inputs: Inputs) -> OldApply:
-        boost = inputs.get("style_boost", 1.0)
-        return super().settings({**inputs, "weight_type": PRECISE_STYLE, "second_weight": boost})
+def precise_style(style_boost: float = 1.0, **inputs: Any) -> Inputs:
+    return {**inputs, "weight_type": PRECISE_STYLE, "second_weight": style_boost}
 
 
-class ApplyPreciseComposition(ApplyPictures):
-    def settings(self, inputs: Inputs) -> OldApply:
-        boost = inputs.get("composition_boost", 0.0)
-        return super().settings({**inputs, "weight_type": PRECISE_LAYOUT, "second_weight": boost})
+def precise_composition(composition_boost: float = 0.0, **inputs: Any) -> Inputs:
+    return {**inputs, "weight_type": PRECISE_LAYOUT, "second_weight": composition_boost}
 
 
 class ApplyFromParams(ApplyPictures):
     """One region after the other."""
 
-    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, None]:
-        all_inputs = self.by_name(positional, inputs)
-        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
-        params = all_inputs["ipadapter_params"]
-        model = all_inputs["model"].clone()
-        for number, image in enumerate(params["image"]):
+    def compute(self, model, ipadapter, ipadapter_params, clip_vision=None, **inputs):
+        adapter, model = open_link(ipadapter, self.NAME, clip_vision), model.clone()
+        for number, image in enumerate(ipadapter_params["image"]):
             if image is not None:
-                region = {name: params[name][number] for name in REGION_FIELDS}
-                model = apply_pictures(model, adapter, self.settings({**all_inputs, **region}))
+                region = {name: ipadapter_params[name][number] for name in REGION_FIELDS}
+                model = apply_pictures(model, adapter, OldApply.of(self, inputs, **region))
         return model, None
 
 
@@ -106,36 +96,27 @@ class RegionalConditioning(OldNode):
     """-> the region's picture and weights, and its texts with the mask."""
 
     FUNCTION = "conditioning"
-    POSITIONAL = (
-        "image image_weight prompt_weight weight_type start_at end_at mask positive negative"
-    )
 
-    def conditioning(self, *positional: Any, **inputs: Any) -> tuple[Any, ...]:
-        all_inputs = self.by_name(positional, inputs)
-        mask, texts = (
-            all_inputs.get("mask"),
-            [all_inputs.get("positive"), all_inputs.get("negative")],
+    def compute(
+        self, image_weight, prompt_weight, mask=None, positive=None, negative=None, **inputs
+    ):
+        values = {**inputs, "attn_mask": mask, "weight": image_weight}
+        region = {name: [values.get(name)] for name in REGION_FIELDS}
+        area = {"mask": mask, "set_area_to_bounds": False, "mask_strength": prompt_weight}
+        return region, *(
+            text
+            if text is None or mask is None
+            else node_helpers.conditioning_set_values(text, area)
+            for text in (positive, negative)
         )
-        region = {**all_inputs, "attn_mask": mask, "weight": all_inputs["image_weight"]}
-        if mask is not None:
-            strength = all_inputs["prompt_weight"]
-            area = {"mask": mask, "set_area_to_bounds": False, "mask_strength": strength}
-            texts = [
-                None if text is None else node_helpers.conditioning_set_values(text, area)
-                for text in texts
-            ]
-        return {name: [region.get(name)] for name in REGION_FIELDS}, *texts
 
 
 class CombineParams(OldNode):
     FUNCTION = "combine"
-    POSITIONAL = "params_1 params_2 params_3 params_4 params_5"
 
-    def combine(self, *positional: Any, **inputs: Any) -> tuple[dict[str, Any]]:
-        all_inputs = self.by_name(positional, inputs)
-        regions = [all_inputs[name] for name in self.POSITIONAL.split() if name in all_inputs]
-        joined = {name: [*chain(*(region[name] for region in regions))] for name in REGION_FIELDS}
-        return (joined,)
+    def compute(self, **params):
+        regions = [params[name] for name in sorted(params)]
+        return ({name: [*chain(*(each[name] for each in regions))] for name in REGION_FIELDS},)
 
 
 class ApplyTiled(OldNode):
@@ -147,15 +128,14 @@ class ApplyTiled(OldNode):
         " image_negative attn_mask clip_vision embeds_scaling encode_batch_size"
     )
 
-    def apply_tiled(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, Tensor, Tensor]:
-        all_inputs = self.by_name(positional, inputs)
-        model = all_inputs["model"]
-        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
-        mask = checked_mask(all_inputs.get("attn_mask"), self.NAME)
-        tiles, masks = cut_tiles(all_inputs["image"], mask, all_inputs["sharpening"], self.NAME)
+    def compute(
+        self, model, ipadapter, image, sharpening, attn_mask=None, clip_vision=None, **inputs
+    ):
+        adapter = open_link(ipadapter, self.NAME, clip_vision)
+        mask = checked_mask(attn_mask, self.NAME)
+        tiles, masks = cut_tiles(image, mask, sharpening, self.NAME)
         for tile, tile_mask in zip(tiles, masks, strict=True):
-            part = {**all_inputs, "image": tile, "attn_mask": tile_mask}
-            settings = OldApply.of(self.NAME, self.BY_FRAME, part)
+            settings = OldApply.of(self, inputs, image=tile, attn_mask=tile_mask)
             model = apply_pictures(model, adapter, settings)
         return model, torch.cat(tiles), torch.cat(masks)
 

@@ -1,18 +1,13 @@
-"""Nodes that IPAdapter_plus had until March 2024, some of them for weeks in 2023: the numbers they
-gave.
+"""Nodes that IPAdapter_plus had until March 2024, with the numbers they gave.
 
-They reached every layer, the middle block included, and resized masks bicubically or to the nearest
-pixel. Some of their ids mean another node today; `reading/` tells them apart by their sockets and
-widgets.
+They reached every layer, the middle block included, and resized masks in their own ways. Some of
+their ids mean another node today; `reading/` tells them apart by their sockets and widgets.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import comfy.utils
-from comfy.model_patcher import ModelPatcher
 
 from ....ipadapter_core.adapter.features import EMBEDS, HIDDEN
 from ...pictures import rgb
@@ -27,22 +22,17 @@ from .weight_types import LINEAR, SCALINGS_BEFORE_MARCH_2024 as SCALINGS
 
 
 class ApplyFirst(OldNode):
-    """`IPAdapterApply`, and FaceID without a face; with noise the negative side sees shuffled
-    pictures.
-    """
+    """`IPAdapterApply`; with noise the negative side sees shuffled pictures."""
 
     POSITIONAL = (
         "ipadapter model image weight clip_vision weight_type noise attn_mask start_at end_at"
         " unfold_batch insightface faceid_v2 weight_v2"
     )
 
-    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher]:
-        all_inputs = self.by_name(positional, inputs)
-        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
-        pictures = rgb(all_inputs["image"], self.NAME, "image")
-        features = encode_both(adapter, pictures, all_inputs.get("noise", 0.0))
-        settings = first_settings(self.NAME, all_inputs)
-        return (apply_features(all_inputs["model"], adapter.loaded, features, settings),)
+    def compute(self, ipadapter, model, image, clip_vision=None, noise=0.0, **inputs):
+        adapter = open_link(ipadapter, self.NAME, clip_vision)
+        features = encode_both(adapter, rgb(image, self.NAME, "image"), noise)
+        return (apply_features(model, adapter.loaded, features, first_settings(self, inputs)),)
 
 
 class ApplyEncodedFirst(OldNode):
@@ -50,12 +40,10 @@ class ApplyEncodedFirst(OldNode):
 
     POSITIONAL = "ipadapter model embeds weight weight_type attn_mask start_at end_at unfold_batch"
 
-    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher]:
-        all_inputs = self.by_name(positional, inputs)
-        adapter = open_link(all_inputs["ipadapter"], self.NAME)
-        features = adapter.embeds_pair({"embeds": all_inputs.get("embeds")})
-        settings = first_settings(self.NAME, all_inputs)
-        return (apply_features(all_inputs["model"], adapter.loaded, features, settings),)
+    def compute(self, ipadapter, model, embeds=None, **inputs):
+        adapter = open_link(ipadapter, self.NAME)
+        features = adapter.embeds_pair({"embeds": embeds})
+        return (apply_features(model, adapter.loaded, features, first_settings(self, inputs)),)
 
 
 class ApplyMaskedTiles(OldNode):
@@ -66,22 +54,29 @@ class ApplyMaskedTiles(OldNode):
         " short_side_tiles tile_weight"
     )
 
-    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher]:
-        all_inputs = {"weight": 0.7, **self.by_name(positional, inputs)}
-        model, noise = all_inputs["model"], all_inputs.get("noise", 0.0)
-        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
-        pictures, masks = rgb(all_inputs["image"], self.NAME, "image"), [None]
-        if short_side := all_inputs.get("short_side_tiles", 1):
-            weight = all_inputs.get("tile_weight", 0.6)
-            pictures, area = cut_masked_tiles(pictures, short_side, weight)
+    def compute(
+        self,
+        ipadapter,
+        model,
+        image,
+        clip_vision=None,
+        noise=0.0,
+        short_side_tiles=1,
+        tile_weight=0.6,
+        **inputs,
+    ):
+        adapter = open_link(ipadapter, self.NAME, clip_vision)
+        pictures, masks = rgb(image, self.NAME, "image"), [None]
+        if short_side_tiles:
+            pictures, area = cut_masked_tiles(pictures, short_side_tiles, tile_weight)
             masks = list(area.split(1))
         positive_features, negative_features, _ = encode_both(adapter, pictures, noise)
         for number, mask in enumerate(masks):
-            tile = slice(number, number + 1) if short_side else slice(None)
+            tile = slice(number, number + 1) if short_side_tiles else slice(None)
             features = OldFeatures(positive_features[tile], negative_features)
             if noise and negative_features is not None:
                 features = features._replace(negative_features=negative_features[tile])
-            settings = first_settings(self.NAME, {**all_inputs, "attn_mask": mask})
+            settings = first_settings(self, {"weight": 0.7, **inputs, "attn_mask": mask})
             model = apply_features(model, adapter.loaded, features, settings)
         return (model,)
 
@@ -91,7 +86,7 @@ class EncodeImages(OldNode):
 
     FUNCTION = "preprocess"
 
-    def preprocess(
+    def compute(
         self, clip_vision, image_1, ipadapter_plus=False, noise=0.0, weight_1=1.0, **inputs
     ):
         images, weights = [rgb(image_1, self.NAME, "image_1")], [weight_1]
@@ -123,50 +118,46 @@ class EncodeImages(OldNode):
 class BatchEmbeds(OldNode):
     FUNCTION = "batch"
 
-    def batch(self, embed1, embed2):
+    def compute(self, embed1, embed2):
         return (torch.cat((embed1, embed2), 1 if is_stack(embed1) else 0),)
 
 
 class EncodePicture(OldNode):
     FUNCTION = "encode"
 
-    def encode(self, clip_vision, image):
+    def compute(self, clip_vision, image):
         return (encode(clip_vision, rgb(image, self.NAME, "image"), CROP),)
 
 
 class ApplyEncoderOutput(OldNode):
     """`IPAdapterApply` until 2023-09-15."""
 
-    def apply_ipadapter(self, model, ipadapter, clip_vision_output, weight=1.0, mask=None):
+    def compute(self, model, ipadapter, clip_vision_output, weight=1.0, mask=None):
         adapter = open_link(ipadapter, self.NAME)
         is_sd15 = not adapter.loaded.spec.is_sdxl
         # in SDXL a typing error left out the middle block
-        settings = nearest_settings(self.NAME, weight, mask, with_middle=is_sd15)
+        settings = nearest_settings(self, weight, mask, with_middle=is_sd15)
         positive_features = adapter.take(clip_vision_output, "clip_vision_output")
         features = OldFeatures(positive_features, adapter.unconditional(is_paper=True))
         return (apply_features(model, adapter.loaded, features, settings),)
 
 
-def first_settings(node_name: str, inputs: Inputs) -> OldApply:
+def first_settings(node: OldNode, inputs: Inputs) -> OldApply:
     """A node of the releases until March 2024. Raises ValueError for an unknown weight type."""
-    weight_type = inputs.get("weight_type", "original")
-    if weight_type not in SCALINGS:
-        raise unknown_option(node_name, "weight_type", weight_type, SCALINGS)
+    name = inputs.get("weight_type", "original")
+    if name not in SCALINGS:
+        raise unknown_option(node.NAME, "weight_type", name, SCALINGS)
+    meaning = {"weight_type": LINEAR, "embeds_scaling": SCALINGS[name], "mask_filter": "bicubic"}
     by_frame = inputs.get("unfold_batch", False)
-    changes = {
-        "embeds_scaling": SCALINGS[weight_type],
-        "mask_filter": "bicubic",
-        "with_middle": True,
-    }
-    return OldApply.of(node_name, by_frame, inputs, weight_type=LINEAR, image=None, **changes)
+    return OldApply.of(node, inputs, by_frame=by_frame, with_middle=True, **meaning)
 
 
 def nearest_settings(
-    node_name: str, weight: float, mask: Tensor | None = None, with_middle: bool = True
+    node: OldNode, weight: float, mask: Tensor | None = None, with_middle: bool = True
 ) -> OldApply:
     """A node that resized masks to the nearest pixel, laksjdjf's and those of September 2023."""
     area = {"attn_mask": mask, "mask_input": "mask", "mask_filter": "nearest"}
-    return OldApply(node_name=node_name, weight=weight, with_middle=with_middle, **area)
+    return OldApply.of(node, {}, weight=weight, with_middle=with_middle, **area)
 
 
 def encode_both(adapter: OldAdapter, pictures: Tensor, noise: float) -> OldFeatures:

@@ -1,7 +1,6 @@
 """The embeds nodes of IPAdapter_plus: bare tensors on EMBEDS links, and .ipadpt files."""
 
 import os
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +8,6 @@ from torch import Tensor
 import comfy.clip_model
 import comfy.model_management
 import folder_paths
-from comfy.model_patcher import ModelPatcher
 
 from ....ipadapter_core.adapter.features import Source
 from ....ipadapter_core.messages import Message, Predicate
@@ -31,7 +29,7 @@ class EncodeEmbeds(OldNode):
 
     FUNCTION = "encode"
 
-    def encode(self, ipadapter, image, weight, mask=None, clip_vision=None):
+    def compute(self, ipadapter, image, weight, mask=None, clip_vision=None):
         adapter = open_link(ipadapter, self.NAME, clip_vision)
         if mask is None:
             positive = adapter.features(image, "image")
@@ -44,28 +42,22 @@ class EncodeEmbeds(OldNode):
 
 class CombineEmbeds(OldNode):
     FUNCTION = "batch"
-    POSITIONAL = "embed1 method embed2 embed3 embed4 embed5"
 
-    def batch(self, *positional: Any, **inputs: Any) -> tuple[Tensor]:
-        all_inputs = self.by_name(positional, inputs)
-        method = all_inputs.pop("method")
-        tensors: list[Tensor] = [all_inputs[n] for n in self.POSITIONAL.split() if n in all_inputs]
-        self._check_alike(tensors)
-        embeds = torch.cat(tensors)
-        if method == "concat" or (len(embeds) == 1 and method in ("subtract", "norm average")):
-            return (embeds,)
-        if method not in SPECS["combine_method"][0]:
-            raise unknown_option(self.NAME, "method", method, SPECS["combine_method"][0])
-        combine_method = PLUS_NORM_AVERAGE if method == "norm average" else method
-        return (combine(embeds, (1.0,) * len(embeds), combine_method),)
-
-    def _check_alike(self, tensors: list[Tensor]) -> None:
+    def compute(self, method, **embeds):
+        tensors = [embeds[name] for name in sorted(embeds)]
         if len({tensor.shape[1:] for tensor in tensors}) > 1:
             shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
             raise ValueError(
                 f"{self.NAME} got embeds of different kinds ({shapes}): "
                 "encode all of them with one adapter."
             )
+        references, ways = torch.cat(tensors), SPECS["combine_method"][0]
+        if method == "concat" or (len(references) == 1 and method in ("subtract", "norm average")):
+            return (references,)
+        if method not in ways:
+            raise unknown_option(self.NAME, "method", method, ways)
+        combine_method = PLUS_NORM_AVERAGE if method == "norm average" else method
+        return (combine(references, (1.0,) * len(references), combine_method),)
 
 
 class ApplyEmbeds(OldNode):
@@ -74,20 +66,17 @@ class ApplyEmbeds(OldNode):
         " clip_vision embeds_scaling"
     )
 
-    def apply_ipadapter(self, *positional: Any, **inputs: Any) -> tuple[ModelPatcher, None]:
-        all_inputs = self.by_name(positional, inputs)
-        model = all_inputs["model"]
-        adapter = open_link(all_inputs["ipadapter"], self.NAME, all_inputs.get("clip_vision"))
-        embeds = {name: all_inputs.get(name) for name in ("pos_embed", "neg_embed")}
+    def compute(self, model, ipadapter, pos_embed=None, neg_embed=None, clip_vision=None, **inputs):
+        adapter = open_link(ipadapter, self.NAME, clip_vision)
+        embeds = {"pos_embed": pos_embed, "neg_embed": neg_embed}
         features = adapter.embeds_pair(embeds, follows_paper(model))
-        settings = OldApply.of(self.NAME, self.BY_FRAME, all_inputs)
-        return apply_features(model, adapter.loaded, features, settings), None
+        return apply_features(model, adapter.loaded, features, OldApply.of(self, inputs)), None
 
 
 class SaveEmbeds(OldNode):
     FUNCTION, OUTPUT_NODE = "save", True
 
-    def save(self, embeds: Tensor, filename_prefix: str) -> tuple[None]:
+    def compute(self, embeds: Tensor, filename_prefix: str) -> tuple[None]:
         folder, name, counter, *_ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
@@ -111,14 +100,13 @@ class LoadEmbeds(OldNode):
         status = os.stat(embeds_path(embeds))
         return f"{status.st_size} {status.st_mtime_ns}"
 
-    def load(self, embeds: str) -> tuple[Tensor]:
+    def compute(self, embeds: str) -> tuple[Tensor]:
         try:
             content, metadata = read_embeds(embeds_path(embeds))
             if metadata is not None:
                 raise Predicate("is no .ipadpt file: open it with Load IPAdapter Embeds")
-            return (
-                content.float() if is_stack(content) else from_ipadpt(content)[0].single_feature,
-            )
+            is_pair = is_stack(content)
+            return (content.float() if is_pair else from_ipadpt(content)[0].single_feature,)
         except Predicate as error:
             raise error.about(Message("The embeds file '<1>'", embeds)) from None
 

@@ -1,6 +1,4 @@
-"""References of old nodes: pictures and bare embeds, encoded and paired as IPAdapter_plus does
-it.
-"""
+"""References of old nodes, encoded and paired as IPAdapter_plus does it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,9 +24,7 @@ ENCODER_SIZE = 224  # pixels of the square that an image encoder gets
 
 
 class OldFeatures(NamedTuple):
-    """Features of both sides, [N, E] or [N, S, E]; without negative ones: zeros; composition:
-    another picture's.
-    """
+    """Features [N, E] or [N, S, E]; no negative ones: zeros; composition: another picture's."""
 
     positive_features: Tensor
     negative_features: Tensor | None
@@ -37,9 +33,7 @@ class OldFeatures(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class OldAdapter:
-    """An adapter with its image encoder, as one old node uses them. Raises ValueError where they do
-    not fit.
-    """
+    """An adapter and its encoder for one old node. Raises ValueError where they do not fit."""
 
     loaded: LoadedAdapter
     encoder: ClipVisionModel | None
@@ -57,9 +51,7 @@ class OldAdapter:
         return clip_feature(self.loaded)
 
     def features(self, image: Tensor, name: str, tiles: int = 1, ratio: float = 1.0) -> Tensor:
-        """[N, E] or [N, S, E], recalled. tiles: along a side; ratio: how much the whole picture
-        counts.
-        """
+        """Recalled. tiles: along a side; ratio: how much the whole picture counts."""
 
         def make() -> Tensor:
             pictures = rgb(image, self.node_name, name)
@@ -75,11 +67,9 @@ class OldAdapter:
         return self.check(features, name)  # recalled features may be of another adapter
 
     def unconditional(self, is_paper: bool = False) -> Tensor | None:
-        """The negative side of a node without a negative picture; None: zeros, which base adapters
-        take.
+        """Without a negative picture; None: zeros, which base adapters take.
 
-        IPAdapter_plus gives a black picture to plus and full-face adapters, which were trained with
-        pixel values of zero.
+        The others were trained with zeros as pixels; IPAdapter_plus gives them a black picture.
         """
         if self.loaded.spec.unconditional is Unconditional.ZERO_FEATURES:
             return None
@@ -129,9 +119,7 @@ class OldAdapter:
         return self.take(References.of(features, EMBEDS if features.ndim == 2 else HIDDEN), name)
 
     def _encode_with_tiles(self, pictures: Tensor, name: str, tiles: int, ratio: float) -> Tensor:
-        """One picture: side by side with its tiles, to be combined later; several: each mixed with
-        them.
-        """
+        """One picture: beside its tiles, to be combined later; several: each mixed with them."""
         whole_features = self.encode(pictures, name)
         if tiles < 2:
             return whole_features

@@ -1,5 +1,4 @@
-"""What the FaceID presets mean: adapter and LoRA by what the files hold. The adapters do not run
-here.
+"""What the FaceID presets mean: adapter and LoRA by what they hold. The adapters do not run here.
 
 The published LoRAs have rank 128 at every projection of every attention.
 """

@@ -25,9 +25,7 @@ class PrepareImage(OldNode):
     POSITIONS: ClassVar[list[str]] = [*CROPS, "pad"]
 
     def square(self, image: Tensor, crop_position: str, interpolation: str) -> Tensor:
-        """[B, 3, S, S], as large as it can be. Raises ValueError for options that no release
-        had.
-        """
+        """[B, 3, S, S], as large as it can be. Raises ValueError for unknown options."""
         if interpolation not in self.FILTERS or crop_position not in self.POSITIONS:
             raise ValueError(
                 f"{self.NAME} has the unknown option '{interpolation}' or '{crop_position}': "
@@ -37,7 +35,7 @@ class PrepareImage(OldNode):
 
 
 class PrepareForClipVision(PrepareImage):
-    def prep_image(self, image, interpolation="LANCZOS", crop_position="center", sharpening=0.0):
+    def compute(self, image, interpolation="LANCZOS", crop_position="center", sharpening=0.0):
         channels = self.square(image, crop_position, interpolation)
         channels = resize_by_pillow(channels, (ENCODER_SIZE, ENCODER_SIZE), interpolation)
         return (sharpen(channels, sharpening).movedim(1, -1),)
@@ -46,7 +44,7 @@ class PrepareForClipVision(PrepareImage):
 class PrepareForInsightFace(PrepareImage):
     """Until March 2024: 640 pixels, with a white border around a face that fills its picture."""
 
-    def prep_image(self, image, crop_position="center", sharpening=0.0, pad_around=True):
+    def compute(self, image, crop_position="center", sharpening=0.0, pad_around=True):
         side, border = (580, 30) if pad_around else (640, 0)
         channels = self.square(image, crop_position, "LANCZOS")
         channels = sharpen(resize_by_pillow(channels, (side, side), "LANCZOS"), sharpening)
@@ -59,7 +57,7 @@ class PrepareWithWeight(PrepareImage):
     FILTERS: ClassVar[list[str]] = TORCH_FILTERS
     POSITIONS: ClassVar[list[str]] = CROPS
 
-    def prep_image(
+    def compute(
         self,
         image,
         interpolation="lanczos",
@@ -80,7 +78,7 @@ class PrepareWithWeight(PrepareImage):
 class MakeNoise(OldNode):
     FUNCTION = "make_noise"
 
-    def make_noise(self, type, strength, blur, image_optional=None):
+    def compute(self, type, strength, blur, image_optional=None):
         from torchvision.transforms import functional as vision
 
         picture = torch.zeros(1, ENCODER_SIZE, ENCODER_SIZE, 3)

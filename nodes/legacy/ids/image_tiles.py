@@ -17,9 +17,7 @@ FIRST_TILE_SIZE = 224  # before March 2024
 def cut_tiles(
     image: Tensor, mask: Tensor | None, sharpening: float, node_name: str
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Tiles [B, 256, 256, 3] row by row, and their masks [M, H, W]; where tiles overlap they add
-    up.
-    """
+    """Tiles [B, 256, 256, 3] by row, and masks [M, H, W]; where tiles overlap they add up."""
     from torchvision.transforms import InterpolationMode, functional as vision
 
     channels = rgb(image, node_name, "image").movedim(-1, 1)

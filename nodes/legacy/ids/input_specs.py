@@ -1,6 +1,4 @@
-"""The inputs of old nodes by name: types, options, ranges and defaults as saved graphs expect
-them.
-"""
+"""The inputs of old nodes: types, options, ranges and defaults as saved graphs expect them."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,6 +1,4 @@
-"""Installed files by what they hold: a name that is not here, or a preset, means a file of the same
-kind.
-"""
+"""Installed files by what they hold: a name or a preset means any file of the same kind."""
 
 import logging
 import os

@@ -1,6 +1,4 @@
-"""laksjdjf's IPAdapter: it opened the file itself, reached every layer and resized masks to the
-nearest pixel.
-"""
+"""laksjdjf's IPAdapter: it reached every layer and resized masks to the nearest pixel."""
 
 from torch import Tensor
 
@@ -24,37 +22,30 @@ class LaksjdjfNode(OldNode):
     def VALIDATE_INPUTS(cls, model_name, dtype):
         return validate_adapter(model_name)
 
-    def apply(
-        self,
-        model: ModelPatcher,
-        adapter: OldAdapter,
-        positive_features: Tensor,
-        settings: OldApply,
-    ) -> ModelPatcher:
-        features = OldFeatures(positive_features, adapter.unconditional(is_paper=True))
-        return apply_features(model, adapter.loaded, features, settings)
-
     def load(self, model_name: str, encoder: ClipVisionModel | None = None) -> OldAdapter:
-        file = find_adapter(model_name)[0]
-        return OldAdapter(open_adapter(file), encoder, self.NAME)
+        return OldAdapter(open_adapter(find_adapter(model_name)[0]), encoder, self.NAME)
+
+    def apply(
+        self, model: ModelPatcher, adapter: OldAdapter, positive: Tensor, settings: OldApply
+    ) -> ModelPatcher:
+        features = OldFeatures(positive, adapter.unconditional(is_paper=True))
+        return apply_features(model, adapter.loaded, features, settings)
 
 
 class LaksjdjfLoader(LaksjdjfNode):
     """`IPAdapter` of laksjdjf's pack."""
 
-    def adapter(self, model, image, clip_vision, weight, model_name, dtype="fp16", mask=None):
+    def compute(self, model, image, clip_vision, weight, model_name, dtype="fp16", mask=None):
         output = encode(clip_vision, rgb(image, self.NAME, "image"), CROP)
-        adapter, settings = (
-            self.load(model_name, clip_vision),
-            nearest_settings(self.NAME, weight, mask),
-        )
-        return self.apply(model, adapter, adapter.take(output, "image"), settings), output
+        adapter = self.load(model_name, clip_vision)
+        features, settings = adapter.take(output, "image"), nearest_settings(self, weight, mask)
+        return self.apply(model, adapter, features, settings), output
 
 
 class LaksjdjfEncodedLoader(LaksjdjfNode):
     """The same until 2023-08-27."""
 
-    def adapter(self, model, clip_vision_output, weight, model_name, dtype="fp16"):
-        adapter, settings = self.load(model_name), nearest_settings(self.NAME, weight)
+    def compute(self, model, clip_vision_output, weight, model_name, dtype="fp16"):
+        adapter = self.load(model_name)
         features = adapter.take(clip_vision_output, "clip_vision_output")
-        return (self.apply(model, adapter, features, settings),)
+        return (self.apply(model, adapter, features, nearest_settings(self, weight)),)

@@ -34,22 +34,21 @@ class ModelLoader(OldNode):
     def IS_CHANGED(cls, ipadapter_file: str) -> str:
         return folders.stamp(folders.ADAPTERS, [installed_files.find_adapter(ipadapter_file)[0]])
 
-    def load_ipadapter_model(self, ipadapter_file: str) -> tuple[Any, ...]:
+    def compute(self, ipadapter_file: str) -> tuple[Any, ...]:
         return (open_adapter(installed_files.find_adapter(ipadapter_file)[0]),)
 
 
 class UnifiedLoader(OldNode):
-    """-> the model, and a link with adapter and encoder of a preset; a changed model loads nothing
-    again.
-    """
+    """-> the model, and a link with adapter and encoder, loaded once for any model."""
 
     FUNCTION = "load_models"
+    POSITIONAL = "model preset lora_strength provider ipadapter"
     PRESETS: ClassVar[Mapping[str, installed_files.KindPair]] = installed_files.PRESETS
 
     def __init__(self) -> None:
         self.adapter, self.encoder = LoadedFile(), LoadedFile()
 
-    def load_models(self, model, preset, lora_strength=0.0, provider="CPU", ipadapter=None):
+    def compute(self, model, preset, lora_strength=0.0, provider="CPU", ipadapter=None):
         kind, subject = self.adapter_kind(model, preset), f"{self.NAME}'s preset '{preset}'"
         adapters = installed_files.installed_adapters(kind)
         if not adapters:
@@ -89,7 +88,7 @@ class FaceIDLoader(OldNode):
 
     FUNCTION = "load_models"
 
-    def load_models(self, model, preset, lora_strength=0.6, provider="CPU", ipadapter=None):
+    def compute(self, model, preset, lora_strength=0.6, provider="CPU", ipadapter=None):
         subject, is_sdxl = f"{self.NAME}'s preset '{preset}'", _is_sdxl(model)
         files = _for_model(faceid_presets.PRESETS, preset, self.NAME, is_sdxl)
         if files is None:
@@ -111,7 +110,7 @@ class InsightFaceLoader(OldNode):
 
     FUNCTION = "load_insightface"
 
-    def load_insightface(self, provider, model_name="buffalo_l"):
+    def compute(self, provider, model_name="buffalo_l"):
         return ({"provider": provider, "model_name": model_name},)
 
 
@@ -119,9 +118,6 @@ class InsightFaceLoaderFirst(InsightFaceLoader):
     """Until March 2024."""
 
     FUNCTION = "load_insight_face"
-
-    def load_insight_face(self, provider):
-        return self.load_insightface(provider)
 
 
 def _for_model(

@@ -1,5 +1,4 @@
-"""Every old node: id, name, what to use in new graphs, inputs, outputs. `input_specs.py` says what
-an input is.
+"""Every old node: id, name, what to use in new graphs, inputs, outputs.
 
 Inputs after `|` are optional. `tests/data/old_nodes.json` has the same from IPAdapter_plus itself.
 """
@@ -37,6 +36,7 @@ COMBINED = "combine_embeds start_at end_at embeds_scaling"
 WINDOW = "start_at end_at embeds_scaling"
 SOCKETS = "| image_negative attn_mask clip_vision"
 FACE_SOCKETS = f"{SOCKETS} insightface"
+PRECISE_INPUTS = f"{PICTURE} weight=weight_to_5 {{}}_boost {COMBINED} {SOCKETS}"
 TWO_PICTURES = (
     "model ipadapter image_style image_composition weight_style weight_composition expand_style"
 )
@@ -61,7 +61,8 @@ WEIGHTS = (
 # fmt: off
 NODES: list[type[OldNode]] = [
     apply_nodes.ApplySimple.node("IPAdapter", "IPAdapter", APPLY,
-        f"{PICTURE} weight start_at end_at weight_type=simple_weight_type | attn_mask"),
+        f"{PICTURE} weight start_at end_at weight_type=simple_weight_type | attn_mask",
+        variant=apply_nodes.simple),
     apply_nodes.ApplyPictures.node("IPAdapterAdvanced", "IPAdapter Advanced", MAPPED,
         f"{PICTURE} weight=weight_to_5 weight_type {COMBINED} {SOCKETS}"),
     apply_nodes.ApplyPictures.node("IPAdapterBatch", "IPAdapter Batch (Adv.)", BATCH,
@@ -75,12 +76,14 @@ NODES: list[type[OldNode]] = [
     apply_nodes.ApplyPictures.node("IPAAdapterFaceIDBatch", "IPAdapter FaceID Batch", FACE,
         f"{PICTURE} weight weight_faceidv2 weight_type {COMBINED} {FACE_SOCKETS}", MODEL_AND_FACE,
         by_frame=True),
-    apply_nodes.ApplyStyleComposition.node("IPAdapterStyleComposition",
+    apply_nodes.ApplyPictures.node("IPAdapterStyleComposition",
         "IPAdapter Style & Composition SDXL", TWO_MAPPED,
-        f"{TWO_PICTURES} combine_embeds=average_embeds {WINDOW} {SOCKETS}"),
-    apply_nodes.ApplyStyleComposition.node("IPAdapterStyleCompositionBatch",
+        f"{TWO_PICTURES} combine_embeds=average_embeds {WINDOW} {SOCKETS}",
+        variant=apply_nodes.style_and_composition),
+    apply_nodes.ApplyPictures.node("IPAdapterStyleCompositionBatch",
         "IPAdapter Style & Composition Batch SDXL", TWO_MAPPED,
-        f"{TWO_PICTURES} {WINDOW} {SOCKETS}", by_frame=True),
+        f"{TWO_PICTURES} {WINDOW} {SOCKETS}", by_frame=True,
+        variant=apply_nodes.style_and_composition),
     apply_nodes.ApplyPictures.node("IPAdapterMS", "IPAdapter Mad Scientist",
         f"{MAPPED}, whose 'layers' takes the same text",
         f"{PICTURE} weight=weight_to_5 weight_faceidv2 weight_type {COMBINED} layer_weights"
@@ -95,18 +98,19 @@ NODES: list[type[OldNode]] = [
     apply_nodes.ApplyFromParams.node("IPAdapterFromParams", "IPAdapter from Params",
         "Apply IPAdapter Regions", "model ipadapter ipadapter_params combine_embeds embeds_scaling"
         " | image_negative clip_vision"),
-    apply_nodes.ApplyPreciseStyle.node("IPAdapterPreciseStyleTransfer",
-        "IPAdapter Precise Style Transfer", PRECISE_STYLE,
-        f"{PICTURE} weight=weight_to_5 style_boost {COMBINED} {SOCKETS}"),
-    apply_nodes.ApplyPreciseStyle.node("IPAdapterPreciseStyleTransferBatch",
-        "IPAdapter Precise Style Transfer Batch", PRECISE_STYLE,
-        f"{PICTURE} weight=weight_to_5 style_boost {COMBINED} {SOCKETS}", by_frame=True),
-    apply_nodes.ApplyPreciseComposition.node("IPAdapterPreciseComposition",
-        "IPAdapter Precise Composition", PRECISE_LAYOUT,
-        f"{PICTURE} weight=weight_to_5 composition_boost {COMBINED} {SOCKETS}"),
-    apply_nodes.ApplyPreciseComposition.node("IPAdapterPreciseCompositionBatch",
+    apply_nodes.ApplyPictures.node("IPAdapterPreciseStyleTransfer",
+        "IPAdapter Precise Style Transfer", PRECISE_STYLE, PRECISE_INPUTS.format("style"),
+        variant=apply_nodes.precise_style),
+    apply_nodes.ApplyPictures.node("IPAdapterPreciseStyleTransferBatch",
+        "IPAdapter Precise Style Transfer Batch", PRECISE_STYLE, PRECISE_INPUTS.format("style"),
+        by_frame=True, variant=apply_nodes.precise_style),
+    apply_nodes.ApplyPictures.node("IPAdapterPreciseComposition",
+        "IPAdapter Precise Composition", PRECISE_LAYOUT, PRECISE_INPUTS.format("composition"),
+        variant=apply_nodes.precise_composition),
+    apply_nodes.ApplyPictures.node("IPAdapterPreciseCompositionBatch",
         "IPAdapter Precise Composition Batch", PRECISE_LAYOUT,
-        f"{PICTURE} weight=weight_to_5 composition_boost {COMBINED} {SOCKETS}", by_frame=True),
+        PRECISE_INPUTS.format("composition"), by_frame=True,
+        variant=apply_nodes.precise_composition),
     embeds_nodes.EncodeEmbeds.node("IPAdapterEncoder", "IPAdapter Encoder",
         "Encode IPAdapter Reference",
         "ipadapter image weight=embeds_weight | mask=encoded_area clip_vision",

@@ -1,6 +1,4 @@
-"""One old apply node, whatever its id: the numbers IPAdapter_plus gives, on a clone of the
-model.
-"""
+"""One old apply node, whatever its id: IPAdapter_plus's numbers on a clone of the model."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -24,7 +22,7 @@ from . import weight_types
 from .encoder_views import OldFeatures, clip_feature
 from .input_specs import COMBINE_METHODS
 from .old_graphs_switch import follows_paper
-from .old_node import Inputs, unknown_option
+from .old_node import Inputs, OldNode, unknown_option
 from .weight_types import (
     NEW_SCALINGS,
     NEW_TAKES,
@@ -59,11 +57,12 @@ class OldApply:
     with_middle: bool = False
 
     @classmethod
-    def of(cls, node_name: str, by_frame: bool, inputs: Inputs, **changes: Any) -> "OldApply":
+    def of(cls, node: OldNode, inputs: Inputs, **changes: Any) -> "OldApply":
         """The inputs that count here; the others, like those for InsightFace, have no effect."""
-        names = {field.name for field in fields(cls)}
-        counting = {name: value for name, value in inputs.items() if name in names}
-        return cls(**{"node_name": node_name, "by_frame": by_frame, **counting, **changes})
+        facts = {"node_name": node.NAME, "by_frame": node.BY_FRAME}
+        values = {**facts, **node.VARIANT(**inputs), **changes}
+        names = [field.name for field in fields(cls) if field.name in values]
+        return cls(**{name: values[name] for name in names})
 
 
 class WeightedPart(NamedTuple):

@@ -1,6 +1,4 @@
-"""IPAdapter Old Graphs: the switch between IPAdapter_plus's numbers and the paper's, for the old
-nodes behind it.
-"""
+"""IPAdapter Old Graphs: IPAdapter_plus's numbers or the paper's, for old nodes behind it."""
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io

@@ -1,10 +1,10 @@
-"""What every old node has in common. `node_table.py` makes a class for each id out of the classes
-here and beside.
+"""What every old node has in common; `node_table.py` makes a class for each id.
 
 They are the host's first kind of node class, since other packs call them from Python.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from comfy_api.latest import io
@@ -31,13 +31,16 @@ class OldNode:
     INSTEAD: ClassVar[str]
     REQUIRED: ClassVar[Sequence[str]] = ()  # inputs, in order, as `name` or `name=spec`
     OPTIONAL: ClassVar[Sequence[str]] = ()
-    POSITIONAL: ClassVar[str] = ""  # inputs in the order of IPAdapter_plus's own method
+    POSITIONAL: ClassVar[str] = ""  # IPAdapter_plus's own order of inputs, where it is another
+    NEEDED: ClassVar[frozenset[str]] = frozenset()  # without a default in `compute`
     BY_FRAME: ClassVar[bool] = False  # whether each picture of a batch has a reference of its own
+    VARIANT: ClassVar[Callable[..., Inputs]] = dict  # its inputs -> those of IPAdapter Advanced
     CATEGORY: ClassVar[str] = "ipadapter/old graphs"
     DEPRECATED: ClassVar[bool] = True
     RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
     FUNCTION: ClassVar[str] = "apply_ipadapter"
     DESCRIPTION: ClassVar[str] = ""
+    compute: Callable[..., tuple[Any, ...]]  # the outputs, from inputs by name
 
     @classmethod
     def node(
@@ -48,13 +51,16 @@ class OldNode:
         inputs: str,
         outputs: str = "MODEL",
         by_frame: bool = False,
+        variant: Callable[..., Inputs] = dict,
     ) -> type["OldNode"]:
-        """The class of one id.
+        """The class of one id, whose function calls `compute`.
 
         inputs: `required ... | optional ...`, each a name of `SPECS`, or `name=spec`;
         outputs: types, or `name:TYPE` where the node has names for them.
         """
         required, _, optional = inputs.partition("|")
+        names = [entry.partition("=")[0] for entry in inputs.split() if entry != "|"]
+        parameters = inspect.signature(cls.compute).parameters.values()
         facts: dict[str, Any] = {
             "NODE_ID": node_id,
             "NAME": name,
@@ -63,7 +69,11 @@ class OldNode:
             "REQUIRED": required.split(),
             "OPTIONAL": optional.split(),
             "RETURN_TYPES": tuple(output.split(":")[-1] for output in outputs.split()),
+            "POSITIONAL": cls.POSITIONAL or " ".join(names),
+            "NEEDED": frozenset(each.name for each in parameters if each.default is each.empty),
             "BY_FRAME": by_frame,
+            "VARIANT": staticmethod(variant),
+            cls.FUNCTION: _call,
             "__doc__": cls.__doc__,
             "__module__": cls.__module__,
         }
@@ -100,10 +110,12 @@ class OldNode:
                 renamed |= {key: option for key, option in replacement.items() if key in specs}
         return renamed
 
-    def by_name(self, positional: Sequence[Any], inputs: Inputs) -> dict[str, Any]:
-        """All inputs of a call from Python by name; what is None counts as not connected."""
-        all_inputs = {**dict(zip(self.POSITIONAL.split(), positional, strict=False)), **inputs}
-        return {name: value for name, value in all_inputs.items() if value is not None}
+
+def _call(self: OldNode, *positional: Any, **inputs: Any) -> tuple[Any, ...]:
+    """The function of every old node; None counts as not connected."""
+    values = {**dict(zip(self.POSITIONAL.split(), positional, strict=False)), **inputs}
+    not_connected = {name for name, value in values.items() if value is None} - self.NEEDED
+    return self.compute(**{name: values[name] for name in values if name not in not_connected})
 
 
 def unknown_option(

@@ -1,6 +1,4 @@
-"""The weights nodes of IPAdapter_plus: a weight for each frame, and the pictures they fade
-between.
-"""
+"""The weights nodes of IPAdapter_plus: weights for frames, and the pictures between them."""
 
 import random
 from collections.abc import Mapping
@@ -54,11 +52,10 @@ class WeightsList(OldNode):
             return dict(inputs)
         return {**inputs, "timing": "custom", "weights": ", ".join(map(str, weights))}
 
-    def weights(self, *positional: Any, **inputs: Any) -> tuple[Any, ...]:
-        all_inputs = self.by_name(positional, inputs)
-        image = all_inputs.get("image")
-        strategy = all_inputs.get("weights_strategy") or {
-            **{name: all_inputs.get(name, default) for name, default in DEFAULTS.items()},
+    def compute(self, weights_strategy=None, image=None, **inputs):
+        strategy = weights_strategy or {
+            **DEFAULTS,
+            **{name: value for name, value in inputs.items() if name in DEFAULTS},
             "frame_count": 0 if image is None else len(image),
         }
         weights = transition(strategy, self.NAME)
@@ -75,7 +72,7 @@ class WeightsList(OldNode):
 class PromptSchedule(OldNode):
     FUNCTION = "prompt_schedule"
 
-    def prompt_schedule(self, weights_strategy, prompt=""):
+    def compute(self, weights_strategy, prompt=""):
         frames, count = weights_strategy["frames"], weights_strategy["frame_count"]
         before = weights_strategy["add_starting_frames"]
         lines = [line for line in prompt.split("\n") if line.strip()]
@@ -92,7 +89,7 @@ class PromptSchedule(OldNode):
 class CombineWeights(OldNode):
     FUNCTION = "combine"
 
-    def combine(self, weights_1, weights_2):
+    def compute(self, weights_1, weights_2):
         lists = [x if isinstance(x, list) else [x] for x in (weights_1, weights_2)]
         return lists[0] + lists[1], len(lists[0] + lists[1])
 

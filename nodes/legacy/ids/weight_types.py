@@ -1,5 +1,4 @@
-"""IPAdapter_plus's weight types and scalings, and the weight maps that they mean: the same at every
-moment.
+"""IPAdapter_plus's weight types and scalings, and the weight maps that they mean.
 
 Formulas: those of IPAdapter_plus. t is a block's number in a forward pass. Its releases since
 September 2024 never reach the middle block, so graphs of that time were made without it.
@@ -82,9 +81,7 @@ def old_weight_map(
 
 
 def parse_layer_weights(text: str, blocks: Sequence[Block], node_name: str) -> dict[int, float]:
-    """`3:1.0, 6:0.5`. Numbers that the model does not have are ignored, as before. Raises
-    ValueError.
-    """
+    """`3:1.0, 6:0.5`, without numbers that the model does not have. Raises ValueError."""
     layer_weights: dict[int, float] = {}
     for entry in (part.strip() for part in text.replace("\n", ",").split(",")):
         if not entry:
