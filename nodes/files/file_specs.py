@@ -5,10 +5,18 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import folder_paths
+
 from ...ipadapter_core.messages import Predicate
 from .open_files import read_shapes
 
 T = TypeVar("T")
+
+
+def installed_spec(folder: str, name: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
+    """What a file in one of the host's folders is; None for what is not there or cannot be read."""
+    path = folder_paths.get_full_path(folder, name)
+    return None if path is None else cached_spec(path, read)
 
 
 def cached_spec(path: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:

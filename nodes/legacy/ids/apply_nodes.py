@@ -103,12 +103,10 @@ class RegionalConditioning(OldNode):
         values = {**inputs, "attn_mask": mask, "weight": image_weight}
         region = {name: [values.get(name)] for name in REGION_FIELDS}
         area = {"mask": mask, "set_area_to_bounds": False, "mask_strength": prompt_weight}
-        return region, *(
-            text
-            if text is None or mask is None
-            else node_helpers.conditioning_set_values(text, area)
-            for text in (positive, negative)
-        )
+        texts = positive, negative
+        if mask is not None:
+            texts = (text and node_helpers.conditioning_set_values(text, area) for text in texts)
+        return region, *texts
 
 
 class CombineParams(OldNode):

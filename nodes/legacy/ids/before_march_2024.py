@@ -42,7 +42,7 @@ class ApplyEncodedFirst(OldNode):
 
     def compute(self, ipadapter, model, embeds=None, **inputs):
         adapter = open_link(ipadapter, self.NAME)
-        features = adapter.embeds_pair({"embeds": embeds})
+        features = adapter.embeds_pair("embeds", embeds)
         return (apply_features(model, adapter.loaded, features, first_settings(self, inputs)),)
 
 
@@ -54,25 +54,16 @@ class ApplyMaskedTiles(OldNode):
         " short_side_tiles tile_weight"
     )
 
-    def compute(
-        self,
-        ipadapter,
-        model,
-        image,
-        clip_vision=None,
-        noise=0.0,
-        short_side_tiles=1,
-        tile_weight=0.6,
-        **inputs,
-    ):
+    def compute(self, ipadapter, model, image, clip_vision=None, noise=0.0, **inputs):
         adapter = open_link(ipadapter, self.NAME, clip_vision)
         pictures, masks = rgb(image, self.NAME, "image"), [None]
-        if short_side_tiles:
-            pictures, area = cut_masked_tiles(pictures, short_side_tiles, tile_weight)
+        if short_side := inputs.get("short_side_tiles", 1):
+            tile_weight = inputs.get("tile_weight", 0.6)
+            pictures, area = cut_masked_tiles(pictures, short_side, tile_weight)
             masks = list(area.split(1))
         positive_features, negative_features, _ = encode_both(adapter, pictures, noise)
         for number, mask in enumerate(masks):
-            tile = slice(number, number + 1) if short_side_tiles else slice(None)
+            tile = slice(number, number + 1) if short_side else slice(None)
             features = OldFeatures(positive_features[tile], negative_features)
             if noise and negative_features is not None:
                 features = features._replace(negative_features=negative_features[tile])
@@ -86,10 +77,8 @@ class EncodeImages(OldNode):
 
     FUNCTION = "preprocess"
 
-    def compute(
-        self, clip_vision, image_1, ipadapter_plus=False, noise=0.0, weight_1=1.0, **inputs
-    ):
-        images, weights = [rgb(image_1, self.NAME, "image_1")], [weight_1]
+    def compute(self, clip_vision, image_1, ipadapter_plus=False, noise=0.0, **inputs):
+        images, weights = [rgb(image_1, self.NAME, "image_1")], [inputs.get("weight_1", 1.0)]
         for number in (2, 3, 4):
             name = f"image_{number}"
             if inputs.get(name) is not None:

@@ -68,8 +68,8 @@ class ApplyEmbeds(OldNode):
 
     def compute(self, model, ipadapter, pos_embed=None, neg_embed=None, clip_vision=None, **inputs):
         adapter = open_link(ipadapter, self.NAME, clip_vision)
-        embeds = {"pos_embed": pos_embed, "neg_embed": neg_embed}
-        features = adapter.embeds_pair(embeds, follows_paper(model))
+        is_paper = follows_paper(model)
+        features = adapter.embeds_pair("pos_embed", pos_embed, neg_embed, is_paper)
         return apply_features(model, adapter.loaded, features, OldApply.of(self, inputs)), None
 
 
@@ -118,8 +118,7 @@ def _masked_features(adapter: OldAdapter, image: Tensor, mask: Tensor) -> Tensor
     if len(square) not in (1, len(pictures)):
         raise ValueError(
             f"{adapter.node_name}'s 'mask' is a batch of {len(square)} for "
-            f"{len(pictures)} pictures: "
-            "connect one mask."
+            f"{len(pictures)} pictures: connect one mask."
         )
     clip_vision = adapter.clip_vision
     comfy.model_management.load_model_gpu(clip_vision.patcher)

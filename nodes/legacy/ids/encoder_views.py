@@ -1,9 +1,8 @@
 """References of old nodes, encoded and paired as IPAdapter_plus does it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
@@ -82,20 +81,19 @@ class OldAdapter:
         feature, patcher = self.clip_feature.name, self.clip_vision.patcher
         return recall(patcher, Recalled.OLD_UNCONDITIONAL, make, settings=feature)
 
-    def embeds_pair(self, embeds: Mapping[str, Any], is_paper: bool = False) -> OldFeatures:
-        """Both sides from EMBEDS links by the names of their inputs, the positive one first.
+    def embeds_pair(
+        self, name: str, positive: object, negative: object = None, is_paper: bool = False
+    ) -> OldFeatures:
+        """Both sides from EMBEDS links; name: the input of the positive one.
 
         Without a negative one: the other half of a stack, else the unconditional features.
         """
-        (name, positive_embeds), *negatives = embeds.items()
-        positive_features = self._embeds_features(positive_embeds, name)
-        for negative_name, negative_embeds in negatives:
-            if negative_embeds is not None:
-                negative_features = self._embeds_features(negative_embeds, negative_name)
-                return OldFeatures(positive_features, negative_features)
-        if is_stack(positive_embeds):
-            return OldFeatures(positive_features, self._embeds_features(positive_embeds[1], name))
-        return OldFeatures(positive_features, self.unconditional(is_paper))
+        features = self._embeds_features(positive, name)
+        if negative is not None:
+            return OldFeatures(features, self._embeds_features(negative, "neg_embed"))
+        if is_stack(positive):
+            return OldFeatures(features, self._embeds_features(positive[1], name))
+        return OldFeatures(features, self.unconditional(is_paper))
 
     def encode(self, pictures: Tensor, name: str) -> Tensor:
         return self.take(encode(self.clip_vision, pictures, CROP), name)
@@ -140,7 +138,7 @@ def clip_feature(adapter: LoadedAdapter) -> FeatureSpec:
     return feature
 
 
-def is_stack(embeds: object) -> bool:
+def is_stack(embeds: object) -> TypeGuard[Tensor]:
     """Whether both sides are in one tensor [2, N, ...], as the nodes before March 2024 had them.
 
     [a, b, E] is such a stack if b is too few for an encoder's patches.

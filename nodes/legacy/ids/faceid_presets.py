@@ -9,14 +9,13 @@ from typing import Any, cast
 
 import comfy.sd
 import comfy.utils
-import folder_paths
 from comfy.model_patcher import ModelPatcher
 
 from ....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH
 from ....ipadapter_core.adapter.layout import flatten, shapes_of
 from ...files import folders
 from ...files.faceid_loras import LORAS, read_lora, twin_named
-from ...files.file_specs import cached_spec
+from ...files.file_specs import installed_spec
 from .installed_files import PUBLISHED
 
 LINKS = {file.name: file.link for file in PUBLISHED}
@@ -118,8 +117,7 @@ def _find(
 ) -> str:
     fitting: list[tuple[bool, bool, str]] = []
     for name in folders.names(folder):
-        path = folder_paths.get_full_path(folder, name)
-        if path is None or cached_spec(path, read) != content:
+        if installed_spec(folder, name, read) != content:
             continue
         named_twin = twin_named(name)
         if named_twin in (twin, ""):  # a name that says nothing may be any of them

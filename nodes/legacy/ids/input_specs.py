@@ -1,6 +1,6 @@
 """The inputs of old nodes: types, options, ranges and defaults as saved graphs expect them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import folder_paths
@@ -165,22 +165,10 @@ SPECS: dict[str, Spec] = {
 
 def spec_of(name: str) -> Spec:
     """The spec of that name; lists of files as they are now."""
-    if name not in FILE_LISTS:
-        return SPECS[name]
-    list_files, tooltip = FILE_LISTS[name]
-    return choice(list_files(), tooltip)
-
-
-def _adapter_files() -> list[str]:
-    return folders.names(folders.ADAPTERS)
-
-
-def _embeds_files() -> list[str]:
-    names = folders.names_below(folder_paths.get_input_directory())
-    return sorted(name for name in names if name.lower().endswith(EMBEDS_EXTENSION))
-
-
-FILE_LISTS: dict[str, tuple[Callable[[], list[str]], str]] = {
-    "adapter_file": (_adapter_files, "A file in models/ipadapter."),
-    "embeds_file": (_embeds_files, "An .ipadpt file in the input folder."),
-}
+    if name == "adapter_file":
+        return choice(folders.names(folders.ADAPTERS), "A file in models/ipadapter.")
+    if name == "embeds_file":
+        names = folders.names_below(folder_paths.get_input_directory())
+        files = sorted(name for name in names if name.lower().endswith(EMBEDS_EXTENSION))
+        return choice(files, "An .ipadpt file in the input folder.")
+    return SPECS[name]

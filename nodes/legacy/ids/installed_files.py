@@ -3,20 +3,15 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import folder_paths
-
-from ....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH, read_spec
+from ....ipadapter_core.adapter.checkpoint import read_spec
 from ....ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 from ....ipadapter_core.adapter.features import CLIP_BIGG, CLIP_H, CLIP_L
 from ....ipadapter_core.doctor.model_table import ModelFile, load
 from ...files import folders
-from ...files.file_specs import cached_spec
+from ...files.file_specs import installed_spec
 
-T = TypeVar("T")
 log = logging.getLogger("ipadapter")
 WIDTHS = {CLIP_H: (1280, 1024), CLIP_BIGG: (1664, 1280), CLIP_L: (1024, 768)}  # hidden, projection
 PUBLISHED = load()
@@ -36,10 +31,6 @@ class AdapterKind:
         """Whether adapters for another purpose have the same shapes."""
         family = self.published.family
         return family is not None and not family.purpose
-
-    def describe(self) -> str:
-        twin = f", {self.twin}" if self.twin else ""
-        return f"{self.published.base} {self.published.kind}{twin} for {self.published.encoder}"
 
 
 def _kind(file_name: str, twin: str = "") -> AdapterKind:
@@ -87,25 +78,20 @@ PLAIN_KINDS: tuple[tuple[str, KindPair], ...] = (
     (r"vit ?(big ?)?g\b|bigg", (SD15_G, XL_G)),
     (r"", (SD15, XL_G)),
 )
-ENCODER_NAMES = (
-    (r"bigg|vit.?g|sdxl", CLIP_BIGG),
-    (r"vit.?l|large.?patch14|clip.?l\b|336", CLIP_L),
-    (r"vit.?h|laion2b.?s32b|sd.?1.?5|ip.?adapter|image.?encoder", CLIP_H),
-)
 ENCODER_LINKS = {file.encoder: file.link for file in PUBLISHED if file.kind == "encoder"}
 
 
-def find_adapter(name: str) -> tuple[str, str]:
-    """Name and path of the adapter a graph names, or of one of its kind. Raises ValueError."""
-    installed = _same_name(folders.ADAPTERS, name)
-    if installed is None:
-        kind = kind_named(name)
-        fitting = [] if kind is None else installed_adapters(kind)
-        if not fitting:
-            link = "" if kind is None else f"; get it from {kind.published.link}"
-            raise ValueError(folders.missing(folders.ADAPTERS, name).rstrip(".") + link + ".")
-        installed = _replace(name, fitting)
-    return installed, folders.path_of(folders.ADAPTERS, installed)
+def find_adapter(name: str) -> str:
+    """The adapter a graph names, or one of its kind. Raises ValueError."""
+    installed = same_file(folders.ADAPTERS, name)
+    if installed is not None:
+        return installed
+    kind = kind_named(name)
+    fitting = [] if kind is None else installed_adapters(kind)
+    if not fitting:
+        link = "" if kind is None else f"; get it from {kind.published.link}"
+        raise ValueError(folders.missing(folders.ADAPTERS, name).rstrip(".") + link + ".")
+    return log_replacement(name, fitting)
 
 
 def validate_adapter(name: str | None) -> bool | str:
@@ -114,21 +100,6 @@ def validate_adapter(name: str | None) -> bool | str:
         return name is None or bool(find_adapter(name))
     except ValueError as error:
         return str(error)
-
-
-def find_encoder(name: str, needed: str | None = None) -> str | None:
-    """The encoder a graph names, or one of its kind; needed: the encoder of the graph's adapter."""
-    installed = _same_name(folders.ENCODERS, name)
-    if installed is not None:
-        return installed
-    fitting = installed_encoders(needed or encoder_named(name) or CLIP_H)
-    return _replace(name, fitting) if fitting else None
-
-
-def encoder_named(name: str) -> str | None:
-    """The image encoder that a file's name speaks of."""
-    words = os.path.basename(name).lower()
-    return next((encoder for pattern, encoder in ENCODER_NAMES if re.search(pattern, words)), None)
 
 
 def kind_named(name: str) -> AdapterKind | None:
@@ -148,7 +119,7 @@ def installed_adapters(kind: AdapterKind) -> list[str]:
     """The right twins by name first, then files whose names say nothing of twins."""
     ranked: list[tuple[bool, bool, str, str]] = []
     for name in folders.names(folders.ADAPTERS):
-        if not kind.published.holds(_spec(folders.ADAPTERS, name, read_spec)):
+        if not kind.published.holds(installed_spec(folders.ADAPTERS, name, read_spec)):
             continue
         twin = next((twin for twin in TWINS if twin in name.lower()), "")
         is_right = twin == kind.twin or not kind.has_twins
@@ -161,7 +132,7 @@ def installed_encoders(encoder: str) -> list[str]:
     """Published names first, last files that only have the encoder's widths."""
     ranked: list[tuple[bool, bool, str, str]] = []
     for name in folders.names(folders.ENCODERS):
-        spec = _spec(folders.ENCODERS, name, read_encoder)
+        spec = installed_spec(folders.ENCODERS, name, read_encoder)
         if not isinstance(spec, EncoderSpec):
             continue
         if (spec.hidden_width, spec.projection_width) == WIDTHS.get(encoder):
@@ -170,42 +141,27 @@ def installed_encoders(encoder: str) -> list[str]:
     return [name for *_, name in sorted(ranked)]
 
 
-def is_sdxl_checkpoint(folder: str, name: str) -> bool:
-    """By the width of the text that it attends to; by its name if the file is not here."""
-    path = folder_paths.get_full_path(folder, name)
-    width = None if path is None else cached_spec(path, _text_width)
-    return "xl" in name.lower() if width is None else width == SDXL_TEXT_WIDTH
-
-
 def missing_adapter(kind: AdapterKind, subject: str) -> str:
     """The sentence for a kind of adapter that is not installed."""
-    return (
-        f"{subject} needs an adapter of the kind {kind.describe()}, "
-        f"but in {folders.searched(folders.ADAPTERS)} there is {_listing(folders.ADAPTERS)}: "
-        f"put '{kind.published.name}' there, from {kind.published.link}."
-    )
+    file, twin = kind.published, f", {kind.twin}" if kind.twin else ""
+    needed = f"an adapter of the kind {file.base} {file.kind}{twin} for {file.encoder}"
+    return _missing(folders.ADAPTERS, needed, subject, f"put '{file.name}' there, from {file.link}")
 
 
 def missing_encoder(encoder: str, subject: str) -> str:
     """The sentence for an encoder that is not installed."""
-    return (
-        f"{subject} needs the encoder {encoder}, "
-        f"but in {folders.searched(folders.ENCODERS)} there is {_listing(folders.ENCODERS)}: "
-        f"put it there under any name, from {ENCODER_LINKS.get(encoder, 'its author')}."
-    )
+    advice = f"put it there under any name, from {ENCODER_LINKS.get(encoder, 'its author')}"
+    return _missing(folders.ENCODERS, f"the encoder {encoder}", subject, advice)
 
 
-def _listing(folder: str) -> str:
+def _missing(folder: str, needed: str, subject: str, advice: str) -> str:
     names = folders.names(folder)[:LISTED_FILES]
-    return ", ".join(f"'{name}'" for name in names) or "no file"
+    listing = ", ".join(f"'{name}'" for name in names) or "no file"
+    place = folders.searched(folder)
+    return f"{subject} needs {needed}, but in {place} there is {listing}: {advice}."
 
 
-def _text_width(shapes: Mapping[str, Any]) -> int | None:
-    keys = (shape.shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight"))
-    return next(keys, None)
-
-
-def _same_name(folder: str, name: str) -> str | None:
+def same_file(folder: str, name: str) -> str | None:
     """The same name, or the same but for folder, extension, case, spaces and punctuation."""
     try:
         folders.path_of(folder, name)
@@ -213,10 +169,11 @@ def _same_name(folder: str, name: str) -> str | None:
     except ValueError:
         letters = _letters(name)
         alike = [file for file in folders.names(folder) if _letters(file) == letters]
-        return _replace(name, alike) if alike else None
+        return log_replacement(name, alike) if alike else None
 
 
-def _replace(name: str, fitting: list[str]) -> str:
+def log_replacement(name: str, fitting: list[str]) -> str:
+    """The first of some files that fit in the place of one that is not here."""
     log.info("There is no file '%s': '%s' is of the same kind and is taken.", name, fitting[0])
     return fitting[0]
 
@@ -224,8 +181,3 @@ def _replace(name: str, fitting: list[str]) -> str:
 def _letters(name: str) -> str:
     stem = os.path.splitext(os.path.basename(name.replace("\\", "/").strip()))[0]
     return re.sub(r"[^a-z0-9]", "", stem.lower())
-
-
-def _spec(folder: str, name: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
-    path = folder_paths.get_full_path(folder, name)
-    return None if path is None else cached_spec(path, read)

@@ -23,7 +23,7 @@ class LaksjdjfNode(OldNode):
         return validate_adapter(model_name)
 
     def load(self, model_name: str, encoder: ClipVisionModel | None = None) -> OldAdapter:
-        return OldAdapter(open_adapter(find_adapter(model_name)[0]), encoder, self.NAME)
+        return OldAdapter(open_adapter(find_adapter(model_name)), encoder, self.NAME)
 
     def apply(
         self, model: ModelPatcher, adapter: OldAdapter, positive: Tensor, settings: OldApply

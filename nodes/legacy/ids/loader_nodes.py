@@ -32,10 +32,10 @@ class ModelLoader(OldNode):
 
     @classmethod
     def IS_CHANGED(cls, ipadapter_file: str) -> str:
-        return folders.stamp(folders.ADAPTERS, [installed_files.find_adapter(ipadapter_file)[0]])
+        return folders.stamp(folders.ADAPTERS, [installed_files.find_adapter(ipadapter_file)])
 
     def compute(self, ipadapter_file: str) -> tuple[Any, ...]:
-        return (open_adapter(installed_files.find_adapter(ipadapter_file)[0]),)
+        return (open_adapter(installed_files.find_adapter(ipadapter_file)),)
 
 
 class UnifiedLoader(OldNode):

@@ -10,17 +10,8 @@ from typing import Any, ClassVar
 from comfy_api.latest import io
 
 from .input_specs import Spec, spec_of
-from .weight_types import LINEAR, MEAN_PENALTY, RENAMED_TYPES
 
 Inputs = Mapping[str, Any]
-# input -> option of an older release -> inputs that say the same in the last one
-RENAMED_OPTIONS: dict[str, dict[str, dict[str, str]]] = {
-    "weight_type": {
-        **{name: {"weight_type": renamed} for name, renamed in RENAMED_TYPES.items()},
-        "channel penalty": {"weight_type": LINEAR, "embeds_scaling": MEAN_PENALTY},
-        "style transfer (SDXL only)": {"weight_type": "style transfer"},
-    }
-}
 
 
 class OldNode:
@@ -96,20 +87,6 @@ class OldNode:
         """Saved graphs have options that are gone: the node itself says which it cannot read."""
         return True
 
-    @classmethod
-    def with_current_options(cls, inputs: Inputs) -> dict[str, Any]:
-        """Typed inputs with renamed options under their names in the last release; others stay."""
-        types = cls.INPUT_TYPES()
-        specs = {**types["required"], **types.get("optional", {})}
-        renamed = dict(inputs)
-        for name, options in RENAMED_OPTIONS.items():
-            replacement = options.get(str(inputs.get(name)))
-            if replacement is None or name not in specs or inputs[name] in specs[name][0]:
-                continue
-            if replacement[name] in specs[name][0]:
-                renamed |= {key: option for key, option in replacement.items() if key in specs}
-        return renamed
-
 
 def _call(self: OldNode, *positional: Any, **inputs: Any) -> tuple[Any, ...]:
     """The function of every old node; None counts as not connected."""
@@ -118,12 +95,10 @@ def _call(self: OldNode, *positional: Any, **inputs: Any) -> tuple[Any, ...]:
     return self.compute(**{name: values[name] for name in values if name not in not_connected})
 
 
-def unknown_option(
-    node_name: str, input_name: str, option: str, options: Iterable[str]
-) -> ValueError:
+def unknown_option(node: str, input_name: str, option: str, options: Iterable[str]) -> ValueError:
     """The error for an option that no release had."""
     return ValueError(
-        f"{node_name} has the unknown {input_name} '{option}': choose one of {', '.join(options)}."
+        f"{node} has the unknown {input_name} '{option}': choose one of {', '.join(options)}."
     )
 
 

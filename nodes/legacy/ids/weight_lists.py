@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .input_specs import TIMINGS
-from .old_node import Inputs, OldNode, unknown_option
+from .old_node import OldNode, unknown_option
 
 REVERSE_IN_OUT = "reverse_in_out"  # a timing that was offered in April 2024 alone
 EASES = {  # share of the way at a share of the time; the names are the reverse of the usual ones
@@ -19,8 +19,6 @@ EASES = {  # share of the way at a share of the time; the names are the reverse 
     "ease_out": lambda x: 1 - cos(x * pi / 2),
     REVERSE_IN_OUT: lambda x: 1 - sin((1 - x) * pi / 2),
 }
-RAMP = "frames", "start_frame", "end_frame"
-MOST_FRAMES = 10_000  # of a list that is typed into a graph
 DEFAULTS = {
     "weights": "",
     "timing": "custom",
@@ -38,19 +36,6 @@ class WeightsList(OldNode):
 
     FUNCTION = "weights"
     POSITIONAL = " ".join((*DEFAULTS, "weights_strategy", "image"))
-
-    @classmethod
-    def with_current_options(cls, inputs: Inputs) -> dict[str, Any]:
-        """A timing that was taken back becomes the weights that it makes."""
-        ramp: dict[str, Any] = {name: inputs.get(name) for name in ("weights", "timing", *RAMP)}
-        is_typed = isinstance(ramp["weights"], str) and all(isinstance(ramp[n], int) for n in RAMP)
-        if ramp["timing"] != REVERSE_IN_OUT or not is_typed or ramp["frames"] > MOST_FRAMES:
-            return dict(inputs)
-        try:
-            weights = transition(ramp, cls.NAME)
-        except ValueError:  # the node itself says what it cannot read
-            return dict(inputs)
-        return {**inputs, "timing": "custom", "weights": ", ".join(map(str, weights))}
 
     def compute(self, weights_strategy=None, image=None, **inputs):
         strategy = weights_strategy or {
@@ -154,8 +139,5 @@ def _extend(pictures: Tensor | None, images: Tensor, before: int, after: int) ->
     """With the first picture before and the last one after."""
     if pictures is None:
         return None
-    first, last = (
-        image.expand(count, -1, -1, -1)
-        for image, count in ((images[:1], before), (images[-1:], after))
-    )
-    return torch.cat((first, pictures, last))
+    size = images.shape[1:]
+    return torch.cat((images[:1].expand(before, *size), pictures, images[-1:].expand(after, *size)))

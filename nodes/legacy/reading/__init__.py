@@ -2,6 +2,6 @@
 
 prompts.py prompts, which decide alone; saved_graph.py how a saved graph writes nodes, widgets and
 links; open_graph.py a saved graph when it is opened, rewritten as its prompt is read; readers.py
-who reads an output; primitives.py the page's primitives; encoders.py which image encoder a graph
-needs.
+who reads an output; primitives.py the page's primitives; renamed_options.py options of older
+releases; encoders.py which image encoder a graph needs.
 """

@@ -1,23 +1,26 @@
 """Which image encoder a graph needs, where its loader names a file that is not here."""
 
 import logging
+import os
+import re
 from typing import Any
 
 from ....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
+from ....ipadapter_core.adapter.features import CLIP_BIGG, CLIP_H, CLIP_L
 from ...files import folders
-from ..ids.installed_files import (
-    CLIP_H,
-    cached_spec,
-    encoder_named,
-    find_adapter,
-    find_encoder,
-    missing_encoder,
-)
+from ...files.file_specs import installed_spec
+from ..ids import installed_files
 from .readers import Nodes, Readers, Registry, class_of, inputs_of, link_source
 
 ENCODER_LOADER, ENCODER_NODE = "CLIPVisionLoader", "CLIPVisionEncode"  # the host's own
 ENCODER_INPUT = "clip_vision"
 ADAPTER_INPUTS = "ipadapter_file", "model_name"  # inputs that name an adapter
+# what the words of a file name mean, the first that matches
+ENCODER_NAMES = (
+    (r"bigg|vit.?g|sdxl", CLIP_BIGG),
+    (r"vit.?l|large.?patch14|clip.?l\b|336", CLIP_L),
+    (r"vit.?h|laion2b.?s32b|sd.?1.?5|ip.?adapter|image.?encoder", CLIP_H),
+)
 log = logging.getLogger("ipadapter")
 
 
@@ -68,19 +71,30 @@ class EncoderLoaders:
 def _with_installed(loader: object, file_name: str, encoder_name: str | None) -> object:
     if encoder_name is None:
         return loader
-    installed_file = find_encoder(file_name, encoder_name)
+    installed_file = installed_files.same_file(folders.ENCODERS, file_name)
     if installed_file is None:
-        log.warning("%s", missing_encoder(encoder_name, f"'{file_name}'"))
-        return loader
+        fitting_files = installed_files.installed_encoders(encoder_name)
+        if not fitting_files:
+            sentence = installed_files.missing_encoder(encoder_name, f"'{file_name}'")
+            log.warning("%s", sentence)
+            return loader
+        installed_file = installed_files.log_replacement(file_name, fitting_files)
     node_fields = loader if isinstance(loader, dict) else {}
     return {**node_fields, "inputs": {**inputs_of(loader), "clip_name": installed_file}}
+
+
+def encoder_named(name: str) -> str | None:
+    """The image encoder that a file's name speaks of."""
+    words = os.path.basename(name).lower()
+    return next((encoder for pattern, encoder in ENCODER_NAMES if re.search(pattern, words)), None)
 
 
 def _adapter_spec(file_name: object) -> AdapterSpec | None:
     if not isinstance(file_name, str):
         return None
     try:
-        spec = cached_spec(find_adapter(file_name)[1], read_spec)
+        installed_file = installed_files.find_adapter(file_name)
     except ValueError:
         return None
+    spec = installed_spec(folders.ADAPTERS, installed_file, read_spec)
     return spec if isinstance(spec, AdapterSpec) else None

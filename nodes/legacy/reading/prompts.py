@@ -15,6 +15,7 @@ from ..ids.installed_files import find_adapter
 from ..ids.old_node import Inputs, OldNode
 from .encoders import ADAPTER_INPUTS, ENCODER_LOADER, EncoderLoaders
 from .readers import Registry, class_of, inputs_of
+from .renamed_options import current_options
 
 __all__ = ["ADAPTER_INPUTS", "ENCODER_LOADER", "OldNodes", "Registry", "ReusedId", "read_prompt"]
 
@@ -101,9 +102,8 @@ def _read_node(node: object, old_nodes: OldNodes, foreign_nodes: Registry) -> ob
     old_node = old_nodes.get(class_of(node))
     if old_node is None:
         return node
-    node_inputs = old_node.with_current_options(
-        {**node_inputs, **_absent_defaults(old_node, node_inputs)}
-    )
+    all_inputs = {**node_inputs, **_absent_defaults(old_node, node_inputs)}
+    node_inputs = current_options(old_node, all_inputs)
     return {**node, "inputs": {**node_inputs, **_installed_files(node_inputs)}}
 
 
@@ -125,7 +125,7 @@ def _installed_files(node_inputs: Inputs) -> dict[str, str]:
     for name in ADAPTER_INPUTS:
         if isinstance(file := node_inputs.get(name), str):
             try:
-                files[name], _ = find_adapter(file)
+                files[name] = find_adapter(file)
             except ValueError:
                 continue
     return files

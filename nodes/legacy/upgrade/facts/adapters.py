@@ -1,10 +1,14 @@
 """Which adapter an old node has, as far as the graph and the installed files tell."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from .....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
+from .....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH, AdapterSpec, read_spec
 from .....ipadapter_core.adapter.features import Unconditional
 from .....ipadapter_core.doctor.model_table import ModelFile
+from ....files import folders
+from ....files.file_specs import installed_spec
 from ...ids import installed_files
 from ...ids.installed_files import COMMUNITY_PRESETS, PRESETS
 from ...reading import prompts
@@ -64,13 +68,13 @@ def _named_adapter(inputs: Inputs, graph: Graph) -> KnownAdapter | None:
 
 def _adapter_of_file(name: str) -> KnownAdapter:
     try:
-        file, path = installed_files.find_adapter(name)
-        spec = installed_files.cached_spec(path, read_spec)
+        file = installed_files.find_adapter(name)
     except ValueError:
         adapter_kind = installed_files.kind_named(name)
         if adapter_kind is None:
             return KnownAdapter(name)
         return _published_adapter(name, adapter_kind.published)
+    spec = installed_spec(folders.ADAPTERS, file, read_spec)
     if isinstance(spec, AdapterSpec):
         return KnownAdapter(file, spec.base_model, spec.unconditional)
     return KnownAdapter(file)
@@ -87,5 +91,11 @@ def _is_sdxl(model: object, graph: Graph) -> bool:
         for folder, input in CHECKPOINT_INPUTS.items():
             name = node.inputs.get(input)
             if isinstance(name, str):
-                return installed_files.is_sdxl_checkpoint(folder, name)
+                width = installed_spec(folder, name, _checkpoint_text_width)
+                return "xl" in name.lower() if width is None else width == SDXL_TEXT_WIDTH
     return False
+
+
+def _checkpoint_text_width(shapes: Mapping[str, Any]) -> int | None:
+    keys = (shape.shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight"))
+    return next(keys, None)
