@@ -10,7 +10,7 @@ import random
 import zipfile
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import strange_files
@@ -30,6 +30,18 @@ class Runs:
 
     def __reduce__(self) -> Any:
         return (os.mkdir, (self.marker,))
+
+
+class Entry(NamedTuple):
+    """One file of a torch archive."""
+
+    name: str
+    content: bytes
+    method: int = zipfile.ZIP_STORED
+
+    @property
+    def is_pickle(self) -> bool:
+        return self.name.endswith("data.pkl")
 
 
 class Damage:
@@ -194,25 +206,46 @@ class Damage:
         or sizes.
         """
         source = zipfile.ZipFile(io.BytesIO(self.random.choice(self.torch)))
-        made = io.BytesIO()
-        change, method = self.random.randrange(6), zipfile.ZIP_STORED
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+        buffer = io.BytesIO()
+        change = self.random.choice(
+            (
+                self.compress_entry,
+                self.drop_entry,
+                self.cut_entry,
+                self.enlarge_entry,
+                self.move_entry,
+                self.infect_entry,
+            )
+        )
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
             for entry in source.infolist():
-                name, content = entry.filename, source.read(entry)
-                if change == 0:
-                    method = self.random.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
-                elif change == 1 and self.random.random() < 0.3:
-                    continue
-                elif change == 2 and self.random.random() < 0.3:
-                    content = content[: self.random.randrange(len(content) + 1)]
-                elif change == 3 and name.endswith("data.pkl"):
-                    content = self.bigger(content)
-                elif change == 4:
-                    name = name.replace("archive", self.random.choice(("..", "/etc", "", "\u00e9")))
-                elif change == 5 and name.endswith("data.pkl"):
-                    content = self.pickles()
-                archive.writestr(name, content, method)
-        return made.getvalue()
+                damaged = change(Entry(entry.filename, source.read(entry)))
+                if damaged is not None:
+                    archive.writestr(*damaged)
+        return buffer.getvalue()
+
+    def compress_entry(self, entry: Entry) -> Entry:
+        return entry._replace(method=self.random.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)))
+
+    def drop_entry(self, entry: Entry) -> Entry | None:
+        return None if self.random.random() < 0.3 else entry
+
+    def cut_entry(self, entry: Entry) -> Entry:
+        if self.random.random() >= 0.3:
+            return entry
+        return entry._replace(
+            content=entry.content[: self.random.randrange(len(entry.content) + 1)]
+        )
+
+    def enlarge_entry(self, entry: Entry) -> Entry:
+        return entry._replace(content=self.bigger(entry.content)) if entry.is_pickle else entry
+
+    def move_entry(self, entry: Entry) -> Entry:
+        folder = self.random.choice(("..", "/etc", "", "\u00e9"))
+        return entry._replace(name=entry.name.replace("archive", folder))
+
+    def infect_entry(self, entry: Entry) -> Entry:
+        return entry._replace(content=self.pickles()) if entry.is_pickle else entry
 
     def bigger(self, pickled: bytes) -> bytes:
         """Small numbers of a pickle turned into large ones: shapes, strides, offsets, lengths."""

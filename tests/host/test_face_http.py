@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from support.graphs import failure, node, pictures
+from support.graphs import failure, node, pictures, sampler
 
 pytestmark = pytest.mark.http
 
@@ -76,56 +76,38 @@ def test_no_face_stops_with_a_sentence(host_with_faces):
     assert message.startswith("Face Crop finds no face in picture 1 of 1: ")
 
 
+def sampled(model):
+    """One step from the picture `people`, made small, to a picture of that size."""
+    size = {"upscale_method": "area", "width": 256, "height": 96, "crop": "disabled"}
+    texts = {
+        text: node("CLIPTextEncode", clip=["ckpt", 1], text=text)
+        for text in ("positive", "negative")
+    }
+    return {
+        **texts,
+        "small": node("ImageScale", image=["people", 0], **size),
+        "latent": node("VAEEncode", pixels=["small", 0], vae=["ckpt", 2]),
+        "sample": sampler(model, negative=["negative", 0], steps=1, cfg=2.0),
+        "decode": node("VAEDecode", samples=["sample", 0], vae=["ckpt", 2]),
+        "show": node("PreviewImage", images=["decode", 0]),
+    }
+
+
 def test_two_people_each_bound_to_their_own_region(host_with_faces):
     """The example's heart: two references, each through its own face mask, into one model."""
-    sides = {"left": "leftmost", "right": "rightmost"}
     prompt = {
         "ckpt": node("CheckpointLoaderSimple", ckpt_name="sd15.safetensors"),
         "people": node("LoadImage", image="three_people.jpg"),
-        "small": node(
-            "ImageScale",
-            image=["people", 0],
-            upscale_method="area",
-            width=256,
-            height=96,
-            crop="disabled",
-        ),
         "adapter": node("LoadIPAdapter", ipadapter_file="sd15 base.safetensors"),
         "encoder": node("LoadCLIPVision", clip_name="auto", ipadapter=["adapter", 0]),
     }
     model = ["ckpt", 0]
-    for name, which in sides.items():
-        crop = graph("three_people.jpg", which=which)["crop"]["inputs"]
-        prompt[name] = node("FaceCrop", **{**crop, "image": ["people", 0]})
-        prompt[f"apply {name}"] = node(
-            "ApplyIPAdapter",
-            model=model,
-            ipadapter=["adapter", 0],
-            clip_vision=["encoder", 0],
-            image=[name, 0],
-            attn_mask=[name, 1],
-            weight=1.0,
-            start_at=0.0,
-            end_at=1.0,
-        )
-        model = [f"apply {name}", 0]
-    for text in ("positive", "negative"):
-        prompt[text] = node("CLIPTextEncode", clip=["ckpt", 1], text=text)
-    prompt["latent"] = node("VAEEncode", pixels=["small", 0], vae=["ckpt", 2])
-    prompt["sample"] = node(
-        "KSampler",
-        model=model,
-        positive=["positive", 0],
-        negative=["negative", 0],
-        latent_image=["latent", 0],
-        seed=1,
-        steps=1,
-        cfg=2.0,
-        sampler_name="euler",
-        scheduler="normal",
-        denoise=1.0,
-    )
-    prompt["decode"] = node("VAEDecode", samples=["sample", 0], vae=["ckpt", 2])
-    prompt["show"] = node("PreviewImage", images=["decode", 0])
-    (result,) = pictures(host_with_faces, host_with_faces.run(prompt))
+    for side in ("left", "right"):
+        crop = graph("three_people.jpg", which=f"{side}most")["crop"]["inputs"]
+        prompt[side] = node("FaceCrop", **{**crop, "image": ["people", 0]})
+        links = {"ipadapter": ["adapter", 0], "clip_vision": ["encoder", 0], "image": [side, 0]}
+        settings = {"attn_mask": [side, 1], "weight": 1.0, "start_at": 0.0, "end_at": 1.0}
+        prompt[f"apply {side}"] = node("ApplyIPAdapter", model=model, **links, **settings)
+        model = [f"apply {side}", 0]
+    (result,) = pictures(host_with_faces, host_with_faces.run(prompt | sampled(model)))
     assert result.shape == (96, 256, 3)

@@ -10,59 +10,51 @@ from support.tolerance import EFFECT, SAMPLING, SMALL_EFFECT
 pytestmark = pytest.mark.host
 
 
-def test_a_mask_stays_where_it_is_in_the_picture_under_area_conditioning(models, apply, tiny):
-    """The left half masked out, the area is the left half: there the adapter must not act at
-    all.
-    """
+@pytest.fixture
+def area_outputs(tiny):
+    """Outputs of the model by the width of the latent it got, when one of two texts has an area."""
     import node_helpers
 
     import comfy.sample
+    from comfy.patcher_extension import WrappersMP
 
-    model = models("sd15")
     positive, negative = tiny.text("sd15").conds()
-    (other, _) = tiny.text("sd15", 4).conds()
     area = {"area": (16, 8, 0, 0), "strength": 1.0, "set_area_to_bounds": False}
-    positive = positive + node_helpers.conditioning_set_values(other, area)
-    right = 1 - mask(64, 64, left=32)
-
-    calls = []
+    positive = positive + node_helpers.conditioning_set_values(
+        tiny.text("sd15", 4).conds()[0], area
+    )
 
     def run(model):
-        from comfy.patcher_extension import WrappersMP
+        outputs: dict[int, list[torch.Tensor]] = {}
 
         def watch(executor, x, *args, **kwargs):
-            out = executor(x, *args, **kwargs)
-            calls.append((tuple(x.shape), out))
-            return out
+            output = executor(x, *args, **kwargs)
+            outputs.setdefault(x.shape[-1], []).append(output)
+            return output
 
         model = model.clone()
         model.add_wrapper(WrappersMP.DIFFUSION_MODEL, watch)
         latent = torch.zeros(1, 4, 16, 16)
         noise = comfy.sample.prepare_noise(latent, 0)
-        calls.clear()
-        with torch.inference_mode():
-            comfy.sample.sample(
-                model,
-                noise,
-                1,
-                5.0,
-                "euler",
-                "normal",
-                positive,
-                negative,
-                latent,
-                disable_pbar=True,
-                seed=0,
-            )
-        return [out for shape, out in calls if shape[-1] == 8], [
-            out for shape, out in calls if shape[-1] == 16
-        ]
+        sampling = 1, 5.0, "euler", "normal", positive, negative, latent
+        comfy.sample.sample(model, noise, *sampling, disable_pbar=True, seed=0)
+        return outputs
 
-    plain, masked = run(model), run(apply(model, attn_mask=right))
-    assert plain[0] and len(plain[0]) == len(masked[0])
-    for one, other in zip(plain[0], masked[0], strict=True):
-        assert torch.equal(one, other)
-    assert difference(masked[1][0], plain[1][0]) > EFFECT
+    return run
+
+
+def test_a_mask_stays_where_it_is_in_the_picture_under_area_conditioning(
+    models, apply, area_outputs
+):
+    """The left half masked out, the area is the left half: there the adapter must not act at
+    all.
+    """
+    model = models("sd15")
+    right = 1 - mask(64, 64, left=32)
+    plain, masked = area_outputs(model), area_outputs(apply(model, attn_mask=right))
+    assert plain.keys() == masked.keys() == {8, 16}
+    assert all(map(torch.equal, plain[8], masked[8]))
+    assert difference(masked[16][0], plain[16][0]) > EFFECT
 
 
 def windowed(model, causal):
@@ -194,57 +186,56 @@ def test_nan_in_a_mask_is_refused(models, apply):
         apply(models("sd15"), attn_mask=torch.full((1, 5, 7), torch.nan))
 
 
-def test_a_controlnet_acts_beside_the_picture_and_does_not_see_it(models, apply, tiny, sample):
-    """The host's ControlNet class on both prompts: with the adapter at weight 0 it is the
-    ControlNet alone.
-    """
+@pytest.fixture
+def controlnet(models):
+    """The host's ControlNet class, untrained, and the outputs of each of its calls."""
     import make_models
 
     import comfy.cldm.cldm
     import comfy.controlnet
 
-    config = {
-        k: v
-        for k, v in models("sd15").model.model_config.unet_config.items()
-        if k != "out_channels"
-    }
+    config = dict(models("sd15").model.model_config.unet_config)
+    del config["out_channels"]
     config |= {"hint_channels": 3, "transformer_depth": list(config["transformer_depth"])}
     net = comfy.cldm.cldm.ControlNet(**config | {"dtype": torch.float32, "device": "cpu"})
     make_models.fill(net, torch.Generator().manual_seed(2))
     control = comfy.controlnet.ControlNet(net, load_device=torch.device("cpu"))
     hint = torch.rand(1, 3, 208, 144, generator=torch.Generator().manual_seed(3))
     control.set_cond_hint(hint, 0.5, (0.0, 1.0))
+    outputs: list[list[torch.Tensor]] = []
+    net.register_forward_hook(
+        lambda _net, _args, output: outputs.append([each.clone() for each in output["output"]])
+    )
+    return control, outputs
+
+
+@pytest.fixture
+def controlled_text(tiny, controlnet):
+    """Both texts with the ControlNet on them."""
 
     class Controlled(type(tiny.text("sd15"))):
         def conds(self):
-            more = {"control": control, "control_apply_to_uncond": True}
+            options = {"control": controlnet[0], "control_apply_to_uncond": True}
             return [
-                [[tokens, {**rest, **more}] for tokens, rest in cond] for cond in super().conds()
+                [[tokens, {**rest, **options}] for tokens, rest in cond] for cond in super().conds()
             ]
 
-    prompt = Controlled(**vars(tiny.text("sd15")))
-    seen = []
+    return Controlled(**vars(tiny.text("sd15")))
 
-    def watch(name):
-        run = net.forward
 
-        def forward(*args, **kwargs):
-            out = run(*args, **kwargs)
-            seen.append((name, [one.clone() for one in out["output"]]))
-            return out
-
-        net.forward = forward
-        return lambda: setattr(net, "forward", run)
-
-    model = models("sd15")
-    results = {}
-    for name, one in (("alone", model), ("both", apply(model)), ("zero", apply(model, weight=0.0))):
-        stop = watch(name)
-        results[name] = sample(one, prompt=prompt, steps=1)
-        stop()
+def test_a_controlnet_acts_beside_the_picture_and_does_not_see_it(
+    models, apply, sample, controlnet, controlled_text
+):
+    """With the adapter at weight 0 it is the ControlNet alone."""
+    _, outputs = controlnet
+    model, results, first_outputs = models("sd15"), {}, {}
+    applied = {"alone": model, "both": apply(model), "zero": apply(model, weight=0.0)}
+    for name, controlled in applied.items():
+        outputs.clear()
+        results[name] = sample(controlled, prompt=controlled_text, steps=1)
+        first_outputs[name] = outputs[0]
     assert torch.equal(results["zero"], results["alone"])
     assert difference(results["both"], results["alone"]) > EFFECT
     assert difference(results["both"], sample(apply(model), steps=1)) > EFFECT
-    first = {name: outputs for name, outputs in reversed(seen)}
-    for one, other in zip(first["alone"], first["both"], strict=True):
-        assert torch.equal(one, other)
+    assert first_outputs["alone"]
+    assert all(map(torch.equal, first_outputs["alone"], first_outputs["both"]))

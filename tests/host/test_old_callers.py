@@ -10,7 +10,7 @@ import asyncio
 import pytest
 import torch
 from support.compare import NAMES
-from support.graphs import node
+from support.graphs import node, sampler
 
 pytestmark = pytest.mark.host
 
@@ -208,70 +208,33 @@ def krita(files):
     """What Krita sends for two control layers: no optional input, none that was added later, no
     `_meta`.
     """
-    encoders = {
-        f"encode {n}": node(
-            "IPAdapterEncoder",
-            image=["picture", 0],
-            weight=0.6 + 0.2 * n,
-            ipadapter=["adapter", 0],
-            clip_vision=["encoder", 0],
-        )
-        for n in (1, 2)
-    }
-    return {
+    prompt = {
         "ckpt": node("CheckpointLoaderSimple", ckpt_name="sd15.safetensors"),
         "picture": node("EmptyImage", width=64, height=64, batch_size=1, color=0x884422),
         "adapter": node("IPAdapterModelLoader", ipadapter_file="sd15 base.safetensors"),
         "encoder": node("CLIPVisionLoader", clip_name="clip-vision_vit-h.safetensors"),
-        **encoders,
-        "both": node(
-            "IPAdapterCombineEmbeds",
-            method="concat",
-            embed1=["encode 1", 0],
-            embed2=["encode 2", 0],
-        ),
-        "apply": node(
-            "IPAdapterEmbeds",
-            model=["ckpt", 0],
-            ipadapter=["adapter", 0],
-            pos_embed=["both", 0],
-            clip_vision=["encoder", 0],
-            weight=1.0,
-            weight_type="linear",
-            start_at=0.0,
-            end_at=1.0,
-        ),
         "insightface": node("IPAdapterInsightFaceLoader", provider="CPU"),
-        "face": node(
-            "IPAdapterFaceID",
-            model=["apply", 0],
-            ipadapter=["adapter", 0],
-            image=["picture", 0],
-            clip_vision=["encoder", 0],
-            insightface=["insightface", 0],
-            weight=0.6,
-            weight_faceidv2=1.2,
-            weight_type="style transfer",
-            start_at=0.0,
-            end_at=1.0,
-        ),
-        "end": node("SaveLatent", samples=["sample", 0], filename_prefix="x"),
-        "sample": node(
-            "KSampler",
-            model=["face", 0],
-            positive=["text", 0],
-            negative=["text", 0],
-            latent_image=["latent", 0],
-            seed=1,
-            steps=1,
-            cfg=5.0,
-            sampler_name="euler",
-            scheduler="normal",
-            denoise=1.0,
-        ),
-        "text": node("CLIPTextEncode", clip=["ckpt", 1], text="a"),
+        "positive": node("CLIPTextEncode", clip=["ckpt", 1], text="a"),
         "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
+        "sample": sampler(["face", 0], negative=["positive", 0], steps=1, cfg=5.0),
+        "end": node("SaveLatent", samples=["sample", 0], filename_prefix="x"),
     }
+    links = {"ipadapter": ["adapter", 0], "clip_vision": ["encoder", 0]}
+    for number in (1, 2):
+        weight = 0.6 + 0.2 * number
+        prompt[f"encode {number}"] = node(
+            "IPAdapterEncoder", image=["picture", 0], weight=weight, **links
+        )
+    embeds = {"embed1": ["encode 1", 0], "embed2": ["encode 2", 0]}
+    prompt["both"] = node("IPAdapterCombineEmbeds", method="concat", **embeds)
+    always = {"start_at": 0.0, "end_at": 1.0}
+    weights = {"weight": 1.0, "weight_type": "linear", **always}
+    applied = {"model": ["ckpt", 0], "pos_embed": ["both", 0]}
+    prompt["apply"] = node("IPAdapterEmbeds", **links, **applied, **weights)
+    weights = {"weight": 0.6, "weight_faceidv2": 1.2, "weight_type": "style transfer", **always}
+    applied = {"model": ["apply", 0], "image": ["picture", 0], "insightface": ["insightface", 0]}
+    prompt["face"] = node("IPAdapterFaceID", **links, **applied, **weights)
+    return prompt
 
 
 def test_a_prompt_as_krita_sends_it_is_valid(host, pack, nodes_by_id, krita):

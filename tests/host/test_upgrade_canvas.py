@@ -3,6 +3,7 @@
 import importlib
 
 import pytest
+from support.saved_graphs import Saved, as_subgraph, check_links, source_nodes
 
 pytestmark = pytest.mark.host
 
@@ -11,56 +12,6 @@ pytestmark = pytest.mark.host
 def redraw(legacy, every_node):
     canvas = importlib.import_module(f"{legacy.__name__}.upgrade.workflow")
     return lambda graph, only=None: canvas.upgraded_workflow(graph, legacy.BY_ID, every_node, only)
-
-
-class Saved:
-    """A saved graph that grows; a link is what `add` gave, with the number of the output."""
-
-    def __init__(self):
-        self.nodes, self.links = [], []
-
-    def add(self, kind, outputs=(), widgets=(), mode=0, **inputs):
-        id = len(self.nodes) + 1
-        sockets = []
-        for slot, (name, (origin, out)) in enumerate(inputs.items()):
-            type_ = self.nodes[origin - 1]["outputs"][out]["type"]
-            self.links.append([len(self.links) + 1, origin, out, id, slot, type_])
-            self.nodes[origin - 1]["outputs"][out]["links"].append(len(self.links))
-            sockets.append({"name": name, "type": type_, "link": len(self.links)})
-        made = [{"name": one, "type": one, "links": []} for one in outputs]
-        node = {"id": id, "type": kind, "pos": [100 * id, 50], "size": [200, 100], "mode": mode}
-        self.nodes.append(
-            {**node, "inputs": sockets, "outputs": made, "widgets_values": list(widgets)}
-        )
-        return id
-
-    def graph(self):
-        counters = {"last_node_id": len(self.nodes), "last_link_id": len(self.links)}
-        return {"version": 0.4, "nodes": self.nodes, "links": self.links, **counters}
-
-
-def check_links(graph):
-    """Each link is known at both its ends, and nothing else is."""
-    nodes = {node["id"]: node for node in graph["nodes"]}
-    links = {link[0]: link for link in graph["links"]}
-    assert len(nodes) == len(graph["nodes"]) and len(links) == len(graph["links"])
-    into = {
-        one["link"]: (node["id"], slot)
-        for node in graph["nodes"]
-        for slot, one in enumerate(node["inputs"])
-        if one["link"] is not None
-    }
-    out_of = {
-        number: (node["id"], slot)
-        for node in graph["nodes"]
-        for slot, one in enumerate(node["outputs"])
-        for number in one["links"]
-    }
-    assert into == {number: tuple(link[3:5]) for number, link in links.items()}
-    assert out_of == {number: tuple(link[1:3]) for number, link in links.items()}
-    for number, link in links.items():
-        output = nodes[link[1]]["outputs"][link[2]]
-        assert output["type"] == link[5] == nodes[link[3]]["inputs"][link[4]]["type"], number
 
 
 def start(saved):
@@ -98,17 +49,11 @@ def test_a_chain_of_embeds(redraw, past):
     applied = embeds(saved, past)
     made, report = redraw(saved.graph())
     check_links(made)
-    nodes = {node["id"]: node for node in made["nodes"]}
-    links = {link[0]: link for link in made["links"]}
     assert not [one for one in report if " stays" in one.describe()]
     kinds = sorted(node["type"] for node in made["nodes"])
     assert not {"EMBEDS", "Reroute", "IPAdapterEncoder"} & set(kinds)
     assert kinds.count("EncodeIPAdapterReference") == 2
-    sources = {
-        one["name"]: nodes[links[one["link"]][1]]
-        for one in nodes[applied]["inputs"]
-        if one["link"] is not None
-    }
+    sources = source_nodes(made, applied)
     assert sources["embeds"]["type"] == "CombineIPAdapterEmbeds"
     assert sources["embeds_negative"]["type"] == "IPAdapterNegativeReference"
     assert sources["embeds_negative"]["widgets_values"] == ["black", 1.0, 0, "fixed", 0, "crop"]
@@ -176,49 +121,28 @@ def test_regions_and_their_texts(redraw):
     check_links(again)
 
 
-def test_embeds_that_leave_a_subgraph_stay(redraw):
-    """Links at its borders are kept, and known there."""
+@pytest.fixture
+def in_subgraph():
+    """A chain of embeds in a subgraph, whose picture comes in and whose embeds also go out."""
     saved = Saved()
     embeds(saved)
-    inner = saved.graph()
-    combined = next(n for n in inner["nodes"] if n["type"] == "IPAdapterCombineEmbeds")
-    picture = next(n for n in inner["nodes"] if n["type"] == "LoadImage")
-    first = picture["outputs"][0]["links"][0]
-    inner["links"] = [
-        dict(
-            zip(
-                ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type"),
-                one,
-                strict=True,
-            )
-        )
-        for one in inner["links"]
-    ]
-    for link in inner["links"]:
-        if link["id"] == first:
-            link.update(origin_id=-10, origin_slot=0)
-    inner["links"].append(
-        {
-            "id": 99,
-            "origin_id": combined["id"],
-            "origin_slot": 0,
-            "target_id": -20,
-            "target_slot": 0,
-            "type": "EMBEDS",
-        }
-    )
-    border = {"inputs": [{"name": "image", "linkIds": [first]}], "outputs": [{"linkIds": [99]}]}
-    graph = {"version": 1, "nodes": [], "links": [], "definitions": {"subgraphs": [inner | border]}}
-    made, report = redraw(graph)
+    ids = {node["type"]: node["id"] for node in saved.nodes}
+    return as_subgraph(saved.graph(), ids["LoadImage"], ids["IPAdapterCombineEmbeds"])
+
+
+def test_embeds_that_leave_a_subgraph_stay(redraw, in_subgraph):
+    new_graph, report = redraw(in_subgraph)
     assert any("leaves the subgraph" in change.describe() for change in report)
-    (kept,) = made["definitions"]["subgraphs"]
-    assert kept["outputs"][0]["linkIds"] == [99]
-    del inner["links"][-1]
-    made, _ = redraw(graph)
-    (made,) = made["definitions"]["subgraphs"]
-    assert "IPAdapterEncoder" not in {node["type"] for node in made["nodes"]}
-    from_outside = [link["id"] for link in made["links"] if link["origin_id"] == -10]
-    assert made["inputs"][0]["linkIds"] == from_outside and len(from_outside) == 1
+    (subgraph,) = new_graph["definitions"]["subgraphs"]
+    assert subgraph["outputs"][0]["linkIds"] == [99]
+
+
+def test_links_at_the_border_of_a_subgraph_are_known_there(redraw, in_subgraph):
+    del in_subgraph["definitions"]["subgraphs"][0]["links"][-1]  # the one that leaves it
+    (subgraph,) = redraw(in_subgraph)[0]["definitions"]["subgraphs"]
+    assert "IPAdapterEncoder" not in {node["type"] for node in subgraph["nodes"]}
+    from_outside = [link["id"] for link in subgraph["links"] if link["origin_id"] == -10]
+    assert subgraph["inputs"][0]["linkIds"] == from_outside and len(from_outside) == 1
 
 
 @pytest.mark.parametrize("behaviour", ["IPAdapter_plus", "paper"])

@@ -14,6 +14,10 @@ pytestmark = pytest.mark.host
 SETTINGS = {"weight": 0.8, "weight_type": "linear", "start_at": 0.0, "end_at": 1.0}
 
 
+def model_kind(file):
+    return "sdxl" if file in (XL, XL_PLUS) else "sd15"
+
+
 def saved(folder, name, height, width, seed=1):
     """A picture file, a few smooth waves and noise."""
     noise = picture(seed, 1, height, width)[0].numpy()
@@ -105,12 +109,11 @@ def test_other_noise_stays(shallow, upgraded, changed, words):
     assert any(words in change.describe() for change in report)
 
 
-@pytest.mark.parametrize(("kind", "file"), [("sd15", BASE), ("sd15", PLUS), ("sdxl", XL)])
+@pytest.mark.parametrize("file", [BASE, PLUS, XL])
 @pytest.mark.parametrize("size", [(91, 91), (77, 61), (40, 80), (120, 40)], ids=str)
-def test_tiles_that_do_not_overlap(
-    models, shallow, check, own_folders, run_prompt, kind, file, size
-):
+def test_tiles_that_do_not_overlap(models, shallow, check, own_folders, run_prompt, file, size):
     """Nearly square pictures are four tiles, long ones a row; what overlapped stays."""
+    kind = model_kind(file)
     graph = Old(models(kind), shallow, file)
     image = graph.image(saved(own_folders, "a.png", *size))
     given = {**SETTINGS, "weight_type": "weak input", "sharpening": 0.0, "embeds_scaling": "K+V"}
@@ -141,10 +144,11 @@ def test_tiles_that_overlap_stay(shallow, upgraded, own_folders, size, words):
     assert any(words in change.describe() for change in report)
 
 
-@pytest.mark.parametrize(("kind", "file"), [("sd15", PLUS), ("sdxl", XL_PLUS)])
+@pytest.mark.parametrize("file", [PLUS, XL_PLUS])
 @pytest.mark.parametrize("combine", ["concat", "average", "norm average"])
 @pytest.mark.parametrize("ratio", [1.0, 0.6])
-def test_the_enhancer(models, shallow, check, own_folders, kind, file, combine, ratio):
+def test_the_enhancer(models, shallow, check, own_folders, file, combine, ratio):
+    kind = model_kind(file)
     graph = Old(models(kind), shallow, file)
     image = graph.image(saved(own_folders, "a.png", 99, 99))
     given = {**SETTINGS, "enhance_tiles": 3, "enhance_ratio": ratio, "combine_embeds": combine}

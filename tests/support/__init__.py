@@ -16,6 +16,7 @@ model_files  adapters and encoders with small tensors
 faces       inputs of Face Crop, and where the faces of the photographs are
 graphs      API prompts for a server, and what comes back
 upgrading   prompts with old nodes, run node by node
+saved_graphs  workflows as the page saves them, and whether their links hold
 hub         a server that speaks the Hugging Face hub's protocol
 page        the host's page in a headless Chromium
 tolerance   how far apart two computations of the same thing may be

@@ -43,36 +43,50 @@ class Old:
 @torch.inference_mode()
 def run(prompt, link, nodes_by_id, adapters, encoder):
     """One output of a prompt."""
-    done = {}
+    return PromptRun(prompt, nodes_by_id, adapters, encoder).value(link)
 
-    def value(given):
-        linked = isinstance(given, list) and len(given) == 2 and given[0] in prompt
-        return node(given[0])[given[1]] if linked else given
 
-    def node(key):
-        if key not in done:
-            kind, inputs = prompt[key]["class_type"], prompt[key]["inputs"]
-            inputs = {name: value(one) for name, one in inputs.items()}
-            done[key] = called(kind, inputs)
-        return done[key]
+class PromptRun:
+    """The outputs of a prompt's nodes, each run once."""
 
-    def called(kind, inputs):
+    def __init__(self, prompt, nodes_by_id, adapters, encoder):
+        self.prompt, self.nodes_by_id = prompt, nodes_by_id
+        self.adapters, self.encoder = adapters, encoder
+        self.outputs = {}
+
+    def value(self, content):
+        """What a link brings; whatever is no link is a value."""
+        is_link = isinstance(content, list) and len(content) == 2 and content[0] in self.prompt
+        return self.node_outputs(content[0])[content[1]] if is_link else content
+
+    def node_outputs(self, key):
+        if key not in self.outputs:
+            kind, inputs = self.prompt[key]["class_type"], self.prompt[key]["inputs"]
+            inputs = {name: self.value(content) for name, content in inputs.items()}
+            self.outputs[key] = self.call_node(kind, inputs)
+        return self.outputs[key]
+
+    def call_node(self, kind, inputs):
         if kind == "@":
             return (inputs["what"],)
         if kind in ("IPAdapterModelLoader", "LoadIPAdapter"):
-            return (adapters(inputs["ipadapter_file"].split(".")[0])[0],)
+            return (self.adapters(inputs["ipadapter_file"].split(".")[0])[0],)
         if kind == "LoadCLIPVision":
-            return (encoder,)
-        grown = {}
-        for name, one in inputs.items():
-            name, _, place = name.partition(".")
-            if place:
-                grown.setdefault(name, {})[place] = one
-            else:
-                grown[name] = one
-        made = nodes_by_id[kind]
-        call = made.execute if hasattr(made, "execute") else getattr(made(), made.FUNCTION)
-        result = call(**grown)
+            return (self.encoder,)
+        node_class = self.nodes_by_id[kind]
+        is_new = hasattr(node_class, "execute")
+        call = node_class.execute if is_new else getattr(node_class(), node_class.FUNCTION)
+        result = call(**with_groups(inputs))
         return getattr(result, "args", result)
 
-    return node(link[0])[link[1]]
+
+def with_groups(inputs):
+    """`images.image0` and its like as one dict for each group, as the host hands them over."""
+    groups, single = {}, {}
+    for name, value in inputs.items():
+        group, _, member = name.partition(".")
+        if member:
+            groups.setdefault(group, {})[member] = value
+        else:
+            single[name] = value
+    return single | groups

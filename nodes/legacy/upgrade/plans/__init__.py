@@ -4,7 +4,8 @@ Data in and out; results stay equal.
 
 - `loaders.py`: files and presets
 - `apply_nodes.py`, `first_nodes.py`: apply nodes, and those of before March 2024 and laksjdjf's
-- `embeds.py`, `pictures.py`, `regions.py`, `weight_lists.py`: nodes that feed apply nodes
+- `embeds.py`, `encode_images.py`, `pictures.py`, `regions.py`, `weight_lists.py`: nodes that feed
+  apply nodes
 - `apply_inputs.py`, `weight_kinds.py`: inputs and weights of the new Apply IPAdapter
 """
 
@@ -14,7 +15,16 @@ from .....ipadapter_core.messages import Message
 from ..links import is_link
 from ..plan import NodeContext, Plan
 from ..report import CannotUpgrade
-from . import apply_nodes, embeds, first_nodes, loaders, pictures, regions, weight_lists
+from . import (
+    apply_nodes,
+    embeds,
+    encode_images,
+    first_nodes,
+    loaders,
+    pictures,
+    regions,
+    weight_lists,
+)
 
 __all__ = ["TYPED_INPUTS", "make_plan"]
 
@@ -22,6 +32,7 @@ PLANS: dict[str, Callable[[NodeContext], Plan]] = {
     **loaders.PLANS,
     **apply_nodes.PLANS,
     **embeds.PLANS,
+    **encode_images.PLANS,
     **first_nodes.PLANS,
     **pictures.PLANS,
     **regions.PLANS,
