@@ -19,8 +19,9 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_there_are_pages():
+def test_there_are_pages_with_links():
     assert {"README.md", "docs/models.md", "web/docs/ApplyIPAdapter.md"} <= set(PAGES)
+    assert sum(len(LINK.findall((PACK / page).read_text("utf-8"))) for page in PAGES) > 50
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -77,6 +77,10 @@ def folder_of(path: Path, root: Path) -> str:
     )
 
 
+def test_there_are_sources():
+    assert len(SOURCES) > 100
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACK).as_posix())
 def test_folders_import_only_what_the_table_allows(path):
     root = PACK / path.relative_to(PACK).parts[0]

@@ -37,6 +37,7 @@ def test_every_tensor_is_needed(graph):
 
 
 def test_no_node_may_be_of_another_kind_or_connected_otherwise(graph):
+    assert len(graph.nodes) > 20
     for number, node in enumerate(graph.nodes):
         changes = (
             replace(node, operator="Relu"),

@@ -106,6 +106,7 @@ def test_building_leaves_the_file_alone_and_needs_no_gradients(trained_net):
     copies = {key: tensor.clone() for key, tensor in tensors.items()}
     net = recognisers.build_recogniser(recognisers.read_torch_recogniser(tensors))
     recognisers.embed(net, arcface.crops(1))
+    assert copies
     assert all(torch.equal(tensors[key], copy) for key, copy in copies.items())
     assert not any(parameter.requires_grad for parameter in net.parameters())
 

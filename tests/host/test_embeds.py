@@ -93,7 +93,9 @@ def test_a_weight_of_0_in_concat_gives_the_value_no_say(pack, adapters, embeds):
         core.image_keys(module, one, embeds(seed=9), torch.float32, "cpu")
         for one in (weighted, embeds(count=2))
     )
-    for (k, v), (key, value) in zip(made.layers(), plain.layers(), strict=True):
+    layers = list(zip(made.layers(), plain.layers(), strict=True))
+    assert len(layers) == 16
+    for (k, v), (key, value) in layers:
         assert torch.equal(k, key)
         torch.testing.assert_close(v[1, 4:], 0.25 * value[1, 4:])
         assert torch.equal(v[:, :4], value[:, :4])

@@ -203,11 +203,13 @@ def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path)
 def test_every_node_has_a_help_page_tooltips_and_aliases(info):
     docs = FOLDER.parent / "web" / "docs"
     pages = {path.stem for path in docs.glob("*.md")}
-    for name, one in (new(info) | {"IPAdapterOldGraphs": info["IPAdapterOldGraphs"]}).items():
+    nodes = new(info) | {"IPAdapterOldGraphs": info["IPAdapterOldGraphs"]}
+    assert len(nodes) > 15
+    for name, node_info in nodes.items():
         assert name in pages
         assert f"]({name}.png)" in (docs / f"{name}.md").read_text("utf-8")
         assert (docs / f"{name}.png").stat().st_size < 40_000
-        assert all(one["output_tooltips"] or ())
+        assert all(node_info["output_tooltips"] or ())
         for group in ("required", "optional"):
-            for entry, spec in one["input"].get(group, {}).items():
+            for entry, spec in node_info["input"].get(group, {}).items():
                 assert spec[1].get("tooltip"), f"{name}: {entry}"

@@ -252,6 +252,7 @@ def test_a_random_graph_equals_the_formula(
     source, plain = random.Random(seed), models(kind)
     graph = Graph(source, kind, plain, adapters, nodes_by_id, tiny, references)
     conds, settings = graph.conds(), graph.sampling()
+    assert graph.models
     for model, prompts in source.sample(graph.models, min(2, len(graph.models))):
         found = denoise(model, conds, graph, **settings)
         expected = denoise(Reference(kind, plain, prompts).model, conds, graph, **settings)

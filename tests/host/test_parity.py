@@ -141,6 +141,7 @@ def test_output_equals_diffusers(setting, count, nodes_by_id, tiny, seen):
     load(unet, tensors)
     pair = embeds_of(adapter, positive, None if base else negative)
     plain = [call.out for call in seen(model, prompt)]
+    assert plain
     for call, without in zip(seen(patched, prompt), plain, strict=True):
         expected = reference(unet, call, prompt, [pair])
         assert_same(call.out, expected)
@@ -176,7 +177,9 @@ def test_two_adapters_equal_diffusers(setting, size, nodes_by_id, adapters, tiny
         pairs.append(embeds_of(adapter, positive, negative))
     unet = tiny.twin(kind, model)
     load(unet, tensors, more)
-    for call in seen(patched, prompt, size=size, batch=3):
+    calls = seen(patched, prompt, size=size, batch=3)
+    assert calls
+    for call in calls:
         assert_same(call.out, reference(unet, call, prompt, pairs))
 
 
@@ -208,5 +211,7 @@ def test_half_mask_equals_diffusers(setting, nodes_by_id, tiny, seen):
         if hasattr(processor, "scale"):
             processor.scale = [[WEIGHT]]  # with masks, one scale for each image
     pair = embeds_of(adapter, positive, negative)
-    for call in seen(patched, prompt):
+    calls = seen(patched, prompt)
+    assert calls
+    for call in calls:
         assert_same(call.out, reference(unet, call, prompt, [pair], masks=[mask[None]]))

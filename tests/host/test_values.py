@@ -126,6 +126,7 @@ def test_ordinary_pictures_and_masks_are_not_copied(pack):
 
 
 def test_every_node_checks_what_comes_in(pack, legacy):
+    assert pack.nodes.NODES and legacy.NODES
     for node in pack.nodes.NODES:
         assert inspect.unwrap(node.execute) is not node.execute, node
     for node in legacy.NODES:
