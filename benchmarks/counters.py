@@ -41,21 +41,25 @@ class Peak(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        given = {id(one.untyped_storage()) for one in tree_leaves(args) if _has_memory(one)}
-        for memory in [one.untyped_storage() for one in tree_leaves(out) if _has_memory(one)]:
-            if id(memory) not in given and id(memory) not in self.alive:
+        input_memory = {
+            id(tensor.untyped_storage()) for tensor in tree_leaves(args) if _has_memory(tensor)
+        }
+        for memory in [
+            tensor.untyped_storage() for tensor in tree_leaves(out) if _has_memory(tensor)
+        ]:
+            if id(memory) not in input_memory and id(memory) not in self.alive:
                 self.alive[id(memory)] = memory.nbytes()
                 self.now += memory.nbytes()
-                weakref.finalize(memory, self._gone, id(memory))
+                weakref.finalize(memory, self._forget, id(memory))
         self.most = max(self.most, self.now)
         return out
 
-    def _gone(self, key: int) -> None:
+    def _forget(self, key: int) -> None:
         self.now -= self.alive.pop(key)
 
 
-def _has_memory(one: Any) -> bool:
-    return isinstance(one, torch.Tensor) and one.layout == torch.strided
+def _has_memory(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.layout == torch.strided
 
 
 def is_view(func: Any) -> bool:
@@ -66,13 +70,13 @@ def is_view(func: Any) -> bool:
 
 def storages() -> dict[int, int]:
     """Address -> bytes of every tensor's memory that is alive in this process."""
-    found = {}
-    for one in gc.get_objects():
-        if issubclass(type(one), torch.Tensor) and one.layout == torch.strided:
-            memory = one.untyped_storage()
+    storages_by_id = {}
+    for value in gc.get_objects():
+        if issubclass(type(value), torch.Tensor) and value.layout == torch.strided:
+            memory = value.untyped_storage()
             if memory.device.type != "meta" and memory.nbytes():
-                found[memory.data_ptr()] = memory.nbytes()
-    return found
+                storages_by_id[memory.data_ptr()] = memory.nbytes()
+    return storages_by_id
 
 
 def alive() -> int:

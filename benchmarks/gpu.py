@@ -44,7 +44,7 @@ def results(pack: Any) -> dict:
     import comfy.ops
     import nodes
 
-    found = {}
+    outputs = {}
     for kind, name in NAMES.items():
         tensors = make_models.adapter_tensors(name, tiny.SMALL[kind], 0, torch.float32)
         module = pack.nodes.files.load.build(tensors, comfy.ops.manual_cast)
@@ -57,8 +57,8 @@ def results(pack: Any) -> dict:
                 nodes.NODE_CLASS_MAPPINGS, tiny.model(kind), [adapter], tiny.features(5), mask
             )
             out = tiny.sample(model, tiny.text(kind))
-            found[f"{kind} {'whole' if mask is None else 'masked'}"] = out.float().cpu().clone()
-    return found
+            outputs[f"{kind} {'whole' if mask is None else 'masked'}"] = out.float().cpu().clone()
+    return outputs
 
 
 def compare(pack: Any, path: str, label: str) -> None:
@@ -66,8 +66,8 @@ def compare(pack: Any, path: str, label: str) -> None:
 
     everything = results(pack)
     for name, expected in load_file(path).items():
-        found = everything[name]
-        error = float((found - expected).abs().max() / (expected.max() - expected.min()))
+        gpu_result = everything[name]
+        error = float((gpu_result - expected).abs().max() / (expected.max() - expected.min()))
         print(f"{label}, {name}: differs from the CPU by {error:.1e} of the range")
         if not error <= TOLERANCE:
             sys.exit("That is too much.")
@@ -79,8 +79,8 @@ def measure(pack: Any, device: str) -> None:
     import variants
 
     for kind, name in NAMES.items():
-        models = patched(pack, whole(kind, device), name)
-        keys = sum(one.values.bytes for one in variants.keys_of(models["ours"])) / 1e6
+        models = patched(pack, whole_model(kind, device), name)
+        keys = sum(each.values.bytes for each in variants.keys_of(models["ours"])) / 1e6
         print(f"{kind}, {name}: keys and values {keys:.1f} MB")
         for latent in LATENTS[kind] if device == "cuda" else (16,):
             case = Case(kind, latent, device == "cuda")
@@ -114,13 +114,13 @@ def patched(pack: Any, plain: Any, name: str) -> dict[str, Any]:
 
 def report_waits(models: dict[str, Any], case: Case) -> None:
     """Peaks of memory, and synchronisations that torch warns of."""
-    found = {label: waits(model, case) for label, model in models.items()}
-    for label, (peak, syncs) in found.items():
+    waits_by_label = {label: waits(model, case) for label, model in models.items()}
+    for label, (peak, syncs) in waits_by_label.items():
         print(f"{case}, {label}: peak {peak:.1f} MB, {syncs} synchronisations in {STEPS} steps")
-    plain = found["plain"][1]
-    if found["ours"][1] > plain or found["ours, mask"][1] > plain:
+    plain = waits_by_label["plain"][1]
+    if waits_by_label["ours"][1] > plain or waits_by_label["ours, mask"][1] > plain:
         sys.exit("The adapter waits for the device.")
-    if found["ours, window open"][1] > plain + STEPS:
+    if waits_by_label["ours, window open"][1] > plain + STEPS:
         sys.exit("A window waits for the device more than once a step.")
 
 
@@ -143,9 +143,9 @@ def report_patches(models: dict[str, Any], case: Case) -> None:
 
     with_patches = [label for label in models if label != "plain"]
     calls = {label: recorded(models[label], case) for label in with_patches}
-    calls["plain"] = [(variants.text_alone, *given) for _, *given in calls["ours"]]
+    calls["plain"] = [(variants.text_alone, *inputs) for _, *inputs in calls["ours"]]
     calls["A/A"] = calls["plain"]
-    runs = {label: partial(replayed, given, case.gpu) for label, given in calls.items()}
+    runs = {label: partial(replayed, steps, case.gpu) for label, steps in calls.items()}
     inside.Times().measure(runs, WARM)
     times = inside.Times().measure(runs, 10 * ROUNDS)
     floor = times.added("floor", "plain").middle
@@ -164,14 +164,14 @@ def recorded(model: Any, case: Case) -> list[tuple]:
 
     def note(executor: Any, *args: Any, **kwargs: Any) -> Any:
         options = dict(args[5])
-        found = options.get("patches_replace", {}).get("attn2", {})
-        noting = {place: partial(keep, call) for place, call in found.items()}
+        attn2_patches = options.get("patches_replace", {}).get("attn2", {})
+        noting = {place: partial(keep, call) for place, call in attn2_patches.items()}
         options["patches_replace"] = {"attn2": noting}
         return executor(*args[:5], options, *args[6:], **kwargs)
 
-    def keep(call: Any, *given: Any) -> Any:
-        calls.append((call, *given))
-        return call(*given)
+    def keep(call: Any, *arguments: Any) -> Any:
+        calls.append((call, *arguments))
+        return call(*arguments)
 
     watched = model.clone()
     watched.add_wrapper(WrappersMP.DIFFUSION_MODEL, note)
@@ -182,21 +182,21 @@ def recorded(model: Any, case: Case) -> list[tuple]:
 def replayed(calls: list[tuple], gpu: bool) -> float:
     """Milliseconds."""
     start = now(gpu)
-    for call, *given in calls:
-        call(*given)
+    for call, *arguments in calls:
+        call(*arguments)
     return 1000 * (now(gpu) - start)
 
 
-def whole(kind: str, device: str) -> Any:
+def whole_model(kind: str, device: str) -> Any:
     """A model with random weights in half precision; a hollow one on the CPU."""
     import hollow
     import torch
 
     if device == "cpu":
         return hollow.model(kind)
-    made = hollow.config(kind)
-    made.set_inference_dtype(torch.float16, None)
-    base = made.get_model({}, "", device=torch.device(device))
+    config = hollow.config(kind)
+    config.set_inference_dtype(torch.float16, None)
+    base = config.get_model({}, "", device=torch.device(device))
     with torch.no_grad():
         for weight in base.diffusion_model.parameters():
             weight.normal_(std=0.01)
@@ -217,7 +217,7 @@ def waits(model: Any, case: Case) -> tuple[float, int]:
             watch(case.gpu, True)
             out = call()
             watch(case.gpu, False)
-        syncs.append(sum("synchroniz" in str(one.message) for one in caught))
+        syncs.append(sum("synchroniz" in str(warning.message) for warning in caught))
         return out
 
     inside.sample(model, case.kind, (case.latent, 1), step, STEPS + WARM)
@@ -254,8 +254,8 @@ def measure_faces(device: str) -> None:
     with torch.inference_mode():
         for _ in range(12):
             start = now(device == "cuda")
-            found = faces.find.find_faces(net, pixels, faces.THRESHOLD, find_all=False)
-            faces.find.settle_face(net, pixels, found[0])
+            candidates = faces.find.find_faces(net, pixels, faces.THRESHOLD, find_all=False)
+            faces.find.settle_face(net, pixels, candidates[0])
             times.append(1000 * (now(device == "cuda") - start))
     print(f"the largest face of {size[0]} x {size[1]} on {device}: {min(times):.1f} ms")
 

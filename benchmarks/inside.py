@@ -108,17 +108,17 @@ class Times:
 
     rounds: dict[str, list[float]] = field(default_factory=dict)
 
-    def measure(self, things: dict[str, Any], rounds: int) -> "Times":
-        order = list(things)
+    def measure(self, variants: dict[str, Any], rounds: int) -> "Times":
+        order = list(variants)
         for _ in range(rounds):
             random.shuffle(order)
             for name in order:
-                self.rounds.setdefault(name, []).append(things[name]())
+                self.rounds.setdefault(name, []).append(variants[name]())
         return self
 
     def added(self, name: str, base: str) -> "Spread":
         pairs = zip(self.rounds[name], self.rounds[base], strict=True)
-        return Spread.of([one - other for one, other in pairs])
+        return Spread.of([with_adapter - without for with_adapter, without in pairs])
 
 
 @dataclass(frozen=True)

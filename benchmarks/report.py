@@ -52,38 +52,38 @@ class Bench:
 
     def variants(self, case: Any) -> dict[str, Any]:
         """Name -> model, all of them clones of one."""
-        model, seen = self.model(case.kind), variants.features(case.references)
+        model, features = self.model(case.kind), variants.features(case.references)
         opened = [self.adapter(name) for name in case.adapters]
         mask = torch.rand(1, 8 * case.latent, 8 * case.latent) if case.mask else None
         adapters = [adapter for adapter, _ in opened]
-        ours = variants.ours(host_nodes.NODE_CLASS_MAPPINGS, model, adapters, seen, mask)
-        found = {"plain": model, "same": model.clone(), "ours": ours}
-        found["floor"] = variants.floor(model, variants.keys_of(ours))
+        ours = variants.ours(host_nodes.NODE_CLASS_MAPPINGS, model, adapters, features, mask)
+        models = {"plain": model, "same": model.clone(), "ours": ours}
+        models["floor"] = variants.floor(model, variants.keys_of(ours))
         if self.peer:
-            given = [tensors for _, tensors in opened]
-            found["peer"] = self.peer.patched(case.kind, model, given, seen, mask)
-        return found
+            adapter_tensors = [tensors for _, tensors in opened]
+            models["peer"] = self.peer.patched(case.kind, model, adapter_tensors, features, mask)
+        return models
 
-    def things(self, case: Any, models: dict[str, Any]) -> dict[str, Any]:
+    def measured_steps(self, case: Any, models: dict[str, Any]) -> dict[str, Any]:
         shape = (case.kind, (case.latent, case.batch))
-        found = {
+        steps = {
             name: lambda model=model: inside.timed_steps(model, *shape, 3)
             for name, model in models.items()
         }
         if case.references > 1 or case.mask:
-            return found
+            return steps
         theirs = variants.Diffusers(case.kind, models["plain"], case.latent, case.batch)
-        given = [self.adapter(name)[1] for name in case.adapters]
+        adapter_tensors = [self.adapter(name)[1] for name in case.adapters]
         count = variants.keys_of(models["ours"])[0].values.tokens
         text = hollow.TEXT[case.kind]
-        tokens = [torch.randn(2 * case.batch, count, text) for _ in given]
-        found["diffusers"] = timed(theirs.with_adapters(given, tokens))
-        found["diffusers plain"] = timed(theirs.plain)
-        return found
+        tokens = [torch.randn(2 * case.batch, count, text) for _ in adapter_tensors]
+        steps["diffusers"] = timed(theirs.with_adapters(adapter_tensors, tokens))
+        steps["diffusers plain"] = timed(theirs.plain)
+        return steps
 
     def case(self, case: Any) -> None:
         models = self.variants(case)
-        times = inside.Times().measure(self.things(case, models), self.rounds)
+        times = inside.Times().measure(self.measured_steps(case, models), self.rounds)
         ours, floor = (times.added(name, "plain") for name in ("ours", "floor"))
         line = [str(case), ours, floor.middle, ours.middle / floor.middle]
         if "diffusers" in times.rounds:
@@ -93,10 +93,12 @@ class Bench:
             line += ["", ""]
         line += [f"{times.added('same', 'plain').middle:+.1f}", *self.counts(case, models, "ours")]
         size = sum(keys.values.bytes for keys in variants.keys_of(models["ours"])) / MEGA
-        shown = [f"{one:.2f}" if isinstance(one, float) else str(one) for one in (*line, size)]
-        print(WIDTHS.format(*shown) + self.other(case, models, times, ours), flush=True)
+        cells = [
+            f"{value:.2f}" if isinstance(value, float) else str(value) for value in (*line, size)
+        ]
+        print(WIDTHS.format(*cells) + self.peer_columns(case, models, times, ours), flush=True)
 
-    def other(self, case: Any, models: Any, times: Any, ours: Any) -> str:
+    def peer_columns(self, case: Any, models: Any, times: Any, ours: Any) -> str:
         if not self.peer:
             return ""
         theirs = times.added("peer", "plain")
@@ -107,7 +109,7 @@ class Bench:
         """Added operations per attention layer and adapter, and synchronisations, in a steady
         step.
         """
-        found = {}
+        counts_by_name = {}
         for which in ("plain", name):
             steps: list[counters.Operations] = []
 
@@ -118,11 +120,11 @@ class Bench:
                 return out
 
             inside.sample(models[which], case.kind, (case.latent, case.batch), step, 3)
-            found[which] = steps[-1]
+            counts_by_name[which] = steps[-1]
         layers = {"sd15": 16, "sdxl": 70}[case.kind]
-        added = found[name].counted.total() - found["plain"].counted.total()
+        added = counts_by_name[name].counted.total() - counts_by_name["plain"].counted.total()
         per_layer = added / layers / len(case.adapters)
-        return f"{per_layer:.1f}", str(found[name].syncs - found["plain"].syncs)
+        return f"{per_layer:.1f}", str(counts_by_name[name].syncs - counts_by_name["plain"].syncs)
 
 
 def timed(step: Any) -> Any:
@@ -139,12 +141,12 @@ def timed(step: Any) -> Any:
 
 def wall(call: Any, times: int = 1) -> tuple[float, Any]:
     """Least wall time in ms, and what came out last."""
-    found = []
+    seconds = []
     for _ in range(times):
         start = time.perf_counter()
         out = call()
-        found.append(1000 * (time.perf_counter() - start))
-    return min(found), out
+        seconds.append(1000 * (time.perf_counter() - start))
+    return min(seconds), out
 
 
 def nodes(pack: Any, kind: str, quick: bool) -> None:
@@ -154,8 +156,8 @@ def nodes(pack: Any, kind: str, quick: bool) -> None:
         loads(pack, Path(folder), name)
     (adapter, _), model = variants.adapter(pack, name), hollow.model(kind)
     apply = host_nodes.NODE_CLASS_MAPPINGS["ApplyIPAdapter"].execute
-    seen, unseen = variants.features(1), variants.features(2)
-    fixed = {"clip_vision_output": seen, "clip_vision_output_negative": unseen}
+    positive, negative = variants.features(1), variants.features(2)
+    fixed = {"clip_vision_output": positive, "clip_vision_output_negative": negative}
     with torch.no_grad():
         first, _ = wall(lambda: apply(model, adapter, **fixed))
         again = {
@@ -167,7 +169,7 @@ def nodes(pack: Any, kind: str, quick: bool) -> None:
         }
         fixed["clip_vision_output"] = variants.features(1)
         picture, _ = wall(lambda: apply(model, adapter, **fixed))
-    changed = ", ".join(f"{what} {took:.1f} ms" for what, took in again.items())
+    changed = ", ".join(f"{activity} {took:.1f} ms" for activity, took in again.items())
     print(f"{name}: first run {first:.0f} ms and one encoding, again with another {changed},")
     print(f"    another picture {picture:.0f} ms and one encoding", flush=True)
 
@@ -186,7 +188,7 @@ def loads(pack: Any, folder: Path, name: str) -> None:
         print(f"{name} as {file[1:]}: loaded in {took:.1f} ms", flush=True)
 
 
-def whole(bench: Bench, case: Any) -> None:
+def report_whole_step(bench: Bench, case: Any) -> None:
     """The share of what we add in a step of the model with all its weights."""
     base = hollow.config(case.kind).get_model({}, "", device=torch.device("cpu"))
     for weight in base.diffusion_model.parameters():
@@ -195,8 +197,8 @@ def whole(bench: Bench, case: Any) -> None:
     step = statistics.median(
         inside.timed_steps(real, case.kind, (case.latent, case.batch), 1) for _ in range(3)
     )
-    things = bench.things(case, bench.variants(case))
-    things = {name: things[name] for name in ("plain", "ours", "floor")}
-    times = inside.Times().measure(things, bench.rounds)
+    steps = bench.measured_steps(case, bench.variants(case))
+    steps = {name: steps[name] for name in ("plain", "ours", "floor")}
+    times = inside.Times().measure(steps, bench.rounds)
     ours, floor = (100 * times.added(name, "plain").middle / step for name in ("ours", "floor"))
     print(f"{case}: a whole step is {step:.0f} ms; ours adds {ours:.2f} %, the floor {floor:.2f} %")

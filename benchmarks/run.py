@@ -85,7 +85,7 @@ def main() -> None:
     for kind in KINDS:
         report.nodes(pack, kind, quick=options.quick)
     for kind in KINDS if options.whole else ():
-        report.whole(bench, Case(kind, (PLUS[kind],)))
+        report.report_whole_step(bench, Case(kind, (PLUS[kind],)))
 
 
 if __name__ == "__main__":

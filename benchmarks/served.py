@@ -34,19 +34,19 @@ def prompt(reference: str, seed: int = sheet.SEED) -> tuple[dict, list[str]]:
     graph.begin()
     picture, shows = graph.load(reference), []
     for settings in SETTINGS.values():
-        more = dict(settings)
-        if "attn_mask" in more:
-            more["attn_mask"] = graph.mask(more["attn_mask"])
-        shows.append(graph.picture(graph.apply(graph.model, picture, **more)))
+        inputs = dict(settings)
+        if "attn_mask" in inputs:
+            inputs["attn_mask"] = graph.mask(inputs["attn_mask"])
+        shows.append(graph.picture(graph.apply(graph.model, picture, **inputs)))
     return graph.nodes, shows
 
 
-def apart(one: Image.Image, other: Image.Image) -> float:
+def mean_difference(picture: Image.Image, expected: Image.Image) -> float:
     """Mean difference in levels of 255."""
-    return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
+    return sum(ImageStat.Stat(ImageChops.difference(picture, expected)).mean) / 3
 
 
-def held(server: comfy_server.Server) -> int:
+def memory_in_use(server: comfy_server.Server) -> int:
     """Bytes that torch holds on the device once everything is freed."""
     server.free()
     device = server.get("/system_stats")["devices"][0]
@@ -66,12 +66,12 @@ def run(
     with comfy_server.Server(host, work, *flags, cpu=cpu) as server:
         nodes, shows = prompt(names[0])
         entry = server.run(nodes, seconds=1800)
-        found = [sheet.shown(server, entry, one) for one in shows]
-        before = held(server)
+        pictures = [sheet.shown(server, entry, node_key) for node_key in shows]
+        before = memory_in_use(server)
         for number in range(1 if cpu else 4):
             nodes, shows = prompt(names[number % 3], seed=number)
             sheet.shown(server, server.run(nodes, seconds=1800), shows[0])
-        return found, held(server) - before
+        return pictures, memory_in_use(server) - before
 
 
 def check(
@@ -80,22 +80,28 @@ def check(
     good = True
     with tempfile.TemporaryDirectory() as folder:
         expected, _ = run(host, models, Path(folder) / "cpu", (), cpu=True)
-        effect = apart(expected[0], expected[1])
+        effect = mean_difference(expected[0], expected[1])
         print(f"the adapter moves the demo's picture by {effect:.1f} levels of 255", flush=True)
         for number, flags in enumerate(options):
             work, name = Path(folder) / str(number), " ".join(flags) or "no options"
             try:
-                found, growth = run(host, models, work, flags, cpu)
+                results, growth = run(host, models, work, flags, cpu)
             except (SystemExit, RuntimeError) as error:
                 good = False
                 print(f"server with {name}: {error}; its log ends:")
                 print((work / "comfyui.log").read_text()[-3000:], flush=True)
                 continue
-            errors = [apart(one, two) for one, two in zip(found, expected, strict=True)]
+            errors = [
+                mean_difference(result, expected_result)
+                for result, expected_result in zip(results, expected, strict=True)
+            ]
             parts = zip(SETTINGS, errors, strict=True)
-            listed = ", ".join(f"{name} {error:.2f}" for name, error in parts)
-            kept = "" if cpu else f"; {growth / 1e6:+.1f} MB kept on the device"
-            print(f"server with {name}: off the CPU's by levels: {listed}{kept}", flush=True)
+            error_list = ", ".join(f"{name} {error:.2f}" for name, error in parts)
+            growth_note = "" if cpu else f"; {growth / 1e6:+.1f} MB kept on the device"
+            print(
+                f"server with {name}: off the CPU's by levels: {error_list}{growth_note}",
+                flush=True,
+            )
             good = good and max(errors) <= CLOSE < effect and (cpu or growth <= GROWTH)
     return good
 

@@ -39,11 +39,11 @@ def _fill(key: str, shape: tuple[int, ...], noise: torch.Tensor) -> torch.Tensor
 
 def adapter(pack: Any, name: str) -> tuple[Any, dict[str, torch.Tensor]]:
     """A published adapter's layout as Load IPAdapter would open it, and its tensors."""
-    given = tensors(adapter_layouts.layout(name))
-    module = pack.nodes.files.load.build(given, comfy.ops.manual_cast)
+    weights = tensors(adapter_layouts.layout(name))
+    module = pack.nodes.files.load.build(weights, comfy.ops.manual_cast)
     cpu = torch.device("cpu")
     patcher = comfy.model_patcher.CoreModelPatcher(module, cpu, cpu)
-    return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher), given
+    return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher), weights
 
 
 def features(count: int, projection: int = 1024) -> Any:
@@ -56,12 +56,12 @@ def features(count: int, projection: int = 1024) -> Any:
     return output
 
 
-def ours(nodes: Any, model: Any, adapters: list, seen: Any, mask: Any, **more: Any) -> Any:
-    for one in adapters:
-        inputs = {"clip_vision_output": seen, "weight": 0.7, "attn_mask": mask, **more}
+def ours(nodes: Any, model: Any, adapters: list, output: Any, mask: Any, **settings: Any) -> Any:
+    for adapter in adapters:
+        inputs = {"clip_vision_output": output, "weight": 0.7, "attn_mask": mask, **settings}
         inputs["clip_vision_output_negative"] = features(1)
         with torch.no_grad():
-            (model,) = nodes["ApplyIPAdapter"].execute(model, one, **inputs).args
+            (model,) = nodes["ApplyIPAdapter"].execute(model, adapter, **inputs).args
     return model
 
 
@@ -73,9 +73,11 @@ def floor(model: Any, keys: list) -> Any:
     """The image attention alone: keys and values given, one SDPA and one in-place add per layer."""
     model = model.clone()
     place = model.load_device, model.model.get_dtype()
-    given = [(one.layers, one.values.select((), *place).layers()) for one in keys]
+    keys_by_layer = [
+        (keys_values.layers, keys_values.values.select((), *place).layers()) for keys_values in keys
+    ]
     for place in keys[0].layers:
-        pairs = [values[layers.index(place)] for layers, values in given]
+        pairs = [values[layers.index(place)] for layers, values in keys_by_layer]
         model.set_model_attn2_replace(partial(_floor, pairs), *place)
     return model
 
@@ -89,7 +91,7 @@ def text_alone(query: Any, key: Any, value: Any, extra: dict) -> Any:
 def _floor(pairs: list, query: Any, key: Any, value: Any, extra: dict) -> Any:
     heads, out = extra["n_heads"], text_alone(query, key, value, extra)
     for pair in pairs:
-        q, k, v = (one.reshape(2, -1, heads, query.shape[-1] // heads) for one in (query, *pair))
+        q, k, v = (part.reshape(2, -1, heads, query.shape[-1] // heads) for part in (query, *pair))
         image = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         out.add_(image.transpose(1, 2).reshape(query.shape), alpha=0.7)
     return out
@@ -101,17 +103,17 @@ class Encoder:
     image_size = 224
     load_device = torch.device("cpu")
 
-    def __init__(self, seen: Any):
+    def __init__(self, features: Any):
         module = torch.nn.Module()
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             module, self.load_device, self.load_device
         )
-        self._seen, self.runs = seen, 0
+        self._features, self.runs = features, 0
 
     def model(self, pixel_values: Any, intermediate_output: Any = None) -> tuple:
         self.runs += 1
         names = ("last_hidden_state", "penultimate_hidden_states", "image_embeds")
-        return (*(getattr(self._seen, name)[: len(pixel_values)] for name in names), None)
+        return (*(getattr(self._features, name)[: len(pixel_values)] for name in names), None)
 
 
 class Peer:
@@ -124,17 +126,19 @@ class Peer:
         # It asks for the precision of any model, not of the one it patches.
         self._management = comfy.model_management
 
-    def patched(self, kind: str, model: Any, given: list[dict], seen: Any, mask: Any) -> Any:
+    def patched(
+        self, kind: str, model: Any, adapter_tensors: list[dict], features: Any, mask: Any
+    ) -> Any:
         before = self._management.unet_dtype
         self._management.unet_dtype = lambda *_, **__: hollow.DTYPES[kind]
         try:
-            for one in given:
+            for tensors_of_one in adapter_tensors:
                 model, *_ = self._apply().apply_ipadapter(
                     model,
-                    make_models.nested(one),
+                    make_models.nested(tensors_of_one),
                     weight=0.7,
-                    image=torch.rand(len(seen.image_embeds), 224, 224, 3),
-                    clip_vision=Encoder(seen),
+                    image=torch.rand(len(features.image_embeds), 224, 224, 3),
+                    clip_vision=Encoder(features),
                     attn_mask=mask,
                 )
         finally:
@@ -159,22 +163,25 @@ class Diffusers:
 
         self._run([AttnProcessor2_0()] * len(self.layers), self.text)
 
-    def with_adapters(self, given: list[dict], tokens: list[torch.Tensor]) -> Any:
+    def with_adapters(self, adapter_tensors: list[dict], tokens: list[torch.Tensor]) -> Any:
         """The step with IP-Adapter processors, and `tokens` [2 * batch, T, D] for each adapter."""
         from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 
         processors = []
         for place, state in enumerate(self.states):
-            one = IPAdapterAttnProcessor2_0(
-                state.shape[-1], hollow.TEXT[self.kind], num_tokens=[4] * len(given), scale=0.7
+            processor = IPAdapterAttnProcessor2_0(
+                state.shape[-1],
+                hollow.TEXT[self.kind],
+                num_tokens=[4] * len(adapter_tensors),
+                scale=0.7,
             )
-            for number, weights in enumerate(given):
+            for number, weights in enumerate(adapter_tensors):
                 for x in "kv":
                     key = f"ip_adapter.{2 * self.order[place] + 1}.to_{x}_ip.weight"
-                    layer = getattr(one, f"to_{x}_ip")[number]
+                    layer = getattr(processor, f"to_{x}_ip")[number]
                     layer.weight = torch.nn.Parameter(weights[key].to(state), requires_grad=False)
-            processors.append(one)
-        text = (self.text, [one.to(self.text) for one in tokens])
+            processors.append(processor)
+        text = (self.text, [each.to(self.text) for each in tokens])
         return lambda: self._run(processors, text)
 
     @property
@@ -193,10 +200,10 @@ class Diffusers:
 
 def _shapes(model: Any, kind: str, latent: int, batch: int) -> list:
     """(query, heads) of every cross-attention call of one step."""
-    seen = []
+    shapes = []
 
     def note(query, key, value, extra):
-        seen.append((query, extra["n_heads"]))
+        shapes.append((query, extra["n_heads"]))
         return query
 
     watched = model.clone()
@@ -204,14 +211,14 @@ def _shapes(model: Any, kind: str, latent: int, batch: int) -> list:
         for name in ("input", "middle", "output"):
             watched.set_model_attn2_replace(note, name, block)
     inside.sample(watched, kind, (latent, batch), lambda call: call(), 1)
-    return seen
+    return shapes
 
 
 def _layer(width: int, heads: int, text: int, supply: Any) -> Any:
     from diffusers.models.attention_processor import Attention
 
-    one = Attention(width, text, heads, width // heads).to(supply.dtype)
-    one.to_q.forward = lambda x: supply.noise(*x.shape)
-    one.to_k.forward = one.to_v.forward = lambda x: supply.noise(*x.shape[:2], width)
-    one.to_out[0].forward = hollow.same
-    return one
+    attention = Attention(width, text, heads, width // heads).to(supply.dtype)
+    attention.to_q.forward = lambda x: supply.noise(*x.shape)
+    attention.to_k.forward = attention.to_v.forward = lambda x: supply.noise(*x.shape[:2], width)
+    attention.to_out[0].forward = hollow.same
+    return attention

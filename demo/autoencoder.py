@@ -49,8 +49,8 @@ def thin(channels: int = THIN) -> nn.ModuleDict:
     def up() -> list[nn.Module]:
         return [nn.Upsample(scale_factor=2), conv(channels, channels, bias=False)]
 
-    one = Block(channels, channels)
-    encoder = [conv(3, channels), one, *(m for _ in range(3) for m in (down(), *stage()))]
+    block = Block(channels, channels)
+    encoder = [conv(3, channels), block, *(m for _ in range(3) for m in (down(), *stage()))]
     decoder = [
         Clamp(),
         conv(4, channels),
@@ -122,10 +122,10 @@ def train(work: Path, number: int, seed: int = 0) -> None:
     optimizer = torch.optim.AdamW(weights, stage.rate, betas=(0.9, 0.99), weight_decay=0.0)
     source = common.generator(seed + number)
     average = [p.detach().clone() for p in weights]
-    begun, shown = time.monotonic(), 0.0
+    begun, mean_loss = time.monotonic(), 0.0
     for step in range(1, stage.steps + 1):
-        done = step / stage.steps
-        slow = 0.02 + 0.49 * (1 + math.cos(math.pi * done))
+        progress = step / stage.steps
+        slow = 0.02 + 0.49 * (1 + math.cos(math.pi * progress))
         for group in optimizer.param_groups:
             group["lr"] = stage.rate * min(1, step / 100) * slow
         loss = loss_of(model, pictures.draw_scenes(BATCH, source), stage, source)
@@ -135,11 +135,11 @@ def train(work: Path, number: int, seed: int = 0) -> None:
         optimizer.step()
         share = 1 - min(0.995, step / (step + 10))
         torch._foreach_lerp_(average, [p.detach() for p in weights], share)
-        shown = loss.item() if not shown else 0.98 * shown + 0.02 * loss.item()
+        mean_loss = loss.item() if not mean_loss else 0.98 * mean_loss + 0.02 * loss.item()
         if step % 50 == 0:
             minutes = (time.monotonic() - begun) / 60
-            text = f"stage {number}  step {step}  loss {shown:.4f}  {minutes:.1f} min"
-            common.progress("autoencoder", done, text)
+            text = f"stage {number}  step {step}  loss {mean_loss:.4f}  {minutes:.1f} min"
+            common.progress("autoencoder", progress, text)
     for parameter, value in zip(weights, average, strict=True):
         parameter.data.copy_(value)
     common.save(work / f"autoencoder-{number}.safetensors", model.state_dict())

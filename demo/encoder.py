@@ -103,9 +103,9 @@ class Tower:
 
     def __init__(self, seed: int = SEED):
         source = common.generator(seed)
-        made = start(source), first_layer(source), second_layer(source)
+        layers = start(source), first_layer(source), second_layer(source)
         self.start, self.first, self.second = (
-            {k: v.half().float() for k, v in m.items()} for m in made
+            {k: v.half().float() for k, v in m.items()} for m in layers
         )
         self.projection = projection(source).half().float()
         self.centre = torch.zeros(HIDDEN)
@@ -129,9 +129,9 @@ class Tower:
         """What the first norm makes of the class token's own ballast."""
         token = self.start["embeddings.class_embedding"]
         token = _norm(token + self.start["embeddings.position_embedding.weight"][0])
-        kept = torch.zeros(HIDDEN)
-        kept[CONSTANT] = token[CONSTANT]
-        return kept
+        constant = torch.zeros(HIDDEN)
+        constant[CONSTANT] = token[CONSTANT]
+        return constant
 
     def _token(self, picture: Tensor) -> Tensor:
         """The class token before the last norm, [B, 1280]."""
@@ -155,8 +155,8 @@ class Tower:
         query = x[:, 0] @ self.second["self_attn.q_proj.weight"].T
         query = query.unflatten(-1, (HEADS, HEAD))[..., :4]
         key = torch.cat([x[..., PLACE], x[..., PATCHES, None]], -1)
-        seen = (torch.einsum("bhd,bsd->bhs", query, key) * HEAD**-0.5).softmax(-1)
-        pooled = torch.einsum("bhs,bsd->bhd", seen, x[..., FOUND])
+        shares = (torch.einsum("bhd,bsd->bhs", query, key) * HEAD**-0.5).softmax(-1)
+        pooled = torch.einsum("bhs,bsd->bhd", shares, x[..., FOUND])
         value = self.second["self_attn.v_proj.weight"][:, FOUND].unflatten(0, (HEADS, HEAD))
         return torch.einsum("bhd,hvd->bhv", pooled, value).flatten(1)
 

@@ -77,28 +77,28 @@ class Adapter(nn.Module):
             layer = {f"to_{x}_ip": nn.Linear(TEXT, WIDTH, bias=False) for x in "kv"}
             self.ip_adapter[str(2 * n + 1)] = nn.ModuleDict(layer)
         for layer in self.ip_adapter.values():
-            for one in layer.values():
-                one.weight.data.normal_(0, TEXT**-0.5, generator=source)
+            for projection in layer.values():
+                projection.weight.data.normal_(0, TEXT**-0.5, generator=source)
 
     def tokens(self, features: Tensor) -> Tensor:
         """[B, 1024] -> [B, 4, 768]."""
-        found = self.image_proj["proj"](features).unflatten(-1, (TOKENS, TEXT))
-        return self.image_proj["norm"](found)
+        projected = self.image_proj["proj"](features).unflatten(-1, (TOKENS, TEXT))
+        return self.image_proj["norm"](projected)
 
-    def patches(self, layout: Tensor, style: Tensor, mask: Tensor, other: Tensor) -> dict:
+    def patches(self, layout: Tensor, style: Tensor, mask: Tensor, mixed: Tensor) -> dict:
         """What the host's UNet is given so that the layers attend to the tokens of these features.
 
-        mask: where they act, 0 or 1, [B, positions, 1]; other: the features that act elsewhere.
+        mask: where they act, 0 or 1, [B, positions, 1]; mixed: the features that act elsewhere.
         """
         tokens = {True: self.tokens(layout), False: self.tokens(style)}
-        beyond = self.tokens(other)
+        beyond = self.tokens(mixed)
         replace = {}
         for layer, block in zip(self.ip_adapter.values(), BLOCKS, strict=True):
-            here, there = (
-                (layer["to_k_ip"](seen), layer["to_v_ip"](seen))
-                for seen in (tokens[block in LAYOUT_BLOCKS], beyond)
+            inside, outside = (
+                (layer["to_k_ip"](visible), layer["to_v_ip"](visible))
+                for visible in (tokens[block in LAYOUT_BLOCKS], beyond)
             )
-            replace[(*block, 0)] = Beside(here, there, mask)
+            replace[(*block, 0)] = Beside(inside, outside, mask)
         return {"patches_replace": {"attn2": replace}}
 
 
@@ -107,11 +107,11 @@ class Beside:
     mask is 0.
     """
 
-    def __init__(self, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor], mask: Tensor):
-        self.here, self.there, self.mask = here, there, mask
+    def __init__(self, inside: tuple[Tensor, Tensor], outside: tuple[Tensor, Tensor], mask: Tensor):
+        self.inside, self.outside, self.mask = inside, outside, mask
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, _options: dict) -> Tensor:
-        image = torch.where(self.mask, attend(query, *self.here), attend(query, *self.there))
+        image = torch.where(self.mask, attend(query, *self.inside), attend(query, *self.outside))
         return attend(query, key, value) + image
 
 

@@ -54,11 +54,11 @@ class Scenes:
     def __getitem__(self, index) -> "Scenes":
         return Scenes(self.factors[index], self.jitter[index])
 
-    def with_layout_of(self, other: "Scenes") -> "Scenes":
+    def with_layout_of(self, scenes: "Scenes") -> "Scenes":
         """Shape, place and size of the other, the rest as here."""
         factors, jitter = self.factors.clone(), self.jitter.clone()
-        factors[:, list(LAYOUT)] = other.factors[:, list(LAYOUT)]
-        jitter[:, :3] = other.jitter[:, :3]
+        factors[:, list(LAYOUT)] = scenes.factors[:, list(LAYOUT)]
+        jitter[:, :3] = scenes.jitter[:, :3]
         return Scenes(factors, jitter)
 
 
@@ -70,11 +70,11 @@ def held_out(factors: Tensor) -> Tensor:
     return (number * 2654435761 % 4294967296) // 65536 % 10 == 0
 
 
-def draw_scenes(count: int, source: torch.Generator, held: bool = False) -> Scenes:
+def draw_scenes(count: int, source: torch.Generator, is_held_out: bool = False) -> Scenes:
     """Random scenes, all of them held out from training or none."""
     columns = [torch.randint(0, top, (16 * count,), generator=source) for top in COUNTS]
     factors = torch.stack(columns, 1)
-    factors = factors[held_out(factors) == held][:count]
+    factors = factors[held_out(factors) == is_held_out][:count]
     if len(factors) < count:
         raise ValueError(f"only {len(factors)} of {count} scenes found: draw fewer at once")
     return Scenes(factors, 2 * torch.rand(count, 4, generator=source) - 1)

@@ -43,12 +43,12 @@ def features_pool(work: Path, seed: int) -> dict[str, Tensor]:
     if not path.exists():
         tower, source = encoder.Tower(), common.generator(seed)
         scenes = pictures.draw_scenes(POOL, source)
-        found = []
+        batches = []
         for start in range(0, POOL, 100):
-            found.append(tower.embeds(pictures.render(scenes[start : start + 100])).half())
+            batches.append(tower.embeds(pictures.render(scenes[start : start + 100])).half())
             common.progress("features", start / POOL, "")
-        made = {"factors": scenes.factors, "jitter": scenes.jitter, "embeds": torch.cat(found)}
-        common.save(path, made, seed=seed)
+        pool = {"factors": scenes.factors, "jitter": scenes.jitter, "embeds": torch.cat(batches)}
+        common.save(path, pool, seed=seed)
     return common.load(path)
 
 
@@ -59,12 +59,15 @@ def latents_pool(work: Path, pool: dict[str, Tensor], seed: int) -> dict[str, Te
         source = common.generator(seed + 1)
         scenes = pictures.Scenes(pool["factors"], pool["jitter"])
         layout, style = torch.randint(0, POOL, (2, 2 * MIXED), generator=source)
-        both = scenes[style].with_layout_of(scenes[layout])
-        kept = (~pictures.held_out(both.factors)).nonzero().flatten()[:MIXED]
-        made = {"layout": layout[kept], "style": style[kept]}
+        mixed_scenes = scenes[style].with_layout_of(scenes[layout])
+        training_scenes = (~pictures.held_out(mixed_scenes.factors)).nonzero().flatten()[:MIXED]
+        latents = {"layout": layout[training_scenes], "style": style[training_scenes]}
         coder = load_autoencoder(work)
-        made |= {"own": encode(coder, scenes), "mixed": encode(coder, both[kept])}
-        common.save(path, made)
+        latents |= {
+            "own": encode(coder, scenes),
+            "mixed": encode(coder, mixed_scenes[training_scenes]),
+        }
+        common.save(path, latents)
     return common.load(path)
 
 
@@ -78,14 +81,14 @@ def load_autoencoder(work: Path) -> nn.ModuleDict:
 
 @torch.inference_mode()
 def encode(coder: nn.ModuleDict, scenes: pictures.Scenes) -> Tensor:
-    found = []
+    batches = []
     for start in range(0, len(scenes), 50):
         picture = pictures.render(scenes[start : start + 50])
         picture = picture.to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
-            found.append(coder["taesd_encoder"](picture).float())
+            batches.append(coder["taesd_encoder"](picture).float())
         common.progress("latents", start / len(scenes), "")
-    return torch.cat(found)
+    return torch.cat(batches)
 
 
 def whitening(embeds: Tensor) -> Tensor:
@@ -117,19 +120,19 @@ class Training:
             self.resume()
 
     def resume(self) -> None:
-        kept = torch.load(self.path, weights_only=True)
-        for part, values in kept["parts"].items():
+        state = torch.load(self.path, weights_only=True)
+        for part, values in state["parts"].items():
             self.parts[part].load_state_dict(values)
-        self.average, self.step = kept["average"], kept["step"]
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.source.set_state(kept["source"])
+        self.average, self.step = state["average"], state["step"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.source.set_state(state["source"])
 
     def keep(self) -> None:
         parts = {name: part.state_dict() for name, part in self.parts.items()}
-        kept = {"parts": parts, "average": self.average, "step": self.step}
-        kept |= {"optimizer": self.optimizer.state_dict(), "source": self.source.get_state()}
+        state = {"parts": parts, "average": self.average, "step": self.step}
+        state |= {"optimizer": self.optimizer.state_dict(), "source": self.source.get_state()}
         part = self.path.with_suffix(".part")
-        torch.save(kept, part)
+        torch.save(state, part)
         part.replace(self.path)
         with Averaged(self.weights, self.average):
             self.export()
@@ -145,47 +148,50 @@ class Training:
         """
         shares = torch.tensor(list((CASES if self.step < FIRST else LATER).values()))
         case = torch.multinomial(shares, BATCH, True, generator=self.source)
-        own = torch.randint(0, POOL, (BATCH,), generator=self.source)
+        chosen = torch.randint(0, POOL, (BATCH,), generator=self.source)
         mixed = torch.randint(0, MIXED, (BATCH,), generator=self.source)
-        both, two, style, layout, _, parts = (case == n for n in range(len(LATER)))
-        latent, mask, other = self.latents["own"][own], torch.ones(BATCH, GRID, GRID).bool(), own
+        same, two, style, layout, _, parts = (case == n for n in range(len(LATER)))
+        latent, second_picture = self.latents["own"][chosen], chosen
+        mask = torch.ones(BATCH, GRID, GRID).bool()
         beyond = parts
         if parts.any():
-            other = torch.randint(0, POOL, (BATCH,), generator=self.source)
+            second_picture = torch.randint(0, POOL, (BATCH,), generator=self.source)
             mask = self.parts_of_pictures() | ~parts[:, None, None]
-            latent = torch.where(mask[:, None], latent, self.latents["own"][other])
+            latent = torch.where(mask[:, None], latent, self.latents["own"][second_picture])
             beyond = parts & (torch.rand(BATCH, generator=self.source) < 0.5)
         latent = torch.where(two[:, None, None, None], self.latents["mixed"][mixed], latent)
-        first = torch.where(two, self.latents["layout"][mixed], own)
-        second = torch.where(two, self.latents["style"][mixed], own)
-        whole = both | two | parts
+        first = torch.where(two, self.latents["layout"][mixed], chosen)
+        second = torch.where(two, self.latents["style"][mixed], chosen)
+        is_whole = same | two | parts
         return (
             latent,
-            self.embeds[first] * (whole | layout)[:, None],
-            self.embeds[second] * (whole | style)[:, None],
+            self.embeds[first] * (is_whole | layout)[:, None],
+            self.embeds[second] * (is_whole | style)[:, None],
             mask.flatten(1)[..., None],
-            self.embeds[other] * beyond[:, None],
+            self.embeds[second_picture] * beyond[:, None],
         )
 
     def parts_of_pictures(self) -> Tensor:
         """Of each picture the part on one side of a line near its middle, [B, 8, 8] bool."""
         line = torch.randint(3, GRID - 2, (BATCH, 1, 1), generator=self.source)
-        across, turned = torch.rand(2, BATCH, 1, 1, generator=self.source) < 0.5
+        across, is_upright = torch.rand(2, BATCH, 1, 1, generator=self.source) < 0.5
         axis = torch.arange(GRID)
         place = torch.where(across, axis[None, None, :], axis[None, :, None])
-        return (place < line) ^ turned
+        return (place < line) ^ is_upright
 
     def loss(self) -> Tensor:
-        latent, *seen = self.batch()
+        latent, *references = self.batch()
         time_ = torch.randint(0, 1000, (BATCH,), generator=self.source)
         noise = torch.randn(latent.shape, generator=self.source)
         alpha = self.alphas[time_][:, None, None, None]
         noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
         with torch.autocast("cpu", torch.bfloat16):
-            options = self.adapter.patches(*seen)
+            options = self.adapter.patches(*references)
             context = self.context.expand(BATCH, -1, -1)
-            found = self.unet(noisy, time_.float(), context=context, transformer_options=options)
-        error = ((found.float() - noise) ** 2).mean((1, 2, 3))
+            prediction = self.unet(
+                noisy, time_.float(), context=context, transformer_options=options
+            )
+        error = ((prediction.float() - noise) ** 2).mean((1, 2, 3))
         ratio = (alpha / (1 - alpha)).flatten()
         # noisy steps count more, since they decide what the picture shows; nearly clean ones less
         limit = EARLY if self.step < TURN else LATE
@@ -201,7 +207,7 @@ class Training:
         return RATE / 2 * _fall((self.step - FIRST) / (self.steps - FIRST))
 
     def run(self) -> None:
-        begun, first, shown = time.monotonic(), self.step, 0.0
+        begun, first, mean_loss = time.monotonic(), self.step, 0.0
         while self.step < self.steps:
             rate = self.rate()
             for group in self.optimizer.param_groups:
@@ -214,18 +220,18 @@ class Training:
             self.step += 1
             share = 1 - min(AVERAGE, self.step / (self.step + 10))
             torch._foreach_lerp_(self.average, [p.detach() for p in self.weights], share)
-            shown = loss.item() if not shown else 0.99 * shown + 0.01 * loss.item()
+            mean_loss = loss.item() if not mean_loss else 0.99 * mean_loss + 0.01 * loss.item()
             if self.step % 50 == 0:
                 speed = (self.step - first) / (time.monotonic() - begun)
                 left = (self.steps - self.step) / speed / 60
-                text = f"step {self.step}  loss {shown:.4f}  {speed:.2f}/s  {left:.0f} min left"
+                text = f"step {self.step}  loss {mean_loss:.4f}  {speed:.2f}/s  {left:.0f} min left"
                 common.progress("training", self.step / self.steps, text)
             if self.step % KEEP == 0 or self.step == self.steps:
                 self.keep()
 
 
-def _fall(done: float) -> float:
-    return 0.02 + 0.49 * (1 + math.cos(math.pi * done))
+def _fall(share: float) -> float:
+    return 0.02 + 0.49 * (1 + math.cos(math.pi * share))
 
 
 class Averaged:
@@ -242,9 +248,9 @@ class Averaged:
 
     def swap(self) -> None:
         for weight, mean in zip(self.weights, self.average, strict=True):
-            kept = weight.detach().clone()
+            backup = weight.detach().clone()
             weight.data.copy_(mean)
-            mean.copy_(kept)
+            mean.copy_(backup)
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def tool(name: str) -> Path:
     requirements = (comfy_host.PACK / "tests" / "outside-requirements.txt").read_text()
     environment_name = f"env-outside-{comfy_host.fingerprint(requirements)}"
     python = comfy_host.make_venv(
-        environment_name, lambda made: comfy_host.install_text(made, requirements)
+        environment_name, lambda environment: comfy_host.install_text(environment, requirements)
     )
     return python.with_name(name + python.suffix)
 

@@ -31,7 +31,7 @@ def tower(demo):
 
 @pytest.fixture(scope="module")
 def scenes(demo):
-    return demo.pictures.draw_scenes(COUNT, demo.common.generator(2024), held=True)
+    return demo.pictures.draw_scenes(COUNT, demo.common.generator(2024), is_held_out=True)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def rate(demo, picture, scenes, factor):
 
 
 def test_the_measures_see_what_was_drawn(demo):
-    drawn = demo.pictures.draw_scenes(150, demo.common.generator(1), held=True)
+    drawn = demo.pictures.draw_scenes(150, demo.common.generator(1), is_held_out=True)
     picture = demo.pictures.render(drawn)
     noisy = picture + 0.05 * torch.randn(picture.shape, generator=demo.common.generator(2))
     for factor in ("shape", "colour", "ground", "place"):
