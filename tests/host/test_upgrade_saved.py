@@ -44,6 +44,7 @@ class Case(NamedTuple):
     adapter_file: str
     map_widgets: list
     apply_widgets: list
+    installed_adapters: tuple = ()  # those that a preset may mean
 
 
 CASES = {
@@ -62,20 +63,21 @@ CASES = {
         "base.safetensors",
         ["balanced", 1.0, 1.0, "middle:0, rest:1"],
         [0.8, 0.0, 1.0],
+        ("base.safetensors",),
     ),
 }
 APPLY_ID = 4
 
 
 @pytest.fixture
-def redraw(legacy, nodes_by_id, monkeypatch):
-    """A graph -> the new one and the report, where one adapter is installed for presets."""
+def redraw(legacy, nodes_by_id, monkeypatch, case):
+    """A graph -> the new one and the report."""
     workflow, installed_files = (
         importlib.import_module(f"{legacy.__name__}.{module}")
         for module in ("upgrade.workflow", "ids.installed_files")
     )
-    adapters = ["base.safetensors"]
-    monkeypatch.setattr(installed_files, "installed_adapters", lambda kind: adapters)
+    if adapters := case.installed_adapters:
+        monkeypatch.setattr(installed_files, "installed_adapters", lambda kind: list(adapters))
     return lambda graph: workflow.upgraded_workflow(graph, legacy.BY_ID, nodes_by_id)
 
 
@@ -106,7 +108,7 @@ def test_a_new_node_has_the_place_of_the_old_one(by_type, case):
 
 
 def test_widgets_say_the_same(by_type, case):
-    assert by_type["LoadIPAdapter"]["widgets_values"] == [case.adapter_file]
+    assert by_type["LoadIPAdapter"]["widgets_values"][0] == case.adapter_file
     assert by_type["ApplyIPAdapter"]["widgets_values"][:3] == case.apply_widgets
     assert by_type["IPAdapterWeightMap"]["widgets_values"][:4] == case.map_widgets
 
