@@ -269,6 +269,14 @@ def test_the_page_speaks_chinese(chromium, server):
         ]
         page.page.get_by_text("\u6309\u5c42").wait_for()
         assert page.page.locator(".ipadapter-box button").nth(0).inner_text() == "\u753b\u6846"
+        page.run("() => { app.canvas.ds.offset[1] = 200; app.canvas.selectItems([n0]) }")
+        page.page.get_by_test_id("info-button").click()
+        help_page = page.page.locator(".node-help-content")
+        help_page.get_by_role("heading", name="\u88c1\u526a\u4eba\u8138").wait_for()
+        page.page.wait_for_function(
+            "() => document.querySelector('.node-help-content img[src$=\"FaceCrop.png\"]')"
+            ".naturalWidth > 0"
+        )
         assert (page.errors, page.refused) == ([], [])
     finally:
         page.page.close()
