@@ -17,7 +17,7 @@ def test_version_and_changelog_agree():
     assert "## [Unreleased]" in changelog
     released = re.findall(rf"^## \[({SEMANTIC})\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE)
     assert released[0] == version
-    numbers = [tuple(map(int, one.split("."))) for one in released]
+    numbers = [tuple(map(int, each.split("."))) for each in released]
     assert numbers == sorted(numbers, reverse=True)
 
 
@@ -26,11 +26,13 @@ def test_icon_and_banner_are_what_the_script_draws():
     brand = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(brand)
     for name, drawn in (("icon", brand.icon()), ("banner", brand.banner())):
-        with Image.open(PACK / "docs" / f"{name}.png") as kept:
+        with Image.open(PACK / "docs" / f"{name}.png") as remaining:
             assert (
                 max(
                     high
-                    for _, high in ImageChops.difference(kept.convert("RGB"), drawn).getextrema()
+                    for _, high in ImageChops.difference(
+                        remaining.convert("RGB"), drawn
+                    ).getextrema()
                 )
                 <= 2
             )

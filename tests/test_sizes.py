@@ -65,8 +65,8 @@ def function_sizes(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Funct
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, Function):
             yield prefix + node.name, node
-        named = isinstance(node, Function | ast.ClassDef)
-        yield from function_sizes(node, f"{prefix}{node.name}." if named else prefix)
+        by_name = isinstance(node, Function | ast.ClassDef)
+        yield from function_sizes(node, f"{prefix}{node.name}." if by_name else prefix)
 
 
 def too_large(path: Path) -> Iterator[tuple[str, str]]:

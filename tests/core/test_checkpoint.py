@@ -59,8 +59,8 @@ def nested(flat):
 def renamed(flat):
     """As training writes it, with weights of the UNet that do not belong to the adapter."""
     names = {"image_proj": "image_proj_model", "ip_adapter": "adapter_modules"}
-    other = {"unet.conv_in.weight": torch.empty(3, 5, device="meta")}
-    return other | {
+    second = {"unet.conv_in.weight": torch.empty(3, 5, device="meta")}
+    return second | {
         ".".join((names[k.split(".")[0]], *k.split(".")[1:])): v for k, v in flat.items()
     }
 
@@ -85,8 +85,8 @@ def test_published_adapters_are_recognised_in_every_container(name, container):
 @pytest.mark.parametrize("name", TABLE | REFUSED)
 def test_the_layouts_have_the_published_number_of_parameters(name):
     parameters = (TABLE | REFUSED)[name][-1]
-    found = sum(value.numel() for value in shapes(name).values())
-    assert parameters in (found, None)
+    result = sum(value.numel() for value in shapes(name).values())
+    assert parameters in (result, None)
 
 
 @pytest.mark.parametrize("container", [dict, nested])
@@ -120,14 +120,14 @@ def tiny_plus(tokens=9, dim=192, depth=2, heads=2, features=40, width=24):
 def test_sizes_are_read_from_the_file():
     flat = {key: torch.empty(shape, device="meta") for key, shape in tiny_plus().items()}
     spec = read_spec(flat)
-    found = spec.projector
-    assert (found.token_count, found.query_width, found.layer_count, found.head_count) == (
+    result = spec.projector
+    assert (result.token_count, result.query_width, result.layer_count, result.head_count) == (
         9,
         192,
         2,
         2,
     )
-    assert (found.feature_width, found.hidden_width, spec.text_width) == (40, 768, 24)
+    assert (result.feature_width, result.hidden_width, spec.text_width) == (40, 768, 24)
     assert spec.base_model == "a model with text width 24"
     assert spec.encoder == "an encoder with 40 features"
 

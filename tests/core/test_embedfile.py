@@ -15,23 +15,27 @@ def some(*shape, seed=1):
 
 @pytest.mark.parametrize(("feature", "shape"), [(EMBEDS, (2, 1024)), (HIDDEN, (2, 257, 1280))])
 def test_what_is_saved_is_read_bit_for_bit(feature, shape):
-    seen = References({feature: some(*shape)}, (1.0, 0.3), "slerp", True, notes={"picture": "ab12"})
-    unseen = References.of(some(*shape, seed=2)[:1], feature)
-    tensors, metadata = to_file(seen, unseen, "9.9.9", torch.zeros(3, 4, 3, dtype=torch.uint8))
+    positive = References(
+        {feature: some(*shape)}, (1.0, 0.3), "slerp", True, notes={"picture": "ab12"}
+    )
+    unconditional = References.of(some(*shape, seed=2)[:1], feature)
+    tensors, metadata = to_file(
+        positive, unconditional, "9.9.9", torch.zeros(3, 4, 3, dtype=torch.uint8)
+    )
     assert metadata["encoder"] == "CLIP ViT-H/14"
     assert metadata["pack"] == "9.9.9"
     assert metadata["width"] == str(shape[-1])
-    found, negative = from_file(tensors, metadata)
-    assert torch.equal(found.single_feature, seen.single_feature)
-    assert found.settings == seen.settings
-    assert found.notes == seen.notes
-    assert torch.equal(negative.single_feature, unseen.single_feature)
+    result, negative = from_file(tensors, metadata)
+    assert torch.equal(result.single_feature, positive.single_feature)
+    assert result.settings == positive.settings
+    assert result.notes == positive.notes
+    assert torch.equal(negative.single_feature, unconditional.single_feature)
 
 
 def test_a_silent_negative_stays_silent():
-    seen = References.of(some(1, 1024), EMBEDS)
+    recorded = References.of(some(1, 1024), EMBEDS)
     silent = References.of(some(1, 1024), EMBEDS, silent=True)
-    _, negative = from_file(*to_file(seen, silent, "1"))
+    _, negative = from_file(*to_file(recorded, silent, "1"))
     assert negative.silent
 
 
@@ -40,7 +44,7 @@ PATCHES, NO_PATCHES = some(1, 257, 1280), some(1, 257, 1280, seed=2)
 
 
 @pytest.mark.parametrize(
-    ("content", "feature", "seen", "unseen"),
+    ("content", "feature", "expected", "expected_negative"),
     [
         (POSITIVE, EMBEDS, POSITIVE, None),
         (POSITIVE.half(), EMBEDS, POSITIVE.half().float(), None),
@@ -62,12 +66,12 @@ PATCHES, NO_PATCHES = some(1, 257, 1280), some(1, 257, 1280, seed=2)
         "list patches",
     ],
 )
-def test_every_ipadpt_in_circulation_is_read(content, feature, seen, unseen):
-    found, negative = from_ipadpt(content)
-    assert list(found.features) == [feature]
-    assert torch.equal(found.single_feature, seen)
-    assert (negative is None) == (unseen is None)
-    assert unseen is None or torch.equal(negative.single_feature, unseen)
+def test_every_ipadpt_in_circulation_is_read(content, feature, expected, expected_negative):
+    result, negative = from_ipadpt(content)
+    assert list(result.features) == [feature]
+    assert torch.equal(result.single_feature, expected)
+    assert (negative is None) == (expected_negative is None)
+    assert expected_negative is None or torch.equal(negative.single_feature, expected_negative)
 
 
 @pytest.mark.parametrize(

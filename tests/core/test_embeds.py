@@ -25,9 +25,9 @@ TABLE = [
 
 @pytest.mark.parametrize(("method", "weights", "expected"), TABLE)
 def test_methods_are_the_documented_formulas(method, weights, expected):
-    found = combine(TWO, weights, method)
+    result = combine(TWO, weights, method)
     torch.testing.assert_close(
-        found, torch.tensor(expected, dtype=torch.float32), atol=1e-4, rtol=0
+        result, torch.tensor(expected, dtype=torch.float32), atol=1e-4, rtol=0
     )
 
 
@@ -43,8 +43,8 @@ def test_one_reference_stays_what_it_is(method):
 @pytest.mark.parametrize("method", ["average", "weighted", "slerp", "norm average", "max", "min"])
 def test_the_same_reference_three_times_is_itself(method):
     picture = torch.randn(1, 5, 7, generator=torch.Generator().manual_seed(1))
-    found = combine(picture.expand(3, -1, -1), [1.0] * 3, method)
-    torch.testing.assert_close(found, picture)
+    result = combine(picture.expand(3, -1, -1), [1.0] * 3, method)
+    torch.testing.assert_close(result, picture)
 
 
 def test_subtract_takes_the_mean_of_the_others():
@@ -69,12 +69,12 @@ def test_tiles_are_pooled_as_they_lie_in_the_picture():
     tiles = torch.cat((torch.tensor([[1.0], [2], [3], [6]]), tiles), 1)[
         ..., None
     ]  # class token first
-    whole = torch.full((1, 1 + across * across, 1), 100.0)
-    found = many_scales(whole, tiles, 1.0)[0, :, 0]
-    assert found[0] == 3  # mean of the class tokens
+    complete = torch.full((1, 1 + across * across, 1), 100.0)
+    result = many_scales(complete, tiles, 1.0)[0, :, 0]
+    assert result[0] == 3  # mean of the class tokens
     expected = canvas.view(4, 2, 4, 2).mean((1, 3)).flatten()
-    torch.testing.assert_close(found[1:], expected)
-    assert torch.equal(many_scales(whole, tiles, 0.0), whole)
+    torch.testing.assert_close(result[1:], expected)
+    assert torch.equal(many_scales(complete, tiles, 0.0), complete)
 
 
 # key [1, 2], value [2 tokens]: one layer of width 320, where the penalty is a quarter

@@ -27,16 +27,16 @@ def shapes(name):
 def test_a_faceid_adapter_takes_an_identity_first(name):
     spec = read_spec(shapes(name))
     recogniser, is_normalised = RECOGNISERS[name]
-    identity, *others = spec.inputs
+    identity, *rest = spec.inputs
     assert spec.identity_input is identity
     assert (identity.name, identity.width) == ("face_identity", 512)
     assert (identity.encoder, identity.is_normalised) == (recogniser, is_normalised)
     assert identity.picture is Picture.ALIGNED_CROP
     is_plus = "-plus" in name
-    assert [(crop.source, crop.width, crop.picture) for crop in others] == (
+    assert [(crop.source, crop.width, crop.picture) for crop in rest] == (
         [(Source.CLIP_HIDDEN, 1280, Picture.ALIGNED_CROP)] if is_plus else []
     )
-    assert spec.clip_input is (others[0] if others else None)
+    assert spec.clip_input is (rest[0] if rest else None)
     assert spec.unconditional is (
         Unconditional.ZERO_PIXELS if is_plus else Unconditional.ZERO_FEATURES
     )

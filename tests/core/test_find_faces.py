@@ -272,10 +272,10 @@ def test_no_column_of_the_case_list_is_worse_than_opencvs_yunet_at_1024(bench):
 @needs_pictures
 def test_lfw_subset_which_was_not_tuned_on(bench):
     detector = bench.our_detector(find_all=False)
-    people, others = ([bool(detector(picture)) for picture in pictures] for pictures in bench.lfw())
-    assert (len(people), len(others)) == (100, 100)
+    people, rest = ([bool(detector(picture)) for picture in pictures] for pictures in bench.lfw())
+    assert (len(people), len(rest)) == (100, 100)
     assert sum(people) >= 98
-    assert sum(others) <= 2
+    assert sum(rest) <= 2
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ PICTURE = torch.rand(1, 13, 17, 3, generator=torch.Generator().manual_seed(1))
 def test_the_same_seed_gives_the_same_noise_and_leaves_the_global_generator(kind):
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
-    one, same, other = (noisy(PICTURE, kind, 0.5, seed) for seed in (4, 4, 5))
+    first, same, second = (noisy(PICTURE, kind, 0.5, seed) for seed in (4, 4, 5))
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
-    assert one.shape == PICTURE.shape
-    assert 0 <= one.min() <= one.max() <= 1
+    assert torch.equal(first, same)
+    assert not torch.equal(first, second)
+    assert first.shape == PICTURE.shape
+    assert 0 <= first.min() <= first.max() <= 1
 
 
 @pytest.mark.parametrize("kind", ["fade", "dissolve", "gaussian"])

@@ -44,9 +44,9 @@ def test_projection_equals_diffusers(name):
     theirs = NoLayers()._convert_ip_adapter_image_proj_to_diffusers(state, low_cpu_mem_usage=False)
     features = torch.randn(FEATURES[name], generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        expected, found = theirs(features), ours.project(features)
-    assert found.shape[-1] == one_layer(name).text
-    torch.testing.assert_close(found, expected.reshape(found.shape), **TOLERANCE)
+        expected, result = theirs(features), ours.project(features)
+    assert result.shape[-1] == one_layer(name).text
+    torch.testing.assert_close(result, expected.reshape(result.shape), **TOLERANCE)
 
 
 IDENTITIES = [
@@ -80,9 +80,9 @@ def test_an_identity_becomes_the_tokens_of_diffusers(name):
     with torch.no_grad():
         # diffusers' loader takes the portrait without unit length for a plus adapter
         expected = theirs(identities[:, None] if "unnorm" in name else identities)
-        found = ours.project(identities)
-    assert found.shape == (3, ours.spec.projector.token_count, one_layer(name).text)
-    torch.testing.assert_close(found, expected.reshape(found.shape), **TOLERANCE)
+        result = ours.project(identities)
+    assert result.shape == (3, ours.spec.projector.token_count, one_layer(name).text)
+    torch.testing.assert_close(result, expected.reshape(result.shape), **TOLERANCE)
 
 
 @pytest.mark.parametrize(("name", "kind", "structure"), FACE_PLUS)
@@ -96,10 +96,10 @@ def test_a_face_and_its_picture_become_the_tokens_of_diffusers(name, kind, struc
     theirs.shortcut, theirs.shortcut_scale = kind.endswith("v2"), structure
     with torch.no_grad():
         expected = theirs(identities)
-        found = ours.project(identities, hidden, face_structure=structure)
+        result = ours.project(identities, hidden, face_structure=structure)
         without = ours.project(identities, hidden, face_structure=0.0)
-    torch.testing.assert_close(found, expected.reshape(found.shape), **TOLERANCE)
-    assert torch.equal(without, found) == (not theirs.shortcut)
+    torch.testing.assert_close(result, expected.reshape(result.shape), **TOLERANCE)
+    assert torch.equal(without, result) == (not theirs.shortcut)
 
 
 @pytest.mark.parametrize("name", ["ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"])
@@ -108,8 +108,8 @@ def test_pictures_do_not_see_each_other(name):
     features = torch.randn(FEATURES[name], generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         together = ours.project(features)
-        apart = torch.cat([ours.project(one[None]) for one in features])
-    torch.testing.assert_close(together, apart, **TOLERANCE)
+        distance = torch.cat([ours.project(feature[None]) for feature in features])
+    torch.testing.assert_close(together, distance, **TOLERANCE)
 
 
 def test_keys_and_values_are_the_layers_own_projections():
@@ -120,17 +120,17 @@ def test_keys_and_values_are_the_layers_own_projections():
     ours = module.build(tensors, torch.nn)
     tokens = torch.randn(2, 5, 2048, generator=torch.Generator().manual_seed(5))
     for number, (key, value) in zip((1, 3, 5), ours.keys_values(tokens), strict=True):
-        for found, letter in ((key, "k"), (value, "v")):
+        for result, letter in ((key, "k"), (value, "v")):
             expected = tokens @ tensors[f"ip_adapter.{number}.to_{letter}_ip.weight"].T
-            torch.testing.assert_close(found, expected, **TOLERANCE)
+            torch.testing.assert_close(result, expected, **TOLERANCE)
 
 
 def test_negative_row_of_a_base_adapter_is_the_projection_of_zeros():
     _, ours = projection_only("ip-adapter_sd15")
     features = torch.randn(1, 1024, generator=torch.Generator().manual_seed(6))
     with torch.no_grad():
-        found = image_keys(ours, features, torch.zeros(1, 1024))
-    (key, _) = found.layers()[0]
+        result = image_keys(ours, features, torch.zeros(1, 1024))
+    (key, _) = result.layers()[0]
     assert not torch.equal(key[keys.NEGATIVE], key[keys.POSITIVE])
     assert key[keys.NEGATIVE].abs().max() > 0.1  # LayerNorm's bias, not nothing
 
@@ -140,10 +140,10 @@ def test_references_stand_side_by_side_and_the_negative_is_repeated():
     source = torch.Generator().manual_seed(7)
     many, few = torch.randn(3, 1024, generator=source), torch.randn(2, 1024, generator=source)
     with torch.no_grad():
-        found = image_keys(ours, many, few)
+        result = image_keys(ours, many, few)
         tokens = ours.project(many).flatten(0, 1)
-    assert found.tokens == 24  # 3 and 2 references of 4 tokens each
-    (key, _) = found.layers()[0]
+    assert result.tokens == 24  # 3 and 2 references of 4 tokens each
+    (key, _) = result.layers()[0]
     expected = tokens @ tensors["ip_adapter.1.to_k_ip.weight"].T
     torch.testing.assert_close(key[keys.POSITIVE], expected.repeat(2, 1), **TOLERANCE)
     assert torch.equal(key[keys.NEGATIVE][:8], key[keys.NEGATIVE][8:16])

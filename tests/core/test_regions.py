@@ -39,15 +39,15 @@ def test_feather_is_soft_inside_and_nothing_outside():
 
 @pytest.mark.parametrize("feather", [0, 3, 7])
 def test_a_partition_stays_one(feather):
-    made = arrange_masks([part(0, 13), part(13, 30)], feather, NORMALISED)
-    torch.testing.assert_close(sum(made), torch.ones(1, 20, 30))
-    assert not feather or 0.3 < made[0][0, 3, 12] < 0.7
+    result = arrange_masks([part(0, 13), part(13, 30)], feather, NORMALISED)
+    torch.testing.assert_close(sum(result), torch.ones(1, 20, 30))
+    assert not feather or 0.3 < result[0][0, 3, 12] < 0.7
 
 
 def test_sizes_and_batches_meet_at_the_largest():
-    made = arrange_masks([torch.ones(1, 10, 15), torch.zeros(3, 20, 30)], 2, ADDED)
-    assert [tuple(mask.shape) for mask in made] == [(3, 20, 30)] * 2
-    assert made[0].eq(1).all()
+    result = arrange_masks([torch.ones(1, 10, 15), torch.zeros(3, 20, 30)], 2, ADDED)
+    assert [tuple(mask.shape) for mask in result] == [(3, 20, 30)] * 2
+    assert result[0].eq(1).all()
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_sizes_and_batches_meet_at_the_largest():
     ],
 )
 def test_tiles_cover_the_picture_and_overlap_evenly(size, short_side, expected):
-    found = tile_boxes(*size, short_side)
+    result = tile_boxes(*size, short_side)
     if size == (200, 210):
         expected = expected[:3] + [(100, left, side) for _, left, side in expected[3:]]
-    assert found == expected
-    assert sum(tile_masks(*size, found)).sub(1).abs().max() < 1e-6
+    assert result == expected
+    assert sum(tile_masks(*size, result)).sub(1).abs().max() < 1e-6

@@ -25,17 +25,19 @@ def where(track):
 def test_person_is_followed_past_a_larger_one():
     """The right one grows and shrinks and both wander; who was chosen stays chosen."""
     mine = [at(50 + 3 * n, 60 + n) for n in range(9)]
-    other = [at(150 + 2 * n, 60, 30 + 12 * (n % 4)) for n in range(9)]
-    frames = [[a, b] if n % 2 else [b, a] for n, (a, b) in enumerate(zip(mine, other, strict=True))]
+    second = [at(150 + 2 * n, 60, 30 + 12 * (n % 4)) for n in range(9)]
+    frames = [
+        [a, b] if n % 2 else [b, a] for n, (a, b) in enumerate(zip(mine, second, strict=True))
+    ]
     assert where(tracking.follow_person(frames, 0, mine[0])) == where(mine)
-    assert where(tracking.follow_person(frames, 0, other[0])) == where(other)
+    assert where(tracking.follow_person(frames, 0, second[0])) == where(second)
     assert where(tracking.follow_person(frames, 5, mine[5])) == where(mine)  # also backwards
 
 
 def test_size_tells_two_who_pass_each_other_apart():
     mine = [at(40 + 10 * n, 60, 60) for n in range(9)]
-    other = [at(120 - 10 * n, 62, 25) for n in range(9)]
-    frames = [[b, a] for a, b in zip(mine, other, strict=True)]
+    second = [at(120 - 10 * n, 62, 25) for n in range(9)]
+    frames = [[b, a] for a, b in zip(mine, second, strict=True)]
     assert where(tracking.follow_person(frames, 0, mine[0])) == where(mine)
 
 

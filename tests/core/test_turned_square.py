@@ -35,13 +35,13 @@ def test_roll_is_the_turn_of_the_eyes(angle):
 
 
 @pytest.mark.parametrize(
-    ("angle", "other", "turn"),
+    ("angle", "second_angle", "turn"),
     [(10, 350, 20), (350, 10, -20), (0, 0, 0), (-170, 170, 20), (90, 45, 45)],
 )
-def test_turn_between_two_angles_is_the_short_way(angle, other, turn):
-    assert degrees(turned_square.angle_difference(radians(angle), radians(other))) == pytest.approx(
-        turn
-    )
+def test_turn_between_two_angles_is_the_short_way(angle, second_angle, turn):
+    assert degrees(
+        turned_square.angle_difference(radians(angle), radians(second_angle))
+    ) == pytest.approx(turn)
 
 
 @pytest.mark.parametrize("angle", [0, 33, -140])
@@ -80,8 +80,8 @@ def test_to_picture_maps_the_crops_middle_to_the_centre_and_its_corners_to_the_s
 
 def test_square_not_turned_is_the_square():
     picture = waves(H, W)
-    whole = face_square.crop(picture, Square(11, 7, 40), 23)
-    assert torch.equal(turned_square.crop(picture, TurnedSquare(31, 27, 40), 23), whole)
+    complete = face_square.crop(picture, Square(11, 7, 40), 23)
+    assert torch.equal(turned_square.crop(picture, TurnedSquare(31, 27, 40), 23), complete)
 
 
 @pytest.mark.parametrize("quarter", [1, 2, 3])

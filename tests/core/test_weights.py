@@ -92,10 +92,10 @@ EASES = [
 
 @pytest.mark.parametrize(("take", "blocks", "toward", "against"), TABLE)
 def test_kinds_are_the_documented_weights(take, blocks, toward, against):
-    made = make_map(blocks, MapSettings(take, 1.0, 0.5))
-    assert len(made.positive) == 101
-    assert made.positive[0] == made.positive[-1] == pytest.approx(row(toward, len(blocks)))
-    assert made.negative[0] == pytest.approx(row(against, len(blocks)))
+    result = make_map(blocks, MapSettings(take, 1.0, 0.5))
+    assert len(result.positive) == 101
+    assert result.positive[0] == result.positive[-1] == pytest.approx(row(toward, len(blocks)))
+    assert result.negative[0] == pytest.approx(row(against, len(blocks)))
 
 
 @pytest.mark.parametrize(("take", "blocks", "expected"), EASES)
@@ -128,8 +128,8 @@ def test_key_frames_with_easing(time, expected):
 )
 def test_easings_meet_both_keys(easing, middle):
     keys = parse(f"0.2:0, 0.6:1{easing}")
-    found = [value_at(keys, time) for time in (0, 0.2, 0.4, 0.6, 0.9)]
-    assert found == pytest.approx([0, 0, middle, 1, 1], abs=1e-6)
+    result = [value_at(keys, time) for time in (0, 0.2, 0.4, 0.6, 0.9)]
+    assert result == pytest.approx([0, 0, middle, 1, 1], abs=1e-6)
 
 
 def test_two_keys_at_one_time_are_a_step():
@@ -138,17 +138,17 @@ def test_two_keys_at_one_time_are_a_step():
 
 
 def test_layers_and_curve_multiply_the_kind():
-    made = make_map(
+    result = make_map(
         SDXL, MapSettings("style", 2.0, layers=", ".join(["0.5"] * 11), curve="0:1, 1:0")
     )
-    assert made.positive[25] == pytest.approx(row({6: 0.75}, 11))
+    assert result.positive[25] == pytest.approx(row({6: 0.75}, 11))
     named_layers = make_map(SDXL, MapSettings(layers="3:1, 6:0.5"))
     assert named_layers.positive[0] == tuple(row({3: 1, 6: 0.5}, 11))
 
 
 def test_layers_by_name_and_the_rest_of_them():
-    named = make_map(SDXL, MapSettings(layers="middle:0, rest:1, Input 8: 0.5")).positive[0]
-    assert named == (1, 1, 1, 0.5, 0, 1, 1, 1, 1, 1, 1)
+    by_name = make_map(SDXL, MapSettings(layers="middle:0, rest:1, Input 8: 0.5")).positive[0]
+    assert by_name == (1, 1, 1, 0.5, 0, 1, 1, 1, 1, 1, 1)
     assert make_map(SDXL, MapSettings(layers="4:0.5, middle:0")).positive[0] == (0.0,) * 11
 
 
@@ -194,9 +194,9 @@ def test_a_comma_may_end_a_line():
 
 
 def test_jitter_is_seeded_and_bounded():
-    one, same, other = (make_map(SD15, MapSettings(jitter=0.2, seed=seed)) for seed in (7, 7, 8))
-    assert one == same != other
-    values = [value for line in one.positive for value in line]
+    first, same, second = (make_map(SD15, MapSettings(jitter=0.2, seed=seed)) for seed in (7, 7, 8))
+    assert first == same != second
+    values = [value for line in first.positive for value in line]
     assert 0.8 <= min(values) < 0.81
     assert 1.19 < max(values) <= 1.2
 

@@ -96,8 +96,8 @@ def test_odd_sizes_are_padded_as_opencv_pads(net, onnx, size):
 
 def test_batch_is_its_pictures_one_by_one(net):
     portrait = PACK / "tests" / "data" / "portrait.jpg"
-    whole = torch.from_numpy(pixels(portrait)).movedim(-1, 0).float() / 255
-    pictures = torch.stack((whole[:, :301, :251], whole[:, -301:, -251:]))
+    complete = torch.from_numpy(pixels(portrait)).movedim(-1, 0).float() / 255
+    pictures = torch.stack((complete[:, :301, :251], complete[:, -301:, -251:]))
     batch_rows = [as_rows(candidates) for candidates in yunet.detect(net, pictures, 0.3)]
     assert any(len(rows) for rows in batch_rows)
     for item, rows in enumerate(batch_rows):

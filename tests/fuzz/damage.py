@@ -53,17 +53,17 @@ class Damage:
         self.whole = [base(), plus(), encoder(), embeds()]
         notes = [None, None, None, EMBEDS]
         self.safe = [
-            safetensors.torch.save(one, note) for one, note in zip(self.whole, notes, strict=True)
+            safetensors.torch.save(each, note) for each, note in zip(self.whole, notes, strict=True)
         ]
-        self.torch = [saved(nested(one)) for one in self.whole]
-        self.old = [saved(nested(one), zipped=False) for one in self.whole]
-        self.torch += [saved(one) for one in ipadpt()]
+        self.torch = [saved(nested(each)) for each in self.whole]
+        self.old = [saved(nested(each), zipped=False) for each in self.whole]
+        self.torch += [saved(each) for each in ipadpt()]
 
     @property
     def kinds(self) -> dict[str, Callable[[], tuple[str, bytes]]]:
         """Every kind of damage by name, each of which makes an ending and bytes."""
-        own = (self.cut, self.flipped, self.header, self.tensors, self.pickles, self.archives)
-        kinds = {kind.__name__: partial(self.with_any_ending, kind) for kind in (*own, self.sides)}
+        ours = (self.cut, self.flipped, self.header, self.tensors, self.pickles, self.archives)
+        kinds = {kind.__name__: partial(self.with_any_ending, kind) for kind in (*ours, self.sides)}
         return kinds | {
             name: partial(kind, self.random) for name, kind in strange_files.KINDS.items()
         }
@@ -135,24 +135,24 @@ class Damage:
         value = weights[name]
         if not isinstance(value, torch.Tensor):
             return
-        other = self.random.choice((0, 1, 2, 3, 5, 6, 64))
+        second = self.random.choice((0, 1, 2, 3, 5, 6, 64))
         weights[name] = self.random.choice(
             (
                 lambda: value.to(self.random.choice((torch.int64, torch.bool, torch.float64))),
                 lambda: value.to(self.random.choice((torch.complex64, torch.float8_e4m3fn))),
                 lambda: torch.full(value.shape, self.random.choice((float("nan"), float("inf")))),
-                lambda: torch.zeros(other, *value.shape[1:]),
-                lambda: torch.zeros(*value.shape[:-1], other),
-                lambda: torch.zeros([other] * self.random.randrange(5)),
+                lambda: torch.zeros(second, *value.shape[1:]),
+                lambda: torch.zeros(*value.shape[:-1], second),
+                lambda: torch.zeros([second] * self.random.randrange(5)),
                 lambda: value.flatten(),
                 lambda: self.random.choice((None, 3, "text", [value], {"a": value})),
             )
         )()
         if self.random.random() < 0.3:
-            moved = self.random.choice(
+            shifted = self.random.choice(
                 ("", ".", "ip_adapter.x", "ip_adapter.1.to_k_ip.weight", "\u00e9")
             )
-            weights[moved] = weights.pop(name)
+            weights[shifted] = weights.pop(name)
 
     def sides(self) -> bytes:
         """Embeds with other shapes, types and metadata than any node writes."""

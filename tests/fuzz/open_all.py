@@ -79,8 +79,10 @@ def embeds(pack, path: Path):
     nodes = pack.nodes.references.embeds
     content, metadata = nodes.read_embeds(str(path))
     sides = nodes.from_ipadpt(content) if metadata is None else nodes.from_file(content, metadata)
-    shown = nodes._display(content, metadata)
-    assert all(len(text) < 700 and text.isprintable() for text in shown["text"]), shown["text"]
+    displayed = nodes._display(content, metadata)
+    assert all(len(text) < 700 and text.isprintable() for text in displayed["text"]), displayed[
+        "text"
+    ]
     return sides
 
 

@@ -146,15 +146,15 @@ def rebuilt(
     method: int = zipfile.ZIP_STORED,
 ) -> bytes:
     """A torch archive whose entries were changed by their names."""
-    made = io.BytesIO()
+    result = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(content)) as source,
-        zipfile.ZipFile(made, "w", method) as archive,
+        zipfile.ZipFile(result, "w", method) as archive,
     ):
         for entry in source.infolist():
             name = entry.filename.replace("byteorder", order_name)
             archive.writestr(name, change(entry.filename, source.read(entry)))
-    return made.getvalue()
+    return result.getvalue()
 
 
 def safetensors_file(table: dict[str, Any], data: bytes) -> bytes:
@@ -179,8 +179,8 @@ def unknown_types(random: Random) -> File:
 
 def thumbnail(random: Random) -> File:
     """Embeds whose preview has no pixels, or absurdly many in one row."""
-    side, other = random.choice((0, 1, 2**20, 2**21)), random.choice((0, 1, 2))
-    sides = random.choice(((side, other), (other, side)))
+    side, second = random.choice((0, 1, 2**20, 2**21)), random.choice((0, 1, 2))
+    sides = random.choice(((side, second), (second, side)))
     picture = torch.zeros(*sides, 3, dtype=torch.uint8)
     return ".safetensors", safetensors.torch.save({**embeds(), "thumbnail": picture}, EMBEDS)
 
@@ -258,8 +258,8 @@ def deep(random: Random) -> File:
 
 def pickle_file(body: bytes) -> bytes:
     """A torch archive whose pickle has these opcodes."""
-    made = pickle.PROTO + b"\x02" + body + pickle.STOP
-    return rebuilt(saved({}), lambda name, data: made if name.endswith("data.pkl") else data)
+    result = pickle.PROTO + b"\x02" + body + pickle.STOP
+    return rebuilt(saved({}), lambda name, data: result if name.endswith("data.pkl") else data)
 
 
 MUST_BE_REFUSED: tuple[Kind, ...] = (

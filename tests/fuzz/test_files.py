@@ -21,9 +21,9 @@ def test_damaged_files_are_opened_or_refused_in_one_sentence(host_tree, tmp_path
     script = HERE / "open_all.py"
     arguments = [script, host_tree, HERE.parent.parent, tmp_path, COUNT, SEED]
     command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    report = json.loads(done.stdout.splitlines()[-1])
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    report = json.loads(finished.stdout.splitlines()[-1])
     assert not report["faults"], "\n".join(map(str, report["faults"][:20]))
     check_kinds(report["outcomes"])
     assert not (tmp_path / "executed").exists()

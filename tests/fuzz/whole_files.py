@@ -8,10 +8,10 @@ import torch
 
 def base(width: int = 6, layers: int = 2) -> dict[str, torch.Tensor]:
     """The smallest base adapter."""
-    made = {"image_proj.proj.weight": torch.randn(4 * width, 5)}
-    made |= {"image_proj.proj.bias": torch.zeros(4 * width)}
-    made |= {f"image_proj.norm.{key}": torch.ones(width) for key in ("weight", "bias")}
-    return made | keys(width, layers)
+    result = {"image_proj.proj.weight": torch.randn(4 * width, 5)}
+    result |= {"image_proj.proj.bias": torch.zeros(4 * width)}
+    result |= {f"image_proj.norm.{key}": torch.ones(width) for key in ("weight", "bias")}
+    return result | keys(width, layers)
 
 
 def keys(width: int, layers: int) -> dict[str, torch.Tensor]:

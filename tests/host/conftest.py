@@ -78,7 +78,7 @@ def legacy(pack):
 
 
 @pytest.fixture
-def old(nodes_by_id):
+def run_old(nodes_by_id):
     """Calls an old node as other packs do: id, inputs by name -> its outputs."""
 
     def run(node_id, **inputs):
@@ -119,19 +119,19 @@ def upgraded(legacy):
 @pytest.fixture(scope="session")
 def every_node(nodes_by_id):
     """With the host's further nodes that upgraded graphs use."""
-    more = {
+    options = {
         "nodes_images": {
             "ImageFromBatch": "ImageFromBatch",
             "RepeatImageBatch": "RepeatImageBatch",
         },
         "nodes_primitive": {"PrimitiveInt": "Int", "PrimitiveStringMultiline": "StringMultiline"},
     }
-    found = {
+    result = {
         id: getattr(importlib.import_module(f"comfy_extras.{module}"), name)
-        for module, names in more.items()
+        for module, names in options.items()
         for id, name in names.items()
     }
-    return {**nodes_by_id, **found}
+    return {**nodes_by_id, **result}
 
 
 @pytest.fixture
@@ -147,23 +147,23 @@ def check(every_node, run_prompt, legacy, upgraded, sample, record_property):
     """
     understood = importlib.import_module(f"{legacy.__name__}.reading.prompts").read_prompt
 
-    def check(old, last, kind="sd15", **settings):
-        new, report = upgraded(old.prompt)
-        said = [change.describe() for change in report]
-        assert not [one for one in said if " stays" in one], said
-        for node in new.values():
+    def check(old_prompt, last, kind="sd15", **settings):
+        new_prompt, report = upgraded(old_prompt.prompt)
+        lines = [change.describe() for change in report]
+        assert not [each for each in lines if " stays" in each], lines
+        for node in new_prompt.values():
             if node["class_type"] != "@":
                 needed = every_node[node["class_type"]].INPUT_TYPES()["required"]
                 assert set(needed) <= {name.partition(".")[0] for name in node["inputs"]}, node
-        known = understood(old.prompt, legacy.BY_ID, legacy.BY_ID, {})
-        before, after = (run_prompt(prompt, last) for prompt in (known, new))
+        installed = understood(old_prompt.prompt, legacy.BY_ID, legacy.BY_ID, {})
+        before, after = (run_prompt(prompt, last) for prompt in (installed, new_prompt))
         settings = {"steps": 2, "batch": 2} | settings
-        one, other = (sample(model, kind, **settings) for model in (before, after))
-        plain = sample(old.prompt["1"]["inputs"]["what"], kind, **settings)
-        record_property("apart", difference(other, one))
-        assert difference(other, one) < upgrading.SAME
-        assert difference(one, plain) > EFFECT
-        return new, said
+        first, second = (sample(model, kind, **settings) for model in (before, after))
+        plain = sample(old_prompt.prompt["1"]["inputs"]["what"], kind, **settings)
+        record_property("apart", difference(second, first))
+        assert difference(second, first) < upgrading.SAME
+        assert difference(first, plain) > EFFECT
+        return new_prompt, lines
 
     return check
 
@@ -241,12 +241,12 @@ def steps(host, monkeypatch):
     """What the host's progress bar was told: (done, of how many)."""
     import comfy.utils
 
-    told = []
-    hook = lambda value, total, *_, **__: told.append((value, total))  # noqa: E731
+    reports = []
+    hook = lambda value, total, *_, **__: reports.append((value, total))  # noqa: E731
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
     monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_INTERVAL", 0.0, raising=False)
     monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_PERCENT", 0.0, raising=False)
-    return told
+    return reports
 
 
 @pytest.fixture(scope="module")
@@ -284,12 +284,12 @@ def page(opened):
 def embeds(pack, adapters):
     """(name, seed, count) -> references as Encode IPAdapter Reference gives them."""
 
-    def run(name="ip-adapter_sd15", seed=5, count=1, **more):
+    def run(name="ip-adapter_sd15", seed=5, count=1, **options):
         spec = adapters(name)[0].spec
         width = spec.clip_input.width
         shape = (count, width) if spec.clip_input.name == "image_embeds" else (count, 257, width)
         features = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-        return pack.nodes.sockets.References.of(features, spec.clip_input.name, **more)
+        return pack.nodes.sockets.References.of(features, spec.clip_input.name, **options)
 
     return run
 

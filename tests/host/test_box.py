@@ -71,8 +71,8 @@ def test_the_encoder_gets_the_part_in_the_box(pack, encoder, picture, box, rows,
         pack.nodes.references.encode.encode_reference(
             encoder, picture, "crop", "image", "A node", box
         )
-    (seen,) = encoder.seen
-    assert (seen == picture[:, rows, columns]).all()
+    (recorded,) = encoder.seen
+    assert (recorded == picture[:, rows, columns]).all()
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_the_editors_picture_is_small_and_knows_its_true_size(pack, tmp_path, mo
     from PIL import Image
 
     wide = torch.linspace(0, 1, 2000)[None, :, None].expand(500, -1, 3)
-    (shown,) = pack.nodes.drawing.editor_picture(wide)["source"]
-    assert (shown["width"], shown["height"], shown["type"]) == (2000, 500, "temp")
-    small = Image.open(tmp_path / shown["filename"])
+    (displayed,) = pack.nodes.drawing.editor_picture(wide)["source"]
+    assert (displayed["width"], displayed["height"], displayed["type"]) == (2000, 500, "temp")
+    small = Image.open(tmp_path / displayed["filename"])
     assert small.size == (768, 192)
     assert small.getpixel((0, 0))[0] <= 1 and small.getpixel((767, 0))[0] >= 253
 
@@ -148,11 +148,11 @@ def test_the_editor_reads_boxes_as_the_node_does(pack):
     import browser
 
     script = Path(__file__).parent.parent / "web" / "answers.mjs"
-    asked = {"layers": [], "curves": [], "times": [], "boxes": [*BOXES]}
-    command = [str(browser.node()), str(script), json.dumps(asked)]
+    requests = {"layers": [], "curves": [], "times": [], "boxes": [*BOXES]}
+    command = [str(browser.node()), str(script), json.dumps(requests)]
     answers = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    found = [one and tuple(one.values()) for one in answers["boxes"]]
-    assert found == list(BOXES.values())
+    result = [box and tuple(box.values()) for box in answers["boxes"]]
+    assert result == list(BOXES.values())
     for text, expected in BOXES.items():
         try:
             box = pack.nodes.references.boxes.parse_box(text)

@@ -21,24 +21,24 @@ def weight_map(nodes_by_id):
     return run
 
 
-def layers_that_differ(tiny, kind, one, other):
+def layers_that_differ(tiny, kind, first, second):
     """The addresses, in the order of a forward pass, whose cross-attention gives something else in
     the first call.
     """
 
     def outputs(model):
-        seen = {}
+        recorded = {}
 
         def watch(out, extra):
-            seen.setdefault((*extra["block"], extra["block_index"]), out.clone())
+            recorded.setdefault((*extra["block"], extra["block_index"]), out.clone())
             return out
 
         model = model.clone()
         model.set_model_attn2_output_patch(watch)
         tiny.sample(model, tiny.text(kind), size=SIZE, steps=1)
-        return seen
+        return recorded
 
-    first, second = outputs(one), outputs(other)
+    first, second = outputs(first), outputs(second)
     return [place for place in first if not torch.equal(first[place], second[place])]
 
 
@@ -107,12 +107,12 @@ def test_style_and_layout_of_two_pictures_are_one_map_where_the_pictures_are_one
     models, apply, sample, weight_map
 ):
     model = models("sd15")
-    both = apply(model, weight_map=weight_map(model, "style and layout", 0.9, 0.5))
+    pair = apply(model, weight_map=weight_map(model, "style and layout", 0.9, 0.5))
     style = apply(model, weight_map=weight_map(model, "style", 0.9))
     two = apply(style, weight_map=weight_map(model, "layout", 0.5))
-    assert difference(sample(two), sample(both)) < SAMPLING
-    other = apply(style, seed=8, weight_map=weight_map(model, "layout", 0.5))
-    assert difference(sample(other), sample(both)) > EFFECT
+    assert difference(sample(two), sample(pair)) < SAMPLING
+    second = apply(style, seed=8, weight_map=weight_map(model, "layout", 0.5))
+    assert difference(sample(second), sample(pair)) > EFFECT
 
 
 def test_precise_kinds_act_at_cfg_1_too(models, apply, sample, weight_map):
@@ -123,18 +123,18 @@ def test_precise_kinds_act_at_cfg_1_too(models, apply, sample, weight_map):
     )
     assert difference(precise, style) > EFFECT
     only = weight_map(model, "precise style", 0.0)  # what stands on the negative side alone
-    found = sample(apply(model, "sdxl", weight_map=only), "sdxl", cfg=1.0)
-    assert difference(found, layout) < SAMPLING
+    result = sample(apply(model, "sdxl", weight_map=only), "sdxl", cfg=1.0)
+    assert difference(result, layout) < SAMPLING
 
 
 @pytest.mark.parametrize("scaling", ["K+V", "K+V with C penalty", "K+mean(V) with C penalty"])
 def test_scalings_change_the_picture_and_follow_a_curve(models, apply, sample, weight_map, scaling):
     model = models("sd15")
-    found = sample(apply(model, scaling=scaling))
-    assert difference(found, sample(apply(model))) > EFFECT
+    result = sample(apply(model, scaling=scaling))
+    assert difference(result, sample(apply(model))) > EFFECT
     assert torch.equal(sample(apply(model, scaling=scaling, weight=0.0)), sample(model))
     late = apply(model, scaling=scaling, weight_map=weight_map(model, curve="0:0.5, 0.5:1 hold"))
-    assert difference(sample(late), found) > EFFECT
+    assert difference(sample(late), result) > EFFECT
 
 
 def test_keys_and_values_scaled_by_1_are_as_they_were(models, apply, sample):
@@ -150,22 +150,22 @@ def test_keys_and_values_scaled_by_1_are_as_they_were(models, apply, sample):
 def test_keep_prompt_removes_what_points_along_the_text(models, apply, sample, pack):
     text, image = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(2))
     core = importlib.import_module(f"{pack.__name__}.ipadapter_core.attention.image_part")
-    whole = core.remove_text_part(image, text, 1.0)
-    assert (whole * text).sum(-1).abs().max() < 1e-5
-    torch.testing.assert_close(core.remove_text_part(image, text, 0.5), (image + whole) / 2)
+    complete = core.remove_text_part(image, text, 1.0)
+    assert (complete * text).sum(-1).abs().max() < 1e-5
+    torch.testing.assert_close(core.remove_text_part(image, text, 0.5), (image + complete) / 2)
     model = models("sd15")
-    plain, kept = sample(apply(model)), sample(apply(model, keep_prompt=1.0))
-    assert difference(kept, plain) > EFFECT
-    assert difference(kept, sample(model)) > EFFECT
+    plain, remaining = sample(apply(model)), sample(apply(model, keep_prompt=1.0))
+    assert difference(remaining, plain) > EFFECT
+    assert difference(remaining, sample(model)) > EFFECT
 
 
 def test_keep_prompt_looks_at_the_text_alone(models, apply, sample):
     """Not at what another adapter has added before: the order does not matter."""
     model = models("sd15")
-    kept = {"keep_prompt": 0.8, "seed": 9}
-    one = sample(apply(apply(model), **kept))
-    other = sample(apply(apply(model, **kept)))
-    assert difference(one, other) < SAMPLING
+    remaining = {"keep_prompt": 0.8, "seed": 9}
+    first = sample(apply(apply(model), **remaining))
+    second = sample(apply(apply(model, **remaining)))
+    assert difference(first, second) < SAMPLING
 
 
 @pytest.mark.parametrize("method", ["add", "average", "slerp", "max"])
@@ -179,8 +179,8 @@ def test_combined_references_are_one_reference(models, apply, tiny, sample, pack
             torch.full((3,) + (1,) * (output[key].ndim - 1), 1 / 3 if method == "slerp" else 1.0),
         )
     many = apply(model, name=name, count=3, combine=method)
-    one = apply(model, name=name, clip_vision_output=combined)
-    assert difference(sample(many), sample(one)) < SAMPLING
+    single = apply(model, name=name, clip_vision_output=combined)
+    assert difference(sample(many), sample(single)) < SAMPLING
 
 
 @pytest.mark.parametrize("name", ["ip-adapter_sd15", "ip-adapter-full-face_sd15"])
@@ -270,14 +270,14 @@ def test_many_frames_keep_their_tokens_alone(models, adapters, pack, capsys):
     sizes = {}
     for count in (200, 800):
         features = torch.randn(count, 1024, generator=torch.Generator().manual_seed(3))
-        seen = core.References.of(features, "image_embeds")
-        values = core.keys_for(models("sd15"), adapter, seen, None, by_frame=True).values
+        recorded = core.References.of(features, "image_embeds")
+        values = core.keys_for(models("sd15"), adapter, recorded, None, by_frame=True).values
         sizes[count] = values.bytes
         embeds = features.numel() * 4
     with capsys.disabled():
-        kept, given = sizes[800] / 1e6, embeds / 1e6
+        remaining, inputs = sizes[800] / 1e6, embeds / 1e6
         sys.stdout.write(
-            f"\n800 frames keep {kept:.1f} MB of tokens beside {given:.1f} MB of embeds\n"
+            f"\n800 frames keep {remaining:.1f} MB of tokens beside {inputs:.1f} MB of embeds\n"
         )
     assert sizes[800] < 4 * sizes[200]  # and nothing that grows faster
     assert sizes[800] <= (800 + 1) * 4 * 768 * 4  # four tokens each

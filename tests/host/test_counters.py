@@ -44,16 +44,16 @@ def apply(nodes_by_id, adapters, tiny):
 
 def counted(model, kind, shape=(16, 2), steps=3):
     """The operations of each step."""
-    found = []
+    result = []
 
     def step(call):
         with counters.Operations() as mode:
             out = call()
-        found.append(mode)
+        result.append(mode)
         return out
 
     inside.sample(model, kind, shape, step, steps)
-    return found
+    return result
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -134,8 +134,8 @@ def hung(pack, model, tokens):
 @pytest.fixture
 def run_node(tower, models, adapters, nodes_by_id, monkeypatch, pack):
     """Runs Apply IPAdapter with the counted encoder; returns (runs of it, matrix products)."""
-    shown = types.SimpleNamespace(PreviewImage=lambda _: types.SimpleNamespace(as_dict=dict))
-    monkeypatch.setattr(pack.nodes.references.encode, "ui", shown)
+    displayed = types.SimpleNamespace(PreviewImage=lambda _: types.SimpleNamespace(as_dict=dict))
+    monkeypatch.setattr(pack.nodes.references.encode, "ui", displayed)
 
     def run(image, name="ip-adapter-plus_sd15", **settings):
         before = tower.runs
@@ -180,12 +180,12 @@ def test_fifty_queued_runs_of_three_branches_leave_nothing_behind(models, apply,
         ]
         return torch.cat(outs), patches, [len(branch.wrappers) for branch in branches]
 
-    seen = {}
+    recorded = {}
     for run in range(1, 51):
         out, *counts = queued()
         if run in (2, 50):
-            seen[run] = out.clone(), counts, store_sizes(model), counters.alive()
-    (second, *before), (last, *after) = seen.values()
+            recorded[run] = out.clone(), counts, store_sizes(model), counters.alive()
+    (second, *before), (last, *after) = recorded.values()
     assert torch.equal(second, last)
     assert after[:-1] == before[:-1]
     assert after[-1] - before[-1] <= last.nbytes  # the copy kept of the second run

@@ -46,8 +46,8 @@ def checkpoint(demo):
     """The demo's model and autoencoder, as the host detects them."""
     import comfy.sd
 
-    made = demo.assemble.checkpoint(demo.common.load(demo.assemble.WEIGHTS))
-    model, _, vae, _ = comfy.sd.load_state_dict_guess_config(made, output_clip=False)
+    result = demo.assemble.checkpoint(demo.common.load(demo.assemble.WEIGHTS))
+    model, _, vae, _ = comfy.sd.load_state_dict_guess_config(result, output_clip=False)
     return model, vae
 
 
@@ -73,11 +73,11 @@ def make(demo, nodes_by_id, checkpoint, adapter):
     noise = comfy.sample.prepare_noise(torch.zeros(COUNT, 4, SIDE, SIDE), 7, None)
     prompt = [[demo.model.context().expand(1, 77, -1), {}]]
 
-    def run(*given):
+    def run(*inputs):
         patched = model
-        for found, settings in given:
-            more = {"embeds": found, "batch": "one for each picture", **settings}
-            patched = nodes_by_id["ApplyIPAdapter"].execute(patched, adapter, **more).args[0]
+        for result, settings in inputs:
+            options = {"embeds": result, "batch": "one for each picture", **settings}
+            patched = nodes_by_id["ApplyIPAdapter"].execute(patched, adapter, **options).args[0]
         with torch.inference_mode():
             latent = comfy.sample.sample(
                 patched,
@@ -121,9 +121,9 @@ def followed(make, references):
 
 def rate(demo, picture, scenes, factor):
     """How often a factor of the picture is the scene's, with its 95 % confidence interval."""
-    seen = getattr(demo.judge.judge(picture), factor)
-    hits = int((seen == scenes.factors[:, demo.pictures.FACTORS.index(factor)]).sum())
-    return hits / len(seen), *demo.judge.interval(hits, len(seen))
+    recorded = getattr(demo.judge.judge(picture), factor)
+    hits = int((recorded == scenes.factors[:, demo.pictures.FACTORS.index(factor)]).sum())
+    return hits / len(recorded), *demo.judge.interval(hits, len(recorded))
 
 
 def test_the_measures_see_what_was_drawn(demo):
@@ -162,8 +162,8 @@ def test_the_quick_encoder_is_what_the_host_computes(demo, tower, scenes):
     picture = demo.pictures.render(scenes[:3])
     pixels = comfy.clip_model.clip_preprocess(picture.movedim(1, -1))
     with torch.inference_mode():
-        found = host(pixel_values=pixels, intermediate_output=-2)[2]
-    torch.testing.assert_close(found, tower.embeds(picture), atol=2e-3, rtol=0)
+        result = host(pixel_values=pixels, intermediate_output=-2)[2]
+    torch.testing.assert_close(result, tower.embeds(picture), atol=2e-3, rtol=0)
 
 
 # measured: colour 23 of 24, ground and place 24 of 24, shape 12 of 24
@@ -173,7 +173,7 @@ def test_the_quick_encoder_is_what_the_host_computes(demo, tower, scenes):
 def test_pictures_follow_references_that_training_never_showed(
     demo, scenes, without, followed, factor, least
 ):
-    before, after = (rate(demo, made, scenes, factor) for made in (without, followed))
+    before, after = (rate(demo, result, scenes, factor) for result in (without, followed))
     assert after[0] >= least
     assert after[1] > before[2], f"intervals overlap: {before} without, {after} with the adapter"
 
@@ -181,19 +181,21 @@ def test_pictures_follow_references_that_training_never_showed(
 def test_the_effect_grows_with_the_weight(demo, scenes, make, references, without, followed):
     half = make((references, {"weight": 0.5}))
     drawn = demo.pictures.render(scenes)
-    apart = [(made - drawn).square().mean().sqrt().item() for made in (without, half, followed)]
-    assert apart[0] > 2 * apart[1] and apart[1] > apart[2]
-    rates = [rate(demo, made, scenes, "colour")[0] for made in (without, half, followed)]
+    distance = [
+        (result - drawn).square().mean().sqrt().item() for result in (without, half, followed)
+    ]
+    assert distance[0] > 2 * distance[1] and distance[1] > distance[2]
+    rates = [rate(demo, result, scenes, "colour")[0] for result in (without, half, followed)]
     assert rates == sorted(rates)
 
 
 def test_a_mask_confines_a_reference_to_its_half(demo, scenes, make, references):
     left = torch.zeros(1, 64, 64)
     left[..., :32] = 1
-    made = make((references, {"attn_mask": left}))
+    result = make((references, {"attn_mask": left}))
     inside, outside = (
         (demo.judge.judge(part).ground == scenes.factors[:, 2]).float().mean().item()
-        for part in (made[..., :24], made[..., 40:])
+        for part in (result[..., :24], result[..., 40:])
     )
     assert inside >= 0.9
     assert outside <= 0.4, f"{outside:.2f} of the other halves have the reference's ground"
@@ -202,14 +204,14 @@ def test_a_mask_confines_a_reference_to_its_half(demo, scenes, make, references)
 def test_masks_confine_each_of_two_references_to_its_half(demo, pack, scenes, make, references):
     left = torch.zeros(1, 64, 64)
     left[..., :32] = 1
-    turned = torch.roll(torch.arange(COUNT), 1)
-    second = pack.nodes.sockets.References.of(references.single_feature[turned], "image_embeds")
-    made = make((references, {"attn_mask": left}), (second, {"attn_mask": 1 - left}))
-    halves = [demo.judge.judge(part).ground for part in (made[..., :24], made[..., 40:])]
-    grounds = scenes.factors[:, 2], scenes.factors[turned, 2]
+    rotated = torch.roll(torch.arange(COUNT), 1)
+    second = pack.nodes.sockets.References.of(references.single_feature[rotated], "image_embeds")
+    result = make((references, {"attn_mask": left}), (second, {"attn_mask": 1 - left}))
+    halves = [demo.judge.judge(part).ground for part in (result[..., :24], result[..., 40:])]
+    grounds = scenes.factors[:, 2], scenes.factors[rotated, 2]
     differ = grounds[0] != grounds[1]
-    for own, other, half in zip(grounds, grounds[::-1], halves, strict=True):
-        own_rate, other_rate = ((half == g)[differ].float().mean() for g in (own, other))
+    for ours, another, half in zip(grounds, grounds[::-1], halves, strict=True):
+        own_rate, other_rate = ((half == g)[differ].float().mean() for g in (ours, another))
         assert own_rate >= 0.7, f"{own_rate:.2f} own, {other_rate:.2f} the other's"
         assert other_rate <= 0.3
 
@@ -217,11 +219,11 @@ def test_masks_confine_each_of_two_references_to_its_half(demo, pack, scenes, ma
 def test_two_adapters_give_the_layout_of_one_and_the_style_of_another(
     demo, pack, scenes, make, only, references
 ):
-    turned = torch.roll(torch.arange(COUNT), 1)
-    second = pack.nodes.sockets.References.of(references.single_feature[turned], "image_embeds")
+    rotated = torch.roll(torch.arange(COUNT), 1)
+    second = pack.nodes.sockets.References.of(references.single_feature[rotated], "image_embeds")
     blended = make(
         (references, {"weight_map": only("layout")}), (second, {"weight_map": only("style")})
     )
     assert rate(demo, blended, scenes, "place")[0] >= 0.9
-    assert rate(demo, blended, scenes[turned], "ground")[0] >= 0.9
-    assert rate(demo, blended, scenes[turned], "colour")[0] >= 0.7
+    assert rate(demo, blended, scenes[rotated], "ground")[0] >= 0.9
+    assert rate(demo, blended, scenes[rotated], "colour")[0] >= 0.7

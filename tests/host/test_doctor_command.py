@@ -47,31 +47,32 @@ def command(host_tree, model_folder, tmp_path):
 
     def run(*arguments, **environment):
         python = comfy_host.prepare().python
-        own = {"COMFYUI_PATH": str(host_tree), "HF_HOME": str(tmp_path / "home"), **environment}
+        ours = {"COMFYUI_PATH": str(host_tree), "HF_HOME": str(tmp_path / "home"), **environment}
         config_flags = [] if "--get" in arguments else ["--extra-model-paths-config", str(config)]
         line = [str(python), str(DOCTOR), *flags, *config_flags, *arguments]
-        return subprocess.run(line, env={**os.environ, **own}, capture_output=True, text=True)
+        return subprocess.run(line, env={**os.environ, **ours}, capture_output=True, text=True)
 
     return run
 
 
 def test_the_command_reports_without_a_server(command):
-    done = command("--base", "SDXL", "--purpose", "look")
-    assert done.returncode == 0, done.stderr
-    assert "ipadapter/sub folder/b.bin (outside the models folder): SD1.5 plus" in done.stdout
+    finished = command("--base", "SDXL", "--purpose", "look")
+    assert finished.returncode == 0, finished.stderr
+    assert "ipadapter/sub folder/b.bin (outside the models folder): SD1.5 plus" in finished.stdout
     assert (
-        "For SDXL, to follow the look of a picture: ready\n  d.bin with some/model" in done.stdout
+        "For SDXL, to follow the look of a picture: ready\n  d.bin with some/model"
+        in finished.stdout
     )
-    assert done.stdout.count("\nFor ") == 1
+    assert finished.stdout.count("\nFor ") == 1
 
 
 def test_the_command_downloads_from_the_named_endpoint_and_checks(command, tmp_path):
     name = "ip-adapter-full-face_sd15.safetensors"
     with Hub(bytes(43592352)) as hub:
-        done = command("--get", name, HF_ENDPOINT=hub.base)
-    assert done.returncode == 1
-    assert f"downloading {name}" in done.stdout
-    assert f"What came as '{name}' is not the published file" in done.stderr
+        finished = command("--get", name, HF_ENDPOINT=hub.base)
+    assert finished.returncode == 1
+    assert f"downloading {name}" in finished.stdout
+    assert f"What came as '{name}' is not the published file" in finished.stderr
     assert list((tmp_path / "base" / "models" / "ipadapter").iterdir()) == []
     first = next(path for _, path, _ in hub.asked if "/resolve/" in path)
     assert first.startswith("/h94/IP-Adapter/resolve/018e402774aeeddd60609b4ecdb7e298259dc729/")

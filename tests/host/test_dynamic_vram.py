@@ -31,10 +31,10 @@ def test_an_adapter_opens_with_layers_that_have_no_weights_yet(dynamic, pack, ti
     base = tiny.SMALL["sdxl" if "sdxl" in name else "sd15"]
     tensors = make_models.adapter_tensors(name, base, 0, torch.float32)
     adapter = pack.nodes.files.load.loaded_adapter(name, tensors).patcher.model
-    found = adapter.state_dict()
-    assert found.keys() == tensors.keys()
-    assert all(torch.equal(found[key], tensors[key]) for key in tensors)
+    result = adapter.state_dict()
+    assert result.keys() == tensors.keys()
+    assert all(torch.equal(result[key], tensors[key]) for key in tensors)
     plain = pack.nodes.files.load.build(tensors, torch.nn)
-    seen = tiny.features(3)[adapter.spec.clip_input.name]
+    recorded = tiny.features(3)[adapter.spec.clip_input.name]
     with torch.inference_mode():
-        assert torch.allclose(adapter.project(seen), plain.project(seen), atol=ENCODING)
+        assert torch.allclose(adapter.project(recorded), plain.project(recorded), atol=ENCODING)

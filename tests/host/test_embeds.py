@@ -27,11 +27,11 @@ def test_saved_and_loaded_embeds_give_the_same_bits_without_encoder(
     assert f"{file} [output]" in node.INPUT_TYPES()["required"]["file"][1]["options"]
     assert node.validate_inputs(f"{file} [output]") is True
     positive, negative = node.execute(f"{file} [output]").args
-    found = apply_embeds(nodes_by_id, adapters, model, positive, name, embeds_negative=negative)
-    assert torch.equal(sample(found), expected)
+    result = apply_embeds(nodes_by_id, adapters, model, positive, name, embeds_negative=negative)
+    assert torch.equal(sample(result), expected)
     with pytest.raises(ValueError, match=r"needs CLIP ViT-.*'embeds' was encoded by"):
-        other = "ip-adapter-plus_sd15" if name == "ip-adapter_sd15" else "ip-adapter_sd15"
-        apply_embeds(nodes_by_id, adapters, model, positive, other)
+        second = "ip-adapter-plus_sd15" if name == "ip-adapter_sd15" else "ip-adapter_sd15"
+        apply_embeds(nodes_by_id, adapters, model, positive, second)
 
 
 class Evil:
@@ -60,22 +60,22 @@ def test_only_embeds_below_input_and_output_are_opened(nodes_by_id, own_folders,
     assert "no embeds file" in nodes_by_id["LoadIPAdapterEmbeds"].validate_inputs(name)
 
 
-def combined(nodes_by_id, given, method, projection="before"):
-    named = {f"embeds{number}": one for number, one in enumerate(given)}
-    return nodes_by_id["CombineIPAdapterEmbeds"].execute(named, method, projection).args[0]
+def combined(nodes_by_id, references, method, projection="before"):
+    by_name = {f"embeds{number}": each for number, each in enumerate(references)}
+    return nodes_by_id["CombineIPAdapterEmbeds"].execute(by_name, method, projection).args[0]
 
 
 def test_combined_embeds_are_one_reference(nodes_by_id, adapters, models, embeds, sample, pack):
     model, three = models("sd15"), [embeds(seed=seed) for seed in (5, 6, 7)]
-    mean = torch.cat([one.single_feature for one in three]).mean(0, keepdim=True)
+    mean = torch.cat([each.single_feature for each in three]).mean(0, keepdim=True)
     expected = sample(
         apply_embeds(
             nodes_by_id, adapters, model, pack.nodes.sockets.References.of(mean, "image_embeds")
         )
     )
 
-    def with_(made):
-        return sample(apply_embeds(nodes_by_id, adapters, model, made))
+    def with_(result):
+        return sample(apply_embeds(nodes_by_id, adapters, model, result))
 
     assert difference(with_(combined(nodes_by_id, three, "average")), expected) < SAMPLING
     after = with_(combined(nodes_by_id, three, "average", "after"))
@@ -89,11 +89,11 @@ def test_a_weight_of_0_in_concat_gives_the_value_no_say(pack, adapters, embeds):
     module = adapters("ip-adapter_sd15")[0].patcher.model
     weighted = embeds(count=2)
     weighted = replace(weighted, weights=(1.0, 0.25))
-    made, plain = (
-        core.image_keys(module, one, embeds(seed=9), torch.float32, "cpu")
-        for one in (weighted, embeds(count=2))
+    result, plain = (
+        core.image_keys(module, each, embeds(seed=9), torch.float32, "cpu")
+        for each in (weighted, embeds(count=2))
     )
-    layers = list(zip(made.layers(), plain.layers(), strict=True))
+    layers = list(zip(result.layers(), plain.layers(), strict=True))
     assert len(layers) == 16
     for (k, v), (key, value) in layers:
         assert torch.equal(k, key)
@@ -106,12 +106,12 @@ def test_a_silent_negative_is_only_on_the_positive_side(
 ):
     model = models("sd15")
     silent = replace(embeds(seed=9), silent=True)
-    found = sample(apply_embeds(nodes_by_id, adapters, model, embeds(), embeds_negative=silent))
+    result = sample(apply_embeds(nodes_by_id, adapters, model, embeds(), embeds_negative=silent))
     plain = sample(apply_embeds(nodes_by_id, adapters, model, embeds()))
-    assert difference(found, plain) > EFFECT
+    assert difference(result, plain) > EFFECT
     for cfg, same in ((1.0, True), (5.0, False)):
-        one = sample(
+        first = sample(
             apply_embeds(nodes_by_id, adapters, model, embeds(), embeds_negative=silent), cfg=cfg
         )
-        other = sample(apply_embeds(nodes_by_id, adapters, model, embeds()), cfg=cfg)
-        assert torch.equal(one, other) == same
+        second = sample(apply_embeds(nodes_by_id, adapters, model, embeds()), cfg=cfg)
+        assert torch.equal(first, second) == same

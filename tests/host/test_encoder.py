@@ -70,18 +70,18 @@ def test_outputs_equal_transformers_at_the_encoders_size(clip_vision, theirs, en
     picture = photograph(224, 224)
     pixels = processor(as_file(picture), return_tensors="pt").pixel_values
     expected = model(pixels, output_hidden_states=True)
-    found = encode.encode(clip_vision, picture, "crop")
-    torch.testing.assert_close(found.image_embeds, expected.image_embeds, atol=ENCODING, rtol=0)
+    result = encode.encode(clip_vision, picture, "crop")
+    torch.testing.assert_close(result.image_embeds, expected.image_embeds, atol=ENCODING, rtol=0)
     hidden = expected.hidden_states[-2]
-    torch.testing.assert_close(found.penultimate_hidden_states, hidden, atol=ENCODING, rtol=0)
+    torch.testing.assert_close(result.penultimate_hidden_states, hidden, atol=ENCODING, rtol=0)
 
 
 def test_nothing_is_pixel_values_of_zero(clip_vision, theirs, encode):
     model, _ = theirs
     expected = model(torch.zeros(1, 3, 224, 224), output_hidden_states=True)
-    found = encode.encode_zeros(clip_vision)
+    result = encode.encode_zeros(clip_vision)
     hidden = expected.hidden_states[-2]
-    torch.testing.assert_close(found.penultimate_hidden_states, hidden, atol=ENCODING, rtol=0)
+    torch.testing.assert_close(result.penultimate_hidden_states, hidden, atol=ENCODING, rtol=0)
     black = encode.encode(clip_vision, torch.zeros(1, 224, 224, 3), "crop")
     assert (black.penultimate_hidden_states - hidden).norm() > 0.1 * hidden.norm()
 
@@ -99,20 +99,20 @@ def test_the_hosts_resize_stays_near_the_processors(
     _, processor = theirs
     picture = photograph(height, width)
     expected = processor(as_file(picture), return_tensors="np", do_normalize=False).pixel_values[0]
-    found = encode.encoder_view(clip_vision, picture, "crop")[0].movedim(-1, 0).numpy()
-    difference = numpy.abs(found - expected) * 255
+    result = encode.encoder_view(clip_vision, picture, "crop")[0].movedim(-1, 0).numpy()
+    difference = numpy.abs(result - expected) * 255
     assert difference.max() <= pixels
     assert difference.mean() <= mean
 
 
 def test_pad_shows_the_whole_picture_in_grey_of_clips_mean(clip_vision, encode):
     picture = torch.ones(1, 100, 200, 3)
-    seen = encode.encoder_view(clip_vision, picture, "pad")[0]
-    assert seen.shape == (224, 224, 3)
+    recorded = encode.encoder_view(clip_vision, picture, "pad")[0]
+    assert recorded.shape == (224, 224, 3)
     grey = torch.tensor([0.4815, 0.4578, 0.4082])
     for row in (0, 40, 183, 223):
-        torch.testing.assert_close(seen[row, 100], grey, atol=3e-3, rtol=0)
-    assert seen[60:164].eq(1).all()
+        torch.testing.assert_close(recorded[row, 100], grey, atol=3e-3, rtol=0)
+    assert recorded[60:164].eq(1).all()
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_pad_shows_the_whole_picture_in_grey_of_clips_mean(clip_vision, encode):
 def test_only_crop_loses_the_sides(clip_vision, encode, fit, columns):
     picture = torch.zeros(1, 100, 300, 3)
     picture[:, :, :60] = picture[:, :, -60:] = 1  # white at both ends
-    seen = encode.encoder_view(clip_vision, picture, fit)[0, 112, :, 0]
-    assert (int(seen[:20].gt(0.9).any()), int(seen[-20:].gt(0.9).any())) == columns
+    recorded = encode.encoder_view(clip_vision, picture, fit)[0, 112, :, 0]
+    assert (int(recorded[:20].gt(0.9).any()), int(recorded[-20:].gt(0.9).any())) == columns
 
 
 def test_a_square_picture_is_the_same_under_every_fit(clip_vision, encode):
@@ -244,10 +244,10 @@ def test_grey_and_alpha_are_taken_as_rgb(clip_vision, encode, channels, tmp_path
     monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
     picture = photograph(60, 60)
     grey = picture[..., :1].expand(-1, -1, -1, 3)
-    other = picture[..., :1] if channels == 1 else torch.cat([picture, picture[..., :1]], -1)
+    second = picture[..., :1] if channels == 1 else torch.cat([picture, picture[..., :1]], -1)
     expected = encode.encode(clip_vision, grey if channels == 1 else picture, "crop")
-    found = encode.encode_reference(clip_vision, other, "crop", "image", "A node").output
-    assert torch.equal(found.image_embeds, expected.image_embeds)
+    result = encode.encode_reference(clip_vision, second, "crop", "image", "A node").output
+    assert torch.equal(result.image_embeds, expected.image_embeds)
 
 
 def test_an_encoder_of_another_size_sees_the_picture_at_its_own(host, encode, tmp_path):

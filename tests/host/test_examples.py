@@ -59,17 +59,17 @@ def info(server):
 def run(server, info):
     def run(name):
         prompt = to_prompt(json.loads((FOLDER / f"{name}.json").read_text()), info)
-        for one in prompt.values():
-            one["inputs"] |= SMALL.get(one["class_type"], {})
+        for each in prompt.values():
+            each["inputs"] |= SMALL.get(each["class_type"], {})
             if name.endswith("sdxl"):
-                one["inputs"] |= SMALL_SDXL.get(one["class_type"], {})
-            one["inputs"] |= SMALLER.get((name, one["class_type"]), lambda _: {})(one["inputs"])
-            replaced = WITHOUT_FILES.get((name, one["class_type"]))
+                each["inputs"] |= SMALL_SDXL.get(each["class_type"], {})
+            each["inputs"] |= SMALLER.get((name, each["class_type"]), lambda _: {})(each["inputs"])
+            replaced = WITHOUT_FILES.get((name, each["class_type"]))
             if replaced:
-                one |= {"class_type": replaced[0], "inputs": replaced[1]}
+                each |= {"class_type": replaced[0], "inputs": replaced[1]}
         entry = server.run(prompt)
         assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
-        kinds = {key: one["class_type"] for key, one in prompt.items()}
+        kinds = {key: each["class_type"] for key, each in prompt.items()}
         return entry, {kinds[key]: key for key in entry["outputs"]}
 
     return run
@@ -94,53 +94,53 @@ def run(server, info):
     ],
 )
 def test_example_runs(server, run, name, size, count):
-    entry, shown = run(name)
-    made = pictures(server, entry, shown["SaveImage"])
-    assert [one.shape for one in made] == [(*size, 3)] * count
+    entry, displayed = run(name)
+    result = pictures(server, entry, displayed["SaveImage"])
+    assert [each.shape for each in result] == [(*size, 3)] * count
     if name == "08_attention_maps":
-        assert len(pictures(server, entry, shown["PreviewImage"])) == 5
+        assert len(pictures(server, entry, displayed["PreviewImage"])) == 5
     if name == "04_regions":
-        assert "2 masks" not in entry["outputs"][shown["InspectIPAdapter"]]["text"][0]
-        assert "2. sub folder" in entry["outputs"][shown["InspectIPAdapter"]]["text"][0]
+        assert "2 masks" not in entry["outputs"][displayed["InspectIPAdapter"]]["text"][0]
+        assert "2. sub folder" in entry["outputs"][displayed["InspectIPAdapter"]]["text"][0]
 
 
 def test_the_animation_has_a_frame_for_each_picture(server, run):
-    entry, shown = run("16_animation_frames")
-    (film,) = entry["outputs"][shown["SaveAnimatedWEBP"]]["images"]
+    entry, displayed = run("16_animation_frames")
+    (film,) = entry["outputs"][displayed["SaveAnimatedWEBP"]]["images"]
     opened = Image.open(io.BytesIO(server.read(f"/view?{urllib.parse.urlencode(film)}")))
     assert (opened.n_frames, opened.size) == (8, (128, 64))
 
 
 def test_only_the_masked_part_is_painted_anew(server, run):
-    entry, shown = run("18_inpaint")
-    (made,) = pictures(server, entry, shown["SaveImage"])
+    entry, displayed = run("18_inpaint")
+    (result,) = pictures(server, entry, displayed["SaveImage"])
     portrait = Image.open(PORTRAIT).convert("RGB")  # 256 x 320: its middle square, at 128
     square = portrait.crop((0, 32, 256, 288)).resize((128, 128), Image.LANCZOS)
-    difference = numpy.abs(made.astype(int) - numpy.asarray(square).astype(int))
-    assert made.shape == (128, 128, 3)
+    difference = numpy.abs(result.astype(int) - numpy.asarray(square).astype(int))
+    assert result.shape == (128, 128, 3)
     assert difference[60:, 50:].mean() < 2
     assert difference[18:52, 8:42].mean() > 20
 
 
 def test_a_graph_runs_from_the_embeds_file_alone(server, run):
     before = server.get("/test/encoder_runs")["encode_image"]
-    entry, shown = run("05_save_embeds")
-    assert entry["outputs"][shown["SaveIPAdapterEmbeds"]]["text"] == [
+    entry, displayed = run("05_save_embeds")
+    assert entry["outputs"][displayed["SaveIPAdapterEmbeds"]]["text"] == [
         "embeds/reference_00001_.safetensors"
     ]
     encoded = server.get("/test/encoder_runs")["encode_image"]
     assert encoded > before
-    entry, shown = run("06_from_embeds_file")
-    assert pictures(server, entry, shown["SaveImage"])[0].shape == (64, 128, 3)
+    entry, displayed = run("06_from_embeds_file")
+    assert pictures(server, entry, displayed["SaveImage"])[0].shape == (64, 128, 3)
     assert server.get("/test/encoder_runs")["encode_image"] == encoded
 
 
 def new(info):
     """This pack's nodes, without those that are there for old graphs."""
     return {
-        name: one
-        for name, one in info.items()
-        if one["category"].startswith("ipadapter") and one["category"] != "ipadapter/old graphs"
+        name: each
+        for name, each in info.items()
+        if each["category"].startswith("ipadapter") and each["category"] != "ipadapter/old graphs"
     }
 
 
@@ -163,21 +163,21 @@ def test_examples_hold_every_node_of_the_pack(info):
     ],
 )
 def test_a_blueprint_runs_on_a_model_and_pictures(server, info, name):
-    whole = json.loads((FOLDER.parent / "subgraphs" / f"{name}.json").read_text("utf-8"))
-    (graph,) = whole["definitions"]["subgraphs"]
-    given = [one["name"] for one in graph["inputs"]]
+    complete = json.loads((FOLDER.parent / "subgraphs" / f"{name}.json").read_text("utf-8"))
+    (graph,) = complete["definitions"]["subgraphs"]
+    inputs = [input["name"] for input in graph["inputs"]]
     links = links_within(graph)
     prompt = prompt_of(graph["nodes"], links, info)
-    prompt |= {one: node("LoadImage", image="portrait.jpg") for one in given if one != "model"}
+    prompt |= {each: node("LoadImage", image="portrait.jpg") for each in inputs if each != "model"}
     model = links[graph["outputs"][0]["linkIds"][0]]
     prompt |= {
         "model": node("CheckpointLoaderSimple", ckpt_name=""),
         **one_step(model),
     }
-    for one in prompt.values():
-        one["inputs"] |= SMALL.get(one["class_type"], {})
-    (made,) = pictures(server, server.run(prompt))
-    assert made.shape == (64, 128, 3)
+    for each in prompt.values():
+        each["inputs"] |= SMALL.get(each["class_type"], {})
+    (result,) = pictures(server, server.run(prompt))
+    assert result.shape == (64, 128, 3)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
@@ -188,7 +188,7 @@ def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path)
             continue
         ours = info[saved["type"]]["category"].startswith("ipadapter")
         assert saved["properties"]["cnr_id"] == ("ip-adapter-nodes" if ours else "comfy-core")
-        models = {one["name"]: one for one in saved["properties"].get("models", ())}
+        models = {each["name"]: each for each in saved["properties"].get("models", ())}
         if saved["type"] in DIRECTORIES:
             (file,) = saved["widgets_values"]
             assert models[file]["url"].endswith(f"/{file}")

@@ -73,9 +73,9 @@ def test_example_names_the_widgets_of_the_node_as_it_is(host_with_people):
 
 
 def test_blueprint_is_one_subgraph_and_runs(host_with_people):
-    whole = json.loads(BLUEPRINT.read_text())
-    (root,) = whole["nodes"]
-    (graph,) = whole["definitions"]["subgraphs"]
+    complete = json.loads(BLUEPRINT.read_text())
+    (root,) = complete["nodes"]
+    (graph,) = complete["definitions"]["subgraphs"]
     assert root["type"] == graph["id"]
     for kind in ("inputs", "outputs"):
         names = [[socket["name"] for socket in owner[kind]] for owner in (root, graph)]
@@ -90,12 +90,12 @@ def test_blueprint_is_one_subgraph_and_runs(host_with_people):
     links = links_within(graph)
     inner = prompt_of(graph["nodes"], links, host_with_people.get("/object_info"))
     model, *previews = (links[output["linkIds"][0]] for output in graph["outputs"])
-    shown = one_step(model)
+    displayed = one_step(model)
     for number, (source, slot) in enumerate(previews):
         # a name of its own: what an earlier prompt showed, older hosts do not list again
         save = {"filename_prefix": f"blueprint {number}"}
-        shown[f"preview {number}"] = node("SaveImage", images=[str(source), slot], **save)
-    entry = host_with_people.run(small(outer | inner | shown))
+        displayed[f"preview {number}"] = node("SaveImage", images=[str(source), slot], **save)
+    entry = host_with_people.run(small(outer | inner | displayed))
     assert pictures(host_with_people, entry)[0].shape == (64, 64, 3)
     assert pictures(host_with_people, entry, "preview 1")[0].shape == (281, 768, 3)
 

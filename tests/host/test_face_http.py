@@ -48,8 +48,8 @@ def test_all_three_people_of_a_file(host_with_faces):
     regions = pictures(host_with_faces, entry, "region")
     places = [int(numpy.nonzero(region[..., 0] > 127)[1].mean()) for region in regions]
     assert places == pytest.approx([817, 1282, 225], abs=12)
-    (found,) = pictures(host_with_faces, entry, "found")
-    assert found.shape == (281, 768, 3)
+    (result,) = pictures(host_with_faces, entry, "found")
+    assert result.shape == (281, 768, 3)
     assert len(pictures(host_with_faces, entry, "crop")) == 3
 
 

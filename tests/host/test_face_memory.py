@@ -25,32 +25,32 @@ def video(host, tmp_path, monkeypatch):
     head = torch.from_numpy(numpy.array(head)).float() / 255
 
     def frames(count):
-        made = torch.full((count, 160, 240, 3), 0.5)
+        result = torch.full((count, 160, 240, 3), 0.5)
         for number in range(count):
-            made[number, 20:128, 4 * number : 4 * number + 104] = head
-        return made
+            result[number, 20:128, 4 * number : 4 * number + 104] = head
+        return result
 
     return frames
 
 
 def test_looking_through_many_frames_holds_as_much_as_through_few(pack, video):
     settings = pack.nodes.face.settings.FaceCropSettings(follow=True, fill_gaps=True, smooth=1.0)
-    held = {}
+    in_use = {}
     for count in (2, 10):
         pictures = video(count)
         with counters.Peak() as peak:
             results = pack.nodes.face.search.search(pictures, None, None, None, settings)
         assert all(result.chosen_faces for result in results)
-        held[count] = peak.most
-    assert held[2] > 1e6  # the looks were seen
-    assert held[10] - held[2] < 8 * NUMBERS
+        in_use[count] = peak.most
+    assert in_use[2] > 1e6  # the looks were seen
+    assert in_use[10] - in_use[2] < 8 * NUMBERS
 
 
 def test_cutting_many_frames_holds_what_is_handed_on_and_no_more(nodes_by_id, video):
     """With boxes that are given, so that the looks do not hide what the rest needs."""
     box = {"x": 10, "y": 20, "width": 60, "height": 80}
     first = {"x": 0, "y": 0, "width": 0, "height": 0, "padding": 0.08, "size": 64}
-    held = {}
+    in_use = {}
     for count in (2, 10):
         pictures, boxes = video(count), [[box] for _ in range(count)]
         with counters.Peak() as peak:
@@ -62,6 +62,6 @@ def test_cutting_many_frames_holds_what_is_handed_on_and_no_more(nodes_by_id, vi
                 .args
             )
         assert numbers == list(range(count))
-        held[count] = peak.most - sum(one.nbytes for one in (crops, masks, previews))
-    assert held[2] > 0
-    assert held[10] - held[2] < 8 * NUMBERS
+        in_use[count] = peak.most - sum(each.nbytes for each in (crops, masks, previews))
+    assert in_use[2] > 0
+    assert in_use[10] - in_use[2] < 8 * NUMBERS

@@ -84,14 +84,14 @@ def test_references_follow_their_frames_through_context_windows(
     """
     model, output = windowed(models("sd15"), causal), tiny.features(5, 6)
     settings = {"batch": "one for each picture", "clip_vision_output": output}
-    found = sample(apply(model, **settings), batch=6, steps=1)
+    result = sample(apply(model, **settings), batch=6, steps=1)
     for number in (0, 3, 5):
         single = tiny.features(5, 6)
         for key in ("image_embeds", "penultimate_hidden_states"):
             single[key] = output[key][number : number + 1]
         alone = sample(apply(model, clip_vision_output=single), batch=6, steps=1)
-        assert difference(found[number], alone[number]) < SAMPLING
-        assert difference(found[(number + 1) % 6], alone[(number + 1) % 6]) > EFFECT
+        assert difference(result[number], alone[number]) < SAMPLING
+        assert difference(result[(number + 1) % 6], alone[(number + 1) % 6]) > EFFECT
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -103,8 +103,8 @@ def test_masks_follow_their_frames_through_context_windows(models, apply, sample
     masks = torch.zeros(6, 9, 7)
     masks[4] = 1
     plain = sample(model, batch=6, steps=1)
-    found = sample(apply(model, attn_mask=masks), batch=6, steps=1)
-    changed = [not torch.equal(one, other) for one, other in zip(plain, found, strict=True)]
+    result = sample(apply(model, attn_mask=masks), batch=6, steps=1)
+    changed = [not torch.equal(first, second) for first, second in zip(plain, result, strict=True)]
     assert changed == [False, False, False, False, True, False]
 
 
@@ -113,11 +113,11 @@ def test_half_precision_models_follow_the_picture(tiny, models, apply, sample, d
     half = tiny.model("sd15")
     half.model.diffusion_model.to(dtype)
     half.model.diffusion_model.dtype = dtype
-    whole = sample(apply(models("sd15")), steps=1)
-    found = sample(apply(half), steps=1)
-    assert found.isfinite().all()
-    effect = difference(whole, sample(models("sd15"), steps=1))
-    assert difference(found, whole) < effect / 4
+    complete = sample(apply(models("sd15")), steps=1)
+    result = sample(apply(half), steps=1)
+    assert result.isfinite().all()
+    effect = difference(complete, sample(models("sd15"), steps=1))
+    assert difference(result, complete) < effect / 4
     prompt = apply(half).model_options["transformer_options"]["ipadapter"][0]
     assert prompt.keys.values.flat.dtype == dtype
 
@@ -131,11 +131,11 @@ def test_fp8_weights_keep_keys_and_values_in_the_computing_precision(tiny, apply
 
 
 def test_a_merged_model_keeps_the_first_models_picture(tiny, models, apply, sample):
-    other = tiny.model("sd15", seed=3)
-    merge = lambda one, two: host_node("nodes_model_merging", "ModelMergeSimple", one, two, 0.5)  # noqa: E731
-    before, after = merge(apply(models("sd15")), other), apply(merge(models("sd15"), other))
+    second = tiny.model("sd15", seed=3)
+    merge = lambda first, two: host_node("nodes_model_merging", "ModelMergeSimple", first, two, 0.5)  # noqa: E731
+    before, after = merge(apply(models("sd15")), second), apply(merge(models("sd15"), second))
     assert difference(sample(before), sample(after)) < SAMPLING
-    assert difference(sample(after), sample(merge(models("sd15"), other))) > 1e-2
+    assert difference(sample(after), sample(merge(models("sd15"), second))) > 1e-2
 
 
 def test_a_lora_changes_the_text_side_alone_and_both_act(models, apply, sample):
@@ -147,10 +147,10 @@ def test_a_lora_changes_the_text_side_alone_and_both_act(models, apply, sample):
         return model
 
     model = models("sd15")
-    both = sample(with_lora(apply(model)))
-    assert difference(both, sample(apply(with_lora(model)))) < SAMPLING
-    assert difference(both, sample(apply(model))) > SMALL_EFFECT
-    assert difference(both, sample(with_lora(model))) > 1e-2
+    pair = sample(with_lora(apply(model)))
+    assert difference(pair, sample(apply(with_lora(model)))) < SAMPLING
+    assert difference(pair, sample(apply(model))) > SMALL_EFFECT
+    assert difference(pair, sample(with_lora(model))) > 1e-2
     assert torch.equal(sample(model), sample(models("sd15")))
 
 

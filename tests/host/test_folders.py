@@ -42,8 +42,8 @@ def test_a_link_to_nothing_is_told_as_such(folder, folders):
 
 
 def test_a_folder_that_leads_back_shows_no_file_twice(folder, folders):
-    listed = folders.names("ipadapter")
-    assert {"ip-adapter_sd15.safetensors", "deep/other_sd15.safetensors"} <= set(listed)
+    listing = folders.names("ipadapter")
+    assert {"ip-adapter_sd15.safetensors", "deep/other_sd15.safetensors"} <= set(listing)
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def many_loops(root):
         (place / "a.ipadpt").write_bytes(b"x")
         (place / "a.safetensors").write_bytes(b"x")
     for place in places:
-        for other in places:
-            if other != place:
-                (place / f"to_{other.name}").symlink_to(other)
+        for second in places:
+            if second != place:
+                (place / f"to_{second.name}").symlink_to(second)
 
 
 def test_folders_that_lead_to_each_other_are_listed_to_an_end(folder, folders, pack):
     many_loops(folder)
-    listed = folders.names("ipadapter")
-    assert {f"folder{number}/a.safetensors" for number in range(6)} < set(listed)
-    assert len(listed) < 40
+    listing = folders.names("ipadapter")
+    assert {f"folder{number}/a.safetensors" for number in range(6)} < set(listing)
+    assert len(listing) < 40
     paths = [path for path, _ in pack.nodes.doctor.scan._files(str(folder), set())]
     assert len(paths) == 6 * 2 + 4  # each file once
 

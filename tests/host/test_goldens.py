@@ -27,12 +27,12 @@ def world(host, tmp_path_factory):
     folder = tmp_path_factory.mktemp("goldens")
     for name in ("ipadapter", "clip_vision", "io"):
         (folder / name).mkdir()
-    made = GoldenWorld(RECORDING["seed"], host.NODE_CLASS_MAPPINGS, folder)
+    result = GoldenWorld(RECORDING["seed"], host.NODE_CLASS_MAPPINGS, folder)
     load = comfy.clip_vision.load_clipvision_from_sd
 
     def load_any(tensors, *arguments, **options):
         is_ours = os.path.exists(folder / "clip_vision" / ENCODER_FILE)
-        return made.encoder() if is_ours else load(tensors, *arguments, **options)
+        return result.encoder() if is_ours else load(tensors, *arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comfy.clip_vision, "load_clipvision_from_sd", load_any)
@@ -41,7 +41,7 @@ def world(host, tmp_path_factory):
         for name in ("ipadapter", "clip_vision"):
             where = ([str(folder / name)], folder_paths.supported_pt_extensions)
             patch.setitem(folder_paths.folder_names_and_paths, name, where)
-        yield made
+        yield result
 
 
 @pytest.fixture(scope="module")

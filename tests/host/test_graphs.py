@@ -54,12 +54,16 @@ class Weights:
 
     def __call__(self, block, moment):
         factor = self.factors[block] * self.now(moment)
-        return tuple(factor * one for one in self.taken(block))
+        return tuple(factor * each for each in self.taken(block))
 
     def now(self, moment):
-        for (start, one), (end, other) in pairwise(self.keys):
+        for (start, first), (end, second) in pairwise(self.keys):
             if start <= moment < end:
-                return one if self.holds else one + (other - one) * (moment - start) / (end - start)
+                return (
+                    first
+                    if self.holds
+                    else first + (second - first) * (moment - start) / (end - start)
+                )
         return self.keys[-1][1]
 
     def taken(self, block):
@@ -79,20 +83,20 @@ class Weights:
 def arranged(masks, feather, overlap):
     """Masks [M, H, W] of one size as Apply IPAdapter Regions places them."""
     count = max(map(len, masks))
-    masks = [torch.cat([one, *[one[-1:]] * (count - len(one))]) for one in masks]
+    masks = [torch.cat([mask, *[mask[-1:]] * (count - len(mask))]) for mask in masks]
     if feather:
         union = torch.stack(masks).amax(0)
         inside = (2 * blurred(union, feather) - 1).clamp(0, 1) * union
-        masks = [blurred(one, feather) * inside for one in masks]
+        masks = [blurred(mask, feather) * inside for mask in masks]
     share = sum(masks).clamp(min=1) if overlap == "normalised" else 1
-    return [one / share for one in masks]
+    return [mask / share for mask in masks]
 
 
 def blurred(masks, radius):
-    made = masks.numpy().astype(numpy.float64)
+    result = masks.numpy().astype(numpy.float64)
     for axis in (1, 2):
-        made = gaussian_filter1d(made, radius / 3, axis=axis, mode="nearest", radius=radius)
-    return torch.from_numpy(made).float()
+        result = gaussian_filter1d(result, radius / 3, axis=axis, mode="nearest", radius=radius)
+    return torch.from_numpy(result).float()
 
 
 class Graph:
@@ -110,17 +114,17 @@ class Graph:
     def grow(self):
         model, prompts = self.random.choice(self.models)
         grown = self.regions if self.random.random() < 0.3 else self.one
-        made, added = grown(model)
-        self.models.append((made, [*prompts, *added]))
+        result, added = grown(model)
+        self.models.append((result, [*prompts, *added]))
 
     def one(self, model):
-        loaded, output, unseen, prompt = self.prompt()
+        loaded, output, negative, prompt = self.prompt()
         weights, inputs = self.weights(model)
         prompt.weights, prompt.mask = weights, self.mask()
         prompt.keep = self.random.choice([0.0, 0.0, 0.5])
-        if unseen is not None:
-            inputs["clip_vision_output_negative"] = unseen
-        made = self.nodes["ApplyIPAdapter"].execute(
+        if negative is not None:
+            inputs["clip_vision_output_negative"] = negative
+        result = self.nodes["ApplyIPAdapter"].execute(
             model,
             loaded,
             clip_vision_output=output,
@@ -132,17 +136,17 @@ class Graph:
             keep_prompt=prompt.keep,
             **inputs,
         )
-        return made.args[0], [prompt]
+        return result.args[0], [prompt]
 
     def regions(self, model):
         """Two or three regions, whose masks overlap somewhere."""
-        made, prompts, masks = {}, [], []
+        result, prompts, masks = {}, [], []
         factor = self.random.choice([1, 2])
         for number in range(self.random.choice([2, 3])):
-            loaded, output, unseen, prompt = self.prompt()
+            loaded, output, negative, prompt = self.prompt()
             prompt.weights, inputs = self.weights(model)
-            if unseen is not None:
-                inputs["embeds_negative"] = self.references(loaded, unseen)
+            if negative is not None:
+                inputs["embeds_negative"] = self.references(loaded, negative)
             masks.append(self.mask(factor, always=True))
             region = self.nodes["IPAdapterRegion"].execute(
                 loaded,
@@ -155,12 +159,12 @@ class Graph:
                 scaling=prompt.scaling,
                 **inputs,
             )
-            made[f"region{number}"] = region.args[0]
+            result[f"region{number}"] = region.args[0]
             prompts.append(prompt)
         how = self.random.choice([0, 3]), self.random.choice(["normalised", "added"])
         for prompt, mask in zip(prompts, arranged(masks, *how), strict=True):
             prompt.mask = mask
-        return self.nodes["ApplyIPAdapterRegions"].execute(model, made, *how).args[0], prompts
+        return self.nodes["ApplyIPAdapterRegions"].execute(model, result, *how).args[0], prompts
 
     def prompt(self):
         """An adapter, what the encoder gives for both sides, and what the formula makes of them."""
@@ -168,17 +172,17 @@ class Graph:
         loaded, tensors = self.adapters(name, self.random.randrange(2) if name[10] == "_" else 0)
         output = self.features(self.random.randrange(9), self.random.choice([1, 1, 2, 3]))
         key = loaded.spec.clip_input.name
-        unseen = self.features(self.random.randrange(10, 13))
+        negative = self.features(self.random.randrange(10, 13))
         if key == "image_embeds" and self.random.random() < 0.7:  # zeros by themselves
-            unseen = None
-        none = torch.zeros_like(output[key][:1]) if unseen is None else unseen[key]
+            negative = None
+        none = torch.zeros_like(output[key][:1]) if negative is None else negative[key]
         start, end = sorted(self.random.choice([0.0, 0.3, 0.5, 0.75, 1.0]) for _ in range(2))
         if self.random.random() < 0.4:
             start, end = 0.0, 1.0
         weight = self.random.choice([0.0, 0.3, 0.7, 1.0, -0.5, 1.7])
         scaling = self.random.choice([V_ONLY, V_ONLY, BOTH, PENALTY])
         prompt = Prompt(tensors, output[key], none, weight, start, end, scaling=scaling)
-        return loaded, output, unseen, prompt
+        return loaded, output, negative, prompt
 
     def features(self, seed, count=1):
         """What an encoder gives, of fewer patches: the formulas do not ask how many there are."""
@@ -189,9 +193,9 @@ class Graph:
     def weights(self, model):
         if self.random.random() < 0.6:
             return everywhere, {}
-        made = Weights(self.random, self.kind)
-        node = self.nodes["IPAdapterWeightMap"].execute(model, *made.inputs)
-        return made, {"weight_map": node.args[0]}
+        result = Weights(self.random, self.kind)
+        node = self.nodes["IPAdapterWeightMap"].execute(model, *result.inputs)
+        return result, {"weight_map": node.args[0]}
 
     def mask(self, factor=0, always=False):
         if not always and self.random.random() < 0.5:
@@ -206,8 +210,8 @@ class Graph:
         positive, negative = prompt.conds()
         if self.random.random() < 0.4:
             height, width = (side // 2 for side in self.size)
-            ((text, more),), _ = self.tiny.text(self.kind, 20).conds()
-            part = {**more, "area": (height, width, 3, 2), "strength": 0.8}
+            ((text, options),), _ = self.tiny.text(self.kind, 20).conds()
+            part = {**options, "area": (height, width, 3, 2), "strength": 0.8}
             part["set_area_to_bounds"] = False
             positive = [*positive, [text, part]]
         return positive, negative
@@ -254,9 +258,9 @@ def test_a_random_graph_equals_the_formula(
     conds, settings = graph.conds(), graph.sampling()
     assert graph.models
     for model, prompts in source.sample(graph.models, min(2, len(graph.models))):
-        found = denoise(model, conds, graph, **settings)
+        result = denoise(model, conds, graph, **settings)
         expected = denoise(Reference(kind, plain, prompts).model, conds, graph, **settings)
-        difference = (found - expected).abs().max() / (expected.max() - expected.min())
+        difference = (result - expected).abs().max() / (expected.max() - expected.min())
         assert difference <= TOLERANCE, (settings, graph.size, graph.batch, prompts)
 
 
@@ -271,5 +275,5 @@ def test_the_picture_of_a_map_shows_each_layer_over_time(nodes_by_id, models):
     rows, columns = warm.any(1).nonzero(), warm.any(0).nonzero()
     assert 15 <= len(rows) <= 24  # one row of cells
     first, last = int(columns[0]), int(columns[-1])
-    from_left, whole = first, picture.shape[2] - 48
-    assert abs((last - from_left) / (whole - from_left) - 0.5) < 0.03
+    from_left, complete = first, picture.shape[2] - 48
+    assert abs((last - from_left) / (complete - from_left) - 0.5) < 0.03

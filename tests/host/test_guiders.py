@@ -13,16 +13,16 @@ def roles():
     from comfy.patcher_extension import WrappersMP
 
     def watch(model):
-        model, seen = model.clone(), set()
+        model, recorded = model.clone(), set()
 
         def note(executor, x, t, c_concat, c_crossattn, control, options, **kwargs):
             composed = next(iter(options["patches_replace"]["attn2"].values()))
             rows = composed.call.rows
-            seen.update(zip(options["cond_or_uncond"], rows.roles, strict=True))
+            recorded.update(zip(options["cond_or_uncond"], rows.roles, strict=True))
             return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
         model.add_wrapper(WrappersMP.APPLY_MODEL, note)
-        return model, seen
+        return model, recorded
 
     return watch
 
@@ -54,10 +54,10 @@ def test_rows_are_positive_or_negative_by_meaning(
         model = host_node("nodes_sag", "SelfAttentionGuidance", model, 0.5, 2.0)
     if guider == "PAG":
         model = host_node("nodes_pag", "PerturbedAttentionGuidance", model, 3.0)
-    model, seen = roles(model)
+    model, recorded = roles(model)
     if guider in ("KSampler", "PAG", "SAG"):
         sample(model, size=(16, 16))
-        assert seen == expected
+        assert recorded == expected
         return
     positive, negative = tiny.text("sd15").conds()
     middle, _ = tiny.text("sd15", 4).conds()
@@ -79,4 +79,4 @@ def test_rows_are_positive_or_negative_by_meaning(
         guide.sample(
             noise, latent, comfy.samplers.ksampler("euler"), sigmas, disable_pbar=True, seed=0
         )
-    assert seen == expected
+    assert recorded == expected

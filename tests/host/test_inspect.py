@@ -38,17 +38,17 @@ def test_inspector_changes_weights_mutes_and_reorders(
     model = models("sd15")
 
     def both(first, second):
-        one = apply_embeds(nodes_by_id, adapters, model, embeds(seed=5), weight=first)
-        return apply_embeds(nodes_by_id, adapters, one, embeds(seed=6), weight=second)
+        once_applied = apply_embeds(nodes_by_id, adapters, model, embeds(seed=5), weight=first)
+        return apply_embeds(nodes_by_id, adapters, once_applied, embeds(seed=6), weight=second)
 
-    given = both(0.8, 0.6)
-    before = sample(given)
-    changed, _ = inspected(nodes_by_id, given, "1: 0.5, 2: mute")
+    inputs = both(0.8, 0.6)
+    before = sample(inputs)
+    changed, _ = inspected(nodes_by_id, inputs, "1: 0.5, 2: mute")
     assert difference(sample(changed), sample(both(0.4, 0.0))) < SAMPLING
-    assert torch.equal(sample(given), before)
-    turned, report = inspected(nodes_by_id, given, "order: 2 1")
+    assert torch.equal(sample(inputs), before)
+    rotated, report = inspected(nodes_by_id, inputs, "order: 2 1")
     assert report.index("weight 0.6") < report.index("weight 0.8")
-    assert difference(sample(turned), before) < SAMPLING
+    assert difference(sample(rotated), before) < SAMPLING
 
 
 @pytest.mark.parametrize(

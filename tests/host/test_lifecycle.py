@@ -31,9 +31,9 @@ def apply(nodes_by_id, adapters, tiny):
     features = functools.cache(tiny.features)
 
     def run(model, seed=5, name="ip-adapter-plus_sd15", **settings):
-        given = {"clip_vision_output": features(seed), "weight": 0.7} | settings
-        given["clip_vision_output_negative"] = features(seed + 1)
-        return nodes_by_id["ApplyIPAdapter"].execute(model, adapters(name)[0], **given).args[0]
+        inputs = {"clip_vision_output": features(seed), "weight": 0.7} | settings
+        inputs["clip_vision_output_negative"] = features(seed + 1)
+        return nodes_by_id["ApplyIPAdapter"].execute(model, adapters(name)[0], **inputs).args[0]
 
     return run
 
@@ -121,8 +121,13 @@ def test_a_failed_encoding_is_not_remembered(models, adapters, nodes_by_id, tiny
             return tiny.features(5)
 
         def model(self, **_):
-            seen = tiny.features(6)
-            return seen.last_hidden_state, seen.penultimate_hidden_states, seen.image_embeds, None
+            recorded = tiny.features(6)
+            return (
+                recorded.last_hidden_state,
+                recorded.penultimate_hidden_states,
+                recorded.image_embeds,
+                None,
+            )
 
     tower, picture = Tower(), torch.rand(1, 20, 20, 3)
     run = functools.partial(
@@ -163,9 +168,9 @@ def test_what_hangs_on_a_model_can_be_copied_and_pickled(models, apply, tiny):
     )
     expected = tiny.sample(model, prompt, **SIZE)
     for duplicate in (copy.deepcopy, lambda options: pickle.loads(pickle.dumps(options))):
-        other = model.clone()
-        other.model_options = duplicate(model.model_options)
-        assert torch.equal(tiny.sample(other, prompt, **SIZE), expected)
+        second = model.clone()
+        second.model_options = duplicate(model.model_options)
+        assert torch.equal(tiny.sample(second, prompt, **SIZE), expected)
     prompts = model.model_options["transformer_options"]["ipadapter"]
     assert copy.deepcopy(prompts)[0] is prompts[0]
 
@@ -212,9 +217,9 @@ def test_threads_with_other_precisions_do_not_disturb_each_other(pack, model_cal
     for thread in threads:
         thread.join()
     for dtype in dtypes:
-        first, *others = outputs[dtype]
-        assert len(others) == 39 and first.dtype == dtype
-        assert all(torch.equal(other, first) for other in others)
+        first, *rest = outputs[dtype]
+        assert len(rest) == 39 and first.dtype == dtype
+        assert all(torch.equal(second, first) for second in rest)
 
 
 def test_a_model_on_a_device_without_memory_gets_keys_there(model_call):
@@ -251,11 +256,11 @@ def put(model, scale):
     """As those packs do: `.add` on what is there, else an object of their own."""
     model, places = model.clone(), [("input", 4, 0), ("middle", 0, 0), ("output", 5, 0)]
     for place in places:
-        there = (
+        present = (
             model.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
         )
-        if place in there:
-            fresh = Shared(*there[place].callbacks[0][:1], **there[place].callbacks[0][1])
+        if place in present:
+            fresh = Shared(*present[place].callbacks[0][:1], **present[place].callbacks[0][1])
             fresh.add(torch.mul, other=scale)
             model.set_model_attn2_replace(fresh, *place)
         else:
@@ -270,10 +275,10 @@ def test_an_object_that_takes_more_callbacks_acts_before_and_after_ours(models, 
         put(apply(put(model, 0.1)), 0.2),
         put(put(apply(model), 0.1), 0.2),
     ]
-    outs = [tiny.sample(one, prompt, **SIZE) for one in graphs]
+    outs = [tiny.sample(graph, prompt, **SIZE) for graph in graphs]
     assert torch.equal(outs[0], outs[1]) and torch.equal(outs[0], outs[2])
-    others = (
+    rest = (
         tiny.sample(put(put(model, 0.1), 0.2), prompt, **SIZE),
         tiny.sample(apply(model), prompt, **SIZE),
     )
-    assert all((outs[0] - other).abs().max() > 1e-3 for other in others)
+    assert all((outs[0] - second).abs().max() > 1e-3 for second in rest)

@@ -20,16 +20,16 @@ def read(legacy):
 
 
 def test_no_old_node_takes_the_first_file_of_a_folder(legacy, read):
-    asked = 0
+    requests = 0
     for node_id, node in legacy.BY_ID.items():
         required = node.INPUT_TYPES()["required"]
         inputs = read(node_id)
         for name in CHOSEN:
             if node_id == "IPAdapterInsightFaceLoader":
                 continue  # whose `model_name` has no effect
-            asked += name in required
+            requests += name in required
             assert name not in inputs, node_id
-    assert asked >= 6
+    assert requests >= 6
 
 
 def test_what_was_added_to_an_old_node_gets_its_default(read):

@@ -148,11 +148,11 @@ def test_the_nodes_are_as_recorded(own_nodes, no_files):
 def places(texts, path=""):
     """The path of every text in a file of a language."""
     for key, value in texts.items():
-        here = f"{path}/{key}"
+        local = f"{path}/{key}"
         if isinstance(value, dict):
-            yield from places(value, here)
+            yield from places(value, local)
         else:
-            yield here
+            yield local
 
 
 def test_the_texts_to_translate_are_those_recorded():
@@ -217,11 +217,11 @@ def test_the_routes_and_their_answers_are_as_recorded(ask, no_files):
         ("POST", "/ipadapternodes/opened", {}),
     ]
     routes, answers = ask(*requests)
-    named = {
+    by_name = {
         f"{number} {method} {path}": answer
         for number, ((method, path, _), answer) in enumerate(zip(requests, answers, strict=True))
     }
-    compare("routes", {"routes": routes, **named})
+    compare("routes", {"routes": routes, **by_name})
 
 
 def test_saved_graphs_open_and_become_new_ones_as_recorded(ask):
@@ -234,9 +234,9 @@ def test_saved_graphs_open_and_become_new_ones_as_recorded(ask):
     ]
     _, answers = ask(*requests)
     names = [f"{path.stem} {route}" for path in SAVED for route in routes]
-    kept = {}
+    remaining = {}
     for name, (status, answer) in zip(names, answers, strict=True):
         report = answer.pop("report")
         digest = hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()
-        kept[name] = {"status": status, "sha256": digest, "report": report}
-    compare("upgraded_graphs", kept)
+        remaining[name] = {"status": status, "sha256": digest, "report": report}
+    compare("upgraded_graphs", remaining)

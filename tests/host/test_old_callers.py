@@ -37,9 +37,9 @@ def world(models, adapters, shallow, nodes_by_id):
 @pytest.fixture
 def differs(sample, models):
     def check(model, kind="sd15", batch=1):
-        found = sample(model, kind, steps=1, batch=batch)
+        result = sample(model, kind, steps=1, batch=batch)
         plain = sample(models(kind), kind, steps=1, batch=batch)
-        assert (found - plain).abs().max() > 1e-3
+        assert (result - plain).abs().max() > 1e-3
 
     return check
 
@@ -55,7 +55,7 @@ def piped(adapter, encoder):
 
 def test_inspire_applies_a_picture(world, differs, picture):
     model, adapter, encoder, nodes = world()
-    made = nodes["IPAdapterAdvanced"]().apply_ipadapter(
+    result = nodes["IPAdapterAdvanced"]().apply_ipadapter(
         model=model,
         ipadapter=adapter,
         weight=0.7,
@@ -70,8 +70,8 @@ def test_inspire_applies_a_picture(world, differs, picture):
         insightface=None,
         weight_faceidv2=None,
     )
-    assert len(made) == 2
-    differs(made[0])
+    assert len(result) == 2
+    differs(result[0])
 
 
 def test_inspire_applies_embeds(world, differs, picture):
@@ -123,11 +123,11 @@ def test_inspire_loads_files(nodes_by_id, files):
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_easy_use_unpacks_model_and_images(world, differs, picture, wrapped):
     model, adapter, encoder, nodes = world()
-    given = piped(adapter, encoder) if wrapped else adapter
+    inputs = piped(adapter, encoder) if wrapped else adapter
     cls = nodes["IPAdapterAdvanced"]
-    made, images = cls().apply_ipadapter(
+    result, images = cls().apply_ipadapter(
         model,
-        given,
+        inputs,
         weight=0.8,
         weight_type="linear",
         start_at=0.0,
@@ -144,21 +144,21 @@ def test_easy_use_unpacks_model_and_images(world, differs, picture, wrapped):
         weight_kolors=1.0,
     )
     assert images is None
-    differs(made)
+    differs(result)
 
 
 def test_easy_use_calls_the_simple_node(world, differs, picture):
     model, adapter, encoder, nodes = world()
-    made, images = nodes["IPAdapter"]().apply_ipadapter(
+    result, images = nodes["IPAdapter"]().apply_ipadapter(
         model, piped(adapter, encoder), picture, 0.8, 0.0, 1.0, "standard", attn_mask=None
     )
     assert images is None
-    differs(made)
+    differs(result)
 
 
 def test_easy_use_calls_style_composition(world, differs, picture):
     model, adapter, encoder, nodes = world("sdxl")
-    made, _ = nodes["IPAdapterStyleComposition"]().apply_ipadapter(
+    result, _ = nodes["IPAdapterStyleComposition"]().apply_ipadapter(
         model,
         adapter,
         image_style=picture,
@@ -172,26 +172,26 @@ def test_easy_use_calls_style_composition(world, differs, picture):
         embeds_scaling="K+V",
         clip_vision=encoder,
     )
-    differs(made, "sdxl")
+    differs(result, "sdxl")
 
 
 def test_easy_use_calls_batch_tiled_and_params(world, differs, picture):
     model, adapter, encoder, nodes = world()
     shared = {"clip_vision": encoder, "start_at": 0.0, "end_at": 1.0}
-    made, _ = nodes["IPAdapterBatch"]().apply_ipadapter(
+    result, _ = nodes["IPAdapterBatch"]().apply_ipadapter(
         model, adapter, weight=[0.5, 1.0], weight_type="linear", image=picture, **shared
     )
-    differs(made, batch=2)
-    made, tiles, masks = nodes["IPAdapterTiled"]().apply_tiled(
+    differs(result, batch=2)
+    result, tiles, masks = nodes["IPAdapterTiled"]().apply_tiled(
         model, adapter, image=picture, weight=0.7, weight_type="linear", sharpening=0.0, **shared
     )
     assert len(tiles) == 2 * len(masks) == 8
-    differs(made)
+    differs(result)
     region, positive, negative = nodes["IPAdapterRegionalConditioning"]().conditioning(
         picture, 0.8, 1.0, "linear", 0.0, 1.0, mask=torch.ones(1, 64, 64), positive=[], negative=[]
     )
     assert positive == negative == []
-    made, _ = nodes["IPAdapterFromParams"]().apply_ipadapter(
+    result, _ = nodes["IPAdapterFromParams"]().apply_ipadapter(
         model,
         adapter,
         clip_vision=encoder,
@@ -200,7 +200,7 @@ def test_easy_use_calls_batch_tiled_and_params(world, differs, picture):
         image_negative=None,
         ipadapter_params=region,
     )
-    differs(made)
+    differs(result)
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def krita(files):
 def test_a_prompt_as_krita_sends_it_is_valid(host, pack, nodes_by_id, krita):
     import execution
 
-    assert {one["class_type"] for one in krita.values()} >= {*KRITA_IDS}
+    assert {each["class_type"] for each in krita.values()} >= {*KRITA_IDS}
     legacy = pack.nodes.legacy
     prompt = legacy.reading.prompts.read_prompt(krita, legacy.BY_ID, nodes_by_id | legacy.BY_ID, {})
     valid, error, _, problems = asyncio.run(execution.validate_prompt("a", prompt, None))

@@ -26,14 +26,14 @@ def installed_encoder(pack, monkeypatch, tmp_path):
 
 @pytest.fixture
 def read_prompt(pack, nodes_by_id):
-    known, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
-    return lambda prompt: reading.prompts.read_prompt(prompt, *known)
+    installed, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
+    return lambda prompt: reading.prompts.read_prompt(prompt, *installed)
 
 
 @pytest.fixture
 def opened_graph(pack, nodes_by_id):
-    known, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
-    return lambda graph: reading.open_graph.open_graph(graph, *known)
+    installed, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
+    return lambda graph: reading.open_graph.open_graph(graph, *installed)
 
 
 @pytest.mark.parametrize("passing", ["Reroute", "Reroute (rgthree)"])
@@ -129,8 +129,8 @@ def test_the_adapter_of_a_getter_says_which_encoder_is_needed(
 ):
     """The setter's own loader is asked, not one behind another name."""
     encoders = pack.nodes.legacy.reading.encoders
-    asked = []
-    monkeypatch.setattr(encoders, "_adapter_spec", lambda name: asked.append(name))
+    requests = []
+    monkeypatch.setattr(encoders, "_adapter_spec", lambda name: requests.append(name))
     opened_graph(
         graph(
             LOADER,
@@ -148,7 +148,7 @@ def test_the_adapter_of_a_getter_says_which_encoder_is_needed(
             ],
         )
     )
-    assert "a.bin" in asked and "b.bin" not in asked
+    assert "a.bin" in requests and "b.bin" not in requests
 
 
 def test_a_primitive_holds_the_file_that_is_here(installed_encoder, opened_graph):

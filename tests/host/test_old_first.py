@@ -17,8 +17,8 @@ def understood(pack):
 
     def run(kind, **inputs):
         prompt = {"1": {"class_type": kind, "inputs": inputs}}
-        found = legacy.reading.prompts.read_prompt(prompt, legacy.BY_ID, legacy.BY_ID, {})["1"]
-        return found["class_type"], found["inputs"]
+        result = legacy.reading.prompts.read_prompt(prompt, legacy.BY_ID, legacy.BY_ID, {})["1"]
+        return result["class_type"], result["inputs"]
 
     return run
 
@@ -49,48 +49,52 @@ def test_the_first_encoder_gets_todays_names(understood):
     assert not {"image", "plus"} & inputs.keys()
 
 
-def test_the_timing_of_april_2024(old):
-    found = old("IPAdapterWeights", weights="0, 1", timing="reverse_in_out", frames=3)
-    assert found[0] == pytest.approx([0, 1 - math.sin(math.pi / 4), 1])
+def test_the_timing_of_april_2024(run_old):
+    result = run_old("IPAdapterWeights", weights="0, 1", timing="reverse_in_out", frames=3)
+    assert result[0] == pytest.approx([0, 1 - math.sin(math.pi / 4), 1])
     with pytest.raises(ValueError, match="unknown timing 'slow'"):
-        old("IPAdapterWeights", weights="0, 1", timing="slow", frames=3)
+        run_old("IPAdapterWeights", weights="0, 1", timing="slow", frames=3)
 
 
 @pytest.mark.parametrize("kind", ["sd15", "sdxl"])
 def test_the_first_apply_node_reaches_the_middle_of_sd15_alone(
-    old, models, adapters, nodes_by_id, sample, tiny, kind
+    run_old, models, adapters, nodes_by_id, sample, tiny, kind
 ):
-    model, seen = models(kind), tiny.features(2)
+    model, recorded = models(kind), tiny.features(2)
     adapter, _ = adapters("ip-adapter_sd15" if kind == "sd15" else "ip-adapter_sdxl_vit-h")
-    first = old(
-        "IPAdapterApplySeen", model=model, ipadapter=adapter, clip_vision_output=seen, weight=0.7
+    first = run_old(
+        "IPAdapterApplySeen",
+        model=model,
+        ipadapter=adapter,
+        clip_vision_output=recorded,
+        weight=0.7,
     )
     factors = ["0" if kind == "sdxl" and t == 4 else "1" for t in range(BLOCKS[kind])]
     settings = {"second_amount": 1.0, "layers": ",".join(factors)}
-    made = nodes_by_id["IPAdapterWeightMap"].execute(model, "balanced", 1.0, **settings)
+    output = nodes_by_id["IPAdapterWeightMap"].execute(model, "balanced", 1.0, **settings)
     paper = nodes_by_id["ApplyIPAdapter"].execute(
         model,
         adapter,
-        clip_vision_output=seen,
+        clip_vision_output=recorded,
         weight=0.7,
         start_at=0.0,
         end_at=1.0,
-        weight_map=made.args[0],
+        weight_map=output.args[0],
     )
-    found, expected = sample(first[0], kind, steps=1), sample(paper.args[0], kind, steps=1)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-    assert (found - sample(model, kind, steps=1)).abs().max() > 1e-3
+    result, expected = sample(first[0], kind, steps=1), sample(paper.args[0], kind, steps=1)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-5)
+    assert (result - sample(model, kind, steps=1)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("way", ["lanczos", "nearest", "bilinear", "bicubic", "area"])
-def test_the_first_prepared_picture_is_cut_and_counts_twice(old, way):
+def test_the_first_prepared_picture_is_cut_and_counts_twice(run_old, way):
     picture = torch.zeros(1, 448, 672, 3)
     picture[:, :, :448] = 1
     for place, mean in (("left", 1.0), ("right", 0.5)):
         settings = {"interpolation": way, "crop_position": place, "add_weight": place == "left"}
-        (found,) = old("PrepImageWithWeight", image=picture, **settings)
-        assert found.shape == (1 + (place == "left"), 224, 224, 3)
-        assert found.mean().item() == pytest.approx(mean, abs=0.01)
+        (result,) = run_old("PrepImageWithWeight", image=picture, **settings)
+        assert result.shape == (1 + (place == "left"), 224, 224, 3)
+        assert result.mean().item() == pytest.approx(mean, abs=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -47,14 +47,14 @@ def installed_encoder(pack, monkeypatch, tmp_path):
 
 @pytest.fixture
 def read_prompt(pack, nodes_by_id):
-    known, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
-    return lambda prompt: reading.prompts.read_prompt(prompt, *known)
+    installed, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
+    return lambda prompt: reading.prompts.read_prompt(prompt, *installed)
 
 
 @pytest.fixture
 def opened_graph(pack, nodes_by_id):
-    known, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
-    return lambda graph: reading.open_graph.open_graph(graph, *known)
+    installed, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
+    return lambda graph: reading.open_graph.open_graph(graph, *installed)
 
 
 def test_linked_widgets_stay_links(read_prompt):
@@ -104,14 +104,14 @@ def mutate(source, value):
         try:
             for key in path[:-1]:
                 parent = parent[key]
-            other = source.choice([*ODD, parent[path[-1]], source.choice(every)[-1]])
+            second = source.choice([*ODD, parent[path[-1]], source.choice(every)[-1]])
             action = source.choice(["replace", "replace", "double", "remove"])
             if action == "double" and isinstance(parent, list):
                 parent.append(copy.deepcopy(parent[path[-1]]))
             elif action == "remove":
                 del parent[path[-1]]
             else:
-                parent[path[-1]] = copy.deepcopy(other)
+                parent[path[-1]] = copy.deepcopy(second)
         except (KeyError, IndexError, TypeError):  # an earlier change took it away
             continue
     return value

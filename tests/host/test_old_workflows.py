@@ -81,38 +81,38 @@ def page(old_server, chromium):
 
 
 def test_the_saved_graphs_are_those_that_the_script_writes():
-    found = {path.stem: path.read_text() for path in make_workflows.SAVED.glob("*.json")}
-    assert found == {name: make_workflows.text(one.saved()) for name, one in GRAPHS.items()}
+    result = {path.stem: path.read_text() for path in make_workflows.SAVED.glob("*.json")}
+    assert result == {name: make_workflows.text(each.saved()) for name, each in GRAPHS.items()}
 
 
 def test_every_graph_opens_in_the_page_and_becomes_the_prompt_on_record(page):
-    made = {name: page.run(OPEN, one.saved()) for name, one in GRAPHS.items()}
+    result = {name: page.run(OPEN, each.saved()) for name, each in GRAPHS.items()}
     for fault in ("missing", "wrong"):  # nodes that are not there, values that are no options
-        assert {name: one[fault] for name, one in made.items() if one[fault]} == {}
+        assert {name: each[fault] for name, each in result.items() if each[fault]} == {}
     assert (page.errors, page.refused) == ([], [])
     if os.environ.get("IPADAPTER_WRITE_PROMPTS"):
-        make_workflows.write_prompts({name: one["prompt"] for name, one in made.items()})
-    for name, one in made.items():
-        assert one["prompt"] == make_workflows.prompt(name), name
+        make_workflows.write_prompts({name: each["prompt"] for name, each in result.items()})
+    for name, each in result.items():
+        assert each["prompt"] == make_workflows.prompt(name), name
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_comfy_cli_finds_nothing_wrong_with_the_prompt(offered, name):
     path = make_workflows.PROMPTS / f"{name}.json"
-    given = ("--workflow", str(path), "--input", str(offered / "object_info.json"))
-    said = outside_checks.run(offered, offered, "comfy", *QUIET, "workflow", "validate", *given)
-    found = json.loads(said[said.index("{") :])["data"]
-    assert (found["valid"], found["errors"]) == (True, [])
+    inputs = ("--workflow", str(path), "--input", str(offered / "object_info.json"))
+    lines = outside_checks.run(offered, offered, "comfy", *QUIET, "workflow", "validate", *inputs)
+    result = json.loads(lines[lines.index("{") :])["data"]
+    assert (result["valid"], result["errors"]) == (True, [])
 
 
 @pytest.mark.parametrize("name", [path.stem for path in make_workflows.SENT.glob("*.json")])
 def test_a_program_that_sends_old_names_gets_what_the_page_makes_of_them(old_server, name):
     """The page's prompt names what is here; a program sends what the graph says."""
-    sent, shown = make_workflows.sent(name), make_workflows.prompt(name)
-    assert sent != shown and sent.keys() == shown.keys()
+    sent, displayed = make_workflows.sent(name), make_workflows.prompt(name)
+    assert sent != displayed and sent.keys() == displayed.keys()
     merged = {
         f"{side} {key}": linked(node, side)
-        for side, nodes in (("a", sent), ("b", shown))
+        for side, nodes in (("a", sent), ("b", displayed))
         for key, node in nodes.items()
     }
     for key in samplers(sent):
@@ -123,21 +123,21 @@ def test_a_program_that_sends_old_names_gets_what_the_page_makes_of_them(old_ser
 
 
 def test_the_page_says_what_it_replaced(page):
-    said = page.run(OPEN_AND_READ, GRAPHS["v2_names"].saved())
+    lines = page.run(OPEN_AND_READ, GRAPHS["v2_names"].saved())
     assert (
         "'ip-adapter_sd15.bin' is not here, and 'ip-adapter_sd15.safetensors' is of the same kind"
-        in said
+        in lines
     )
 
 
 def test_the_menu_turns_an_old_graph_into_new_nodes(page, old_server):
-    made = page.run(CONVERT, GRAPHS["v2_weight_types"].saved())
-    assert "ApplyIPAdapter" in made["kinds"] and "IPAdapterWeightMap" in made["kinds"]
-    assert made["old"] == [] and (page.errors, page.refused) == ([], [])
+    result = page.run(CONVERT, GRAPHS["v2_weight_types"].saved())
+    assert "ApplyIPAdapter" in result["kinds"] and "IPAdapterWeightMap" in result["kinds"]
+    assert result["old"] == [] and (page.errors, page.refused) == ([], [])
     assert "becomes" in page.run("() => document.body.innerText")
     before = make_workflows.prompt("v2_weight_types")
-    assert len(samplers(before)) == len(samplers(made["prompt"])) > 0
-    for node in made["prompt"].values():
+    assert len(samplers(before)) == len(samplers(result["prompt"])) > 0
+    for node in result["prompt"].values():
         if node["class_type"] == "ApplyIPAdapter":
             assert {"model", "ipadapter", "clip_vision", "image", "weight_map"} <= set(
                 node["inputs"]
@@ -145,10 +145,10 @@ def test_the_menu_turns_an_old_graph_into_new_nodes(page, old_server):
 
 
 def test_old_nodes_are_deprecated_and_say_what_to_use_instead(page):
-    found = page.run(REGISTERED)
-    assert len(found) > 45
-    assert all(one["deprecated"] for one in found)
-    assert all("In new ones: " in one["description"] for one in found)
+    result = page.run(REGISTERED)
+    assert len(result) > 45
+    assert all(each["deprecated"] for each in result)
+    assert all("In new ones: " in each["description"] for each in result)
 
 
 @pytest.fixture(scope="module")
@@ -173,10 +173,10 @@ def compared(converted, old_server):
     graphs = sorted(RUNNING, key=lambda name: checkpoint_file(make_workflows.prompt(name)))
     for start in range(0, len(graphs), GROUP):
         names = graphs[start : start + GROUP]
-        plain, new = run_group(old_server, {name: converted[name] for name in names})
+        plain, new_prompt = run_group(old_server, {name: converted[name] for name in names})
         assert {name.split()[0] for name in plain} == set(names)
         from_plain |= plain
-        from_new |= new
+        from_new |= new_prompt
         old_server.free()
     assert {name.split()[0] for name in from_plain} == set(RUNNING)
     return from_plain, from_new
@@ -186,18 +186,20 @@ def merge_group(converted):
     """-> the prompt; for each sampler the nodes that compare it with the plain model, and with the
     new nodes.
     """
-    merged, plain, new = MergedPrompt(), {}, {}
+    merged, plain, after = MergedPrompt(), {}, {}
     for graph, new_prompt in converted.items():
         prompt = make_workflows.prompt(graph)
         old_ids, new_ids = (merged.add_prompt(side, graph) for side in (prompt, new_prompt))
         for key in samplers(prompt):
-            old, name = old_ids[key], f"{graph} {key}"
-            without = merged.nodes[old]["inputs"] | {"model": [old_ids[checkpoint(prompt)], 0]}
+            old_prompt, name = old_ids[key], f"{graph} {key}"
+            without = merged.nodes[old_prompt]["inputs"] | {
+                "model": [old_ids[checkpoint(prompt)], 0]
+            }
             bare = merged.add(node_of("KSampler", without), graph)
-            plain[name] = merged.add_difference(old, bare, graph)
-            if new_ids[key] != old:
-                new[name] = merged.add_difference(new_ids[key], old, graph)
-    return merged.without_pictures(), plain, new
+            plain[name] = merged.add_difference(old_prompt, bare, graph)
+            if new_ids[key] != old_prompt:
+                after[name] = merged.add_difference(new_ids[key], old_prompt, graph)
+    return merged.without_pictures(), plain, after
 
 
 def run_group(server, converted):
@@ -216,23 +218,23 @@ def run_group(server, converted):
 
 
 def test_every_graph_runs_and_changes_what_is_sampled(compared):
-    assert {name: one for name, (one, _) in compared[0].items() if not one > 1e-3} == {}
+    assert {name: each for name, (each, _) in compared[0].items() if not each > 1e-3} == {}
     assert len(compared[0]) > 100
 
 
 def test_every_graph_with_new_nodes_gives_the_same_picture(compared, record_property):
     """Converted by the menu, made a prompt by the page, and run beside what it was."""
-    shares = {name: one / whole for name, (one, whole) in compared[1].items()}
+    shares = {name: each / complete for name, (each, complete) in compared[1].items()}
     record_property("apart", json.dumps(shares))
-    assert {name: one for name, one in shares.items() if not one < 1e-4} == {}
+    assert {name: each for name, each in shares.items() if not each < 1e-4} == {}
     assert len(shares) > 100
 
 
-@pytest.mark.parametrize("name", [name for name, one in GRAPHS.items() if one.fails])
+@pytest.mark.parametrize("name", [name for name, each in GRAPHS.items() if each.fails])
 def test_what_cannot_run_says_so_in_one_sentence(old_server, name):
     kind, words = GRAPHS[name].fails
-    found, message = failure(old_server.run(make_workflows.prompt(name)))
-    assert found == kind
+    result, message = failure(old_server.run(make_workflows.prompt(name)))
+    assert result == kind
     assert words in message
     assert "\n" not in message
 

@@ -36,9 +36,9 @@ def registered(host, pack):
     tables = (host.NODE_CLASS_MAPPINGS, host.NODE_DISPLAY_NAME_MAPPINGS)
     before = [dict(table) for table in tables]
     yield host.NODE_CLASS_MAPPINGS
-    for table, kept in zip(tables, before, strict=True):
+    for table, remaining in zip(tables, before, strict=True):
         table.clear()
-        table.update(kept)
+        table.update(remaining)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_prompts_for_the_other_packs_nodes_stay_as_they_are(pack, registered, lo
         "4": {"class_type": "IPAdapterEncoder", "inputs": {"image_1": ["1", 0]}},
     }
     (handler,) = server.handlers
-    found = handler({"prompt": prompt})["prompt"]
-    assert found["2"] == prompt["2"]
-    assert found["3"]["class_type"] == "PrepImageWithWeight"  # theirs has no such input
-    assert found["4"]["class_type"] == "IPAdapterEncodeImages"
+    result = handler({"prompt": prompt})["prompt"]
+    assert result["2"] == prompt["2"]
+    assert result["3"]["class_type"] == "PrepImageWithWeight"  # theirs has no such input
+    assert result["4"]["class_type"] == "IPAdapterEncodeImages"

@@ -34,7 +34,7 @@ class Seen:
 
 
 @pytest.fixture
-def seen(tiny):
+def model_calls(tiny):
     """Samples with the host's KSampler and returns every call of the UNet."""
     from comfy.patcher_extension import WrappersMP
 
@@ -93,15 +93,15 @@ def embeds_of(adapter, positive, negative):
 
 
 def load(unet, *tensors, scale=WEIGHT):
-    unet._load_ip_adapter_weights([make_models.nested(one) for one in tensors])
+    unet._load_ip_adapter_weights([make_models.nested(tensor) for tensor in tensors])
     for processor in unet.attn_processors.values():
         if hasattr(processor, "scale"):
             processor.scale = [scale] * len(tensors)
     unet.requires_grad_(False)
 
 
-def assert_same(found, expected):
-    difference = float((found - expected).abs().max() / (expected.max() - expected.min()))
+def assert_same(result, expected):
+    difference = float((result - expected).abs().max() / (expected.max() - expected.min()))
     assert difference <= TOLERANCE
 
 
@@ -121,7 +121,7 @@ def encoded(tiny, spec, seed, count=1):
 
 @pytest.mark.parametrize("setting", NAMES, indirect=True)
 @pytest.mark.parametrize("count", [1, 3])
-def test_output_equals_diffusers(setting, count, nodes_by_id, tiny, seen):
+def test_output_equals_diffusers(setting, count, nodes_by_id, tiny, model_calls):
     kind, model, adapter, tensors, prompt = setting
     positive = encoded(tiny, adapter.spec, 5, count)
     negative = encoded(tiny, adapter.spec, 6)
@@ -140,9 +140,9 @@ def test_output_equals_diffusers(setting, count, nodes_by_id, tiny, seen):
     unet = tiny.twin(kind, model)
     load(unet, tensors)
     pair = embeds_of(adapter, positive, None if base else negative)
-    plain = [call.out for call in seen(model, prompt)]
+    plain = [call.out for call in model_calls(model, prompt)]
     assert plain
-    for call, without in zip(seen(patched, prompt), plain, strict=True):
+    for call, without in zip(model_calls(patched, prompt), plain, strict=True):
         expected = reference(unet, call, prompt, [pair])
         assert_same(call.out, expected)
         assert (call.out - without).abs().max() > 1e-2 * (expected.max() - expected.min())
@@ -152,10 +152,10 @@ def test_output_equals_diffusers(setting, count, nodes_by_id, tiny, seen):
     "setting", ["ip-adapter-plus_sd15", "ip-adapter_sdxl_vit-h"], indirect=True
 )
 @pytest.mark.parametrize("size", [(24, 16), (26, 18)], ids=["even", "odd"])
-def test_two_adapters_equal_diffusers(setting, size, nodes_by_id, adapters, tiny, seen):
+def test_two_adapters_equal_diffusers(setting, size, nodes_by_id, adapters, tiny, model_calls):
     kind, model, first, tensors, prompt = setting
-    other = {"sd15": "ip-adapter_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}[kind]
-    second, more = adapters(other, 1)
+    another = {"sd15": "ip-adapter_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}[kind]
+    second, options = adapters(another, 1)
     patched, pairs = model, []
     for adapter, seed in ((first, 5), (second, 8)):
         positive, negative = (
@@ -176,8 +176,8 @@ def test_two_adapters_equal_diffusers(setting, size, nodes_by_id, adapters, tiny
         )
         pairs.append(embeds_of(adapter, positive, negative))
     unet = tiny.twin(kind, model)
-    load(unet, tensors, more)
-    calls = seen(patched, prompt, size=size, batch=3)
+    load(unet, tensors, options)
+    calls = model_calls(patched, prompt, size=size, batch=3)
     assert calls
     for call in calls:
         assert_same(call.out, reference(unet, call, prompt, pairs))
@@ -186,7 +186,7 @@ def test_two_adapters_equal_diffusers(setting, size, nodes_by_id, adapters, tiny
 @pytest.mark.parametrize(
     "setting", ["ip-adapter_sd15", "ip-adapter-plus_sdxl_vit-h"], indirect=True
 )
-def test_half_mask_equals_diffusers(setting, nodes_by_id, tiny, seen):
+def test_half_mask_equals_diffusers(setting, nodes_by_id, tiny, model_calls):
     kind, model, adapter, tensors, prompt = setting
     positive, negative = encoded(tiny, adapter.spec, 5), encoded(tiny, adapter.spec, 6)
     negative = None if adapter.spec.kind == "base" else negative
@@ -211,7 +211,7 @@ def test_half_mask_equals_diffusers(setting, nodes_by_id, tiny, seen):
         if hasattr(processor, "scale"):
             processor.scale = [[WEIGHT]]  # with masks, one scale for each image
     pair = embeds_of(adapter, positive, negative)
-    calls = seen(patched, prompt)
+    calls = model_calls(patched, prompt)
     assert calls
     for call in calls:
         assert_same(call.out, reference(unet, call, prompt, [pair], masks=[mask[None]]))

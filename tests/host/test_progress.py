@@ -15,17 +15,17 @@ async def heard(server, prompt):
     runs.
     """
     address = f"{server.base}/ws?clientId=listener".replace("http", "ws", 1)
-    found = {}
+    events = {}
     async with aiohttp.ClientSession() as session, session.ws_connect(address) as socket:
         await asyncio.to_thread(server.queue, prompt, client_id="listener")
         async for message in socket:
-            told = message.json() if message.type == aiohttp.WSMsgType.TEXT else {}
-            data = told.get("data", {})
-            if told.get("type") == "progress":
-                found.setdefault(data["node"], []).append((data["value"], data["max"]))
-            if told.get("type") in ("execution_success", "execution_error"):
-                assert told["type"] == "execution_success", data
-                return found
+            content = message.json() if message.type == aiohttp.WSMsgType.TEXT else {}
+            data = content.get("data", {})
+            if content.get("type") == "progress":
+                events.setdefault(data["node"], []).append((data["value"], data["max"]))
+            if content.get("type") in ("execution_success", "execution_error"):
+                assert content["type"] == "execution_success", data
+                return events
 
 
 @pytest.mark.http
@@ -34,10 +34,10 @@ def test_the_first_load_of_adapter_and_encoder_is_seen_in_the_page(server):
     server.free()
     first = asyncio.run(asyncio.wait_for(heard(server, prompt), 300))
     for name, count in (("adapter", 1), ("encoder", 2)):
-        told = first[name]
-        assert len(told) >= count
-        assert told == sorted(told)
-        assert told[-1][0] == told[-1][1] > 10e6  # bytes
+        reports = first[name]
+        assert len(reports) >= count
+        assert reports == sorted(reports)
+        assert reports[-1][0] == reports[-1][1] > 10e6  # bytes
     again = asyncio.run(asyncio.wait_for(heard(server, prompt), 300))
     assert not {"adapter", "encoder"} & set(again)
 
@@ -68,7 +68,7 @@ def test_what_cannot_be_read_in_by_pages_is_left_as_it_is(pack, steps):
     ]
     pack.nodes.files.load.read_in(odd)
     pack.nodes.files.load.read_in([])
-    assert [done == total for done, total in steps][-1]
+    assert [finished == total for finished, total in steps][-1]
 
 
 @pytest.mark.host

@@ -9,17 +9,19 @@ from support.tolerance import SAMPLING
 pytestmark = pytest.mark.host
 
 
-def region(nodes_by_id, adapters, positive, mask=None, name="ip-adapter_sd15", weight=0.7, **more):
+def region(
+    nodes_by_id, adapters, positive, mask=None, name="ip-adapter_sd15", weight=0.7, **options
+):
     adapter, _ = adapters(name)
     node = nodes_by_id["IPAdapterRegion"]
-    return node.execute(adapter, weight, 0.0, 1.0, "crop", mask=mask, embeds=positive, **more).args[
-        0
-    ]
+    return node.execute(
+        adapter, weight, 0.0, 1.0, "crop", mask=mask, embeds=positive, **options
+    ).args[0]
 
 
-def regions(nodes_by_id, model, given, feather=0, overlap="normalised"):
-    named = {f"region{number}": one for number, one in enumerate(given)}
-    return nodes_by_id["ApplyIPAdapterRegions"].execute(model, named, feather, overlap).args[0]
+def regions(nodes_by_id, model, areas, feather=0, overlap="normalised"):
+    by_name = {f"region{number}": each for number, each in enumerate(areas)}
+    return nodes_by_id["ApplyIPAdapterRegions"].execute(model, by_name, feather, overlap).args[0]
 
 
 @pytest.fixture
@@ -35,9 +37,9 @@ def test_regions_that_partition_the_picture_with_one_reference_are_no_mask(
 ):
     model, positive = models("sd15"), embeds()
     parts = [region(nodes_by_id, adapters, positive, mask) for mask in halves]
-    whole = apply_embeds(nodes_by_id, adapters, model, positive, weight=0.7)
-    found = sample(regions(nodes_by_id, model, parts, feather))
-    assert difference(found, sample(whole)) < SAMPLING
+    complete = apply_embeds(nodes_by_id, adapters, model, positive, weight=0.7)
+    result = sample(regions(nodes_by_id, model, parts, feather))
+    assert difference(result, sample(complete)) < SAMPLING
 
 
 def test_each_region_has_its_own_adapter_weight_and_reference(
@@ -59,7 +61,7 @@ def test_each_region_has_its_own_adapter_weight_and_reference(
     first = apply_embeds(
         nodes_by_id, adapters, model, embeds(seed=5), weight=0.4, attn_mask=halves[0]
     )
-    both = apply_embeds(
+    pair = apply_embeds(
         nodes_by_id,
         adapters,
         first,
@@ -69,7 +71,7 @@ def test_each_region_has_its_own_adapter_weight_and_reference(
         attn_mask=halves[1],
         embeds_negative=embeds(plus, 7),
     )
-    assert difference(sample(regions(nodes_by_id, model, parts)), sample(both)) < SAMPLING
+    assert difference(sample(regions(nodes_by_id, model, parts)), sample(pair)) < SAMPLING
 
 
 def test_outside_of_every_region_the_first_layer_is_untouched(
@@ -78,16 +80,16 @@ def test_outside_of_every_region_the_first_layer_is_untouched(
     model, mask = models("sd15"), torch.zeros(1, 26, 18)
     mask[:, :12, :7] = 1
     part = region(nodes_by_id, adapters, embeds(), mask)
-    seen = []
-    for one in (model, regions(nodes_by_id, model, [part], feather=3)):
-        watched = one.clone()
+    recorded = []
+    for each in (model, regions(nodes_by_id, model, [part], feather=3)):
+        watched = each.clone()
         outputs = []
         watched.set_model_attn2_output_patch(
             lambda out, extra, outputs=outputs: outputs.append(out.clone()) or out
         )
         tiny.sample(watched, tiny.text("sd15"), size=(26, 18), steps=1)
-        seen.append(outputs[0].unflatten(1, (26, 18)))
-    differs = (seen[0] != seen[1]).any(-1).any(0)
+        recorded.append(outputs[0].unflatten(1, (26, 18)))
+    differs = (recorded[0] != recorded[1]).any(-1).any(0)
     assert not differs[13:].any()
     assert not differs[:, 8:].any()
     assert differs[:9, :4].all()
@@ -99,11 +101,11 @@ def test_tiles_of_a_picture_are_encoded_once(nodes_by_id, adapters, tower, own_f
     def tiles(image, weight, short_side=1):
         before = tower.runs
         node = nodes_by_id["IPAdapterTiles"]
-        (one, two, *_), cut, _ = node.execute(
+        (first_region, two, *_), cut, _ = node.execute(
             adapter, weight, 0.0, 1.0, "crop", tower, image, short_side
         ).args
         assert torch.equal(cut[0], image[0, :, :60])
-        assert (one.settings.weight, two.settings.weight) == (weight, weight)
+        assert (first_region.settings.weight, two.settings.weight) == (weight, weight)
         return tower.runs - before
 
     assert [tiles(picture, weight) for weight in (0.7, 0.3)] == [1, 0]

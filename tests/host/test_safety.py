@@ -41,19 +41,19 @@ def folder(host, tmp_path, monkeypatch):
     """
     import folder_paths
 
-    made = tmp_path / "ipadapter"
+    result = tmp_path / "ipadapter"
     weights = make_models.adapter_tensors("ip-adapter_sd15", Base(768, (8,) * 16))
-    make_models.save(made / "ok.safetensors", weights)
+    make_models.save(result / "ok.safetensors", weights)
     make_models.save(tmp_path / "secret.safetensors", weights)
-    (made / "folder.safetensors").mkdir()
-    (made / "sub").mkdir()
-    (made / "nowhere.safetensors").symlink_to(tmp_path / "gone")
-    (made / "round.safetensors").symlink_to(made / "round.safetensors")
+    (result / "folder.safetensors").mkdir()
+    (result / "sub").mkdir()
+    (result / "nowhere.safetensors").symlink_to(tmp_path / "gone")
+    (result / "round.safetensors").symlink_to(result / "round.safetensors")
     for kind in ("ipadapter", "clip_vision"):
-        known = ([str(made)], folder_paths.supported_pt_extensions)
-        monkeypatch.setitem(folder_paths.folder_names_and_paths, kind, known)
+        installed = ([str(result)], folder_paths.supported_pt_extensions)
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, kind, installed)
         monkeypatch.delitem(folder_paths.filename_list_cache, kind, raising=False)
-    return made
+    return result
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def sources():
     folders = ("nodes", "ipadapter_core")
     return [
         PACK / "__init__.py",
-        *(one for f in folders for one in sorted((PACK / f).rglob("*.py"))),
+        *(each for f in folders for each in sorted((PACK / f).rglob("*.py"))),
     ]
 
 
@@ -139,4 +139,4 @@ def is_call(node):
 
 def test_loading_an_adapter_logs_nothing(folder, nodes_by_id, caplog):
     nodes_by_id["LoadIPAdapter"].execute("ok.safetensors")
-    assert not [one for one in caplog.records if one.name == "ipadapter"]
+    assert not [record for record in caplog.records if record.name == "ipadapter"]

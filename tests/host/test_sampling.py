@@ -30,10 +30,10 @@ def test_without_effect_is_bit_identical_to_no_adapter(models, apply, sample, ki
 @pytest.mark.parametrize("kind", NAMES)
 def test_mask_of_ones_is_no_mask(models, apply, sample, kind):
     model = models(kind)
-    whole = sample(apply(model, kind), kind)
+    complete = sample(apply(model, kind), kind)
     masked = sample(apply(model, kind, attn_mask=mask(fill=1.0)), kind)
-    assert difference(masked, whole) < SAMPLING
-    assert difference(sample(model, kind), whole) > 1e-2
+    assert difference(masked, complete) < SAMPLING
+    assert difference(sample(model, kind), complete) > 1e-2
 
 
 def test_masks_that_partition_the_picture_are_no_mask(models, apply, sample):
@@ -71,8 +71,8 @@ def test_the_same_reference_twice_is_once(models, apply, sample, tiny):
     twice = tiny.features(5)
     for key in ("image_embeds", "penultimate_hidden_states"):
         twice[key] = output[key].repeat(2, *[1] * (output[key].ndim - 1))
-    one, both = (apply(model, clip_vision_output=o) for o in (output, twice))
-    assert difference(sample(both), sample(one)) < SAMPLING
+    single, pair = (apply(model, clip_vision_output=o) for o in (output, twice))
+    assert difference(sample(pair), sample(single)) < SAMPLING
 
 
 def test_branches_do_not_see_each_other_and_the_model_stays_as_it_was(models, apply, sample):
@@ -89,15 +89,15 @@ def test_branches_do_not_see_each_other_and_the_model_stays_as_it_was(models, ap
 
 def test_the_order_of_two_adapters_does_not_matter(models, apply, sample):
     model = models("sd15")
-    one = {"seed": 5, "weight": 0.7}
-    other = {
+    first = {"seed": 5, "weight": 0.7}
+    second = {
         "seed": 8,
         "weight": -0.4,
         "name": "ip-adapter_sd15",
         "clip_vision_output_negative": None,
     }
-    both = apply(apply(model, **one), **other), apply(apply(model, **other), **one)
-    assert difference(*map(sample, both)) < SAMPLING
+    pair = apply(apply(model, **first), **second), apply(apply(model, **second), **first)
+    assert difference(*map(sample, pair)) < SAMPLING
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -110,17 +110,19 @@ def test_each_picture_of_a_batch_is_as_if_alone(models, apply, sample, tiny, kin
 def test_a_mask_for_each_picture_of_a_batch(models, apply, sample):
     model = models("sd15")
     masks = torch.cat([mask(left=20), mask(fill=0.0), mask(fill=1.0)])
-    found = sample(apply(model, attn_mask=masks), batch=3)
-    each = [sample(apply(model, attn_mask=one[None]), batch=3)[i] for i, one in enumerate(masks)]
-    assert difference(found, torch.stack(each)) < SAMPLING
+    result = sample(apply(model, attn_mask=masks), batch=3)
+    by_picture = [
+        sample(apply(model, attn_mask=item[None]), batch=3)[i] for i, item in enumerate(masks)
+    ]
+    assert difference(result, torch.stack(by_picture)) < SAMPLING
 
 
 def test_cfg_1_has_a_positive_row_alone(models, apply, sample, tiny):
     prompt, model = tiny.text("sd15"), models("sd15")
-    one, other = (apply(model, clip_vision_output_negative=tiny.features(s)) for s in (6, 7))
-    assert torch.equal(sample(one, cfg=1.0), sample(other, cfg=1.0))
-    assert difference(sample(one, cfg=1.0), sample(model, cfg=1.0, prompt=prompt)) > 1e-2
-    assert difference(sample(one), sample(other)) > EFFECT
+    first, second = (apply(model, clip_vision_output_negative=tiny.features(s)) for s in (6, 7))
+    assert torch.equal(sample(first, cfg=1.0), sample(second, cfg=1.0))
+    assert difference(sample(first, cfg=1.0), sample(model, cfg=1.0, prompt=prompt)) > 1e-2
+    assert difference(sample(first), sample(second)) > EFFECT
 
 
 def test_two_halves_of_an_advanced_sampler_are_one_run(models, apply, tiny):
@@ -141,7 +143,7 @@ def test_two_halves_of_an_advanced_sampler_are_one_run(models, apply, tiny):
             }
             return comfy.sample.sample(model, noise, 6, **settings_, **steps, seed=0)
 
-    whole = run(noise, latent)
+    complete = run(noise, latent)
     first = run(noise, latent, last_step=3, force_full_denoise=False)
     second = run(torch.zeros_like(noise), first, start_step=3, disable_noise=True)
-    assert difference(second, whole) < SAMPLING
+    assert difference(second, complete) < SAMPLING

@@ -44,10 +44,12 @@ def worker(model_folder, tmp_path_factory):
 
 
 def prompt(server, name, **changes):
-    made = to_prompt(json.loads((FOLDER / f"{name}.json").read_text()), server.get("/object_info"))
-    for one in made.values():
-        one["inputs"] |= {**SMALL, **changes}.get(one["class_type"], {})
-    return made
+    result = to_prompt(
+        json.loads((FOLDER / f"{name}.json").read_text()), server.get("/object_info")
+    )
+    for each in result.values():
+        each["inputs"] |= {**SMALL, **changes}.get(each["class_type"], {})
+    return result
 
 
 def upload(server, name, content):
@@ -65,9 +67,9 @@ def upload(server, name, content):
 def test_a_worker_with_the_embeds_file_alone_draws_the_same(server, worker):
     shutil.copy(PORTRAIT, server.work / "input")
     graph = prompt(server, "05_save_embeds")
-    made = server.run(graph)
-    assert made["status"]["status_str"] == "success", made["status"]["messages"][-1]
-    (saved,) = made["outputs"][of_type(graph, "SaveIPAdapterEmbeds")]["text"]
+    result = server.run(graph)
+    assert result["status"]["status_str"] == "success", result["status"]["messages"][-1]
+    (saved,) = result["outputs"][of_type(graph, "SaveIPAdapterEmbeds")]["text"]
     folder, name = saved.replace("\\", "/").rsplit("/", 1)
     query = urllib.parse.urlencode({"filename": name, "subfolder": folder, "type": "output"})
     content = server.read(f"/view?{query}")
@@ -86,7 +88,7 @@ def test_a_worker_with_the_embeds_file_alone_draws_the_same(server, worker):
 
 
 def of_type(graph, kind):
-    (key,) = (key for key, one in graph.items() if one["class_type"] == kind)
+    (key,) = (key for key, each in graph.items() if each["class_type"] == kind)
     return key
 
 
@@ -97,9 +99,9 @@ def test_the_worker_has_no_encoder_and_says_what_it_lacks(worker):
         choices["clip_name"][1].get("options", choices["clip_name"][0])
     )
     report = worker.get("/ipadapternodes/doctor")
-    assert not [one for one in report["files"] if one["kind"] == "encoder"]
+    assert not [file for file in report["files"] if file["kind"] == "encoder"]
     look = next(
-        one for one in report["needs"] if (one["base"], one["purpose"]) == ("SD1.5", "look")
+        need for need in report["needs"] if (need["base"], need["purpose"]) == ("SD1.5", "look")
     )
     assert look["missing"] == ["CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"]
 
@@ -108,8 +110,10 @@ def test_the_example_of_the_doctor_shows_its_report(server):
     graph = prompt(server, "21_check_your_files")
     entry = server.run(graph)
     assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
-    shown = {graph[key]["class_type"]: one["text"][0] for key, one in entry["outputs"].items()}
-    assert shown["IPAdapterDoctor"].startswith("IPAdapter Doctor\nip-adapter-nodes ")
-    assert shown["PreviewAny"].startswith("IPAdapter Doctor")
+    displayed = {
+        graph[key]["class_type"]: each["text"][0] for key, each in entry["outputs"].items()
+    }
+    assert displayed["IPAdapterDoctor"].startswith("IPAdapter Doctor\nip-adapter-nodes ")
+    assert displayed["PreviewAny"].startswith("IPAdapter Doctor")
     again = server.run(graph)
     assert "IPAdapterDoctor" not in [graph[key]["class_type"] for key in cached(again)]

@@ -38,7 +38,9 @@ def start(tmp_path, monkeypatch, host_tree):
     config = tmp_path / "paths.yaml"  # JSON is YAML
     config.write_text(json.dumps({"tests": {**paths, "custom_nodes": "custom_nodes"}}))
     flags = ("--extra-model-paths-config", str(config))
-    return lambda *more: comfy_server.Server(comfy_host.prepare(), tmp_path / "work", *flags, *more)
+    return lambda *options: comfy_server.Server(
+        comfy_host.prepare(), tmp_path / "work", *flags, *options
+    )
 
 
 def graph(how="", steps=2, **settings):
@@ -81,7 +83,7 @@ def digest(server, prompt):
 
 
 def test_a_hundred_prompts_in_one_server_leave_nothing_behind(start):
-    seen, sizes = {}, []
+    recorded, sizes = {}, []
     with start() as server:
         for number in range(PROMPTS):
             key = number % 5, number % 2
@@ -89,13 +91,13 @@ def test_a_hundred_prompts_in_one_server_leave_nothing_behind(start):
             settings = {"weight": 0.5 + key[0] / 10, "b": key[1], "steps": 1}
             server.queue(graph(a=1000 + number, **settings))
             if number % 10 == 9:
-                found = digest(server, graph(**settings))
-                assert seen.setdefault(key, found) == found
+                result = digest(server, graph(**settings))
+                assert recorded.setdefault(key, result) == result
                 sizes.append(server.get("/test/alive"))
-        settled, last = sizes[len(sizes) // 2], sizes[-1]
-    assert len(set(seen.values())) == len(seen)
-    assert last["tensors"] <= settled["tensors"] * 1.05
-    assert last["process"] <= settled["process"] * 1.05
+        final, last = sizes[len(sizes) // 2], sizes[-1]
+    assert len(set(recorded.values())) == len(recorded)
+    assert last["tensors"] <= final["tensors"] * 1.05
+    assert last["process"] <= final["process"] * 1.05
 
 
 @pytest.mark.parametrize("flags", [("--cache-none",), ("--cache-lru", "3")], ids=str)

@@ -141,19 +141,19 @@ def test_what_metadata_say_is_shown_short_and_without_control_characters(pack):
     assert text.isprintable() and len(text) < 400
 
 
-def rewritten(source, target, method=zipfile.ZIP_STORED, kept=None):
+def rewritten(source, target, method=zipfile.ZIP_STORED, kept_entries=None):
     """A torch archive of the other compression, its tensors cut to so many bytes."""
-    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(target, "w", method) as archive:
-        for entry in whole.infolist():
-            end = kept if "/data/" in entry.filename else None
-            archive.writestr(entry.filename, whole.read(entry)[:end])
+    with zipfile.ZipFile(source) as complete, zipfile.ZipFile(target, "w", method) as archive:
+        for entry in complete.infolist():
+            end = kept_entries if "/data/" in entry.filename else None
+            archive.writestr(entry.filename, complete.read(entry)[:end])
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
 def test_tensors_without_all_their_bytes_are_not_filled_up_with_others(pack, tmp_path, device):
     files = pack.nodes.files.open_files
     torch.save({"a": torch.ones(64), "b": torch.ones(64)}, tmp_path / "whole.bin")
-    rewritten(tmp_path / "whole.bin", tmp_path / "cut.bin", kept=4)
+    rewritten(tmp_path / "whole.bin", tmp_path / "cut.bin", kept_entries=4)
     with pytest.raises(files.Predicate, match="claim 512 bytes, but the file has"):
         files._torch_content(str(tmp_path / "cut.bin"), device)
 

@@ -66,13 +66,13 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.node_id)
 def test_the_new_nodes_give_the_same_picture(models, shallow, run, upgraded, sample, case):
     kind = "sdxl" if case.file == XL else "sd15"
-    old = prompt(case.node_id, models(kind), shallow, case.file, **case.inputs)
-    new, report = upgraded(old)
-    assert case.node_id not in {node["class_type"] for node in new.values()}
+    old_prompt = prompt(case.node_id, models(kind), shallow, case.file, **case.inputs)
+    new_prompt, report = upgraded(old_prompt)
+    assert case.node_id not in {node["class_type"] for node in new_prompt.values()}
     assert report
     assert all(change.new_kinds for change in report), [change.describe() for change in report]
     settings = {"steps": 2, "batch": 2, "size": (24, 16)}
-    before, after = (sample(run(each), kind, **settings) for each in (old, new))
+    before, after = (sample(run(each), kind, **settings) for each in (old_prompt, new_prompt))
     assert difference(after, before) < SAME
 
 
@@ -92,8 +92,8 @@ def test_the_new_nodes_give_the_same_picture(models, shallow, run, upgraded, sam
     ],
 )
 def test_what_has_no_counterpart_stays_and_says_why(shallow, upgraded, node_id, inputs, reason):
-    new, report = upgraded(prompt(node_id, None, shallow, PLUS, **inputs))
-    assert new["9"]["class_type"] == node_id
+    new_prompt, report = upgraded(prompt(node_id, None, shallow, PLUS, **inputs))
+    assert new_prompt["9"]["class_type"] == node_id
     assert any(reason in change.describe() for change in report)
 
 
@@ -103,7 +103,7 @@ def test_a_unified_loader_becomes_a_file_and_passes_the_model_on(legacy, upgrade
         "installed_adapters",
         lambda want: ["my plus file.bin"],
     )
-    old = {
+    old_prompt = {
         "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "v1-5.safetensors"}},
         "2": {
             "class_type": "IPAdapterUnifiedLoader",
@@ -115,12 +115,12 @@ def test_a_unified_loader_becomes_a_file_and_passes_the_model_on(legacy, upgrade
             "inputs": {"model": ["2", 0], "ipadapter": ["2", 1], "image": ["3", 0]},
         },
     }
-    new, report = upgraded(old)
-    kinds = {node["class_type"]: key for key, node in new.items()}
-    apply = new["9"]["inputs"]
-    assert new[kinds["LoadIPAdapter"]]["inputs"] == {"ipadapter_file": "my plus file.bin"}
+    new_prompt, report = upgraded(old_prompt)
+    kinds = {node["class_type"]: key for key, node in new_prompt.items()}
+    apply = new_prompt["9"]["inputs"]
+    assert new_prompt[kinds["LoadIPAdapter"]]["inputs"] == {"ipadapter_file": "my plus file.bin"}
     assert apply["ipadapter"] == [kinds["LoadIPAdapter"], 0]
-    assert apply["model"] == new[kinds["IPAdapterWeightMap"]]["inputs"]["model"] == ["1", 0]
+    assert apply["model"] == new_prompt[kinds["IPAdapterWeightMap"]]["inputs"]["model"] == ["1", 0]
     assert apply["clip_vision"] == [kinds["LoadCLIPVision"], 0]
     assert apply["image_negative"] == [kinds["EmptyImage"], 0]
     assert len(report) == 2

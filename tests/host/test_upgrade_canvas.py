@@ -25,19 +25,19 @@ def embeds(saved, past=()):
     """Two encoders, combined, saved and applied; the combined embeds go through so many
     reroutes.
     """
-    given, picture, _ = start(saved)
-    both = ["EMBEDS", "EMBEDS"]
-    seen = [
-        saved.add("IPAdapterEncoder", both, [weight], ipadapter=given["ipadapter"], image=picture)
+    inputs, picture, _ = start(saved)
+    pair = ["EMBEDS", "EMBEDS"]
+    recorded = [
+        saved.add("IPAdapterEncoder", pair, [weight], ipadapter=inputs["ipadapter"], image=picture)
         for weight in (1, 0.6)
     ]
-    links = {f"embed{n}": (id, 0) for n, id in enumerate(seen, 1)}
+    links = {f"embed{n}": (id, 0) for n, id in enumerate(recorded, 1)}
     combined = saved.add("IPAdapterCombineEmbeds", ["EMBEDS"], ["average"], **links)
     for _ in past:
         combined = saved.add("Reroute", ["EMBEDS"], **{"": (combined, 0)})
-    sides = {"pos_embed": (combined, 0), "neg_embed": (seen[0], 1)}
+    sides = {"pos_embed": (combined, 0), "neg_embed": (recorded[0], 1)}
     widgets = [0.8, "linear", 0, 1, "V only"]
-    applied = saved.add("IPAdapterEmbeds", ["MODEL"], widgets, **given, **sides)
+    applied = saved.add("IPAdapterEmbeds", ["MODEL"], widgets, **inputs, **sides)
     saved.add("KSampler", ["LATENT"], model=(applied, 0))
     saved.add("IPAdapterSaveEmbeds", [], ["mine"], embeds=(combined, 0))
     return applied
@@ -47,17 +47,17 @@ def embeds(saved, past=()):
 def test_a_chain_of_embeds(redraw, past):
     saved = Saved()
     applied = embeds(saved, past)
-    made, report = redraw(saved.graph())
-    check_links(made)
-    assert not [one for one in report if " stays" in one.describe()]
-    kinds = sorted(node["type"] for node in made["nodes"])
+    result, report = redraw(saved.graph())
+    check_links(result)
+    assert not [each for each in report if " stays" in each.describe()]
+    kinds = sorted(node["type"] for node in result["nodes"])
     assert not {"EMBEDS", "Reroute", "IPAdapterEncoder"} & set(kinds)
     assert kinds.count("EncodeIPAdapterReference") == 2
-    sources = source_nodes(made, applied)
+    sources = source_nodes(result, applied)
     assert sources["embeds"]["type"] == "CombineIPAdapterEmbeds"
     assert sources["embeds_negative"]["type"] == "IPAdapterNegativeReference"
     assert sources["embeds_negative"]["widgets_values"] == ["black", 1.0, 0, "fixed", 0, "crop"]
-    names = [one["name"] for one in sources["embeds"]["inputs"]]
+    names = [input["name"] for input in sources["embeds"]["inputs"]]
     assert names == ["references.embeds0", "references.embeds1"]
     assert sources["embeds"]["widgets_values"] == ["average", "before"]
 
@@ -65,9 +65,9 @@ def test_a_chain_of_embeds(redraw, past):
 def test_one_node_of_a_chain_takes_the_others_along(redraw):
     saved = Saved()
     applied = embeds(saved)
-    made, report = redraw(saved.graph(), {str(applied)})
-    check_links(made)
-    kinds = {node["type"] for node in made["nodes"]}
+    result, report = redraw(saved.graph(), {str(applied)})
+    check_links(result)
+    kinds = {node["type"] for node in result["nodes"]}
     assert {"IPAdapterModelLoader", "EncodeIPAdapterReference", "SaveIPAdapterEmbeds"} <= kinds
     assert len(report) == 5  # the loader is not asked for, and goes with any of them
 
@@ -78,45 +78,45 @@ def test_a_chain_with_a_stranger_or_an_idle_part_still_holds(redraw, mode):
     embeds(saved)
     combined = next(n["id"] for n in saved.nodes if n["type"] == "IPAdapterCombineEmbeds")
     saved.add("SomeoneElsesNode", [], embeds=(combined, 0))
-    made, report = redraw(saved.graph())
-    check_links(made)
-    assert {"IPAdapterEncoder", "IPAdapterEmbeds"} <= {node["type"] for node in made["nodes"]}
+    result, report = redraw(saved.graph())
+    check_links(result)
+    assert {"IPAdapterEncoder", "IPAdapterEmbeds"} <= {node["type"] for node in result["nodes"]}
     assert any("which it is connected to, stays" in change.describe() for change in report)
     idle = Saved()
     embeds(idle)
     idle.nodes[combined - 1]["mode"] = mode
-    made, _ = redraw(idle.graph())
-    check_links(made)
-    assert [n["type"] for n in made["nodes"] if n["mode"] == mode] == ["IPAdapterCombineEmbeds"]
+    result, _ = redraw(idle.graph())
+    check_links(result)
+    assert [n["type"] for n in result["nodes"] if n["mode"] == mode] == ["IPAdapterCombineEmbeds"]
 
 
 def test_regions_and_their_texts(redraw):
     saved = Saved()
-    given, picture, mask = start(saved)
-    text = saved.add("CLIPTextEncode", ["CONDITIONING"], ["a"], clip=(given["model"][0], 1))
+    inputs, picture, mask = start(saved)
+    text = saved.add("CLIPTextEncode", ["CONDITIONING"], ["a"], clip=(inputs["model"][0], 1))
     outputs = ["IPADAPTER_PARAMS", "CONDITIONING", "CONDITIONING"]
     widgets = [0.9, 0.8, "ease in", 0, 1]
     links = {"image": picture, "mask": mask, "positive": (text, 0)}
-    one = saved.add("IPAdapterRegionalConditioning", outputs, widgets, **links)
+    first_region = saved.add("IPAdapterRegionalConditioning", outputs, widgets, **links)
     two = saved.add("IPAdapterRegionalConditioning", outputs, widgets, image=picture)
-    params = {"params_1": (one, 0), "params_2": (two, 0)}
-    both = saved.add("IPAdapterCombineParams", ["IPADAPTER_PARAMS"], **params)
-    moved = saved.add("Reroute", ["IPADAPTER_PARAMS"], **{"": (both, 0)})
+    params = {"params_1": (first_region, 0), "params_2": (two, 0)}
+    pair = saved.add("IPAdapterCombineParams", ["IPADAPTER_PARAMS"], **params)
+    shifted = saved.add("Reroute", ["IPADAPTER_PARAMS"], **{"": (pair, 0)})
     applied = saved.add(
         "IPAdapterFromParams",
         ["MODEL"],
         ["concat", "V only"],
-        **given,
-        ipadapter_params=(moved, 0),
+        **inputs,
+        ipadapter_params=(shifted, 0),
     )
-    saved.add("KSampler", ["LATENT"], model=(applied, 0), positive=(one, 1))
-    made, report = redraw(saved.graph())
-    check_links(made)
-    kinds = sorted(node["type"] for node in made["nodes"])
+    saved.add("KSampler", ["LATENT"], model=(applied, 0), positive=(first_region, 1))
+    result, report = redraw(saved.graph())
+    check_links(result)
+    kinds = sorted(node["type"] for node in result["nodes"])
     assert kinds.count("ApplyIPAdapter") == 2 and kinds.count("ConditioningSetMask") == 1
     assert not [kind for kind in kinds if "Params" in kind or kind == "Reroute"]
-    said = [change.describe() for change in report]
-    assert sum(" goes: " in line for line in said) == 2
+    lines = [change.describe() for change in report]
+    assert sum(" goes: " in line for line in lines) == 2
     again, _ = redraw(saved.graph(), {str(applied)})
     check_links(again)
 
@@ -148,11 +148,11 @@ def test_links_at_the_border_of_a_subgraph_are_known_there(redraw, in_subgraph):
 @pytest.mark.parametrize("behaviour", ["IPAdapter_plus", "paper"])
 def test_what_ipadapter_old_graphs_asks_for_is_read(redraw, behaviour):
     saved = Saved()
-    given, picture, _ = start(saved)
-    asked = saved.add("IPAdapterOldGraphs", ["MODEL"], [behaviour], model=given["model"])
-    links = given | {"model": (asked, 0), "image": picture}
+    inputs, picture, _ = start(saved)
+    requests = saved.add("IPAdapterOldGraphs", ["MODEL"], [behaviour], model=inputs["model"])
+    links = inputs | {"model": (requests, 0), "image": picture}
     saved.add("IPAdapterAdvanced", ["MODEL"], [0.8, "linear", "concat", 0, 1, "V only"], **links)
-    made, _ = redraw(saved.graph())
-    check_links(made)
-    black = "EmptyImage" in {node["type"] for node in made["nodes"]}
+    result, _ = redraw(saved.graph())
+    check_links(result)
+    black = "EmptyImage" in {node["type"] for node in result["nodes"]}
     assert black is (behaviour != "paper")

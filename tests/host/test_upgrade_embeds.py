@@ -27,17 +27,17 @@ def encoded(graph, image, weight=1.0):
 @pytest.mark.parametrize("weight", [1.0, 0.6])
 def test_a_reference_encoded_and_applied(models, shallow, check, kind, file, weight):
     graph = Old(models(kind), shallow, file)
-    seen, unseen = encoded(graph, graph.given(picture(1, 2)), weight)
-    both = {"pos_embed": seen, "neg_embed": unseen}
-    last = graph.add("IPAdapterEmbeds", **graph.all, **both, **SETTINGS, embeds_scaling="K+V")
+    positive, negative = encoded(graph, graph.constant(picture(1, 2)), weight)
+    pair = {"pos_embed": positive, "neg_embed": negative}
+    last = graph.add("IPAdapterEmbeds", **graph.all, **pair, **SETTINGS, embeds_scaling="K+V")
     check(graph, last, kind)
 
 
 @pytest.mark.parametrize("file", [BASE, PLUS])
 def test_without_a_negative_side_the_black_picture_is_there(models, shallow, check, file):
     graph = Old(models("sd15"), shallow, file)
-    seen, _ = encoded(graph, graph.given(picture(1)), 0.5)
-    last = graph.add("IPAdapterEmbeds", **graph.all, pos_embed=seen, **SETTINGS)
+    recorded, _ = encoded(graph, graph.constant(picture(1)), 0.5)
+    last = graph.add("IPAdapterEmbeds", **graph.all, pos_embed=recorded, **SETTINGS)
     check(graph, last)
 
 
@@ -50,22 +50,22 @@ def test_references_combined(models, shallow, check, file, method):
     nodes.
     """
     graph = Old(models("sd15"), shallow, file)
-    first = encoded(graph, graph.given(picture(1)), 0.7)
-    second = encoded(graph, graph.given(picture(2, 2)), 1.3)
-    seen, unseen = (
-        graph.add("IPAdapterCombineEmbeds", embed1=one, embed2=other, method=method)
-        for one, other in zip(first, second, strict=True)
+    first = encoded(graph, graph.constant(picture(1)), 0.7)
+    second = encoded(graph, graph.constant(picture(2, 2)), 1.3)
+    positive, negative = (
+        graph.add("IPAdapterCombineEmbeds", embed1=each, embed2=another, method=method)
+        for each, another in zip(first, second, strict=True)
     )
-    both = {"pos_embed": seen, "neg_embed": unseen}
-    masked = {"attn_mask": graph.given(torch.rand(1, 31, 47))}
-    last = graph.add("IPAdapterEmbeds", **graph.all, **both, **SETTINGS, **masked)
+    pair = {"pos_embed": positive, "neg_embed": negative}
+    masked = {"attn_mask": graph.constant(torch.rand(1, 31, 47))}
+    last = graph.add("IPAdapterEmbeds", **graph.all, **pair, **SETTINGS, **masked)
     check(graph, last, size=(24, 16))
 
 
 def test_combined_twice_and_against_another_picture(models, shallow, check):
     graph = Old(models("sd15"), shallow, PLUS)
     pictures = [
-        encoded(graph, graph.given(picture(n)), w)[0] for n, w in ((1, 0.7), (2, 1), (3, 1.2))
+        encoded(graph, graph.constant(picture(n)), w)[0] for n, w in ((1, 0.7), (2, 1), (3, 1.2))
     ]
     inner = graph.add(
         "IPAdapterCombineEmbeds", embed1=pictures[0], embed2=pictures[1], method="average"
@@ -81,13 +81,13 @@ def test_combined_twice_and_against_another_picture(models, shallow, check):
 @pytest.mark.parametrize("method", ["concat", "average"])
 def test_a_reference_for_each_picture(models, shallow, check, file, method):
     graph = Old(models("sd15"), shallow, file)
-    one, other = (encoded(graph, graph.given(picture(n)), 0.8 + 0.1 * n) for n in (1, 2))
-    seen, unseen = (
+    first, second = (encoded(graph, graph.constant(picture(n)), 0.8 + 0.1 * n) for n in (1, 2))
+    positive, negative = (
         graph.add("IPAdapterCombineEmbeds", embed1=a, embed2=b, method=method)
-        for a, b in zip(one, other, strict=True)
+        for a, b in zip(first, second, strict=True)
     )
-    both = {"pos_embed": seen, "neg_embed": unseen}
-    last = graph.add("IPAdapterEmbedsBatch", **graph.all, **both, **SETTINGS)
+    pair = {"pos_embed": positive, "neg_embed": negative}
+    last = graph.add("IPAdapterEmbedsBatch", **graph.all, **pair, **SETTINGS)
     check(graph, last, batch=3)
 
 
@@ -97,8 +97,8 @@ def test_embeds_of_a_file(models, shallow, check, own_folders, run_prompt, upgra
     one.
     """
     graph = Old(models("sd15"), shallow, file)
-    seen, unseen = encoded(graph, graph.given(picture(1, 2)), 0.7)
-    sides = [run_prompt(graph.prompt, link) for link in (seen, unseen)]
+    positive, negative = encoded(graph, graph.constant(picture(1, 2)), 0.7)
+    sides = [run_prompt(graph.prompt, link) for link in (positive, negative)]
     torch.save(sides[0], own_folders / "input" / "one.ipadpt")
     torch.save(
         torch.stack((sides[0], sides[1][:1].expand_as(sides[0]))),
@@ -114,19 +114,21 @@ def test_embeds_of_a_file(models, shallow, check, own_folders, run_prompt, upgra
         first = {name: loading.all[name] for name in ("model", "ipadapter")}
         last = loading.add("IPAdapterApplyEncoded", **first, embeds=loaded, weight=0.7)
         check(loading, last)
-    saving = graph.add("IPAdapterSaveEmbeds", embeds=seen, filename_prefix="mine")
-    new, _ = upgraded(graph.prompt)
-    assert new[saving[0]]["class_type"] == "SaveIPAdapterEmbeds"
+    saving = graph.add("IPAdapterSaveEmbeds", embeds=positive, filename_prefix="mine")
+    new_prompt, _ = upgraded(graph.prompt)
+    assert new_prompt[saving[0]]["class_type"] == "SaveIPAdapterEmbeds"
     with pytest.raises(IndexError):  # it gives nothing, and has saved its file
-        run_prompt(new, saving)
-    (made,) = (own_folders / "output").glob("mine*.safetensors")
-    made.rename(own_folders / "input" / "mine.safetensors")
+        run_prompt(new_prompt, saving)
+    (output,) = (own_folders / "output").glob("mine*.safetensors")
+    output.rename(own_folders / "input" / "mine.safetensors")
     for loader, name in (
         ("LoadIPAdapterEmbeds", "mine.safetensors"),
         ("LoadIPAdapterEmbeds", "one.ipadpt"),
     ):
-        found = run_prompt({"1": {"class_type": loader, "inputs": {"file": name}}}, ["1", 0])
-        assert difference(found.single_feature, sides[0]) < SAMPLING and set(found.weights) == {1.0}
+        result = run_prompt({"1": {"class_type": loader, "inputs": {"file": name}}}, ["1", 0])
+        assert difference(result.single_feature, sides[0]) < SAMPLING and set(result.weights) == {
+            1.0
+        }
 
 
 @pytest.mark.parametrize(("file", "plus"), [(BASE, False), (PLUS, True)])
@@ -135,57 +137,62 @@ def test_the_first_encoder_with_several_pictures(models, shallow, check, file, p
     """Pictures of different sizes, both sides stacked on one link, and a second encoder behind."""
     graph = Old(models("sd15"), shallow, file)
     image = graph.add("EmptyImage", width=47, height=31, batch_size=1, color=0x4080C0)
-    more = {"image_2": graph.given(picture(2, 2, 61, 33)), "image_3": graph.given(picture(3))}
-    given = {"clip_vision": graph.clip_vision, "ipadapter_plus": plus}
-    one = graph.add(
+    options = {
+        "image_2": graph.constant(picture(2, 2, 61, 33)),
+        "image_3": graph.constant(picture(3)),
+    }
+    inputs = {"clip_vision": graph.clip_vision, "ipadapter_plus": plus}
+    first = graph.add(
         "IPAdapterEncoder",
         image_1=image,
         weight_1=weights[0],
         weight_2=weights[1],
         weight_3=1.0 if weights[0] == 1 else 0.4,
-        **given,
-        **more,
+        **inputs,
+        **options,
     )
     for unfold in (False, True):
         alone = {name: graph.all[name] for name in ("model", "ipadapter")}
         last = graph.add(
             "IPAdapterApplyEncoded",
             **alone,
-            embeds=one,
+            embeds=first,
             weight=0.7,
             weight_type="channel penalty",
             unfold_batch=unfold,
         )
         check(graph, last)
-    other = graph.add("IPAdapterEncoder", image_1=graph.given(picture(4)), weight_1=0.9, **given)
-    both = graph.add("IPAdapterBatchEmbeds", embed1=one, embed2=other)
-    last = graph.add("IPAdapterApplyEncoded", **alone, embeds=both, weight=0.7)
+    second = graph.add(
+        "IPAdapterEncoder", image_1=graph.constant(picture(4)), weight_1=0.9, **inputs
+    )
+    pair = graph.add("IPAdapterBatchEmbeds", embed1=first, embed2=second)
+    last = graph.add("IPAdapterApplyEncoded", **alone, embeds=pair, weight=0.7)
     check(graph, last)
 
 
 def test_a_chain_stays_whole_where_one_part_of_it_stays(models, shallow, upgraded):
     graph = Old(None, shallow, PLUS)
-    seen, unseen = encoded(graph, graph.given(picture(1)))
-    graph.add("IPAdapterEmbeds", **graph.all, pos_embed=seen, neg_embed=unseen, **SETTINGS)
+    positive, negative = encoded(graph, graph.constant(picture(1)))
+    graph.add("IPAdapterEmbeds", **graph.all, pos_embed=positive, neg_embed=negative, **SETTINGS)
     for stranger in ("SomeoneElsesNode", "IPAdapterEncoder"):
-        other = Old(None, shallow, PLUS)
-        other.prompt = dict(graph.prompt)
+        second = Old(None, shallow, PLUS)
+        second.prompt = dict(graph.prompt)
         if stranger == "IPAdapterEncoder":  # masked: it stays, and all that is connected to it
-            inputs = {**other.prompt[seen[0]]["inputs"], "mask": ["1", 0]}
-            other.prompt[seen[0]] = {"class_type": "IPAdapterEncoder", "inputs": inputs}
+            inputs = {**second.prompt[positive[0]]["inputs"], "mask": ["1", 0]}
+            second.prompt[positive[0]] = {"class_type": "IPAdapterEncoder", "inputs": inputs}
         else:
-            other.add(stranger, embeds=seen)
-        new, report = upgraded(other.prompt)
-        kinds = [node["class_type"] for node in new.values()]
+            second.add(stranger, embeds=positive)
+        new_prompt, report = upgraded(second.prompt)
+        kinds = [node["class_type"] for node in new_prompt.values()]
         assert "IPAdapterEncoder" in kinds and "IPAdapterEmbeds" in kinds
-        said = " ".join(change.describe() for change in report)
-        assert "which it is connected to, stays" in said and "Loader" in said
+        lines = " ".join(change.describe() for change in report)
+        assert "which it is connected to, stays" in lines and "Loader" in lines
 
 
 def test_how_many_negative_references_there_are_must_be_seen(models, shallow, upgraded):
     graph = Old(None, shallow, PLUS)
-    seen, _ = encoded(graph, graph.given(picture(1, 3)))
-    against, _ = encoded(graph, graph.given(picture(2, 2)))
-    graph.add("IPAdapterEmbeds", **graph.all, pos_embed=seen, neg_embed=against, **SETTINGS)
+    recorded, _ = encoded(graph, graph.constant(picture(1, 3)))
+    against, _ = encoded(graph, graph.constant(picture(2, 2)))
+    graph.add("IPAdapterEmbeds", **graph.all, pos_embed=recorded, neg_embed=against, **SETTINGS)
     _, report = upgraded(graph.prompt)
-    assert any("how many references its negative side has" in one.describe() for one in report)
+    assert any("how many references its negative side has" in each.describe() for each in report)

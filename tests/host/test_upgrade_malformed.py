@@ -99,8 +99,8 @@ def test_a_linked_preset_keeps_the_loader_and_nothing_else(redraw, upgraded):
         loader = next(change for change in report if change.name == "IPAdapter Unified Loader")
         assert loader.is_kept and loader.notes == ["its 'preset' comes from another node"]
         apply = next(change for change in report if change.name == "IPAdapter Advanced")
-        kept = "which kind of adapter it has depends on 'preset' of node 3"
-        assert apply.notes[0].startswith(kept)
+        remaining = "which kind of adapter it has depends on 'preset' of node 3"
+        assert apply.notes[0].startswith(remaining)
 
 
 def test_behind_a_linked_preset_converts_what_does_not_depend_on_the_adapter(upgraded):
@@ -166,8 +166,8 @@ def test_thousands_of_nodes_in_a_row_take_no_longer(upgraded, kind):
 def test_a_circle_of_nodes_stays_a_circle(upgraded):
     loader = {"model": ["2", 0], "preset": "PLUS (high strength)"}
     prompt = {
-        id: {"class_type": "IPAdapterUnifiedLoader", "inputs": {**loader, "model": [other, 0]}}
-        for id, other in (("1", "2"), ("2", "1"))
+        id: {"class_type": "IPAdapterUnifiedLoader", "inputs": {**loader, "model": [second, 0]}}
+        for id, second in (("1", "2"), ("2", "1"))
     }
     new_prompt, _ = upgraded(prompt)
     assert set(new_prompt) == {"1", "2"}

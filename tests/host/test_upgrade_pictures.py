@@ -22,8 +22,8 @@ def saved(folder, name, height, width, seed=1):
     """A picture file, a few smooth waves and noise."""
     noise = picture(seed, 1, height, width)[0].numpy()
     rows = numpy.linspace(0, 9, height)[:, None, None]
-    made = (numpy.sin(rows) * 0.3 + 0.5) * 0.7 + noise * 0.3
-    Image.fromarray((made.clip(0, 1) * 255).astype("uint8")).save(folder / "input" / name)
+    result = (numpy.sin(rows) * 0.3 + 0.5) * 0.7 + noise * 0.3
+    Image.fromarray((result.clip(0, 1) * 255).astype("uint8")).save(folder / "input" / name)
     return name
 
 
@@ -39,19 +39,21 @@ def test_a_prepared_picture(models, shallow, check, own_folders, run_prompt, fil
         crop_position="center",
         sharpening=0.0,
     )
-    new, _ = check(graph, graph.add("IPAdapterAdvanced", **graph.all, image=small, **SETTINGS))
-    assert torch.equal(run_prompt(graph.prompt, small), run_prompt(new, small))
+    new_prompt, _ = check(
+        graph, graph.add("IPAdapterAdvanced", **graph.all, image=small, **SETTINGS)
+    )
+    assert torch.equal(run_prompt(graph.prompt, small), run_prompt(new_prompt, small))
 
 
 @pytest.mark.parametrize("way", ["lanczos", "bicubic", "bilinear", "area", "nearest-exact"])
 def test_a_picture_prepared_in_2023(models, shallow, upgraded, own_folders, run_prompt, way):
     graph = Old(None, shallow, BASE)
     image = graph.image(saved(own_folders, "a.png", 61, 43))
-    given = {"interpolation": way, "crop_position": "center", "sharpening": 0.0}
-    small = graph.add("PrepImageWithWeight", image=image, **given, add_weight=True)
-    new, _ = upgraded(graph.prompt)
-    assert new[small[0]]["class_type"] == "RepeatImageBatch"
-    assert difference(run_prompt(new, small), run_prompt(graph.prompt, small)) < SAMPLING
+    inputs = {"interpolation": way, "crop_position": "center", "sharpening": 0.0}
+    small = graph.add("PrepImageWithWeight", image=image, **inputs, add_weight=True)
+    new_prompt, _ = upgraded(graph.prompt)
+    assert new_prompt[small[0]]["class_type"] == "RepeatImageBatch"
+    assert difference(run_prompt(new_prompt, small), run_prompt(graph.prompt, small)) < SAMPLING
 
 
 @pytest.mark.parametrize(
@@ -67,10 +69,10 @@ def test_a_picture_prepared_in_2023(models, shallow, upgraded, own_folders, run_
 def test_what_the_host_prepares_otherwise_stays(shallow, upgraded, own_folders, changed, words):
     graph = Old(None, shallow, BASE)
     image = graph.image(saved(own_folders, "a.png", 60, 43))
-    given = {"interpolation": "LANCZOS", "crop_position": "center", "sharpening": 0.0}
-    small = graph.add("PrepImageForClipVision", **{"image": image, **given, **changed})
-    new, report = upgraded(graph.prompt)
-    assert new[small[0]]["class_type"] == "PrepImageForClipVision"
+    inputs = {"interpolation": "LANCZOS", "crop_position": "center", "sharpening": 0.0}
+    small = graph.add("PrepImageForClipVision", **{"image": image, **inputs, **changed})
+    new_prompt, report = upgraded(graph.prompt)
+    assert new_prompt[small[0]]["class_type"] == "PrepImageForClipVision"
     assert any(words in change.describe() for change in report)
 
 
@@ -79,14 +81,14 @@ def test_what_the_host_prepares_otherwise_stays(shallow, upgraded, own_folders, 
 def test_noise_on_black(models, shallow, check, run_prompt, file, kind):
     graph = Old(models("sd15"), shallow, file)
     noise = graph.add("IPAdapterNoise", type=kind, strength=0.6, blur=0)
-    image = graph.given(picture(1))
+    image = graph.constant(picture(1))
     last = graph.add(
         "IPAdapterAdvanced", **graph.all, image=image, image_negative=noise, **SETTINGS
     )
-    new, _ = check(graph, last)
+    new_prompt, _ = check(graph, last)
     assert torch.equal(
         run_prompt(graph.prompt, noise),
-        run_prompt(new, new[last[0]]["inputs"]["image_negative"]),
+        run_prompt(new_prompt, new_prompt[last[0]]["inputs"]["image_negative"]),
     )
 
 
@@ -100,12 +102,12 @@ def test_noise_on_black(models, shallow, check, run_prompt, file, kind):
 )
 def test_other_noise_stays(shallow, upgraded, changed, words):
     graph = Old(None, shallow, BASE)
-    given = {"type": "fade", "strength": 0.6, "blur": 0, **changed}
-    noise = graph.add("IPAdapterNoise", **given)
-    image = graph.given(picture(1))
+    inputs = {"type": "fade", "strength": 0.6, "blur": 0, **changed}
+    noise = graph.add("IPAdapterNoise", **inputs)
+    image = graph.constant(picture(1))
     graph.add("IPAdapterAdvanced", **graph.all, image=image, image_negative=noise, **SETTINGS)
-    new, report = upgraded(graph.prompt)
-    assert new[noise[0]]["class_type"] == "IPAdapterNoise"
+    new_prompt, report = upgraded(graph.prompt)
+    assert new_prompt[noise[0]]["class_type"] == "IPAdapterNoise"
     assert any(words in change.describe() for change in report)
 
 
@@ -116,13 +118,16 @@ def test_tiles_that_do_not_overlap(models, shallow, check, own_folders, run_prom
     kind = model_kind(file)
     graph = Old(models(kind), shallow, file)
     image = graph.image(saved(own_folders, "a.png", *size))
-    given = {**SETTINGS, "weight_type": "weak input", "sharpening": 0.0, "embeds_scaling": "K+V"}
-    negative = {"image_negative": graph.given(picture(5))} if size == (77, 61) else {}
-    last = graph.add("IPAdapterTiled", **graph.all, **negative, image=image, **given)
-    new, _ = check(graph, last, kind, size=(24, 16) if kind == "sd15" else (16, 24))
-    (tiles,) = (key for key, node in new.items() if node["class_type"] == "IPAdapterTiles")
+    inputs = {**SETTINGS, "weight_type": "weak input", "sharpening": 0.0, "embeds_scaling": "K+V"}
+    negative = {"image_negative": graph.constant(picture(5))} if size == (77, 61) else {}
+    last = graph.add("IPAdapterTiled", **graph.all, **negative, image=image, **inputs)
+    new_prompt, _ = check(graph, last, kind, size=(24, 16) if kind == "sd15" else (16, 24))
+    (tiles,) = (key for key, node in new_prompt.items() if node["class_type"] == "IPAdapterTiles")
     for slot in (1, 2):
-        before, after = run_prompt(graph.prompt, [last[0], slot]), run_prompt(new, [tiles, slot])
+        before, after = (
+            run_prompt(graph.prompt, [last[0], slot]),
+            run_prompt(new_prompt, [tiles, slot]),
+        )
         torch.testing.assert_close(after, before)
 
 
@@ -139,8 +144,8 @@ def test_tiles_that_overlap_stay(shallow, upgraded, own_folders, size, words):
     graph = Old(None, shallow, BASE)
     image = graph.image(saved(own_folders, "a.png", *size))
     last = graph.add("IPAdapterTiled", **graph.all, image=image, **SETTINGS)
-    new, report = upgraded(graph.prompt)
-    assert new[last[0]]["class_type"] == "IPAdapterTiled"
+    new_prompt, report = upgraded(graph.prompt)
+    assert new_prompt[last[0]]["class_type"] == "IPAdapterTiled"
     assert any(words in change.describe() for change in report)
 
 
@@ -151,20 +156,20 @@ def test_the_enhancer(models, shallow, check, own_folders, file, combine, ratio)
     kind = model_kind(file)
     graph = Old(models(kind), shallow, file)
     image = graph.image(saved(own_folders, "a.png", 99, 99))
-    given = {**SETTINGS, "enhance_tiles": 3, "enhance_ratio": ratio, "combine_embeds": combine}
-    last = graph.add("IPAdapterClipVisionEnhancer", **graph.all, image=image, **given)
+    inputs = {**SETTINGS, "enhance_tiles": 3, "enhance_ratio": ratio, "combine_embeds": combine}
+    last = graph.add("IPAdapterClipVisionEnhancer", **graph.all, image=image, **inputs)
     check(graph, last, kind)
 
 
 def test_the_enhancer_for_each_picture(models, shallow, check, own_folders):
     graph = Old(models("sd15"), shallow, PLUS)
     images = [graph.image(saved(own_folders, f"{n}.png", 64, 64, n)) for n in (1, 2)]
-    both = graph.add("ImageBatch", image1=images[0], image2=images[1])
+    pair = graph.add("ImageBatch", image1=images[0], image2=images[1])
     sized = graph.add(
-        "ImageScale", image=both, upscale_method="area", width=62, height=62, crop="disabled"
+        "ImageScale", image=pair, upscale_method="area", width=62, height=62, crop="disabled"
     )
-    given = {**SETTINGS, "enhance_tiles": 2, "enhance_ratio": 0.4}
-    last = graph.add("IPAdapterClipVisionEnhancerBatch", **graph.all, image=sized, **given)
+    inputs = {**SETTINGS, "enhance_tiles": 2, "enhance_ratio": 0.4}
+    last = graph.add("IPAdapterClipVisionEnhancerBatch", **graph.all, image=sized, **inputs)
     check(graph, last, batch=3)
 
 
@@ -179,6 +184,6 @@ def test_an_enhancer_whose_tiles_are_cut_otherwise_stays(shallow, upgraded, own_
         last = graph.add(
             "IPAdapterClipVisionEnhancer", **graph.all, image=image, **SETTINGS, enhance_tiles=2
         )
-        new, report = upgraded(graph.prompt)
-        assert new[last[0]]["class_type"] == "IPAdapterClipVisionEnhancer"
+        new_prompt, report = upgraded(graph.prompt)
+        assert new_prompt[last[0]]["class_type"] == "IPAdapterClipVisionEnhancer"
         assert any(words in change.describe() for change in report)

@@ -16,5 +16,5 @@ LEFT, MIDDLE, RIGHT = 225, 817, 1282  # where the three people's faces are
 BOX = {"x": 1210, "y": 80, "width": 140, "height": 180, "label": "person", "score": 0.4}
 
 
-def centres(found):
-    return [[box["x"] + box["width"] / 2 for box in boxes] for boxes in found["bboxes"]]
+def centres(faces):
+    return [[box["x"] + box["width"] / 2 for box in boxes] for boxes in faces["bboxes"]]

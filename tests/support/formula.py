@@ -28,43 +28,43 @@ def places(kind):
 
 def tokens(tensors, features):
     """What an adapter makes of references [N, F] or [N, S, F], side by side: [N * T, D]."""
-    given = {key.removeprefix("image_proj."): value for key, value in tensors.items()}
-    if "latents" in given:
-        return torch.cat([resampled(given, one) for one in features])
-    if "proj.3.weight" in given:
-        hidden = gelu(dense(given, "proj.0", features.flatten(0, -2)))
-        return normed(given, "proj.3", dense(given, "proj.2", hidden))
-    made = dense(given, "proj", features)
-    return normed(given, "norm", made.reshape(len(features) * 4, -1))
+    weights = {key.removeprefix("image_proj."): value for key, value in tensors.items()}
+    if "latents" in weights:
+        return torch.cat([resampled(weights, feature) for feature in features])
+    if "proj.3.weight" in weights:
+        hidden = gelu(dense(weights, "proj.0", features.flatten(0, -2)))
+        return normed(weights, "proj.3", dense(weights, "proj.2", hidden))
+    result = dense(weights, "proj", features)
+    return normed(weights, "norm", result.reshape(len(features) * 4, -1))
 
 
-def resampled(given, picture):
+def resampled(weights, picture):
     """The Perceiver resampler of the plus adapters: [S, F] -> [T, D]."""
-    seen, latents = dense(given, "proj_in", picture), given["latents"][0]
-    for number in range(sum(key.endswith(".0.to_q.weight") for key in given)):
+    patches, latents = dense(weights, "proj_in", picture), weights["latents"][0]
+    for number in range(sum(key.endswith(".0.to_q.weight") for key in weights)):
         layer = f"layers.{number}"
-        own = normed(given, f"{layer}.0.norm2", latents)
-        both = torch.cat((normed(given, f"{layer}.0.norm1", seen), own))
-        query = linear(own, given[f"{layer}.0.to_q.weight"])
-        key, value = linear(both, given[f"{layer}.0.to_kv.weight"]).chunk(2, -1)
-        out = attend(*(one[None] for one in (query, key, value)), query.shape[-1] // 64)[0]
-        latents = latents + linear(out, given[f"{layer}.0.to_out.weight"])
-        wide = linear(normed(given, f"{layer}.1.0", latents), given[f"{layer}.1.1.weight"])
-        latents = latents + linear(gelu(wide), given[f"{layer}.1.3.weight"])
-    return normed(given, "norm_out", dense(given, "proj_out", latents))
+        queries = normed(weights, f"{layer}.0.norm2", latents)
+        keys = torch.cat((normed(weights, f"{layer}.0.norm1", patches), queries))
+        query = linear(queries, weights[f"{layer}.0.to_q.weight"])
+        key, value = linear(keys, weights[f"{layer}.0.to_kv.weight"]).chunk(2, -1)
+        out = attend(*(each[None] for each in (query, key, value)), query.shape[-1] // 64)[0]
+        latents = latents + linear(out, weights[f"{layer}.0.to_out.weight"])
+        wide = linear(normed(weights, f"{layer}.1.0", latents), weights[f"{layer}.1.1.weight"])
+        latents = latents + linear(gelu(wide), weights[f"{layer}.1.3.weight"])
+    return normed(weights, "norm_out", dense(weights, "proj_out", latents))
 
 
-def dense(given, name, x):
-    return linear(x, given[f"{name}.weight"], given[f"{name}.bias"])
+def dense(weights, name, x):
+    return linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
-def normed(given, name, x):
-    return layer_norm(x, x.shape[-1:], given[f"{name}.weight"], given[f"{name}.bias"])
+def normed(weights, name, x):
+    return layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
 def attend(query, key, value, heads):
     """[1, N, C], [1, T, C] -> [1, N, C]."""
-    q, k, v = (one.unflatten(-1, (heads, -1)).transpose(1, 2) for one in (query, key, value))
+    q, k, v = (each.unflatten(-1, (heads, -1)).transpose(1, 2) for each in (query, key, value))
     out = (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(-1) @ v
     return out.transpose(1, 2).flatten(2)
 
@@ -79,8 +79,8 @@ class Prompt:
     """One image prompt: weight * mask * softmax(q k / sqrt(d)) v, beside the text's attention."""
 
     tensors: dict
-    seen: torch.Tensor  # what the encoder gave for the references
-    unseen: torch.Tensor  # and what the negative side sees
+    positive: torch.Tensor  # what the encoder gave for the references
+    negative: torch.Tensor  # and for the negative side
     weight: float = 1.0
     start: float = 0.0
     end: float = 1.0
@@ -88,19 +88,19 @@ class Prompt:
     weights: object = everywhere  # (block, moment) -> for the picture, against it
     scaling: str = V_ONLY
     keep: float = 0.0  # how much of what points as the text does is removed
-    made: dict = field(default_factory=dict, repr=False)
+    known_keys: dict = field(default_factory=dict, repr=False)
 
     @cached_property
     def sides(self):
-        return [tokens(self.tensors, one) for one in (self.seen, self.unseen)]
+        return [tokens(self.tensors, each) for each in (self.positive, self.negative)]
 
     def keys_values(self, side, number):
         """[1, T, C] each, of a layer by its number in the file."""
         names = [f"ip_adapter.{2 * number + 1}.to_{x}_ip.weight" for x in "kv"]
-        if (side, number) not in self.made:
+        if (side, number) not in self.known_keys:
             pair = [linear(self.sides[side], self.tensors[name])[None] for name in names]
-            self.made[side, number] = pair
-        return self.made[side, number]
+            self.known_keys[side, number] = pair
+        return self.known_keys[side, number]
 
     def image(self, side, number, query, text, heads, weight):
         """What a side of it adds to a layer's text attention, without mask."""
@@ -129,7 +129,7 @@ class Reference:
         self.model.add_wrapper(WrappersMP.CALC_COND_BATCH, self.note)
 
     def note(self, executor, model, conds, x, *args):
-        self.areas = {c["uuid"]: c.get("area") for listed in conds for c in listed or ()}
+        self.areas = {c["uuid"]: c.get("area") for cond in conds for c in cond or ()}
         self.latent, self.alone = x.shape[-2:], conds[1] is None
         return executor(model, conds, x, *args)
 
@@ -139,13 +139,15 @@ class Reference:
             count = len(query) // len(rows)
             grid, outs = extra["activations_shape"][-2:], []
             for row in range(len(query)):
-                one, chunk = slice(row, row + 1), row // count
+                picture_rows, chunk = slice(row, row + 1), row // count
                 area = self.areas[extra["uuids"][chunk]]
-                out = text = attend(query[one], key[one], value[one], heads)
+                out = text = attend(
+                    query[picture_rows], key[picture_rows], value[picture_rows], heads
+                )
                 for prompt in self.prompts:
                     mask = self.mask(prompt, row % count, area, grid)
                     for side, weight, sign in self.acts(prompt, block, rows[chunk] == 0, extra):
-                        image = prompt.image(side, number, query[one], text, heads, weight)
+                        image = prompt.image(side, number, query[picture_rows], text, heads, weight)
                         out = out + sign * mask * image
                 outs.append(out)
             return torch.cat(outs)
@@ -176,11 +178,11 @@ class Reference:
     def mask(self, prompt, picture, area, grid):
         if prompt.mask is None:
             return 1.0
-        one = prompt.mask[min(picture, len(prompt.mask) - 1)]
+        mask = prompt.mask[min(picture, len(prompt.mask) - 1)]
         if area is not None:  # masks here are whole multiples of the latent
             height, width, top, left = area
-            factor = one.shape[0] // self.latent[0]
-            one = one[
+            factor = mask.shape[0] // self.latent[0]
+            mask = mask[
                 top * factor : (top + height) * factor, left * factor : (left + width) * factor
             ]
-        return interpolate(one[None, None], size=tuple(grid), mode="bilinear").reshape(1, -1, 1)
+        return interpolate(mask[None, None], size=tuple(grid), mode="bilinear").reshape(1, -1, 1)

@@ -156,10 +156,10 @@ def adapter_tensors(name: str, seed: int) -> dict[str, Tensor]:
     return tensors
 
 
-def encoder_tensors(seed: int, own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """own: the encoder's tensors, of which those of whole numbers stay."""
+def encoder_tensors(seed: int, own_tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """own_tensors: the encoder's tensors, of which those of whole numbers stay."""
     tensors: dict[str, Tensor] = {}
-    for key, tensor in sorted(own.items()):
+    for key, tensor in sorted(own_tensors.items()):
         if not tensor.is_floating_point():
             tensors[key] = tensor
             continue

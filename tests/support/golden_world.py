@@ -74,8 +74,8 @@ class GoldenWorld:
             import comfy.clip_vision
 
             encoder = comfy.clip_vision.ClipVisionModel(dict(golden_inputs.ENCODER))
-            own = encoder.model.state_dict()
-            tensors = golden_inputs.encoder_tensors(self.seed, own)
+            ours = encoder.model.state_dict()
+            tensors = golden_inputs.encoder_tensors(self.seed, ours)
             encoder.model.load_state_dict(tensors, assign=True)
             encoder.model.float().requires_grad_(False)
             encoder.model.forward = remember(encoder.model.forward)
@@ -89,8 +89,8 @@ class GoldenWorld:
         config = supported[base]({**golden_inputs.UNETS[base], "dtype": torch.float32})
         config.set_inference_dtype(torch.float32, None)
         model = config.get_model({}, "", device=torch.device("meta"))
-        own = model.diffusion_model.state_dict()
-        tensors = golden_inputs.unet_tensors(base, self.seed, own)
+        ours = model.diffusion_model.state_dict()
+        tensors = golden_inputs.unet_tensors(base, self.seed, ours)
         model.diffusion_model.load_state_dict(tensors, assign=True)
         model.diffusion_model.requires_grad_(False)
         return model

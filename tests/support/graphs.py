@@ -71,7 +71,7 @@ def node(kind, **inputs):
 
 def links_within(graph):
     """Link id -> what gives it in a saved subgraph, whose own inputs go by their names."""
-    names = [one["name"] for one in graph["inputs"]]
+    names = [input["name"] for input in graph["inputs"]]
     return {
         link["id"]: (names[link["origin_slot"]], 0)
         if link["origin_id"] == -10
@@ -98,13 +98,13 @@ def prompt_of(nodes, links, info):
     its name.
     """
     prompt = {}
-    for one in nodes:
-        inputs = widget_values(one, info[one["type"]])
-        for entry in one["inputs"]:
+    for each in nodes:
+        inputs = widget_values(each, info[each["type"]])
+        for entry in each["inputs"]:
             if entry["link"] is not None:
                 source, slot = links[entry["link"]]
                 inputs[entry["name"]] = [str(source), slot]
-        prompt[str(one["id"])] = {"class_type": one["type"], "inputs": inputs}
+        prompt[str(each["id"])] = {"class_type": each["type"], "inputs": inputs}
     return prompt
 
 
@@ -123,14 +123,14 @@ def without_adapter(prompt):
     }
 
 
-def pictures(server, entry, shown="show"):
+def pictures(server, entry, node_key="show"):
     """The pictures of a node, as arrays [H, W, 3]."""
     assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
-    found = []
-    for image in entry["outputs"][shown]["images"]:
+    result = []
+    for image in entry["outputs"][node_key]["images"]:
         query = urllib.parse.urlencode(image)
-        found.append(numpy.asarray(Image.open(io.BytesIO(server.read(f"/view?{query}")))))
-    return found
+        result.append(numpy.asarray(Image.open(io.BytesIO(server.read(f"/view?{query}")))))
+    return result
 
 
 def cached(entry):
@@ -143,7 +143,7 @@ def refusal(server, prompt):
     """Why the host refuses a prompt before anything runs: node id -> details."""
     status, reply = server.post("/prompt", {"prompt": prompt})
     assert status == 400
-    return {name: found["errors"][0]["details"] for name, found in reply["node_errors"].items()}
+    return {name: result["errors"][0]["details"] for name, result in reply["node_errors"].items()}
 
 
 def failure(entry):

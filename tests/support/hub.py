@@ -50,14 +50,14 @@ class Hub:
         self.server.server_close()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        wanted = request.headers.get("Range", "")
-        self.asked.append((request.command, request.path, wanted))
+        expected = request.headers.get("Range", "")
+        self.asked.append((request.command, request.path, expected))
         if "/resolve/" in request.path:
             self._redirect(request)
         elif self.status != 200:
             self._plain(request, self.status)
         else:
-            self._send(request, wanted)
+            self._send(request, expected)
 
     def _redirect(self, request) -> None:
         """As the hub does for large files: what it knows of the file, and where the bytes are."""
@@ -78,8 +78,12 @@ class Hub:
         request.send_header("Content-Length", "0")
         request.end_headers()
 
-    def _send(self, request, wanted: str) -> None:
-        start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted and not self.deaf else 0
+    def _send(self, request, byte_range: str) -> None:
+        start = (
+            int(byte_range.removeprefix("bytes=").split("-")[0])
+            if byte_range and not self.deaf
+            else 0
+        )
         body = self.content[start:]
         request.send_response(206 if start else 200)
         request.send_header("Content-Length", str(len(body)))

@@ -40,29 +40,29 @@ class MemoryLimit:
         return result
 
     def pytest_sessionfinish(self, session):
-        own, children = peak(resource.RUSAGE_SELF), peak(resource.RUSAGE_CHILDREN)
+        ours, children = peak(resource.RUSAGE_SELF), peak(resource.RUSAGE_CHILDREN)
         worker = getattr(session.config, "workeroutput", None)
         if worker is not None:
-            worker["memory"] = (own, children, self.rises)
+            worker["memory"] = (ours, children, self.rises)
             return
-        self.peaks["this process"] = (own, children)
+        self.peaks["this process"] = (ours, children)
         self.reported += self.rises
         if any(max(pair) > LIMIT for pair in self.peaks.values()) and not session.exitstatus:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node):
-        own, children, rises = getattr(node, "workeroutput", {}).get("memory", (0.0, 0.0, []))
-        self.peaks[node.gateway.id] = (own, children)
+        ours, children, rises = getattr(node, "workeroutput", {}).get("memory", (0.0, 0.0, []))
+        self.peaks[node.gateway.id] = (ours, children)
         self.reported += [f"{node.gateway.id} {rise}" for rise in rises]
 
     def pytest_terminal_summary(self, terminalreporter):
         if not self.peaks:  # a process of xdist
             return
         terminalreporter.section(f"peak memory (limit {LIMIT:.0f} GB a process)")
-        for name, (own, children) in self.peaks.items():
-            words = " ABOVE THE LIMIT" if max(own, children) > LIMIT else ""
-            line = f"{name}: {own:.1f} GB, the largest that it started: {children:.1f} GB{words}"
+        for name, (ours, children) in self.peaks.items():
+            words = " ABOVE THE LIMIT" if max(ours, children) > LIMIT else ""
+            line = f"{name}: {ours:.1f} GB, the largest that it started: {children:.1f} GB{words}"
             terminalreporter.write_line(line)
         for rise in self.reported:
             terminalreporter.write_line(f"  {rise}")

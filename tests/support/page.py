@@ -56,7 +56,7 @@ class Page:
         self.page.wait_for_function(READY, timeout=120_000)
 
     def _said(self, message):
-        if message.type == "error" and not any(known in message.text for known in KNOWN):
+        if message.type == "error" and not any(installed in message.text for installed in KNOWN):
             self.errors.append(message.text)
 
     def _answered(self, reply):

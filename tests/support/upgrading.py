@@ -19,7 +19,7 @@ class Old:
 
     def __init__(self, model, encoder, file):
         self.prompt = {}
-        self.model, self.clip_vision = self.given(model), self.given(encoder)
+        self.model, self.clip_vision = self.constant(model), self.constant(encoder)
         self.adapter = self.add("IPAdapterModelLoader", ipadapter_file=f"{file}.bin")
         self.all = {
             "model": self.model,
@@ -27,8 +27,8 @@ class Old:
             "clip_vision": self.clip_vision,
         }
 
-    def given(self, what):
-        return self.add("@", what=what)
+    def constant(self, content):
+        return self.add("@", what=content)
 
     def image(self, name):
         return self.add("LoadImage", image=name)

@@ -13,13 +13,13 @@ def models(host, tmp_path, monkeypatch):
     folder = tmp_path / "home of somebody" / "models"
     kinds = ("ipadapter", "clip_vision", "loras", "checkpoints", "controlnet", "diffusers")
     monkeypatch.setattr(folder_paths, "models_dir", str(folder))
-    known = {
+    installed = {
         kind: ([str(folder / kind)], set(folder_paths.supported_pt_extensions)) for kind in kinds
     }
     for kind in kinds:
         (folder / kind).mkdir(parents=True)
-    known["custom_nodes"] = ([str(tmp_path)], set())
-    monkeypatch.setattr(folder_paths, "folder_names_and_paths", known)
+    installed["custom_nodes"] = ([str(tmp_path)], set())
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", installed)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
     for place in ("input", "output"):
         (tmp_path / place).mkdir()

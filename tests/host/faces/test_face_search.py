@@ -22,12 +22,12 @@ pytestmark = pytest.mark.host
     ],
 )
 def test_one_of_three_people_or_all(crop, people, inputs, where):
-    found = crop(people, **inputs)
-    assert centres(found) == [pytest.approx(where, abs=12)]
-    assert found["image"].shape == (len(where), 64, 64, 3)
-    assert found["mask"].shape == (len(where), *people.shape[1:3])
-    assert found["picture"] == [0] * len(where)
-    for mask, x in zip(found["mask"], where, strict=True):
+    result = crop(people, **inputs)
+    assert centres(result) == [pytest.approx(where, abs=12)]
+    assert result["image"].shape == (len(where), 64, 64, 3)
+    assert result["mask"].shape == (len(where), *people.shape[1:3])
+    assert result["picture"] == [0] * len(where)
+    for mask, x in zip(result["mask"], where, strict=True):
         assert mask[:, int(x)].max() == 1
         assert mask.sum() < 0.06 * mask.numel()
 
@@ -35,8 +35,8 @@ def test_one_of_three_people_or_all(crop, people, inputs, where):
 def test_inside_a_mask_is_looked_for_the_face(crop, people):
     mask = torch.zeros(1, 8, 20)
     mask[..., :8] = 1
-    found = crop(people, which="inside the mask", mask=mask)
-    assert centres(found) == [pytest.approx([LEFT], abs=12)]
+    result = crop(people, which="inside the mask", mask=mask)
+    assert centres(result) == [pytest.approx([LEFT], abs=12)]
     with pytest.raises(ValueError, match="no face inside the mask in picture 1 of 1"):
         crop(people, which="inside the mask", mask=torch.zeros(1, 8, 20), on_none="error")
     with pytest.raises(ValueError, match="nothing is connected to 'mask'"):
@@ -50,29 +50,29 @@ def test_too_large_a_number_is_said(crop, people):
 
 def test_pictures_without_a_face_are_skipped_on_request(crop, portrait, nobody, caplog):
     batch = torch.cat((nobody, portrait, nobody))
-    found = crop(batch, on_none="skip")
-    assert found["image"].shape == (1, 64, 64, 3)
-    assert found["mask"].shape == (1, 640, 512)
-    assert found["picture"] == [1]
-    assert [len(boxes) for boxes in found["bboxes"]] == [0, 1, 0]
-    assert found["preview"].shape == (3, 640, 512, 3)
+    result = crop(batch, on_none="skip")
+    assert result["image"].shape == (1, 64, 64, 3)
+    assert result["mask"].shape == (1, 640, 512)
+    assert result["picture"] == [1]
+    assert [len(boxes) for boxes in result["bboxes"]] == [0, 1, 0]
+    assert result["preview"].shape == (3, 640, 512, 3)
     assert "no face in picture 1, 3 of 3: it is left out" in caplog.text
 
 
 def test_with_none_left_the_batch_is_empty_and_the_mask_black(crop, nobody):
-    found = crop(nobody, on_none="skip")
-    assert found["image"].shape == (0, 64, 64, 3)
-    assert found["mask"].shape == (1, 640, 512)
-    assert not found["mask"].any()
-    assert found["bboxes"] == [[]]
-    assert found["picture"] == []
+    result = crop(nobody, on_none="skip")
+    assert result["image"].shape == (0, 64, 64, 3)
+    assert result["mask"].shape == (1, 640, 512)
+    assert not result["mask"].any()
+    assert result["bboxes"] == [[]]
+    assert result["picture"] == []
 
 
 def test_all_of_a_batch_say_where_they_are_from(crop, people):
     blank = torch.zeros_like(people)
-    found = crop(torch.cat((people, blank, people)), which="all", on_none="skip")
-    assert found["picture"] == [0, 0, 0, 2, 2, 2]
-    assert torch.equal(found["image"][:3], found["image"][3:])
+    result = crop(torch.cat((people, blank, people)), which="all", on_none="skip")
+    assert result["picture"] == [0, 0, 0, 2, 2, 2]
+    assert torch.equal(result["image"][:3], result["image"][3:])
 
 
 def test_upright_and_arcface_turn_the_face_and_none_does_not(crop, portrait):
@@ -88,14 +88,14 @@ def test_upright_and_arcface_turn_the_face_and_none_does_not(crop, portrait):
 def test_arcface_puts_the_landmarks_where_the_template_has_them(pack, crop, portrait, size, turns):
     picture = portrait.rot90(turns, (1, 2))
     aligned = crop(picture, align="ArcFace", size=size)["image"]
-    found = crop(aligned, padding=0.0)["face_landmarks"]["frames"][0][0]["landmarks_xy"]
+    result = crop(aligned, padding=0.0)["face_landmarks"]["frames"][0][0]["landmarks_xy"]
     template = (
         numpy.array(pack.ipadapter_core.faces.turned_square.TEMPLATE)
         * size
         / (128 if size == 256 else 112)
     )
     template[:, 0] += size / 16 if size == 256 else 0
-    assert numpy.abs(found - template).mean() < 0.03 * size
+    assert numpy.abs(result - template).mean() < 0.03 * size
 
 
 def test_arcface_of_a_typed_box_looks_for_the_landmarks_in_it(crop, portrait):
@@ -117,8 +117,8 @@ def test_shapes_show_the_same_face_at_the_same_scale(crop, portrait, shape, size
 
 
 def test_a_doubtful_face_says_so(crop, caplog):
-    found = crop(face_photograph("drawn_sylvie"))
-    assert found["bboxes"][0][0]["label"] == "face?"
+    result = crop(face_photograph("drawn_sylvie"))
+    assert result["bboxes"][0][0]["label"] == "face?"
     assert "not sure that it is a face in picture 1 of 1" in caplog.text
 
 
@@ -132,10 +132,10 @@ def test_the_node_shows_its_doubts_and_which_face_it_took(nodes_by_id, people):
 
 
 def test_preview_shows_what_was_found(crop, people):
-    shown = crop(people)["preview"]
-    assert shown.shape == (1, 281, 768, 3)
+    displayed = crop(people)["preview"]
+    assert displayed.shape == (1, 281, 768, 3)
     green = torch.tensor([60, 220, 60]) / 255
-    columns = (shown[0] - green).abs().amax(-1).lt(0.02).any(0).nonzero()
+    columns = (displayed[0] - green).abs().amax(-1).lt(0.02).any(0).nonzero()
     assert MIDDLE * 768 / 1401 - 60 < columns.min() < columns.max() < MIDDLE * 768 / 1401 + 60
 
 

@@ -12,30 +12,30 @@ pytestmark = pytest.mark.host
 
 @pytest.mark.parametrize("bboxes", [BOX, [BOX], [[BOX]]], ids=["one", "list", "lists"])
 def test_boxes_of_another_node_are_used_in_every_form(crop, people, bboxes):
-    found = crop(people, bboxes=bboxes, align="none")
-    assert found["bboxes"] == [[{name: BOX[name] for name in ("x", "y", "width", "height")}]]
+    result = crop(people, bboxes=bboxes, align="none")
+    assert result["bboxes"] == [[{name: BOX[name] for name in ("x", "y", "width", "height")}]]
     typed = crop(people, **{name: BOX[name] for name in ("x", "y", "width", "height")})
-    assert torch.equal(found["image"], typed["image"])
+    assert torch.equal(result["image"], typed["image"])
 
 
 def test_boxes_are_chosen_from_and_read_for_their_turn(crop, people):
     boxes = [[BOX, {"x": 180, "y": 62, "width": 90, "height": 112}]]
     assert centres(crop(people, bboxes=boxes, which="leftmost")) == [pytest.approx([LEFT], abs=1)]
-    turned = crop(people, bboxes=BOX)["face_landmarks"]["frames"][0][0]["landmarks_xy"]
-    roll = math.degrees(math.atan2(*(turned[1] - turned[0])[::-1]))
+    rotated = crop(people, bboxes=BOX)["face_landmarks"]["frames"][0][0]["landmarks_xy"]
+    roll = math.degrees(math.atan2(*(rotated[1] - rotated[0])[::-1]))
     assert roll == pytest.approx(6, abs=3)
 
 
 def test_pictures_for_which_another_node_found_nothing_are_looked_at(crop, people):
-    found = crop(torch.cat((people, people)), bboxes=[[BOX], []])
-    assert ["score" in boxes[0] for boxes in found["bboxes"]] == [False, True]
+    result = crop(torch.cat((people, people)), bboxes=[[BOX], []])
+    assert ["score" in boxes[0] for boxes in result["bboxes"]] == [False, True]
     assert centres(crop(people, bboxes=[])) == [pytest.approx([MIDDLE], abs=12)]
 
 
 def test_landmarks_come_back_in_as_the_same_face(crop, people):
-    found = crop(people, which="rightmost")
-    again = crop(people, face_landmarks=found["face_landmarks"])
-    assert (again["image"] - found["image"]).abs().mean() < 0.03
+    result = crop(people, which="rightmost")
+    again = crop(people, face_landmarks=result["face_landmarks"])
+    assert (again["image"] - result["image"]).abs().mean() < 0.03
 
 
 def mesh(five, size=40.0):
@@ -57,23 +57,25 @@ def mesh(five, size=40.0):
 
 def test_mediapipes_landmarks_say_place_and_turn(crop, portrait):
     five = crop(portrait)["face_landmarks"]["frames"][0][0]["landmarks_xy"]
-    given = {"frames": [[mesh(five, 90)]], "image_size": (640, 512), "connection_sets": {}}
-    found = crop(portrait, face_landmarks=given, align="ArcFace", size=112)
-    assert (found["image"] - crop(portrait, align="ArcFace", size=112)["image"]).abs().mean() < 0.01
-    half = {**given, "frames": [[mesh(five / 2, 45)]], "image_size": (320, 256)}
+    inputs = {"frames": [[mesh(five, 90)]], "image_size": (640, 512), "connection_sets": {}}
+    result = crop(portrait, face_landmarks=inputs, align="ArcFace", size=112)
+    assert (
+        result["image"] - crop(portrait, align="ArcFace", size=112)["image"]
+    ).abs().mean() < 0.01
+    half = {**inputs, "frames": [[mesh(five / 2, 45)]], "image_size": (320, 256)}
     scaled = crop(portrait, face_landmarks=half, align="ArcFace", size=112)
-    assert (found["image"] - scaled["image"]).abs().max() < 0.01
+    assert (result["image"] - scaled["image"]).abs().max() < 0.01
 
 
 def test_the_hosts_own_nodes_take_the_outputs(crop, people):
     mediapipe = pytest.importorskip(
         "comfy_extras.nodes_mediapipe", reason="this ComfyUI has no MediaPipe nodes"
     )
-    found = crop(people, which="all")
-    (mask,) = mediapipe.MediaPipeFaceMask.execute(found["face_landmarks"], {"regions": "all"}).args
+    result = crop(people, which="all")
+    (mask,) = mediapipe.MediaPipeFaceMask.execute(result["face_landmarks"], {"regions": "all"}).args
     assert mask.shape == (1, 512, 1401)
     assert all(mask[0, :, x].any() for x in (LEFT, MIDDLE, RIGHT))
     (drawn,) = mediapipe.MediaPipeFaceMeshVisualize.execute(
-        found["face_landmarks"], {"connections": "all"}, "#00ff00", 2, 4, people
+        result["face_landmarks"], {"connections": "all"}, "#00ff00", 2, 4, people
     ).args
     assert (drawn != people).any()

@@ -23,14 +23,14 @@ def moving(portrait, positions):
 
 def test_video_keeps_the_person_and_fills_the_gaps(crop, portrait):
     mine = moving(portrait, [(20 + 12 * n, 90, 0.6) for n in range(6)])
-    other = moving(portrait, [(440, 100, 0.5 + 0.05 * n) for n in range(6)])
-    video = torch.where(mine == 0.5, other, mine)
+    second = moving(portrait, [(440, 100, 0.5 + 0.05 * n) for n in range(6)])
+    video = torch.where(mine == 0.5, second, mine)
     video[3] = 0.5  # a cut to grey: nobody
     wandering = crop(video, on_none="skip")
     assert centres(wandering)[5][0] > 400  # the other has become the largest
-    kept = crop(video, which="leftmost", follow=True, on_none="skip")
-    xs = [x for frame in centres(kept) for x in frame]
-    assert kept["picture"] == [0, 1, 2, 4, 5]
+    remaining = crop(video, which="leftmost", follow=True, on_none="skip")
+    xs = [x for frame in centres(remaining) for x in frame]
+    assert remaining["picture"] == [0, 1, 2, 4, 5]
     assert numpy.diff(xs[:3]) == pytest.approx([12, 12], abs=4)
     filled = crop(video, which="leftmost", follow=True, fill_gaps=True)
     assert filled["picture"] == list(range(6))

@@ -8,19 +8,19 @@ def folders(host, tmp_path, monkeypatch):
     """Empty model folders of the host: two for adapters, one for encoders."""
     import folder_paths
 
-    made = {name: tmp_path / name for name in ("ipadapter", "more", "clip_vision")}
-    for folder in made.values():
+    result = {name: tmp_path / name for name in ("ipadapter", "more", "clip_vision")}
+    for folder in result.values():
         folder.mkdir()
-    known = folder_paths.folder_names_and_paths
+    installed = folder_paths.folder_names_and_paths
     extensions = folder_paths.supported_pt_extensions
     for kind, names in {
         "ipadapter": ("ipadapter", "more"),
         "clip_vision": ("clip_vision",),
     }.items():
-        paths = [str(made[name]) for name in names]
-        monkeypatch.setitem(known, kind, (paths, extensions))
+        paths = [str(result[name]) for name in names]
+        monkeypatch.setitem(installed, kind, (paths, extensions))
         monkeypatch.delitem(folder_paths.filename_list_cache, kind, raising=False)
-    return made
+    return result
 
 
 @pytest.fixture

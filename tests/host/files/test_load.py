@@ -23,9 +23,9 @@ def test_both_containers_give_the_same_adapter_under_any_name(folders, load, nam
     tensors = adapter(name)
     make_models.save(folders["ipadapter"] / "my favourite.safetensors", tensors)
     make_models.save(folders["more"] / "sub" / "ckpt_0042.bin", tensors)
-    one, other = load("my favourite.safetensors"), load(os.path.join("sub", "ckpt_0042.bin"))
-    assert one.spec == other.spec
-    states = one.patcher.model.state_dict(), other.patcher.model.state_dict()
+    first, second = load("my favourite.safetensors"), load(os.path.join("sub", "ckpt_0042.bin"))
+    assert first.spec == second.spec
+    states = first.patcher.model.state_dict(), second.patcher.model.state_dict()
     assert states[0].keys() == tensors.keys()
     for key, value in tensors.items():
         assert torch.equal(states[0][key], value)
@@ -44,9 +44,9 @@ def test_a_safetensors_file_may_begin_with_any_length(folders, load, start):
     path = folders["ipadapter"] / "a.safetensors"
     content = safetensors.torch.save(adapter())
     length = int.from_bytes(content[:8], "little")
-    wanted = int.from_bytes(start, "little")
-    header = content[8 : 8 + length].ljust(wanted)  # the format allows spaces behind the header
-    path.write_bytes(wanted.to_bytes(8, "little") + header + content[8 + length :])
+    expected = int.from_bytes(start, "little")
+    header = content[8 : 8 + length].ljust(expected)  # the format allows spaces behind the header
+    path.write_bytes(expected.to_bytes(8, "little") + header + content[8 + length :])
     assert load("a.safetensors").spec.kind == "base"
 
 
@@ -63,7 +63,7 @@ def test_a_file_from_before_torch_1_6_loads(folders, load):
 def test_tensors_are_mapped_not_read(folders, load, name):
     path = make_models.save(folders["ipadapter"] / name, adapter())
     loaded = load(name)
-    assert str(path) in {one.path for one in psutil.Process().memory_maps()}
+    assert str(path) in {map.path for map in psutil.Process().memory_maps()}
     del loaded
 
 

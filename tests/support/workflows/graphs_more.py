@@ -22,14 +22,14 @@ from support.workflows.scenes import (
 def style_and_composition() -> Graph:
     at = scene("IPAdapter Style & Composition SDXL and its batch", SDXL)
     graph, image = at.graph, picture(at.graph)
-    other = graph.add("EmptyImage", 256, 256, 1, 0x804020)[0]
+    second = graph.add("EmptyImage", 256, 256, 1, 0x804020)[0]
     links = {"model": at.model, "image_style": image, **loaders(graph, PLUS_XL)}
     for expand in (False, True):
         row = (1, 0.8, expand, "average", 0, 1, LAST)
-        node = graph.add("IPAdapterStyleComposition", *row, image_composition=other, **links)
+        node = graph.add("IPAdapterStyleComposition", *row, image_composition=second, **links)
         at.show(node[0])
         row = (1, 0.8, expand, 0, 1, "K+V")
-        node = graph.add("IPAdapterStyleCompositionBatch", *row, image_composition=other, **links)
+        node = graph.add("IPAdapterStyleCompositionBatch", *row, image_composition=second, **links)
         at.show(node[0], 2)
     return graph
 
@@ -86,26 +86,26 @@ def regional() -> Graph:
         mask = graph.add("SolidMask", 0.3 + 0.3 * number, 64, 64)[0]
         texts = {"positive": at.positive, "negative": at.negative} if number else {}
         row = (0.8, 1.2, kind, 0, 1)
-        made = list(
+        result = list(
             graph.add("IPAdapterRegionalConditioning", *row, image=image, mask=mask, **texts)
         )
-        params.append(made[0])
+        params.append(result[0])
         if texts:
-            positives.append(made[1])
-            negatives.append(made[2])
-    named = {f"params_{number + 1}": one for number, one in enumerate(params)}
-    both = graph.add("IPAdapterCombineParams", **named)
-    links = {"model": at.model, "ipadapter_params": both[0], **loaders(graph)}
+            positives.append(result[1])
+            negatives.append(result[2])
+    by_name = {f"params_{number + 1}": each for number, each in enumerate(params)}
+    pair = graph.add("IPAdapterCombineParams", **by_name)
+    links = {"model": at.model, "ipadapter_params": pair[0], **loaders(graph)}
     node = graph.add("IPAdapterFromParams", "concat", LAST, **links)
     at.show(node[0], positive=_joined(graph, positives), negative=_joined(graph, negatives))
     return graph
 
 
 def _joined(graph: Graph, texts: list[Output]) -> Output:
-    made = texts[0]
-    for one in texts[1:]:
-        made = graph.add("ConditioningCombine", conditioning_1=made, conditioning_2=one)[0]
-    return made
+    result = texts[0]
+    for text in texts[1:]:
+        result = graph.add("ConditioningCombine", conditioning_1=result, conditioning_2=text)[0]
+    return result
 
 
 def _presets(checkpoint: str, presets: list[str]) -> Callable[[], Graph]:
@@ -201,11 +201,11 @@ def other_nodes_between() -> Graph:
     at = scene("reroutes, a note, a bypassed and a muted apply node")
     graph, image = at.graph, picture(at.graph)
     graph.add("Note", "made in 2024")
-    turned = graph.add("Reroute", **{"in": at.model})
-    turned.outputs[0]["type"] = turned.inputs[0]["type"] = "MODEL"
+    rotated = graph.add("Reroute", **{"in": at.model})
+    rotated.outputs[0]["type"] = rotated.inputs[0]["type"] = "MODEL"
     links = {"image": image, **loaders(graph)}
     row = (0.8, "linear", "concat", 0, 1, LAST)
-    first = graph.add("IPAdapterAdvanced", *row, model=turned[0], **links)
+    first = graph.add("IPAdapterAdvanced", *row, model=rotated[0], **links)
     passed = graph.add("IPAdapterAdvanced", *row, mode=4, model=first[0], **links)
     at.show(passed[0])
     graph.add("IPAdapterAdvanced", *row, mode=2, model=at.model, **links)

@@ -39,16 +39,16 @@ def apply_sdxl() -> Graph:
 def apply_first() -> Graph:
     at = scene("the first Apply IPAdapter, which took what the encoder saw")
     graph, image = at.graph, picture(at.graph)
-    both = loaders(graph, BASE)
-    seen = graph.add("CLIPVisionEncode", "center", clip_vision=both["clip_vision"], image=image)
-    links = {"model": at.model, "ipadapter": both["ipadapter"]}
-    first = graph.add("IPAdapterApply@2023-09-03", 0.7, clip_vision_output=seen[0], **links)
+    pair = loaders(graph, BASE)
+    recorded = graph.add("CLIPVisionEncode", "center", clip_vision=pair["clip_vision"], image=image)
+    links = {"model": at.model, "ipadapter": pair["ipadapter"]}
+    first = graph.add("IPAdapterApply@2023-09-03", 0.7, clip_vision_output=recorded[0], **links)
     at.show(first[0])
-    given = {"clip_vision": both["clip_vision"], "image": image}
-    seen = graph.add("IPAdapterCLIPVisionEncode", **given)
+    inputs = {"clip_vision": pair["clip_vision"], "image": image}
+    recorded = graph.add("IPAdapterCLIPVisionEncode", **inputs)
     links["ipadapter"] = graph.add("IPAdapterModelLoader", PLUS)[0]
     mask = graph.add("SolidMask", 0.5, 64, 64)[0]
-    links |= {"clip_vision_output": seen[0], "mask": mask}
+    links |= {"clip_vision_output": recorded[0], "mask": mask}
     at.show(graph.add("IPAdapterApply@2023-09-03", 0.7, **links)[0])
     return graph
 
@@ -79,28 +79,28 @@ def encoded() -> Graph:
     graph, image = at.graph, picture(at.graph)
     encoder = graph.add("CLIPVisionLoader", ENCODER)[0]
     adapter = graph.add("IPAdapterModelLoader", PLUS)[0]
-    other = graph.add("EmptyImage", 320, 256, 1, 0x806040)[0]
-    four = {f"image_{n}": (image, other)[n % 2] for n in range(1, 5)}
-    given = {"clip_vision": encoder}
+    second = graph.add("EmptyImage", 320, 256, 1, 0x806040)[0]
+    four = {f"image_{n}": (image, second)[n % 2] for n in range(1, 5)}
+    inputs = {"clip_vision": encoder}
     later = "IPAdapterEncoder@2023-10-12"
-    one = graph.add(later, True, 0.2, 1, 0.8, 0.5, 1, **four, **given)[0]
-    two = graph.add(later, True, 0, 1, 1, 1, 1, image_1=image, **given)[0]
+    encoded = graph.add(later, True, 0.2, 1, 0.8, 0.5, 1, **four, **inputs)[0]
+    two = graph.add(later, True, 0, 1, 1, 1, 1, image_1=image, **inputs)[0]
     links = {"model": at.model, "ipadapter": adapter}
     first = "IPAdapterApplyEncoded@2023-09-29"
     at.show(graph.add(first, 0.7, embeds=two, **links)[0])
     for kind in TYPES:
-        at.show(graph.add("IPAdapterApplyEncoded", 0.7, kind, embeds=one, **links)[0])
+        at.show(graph.add("IPAdapterApplyEncoded", 0.7, kind, embeds=encoded, **links)[0])
     mask = graph.add("SolidMask", 0.5, 64, 64)[0]
     row = (0.7, TYPES[0], 0, 0.9)
     links["attn_mask"] = mask
     at.show(graph.add("IPAdapterApplyEncoded", *row, embeds=two, **links)[0])
-    both = graph.add("IPAdapterBatchEmbeds", embed1=one, embed2=two)[0]
+    pair = graph.add("IPAdapterBatchEmbeds", embed1=encoded, embed2=two)[0]
     row = (0.7, TYPES[0], 0, 1, True)
     del links["attn_mask"]
-    at.show(graph.add("IPAdapterApplyEncoded", *row, embeds=both, **links)[0], 2)
+    at.show(graph.add("IPAdapterApplyEncoded", *row, embeds=pair, **links)[0], 2)
     graph.add("IPAdapterSaveEmbeds", "embeds/IPAdapter", embeds=two)
     links["ipadapter"] = graph.add("IPAdapterModelLoader", BASE)[0]
-    base = graph.add(later, False, 0, 1, 1, 1, 1, image_1=image, **given)[0]
+    base = graph.add(later, False, 0, 1, 1, 1, 1, image_1=image, **inputs)[0]
     at.show(graph.add("IPAdapterApplyEncoded", 0.7, embeds=base, **links)[0])
     loaded = graph.add("IPAdapterLoadEmbeds", "stack.ipadpt")[0]
     at.show(
@@ -112,11 +112,11 @@ def encoded() -> Graph:
 def encoded_first() -> Graph:
     at = scene("the first IPAdapter Encoder, with one picture")
     graph = at.graph
-    given = {"clip_vision": graph.add("CLIPVisionLoader", ENCODER)[0], "image": picture(graph)}
+    inputs = {"clip_vision": graph.add("CLIPVisionLoader", ENCODER)[0], "image": picture(graph)}
     links = {"model": at.model, "ipadapter": graph.add("IPAdapterModelLoader", PLUS)[0]}
     for noise in (0.0, 0.4):
-        made = graph.add("IPAdapterEncoder@2023-09-29", True, noise, **given)
-        at.show(graph.add("IPAdapterApplyEncoded@2023-09-29", 0.7, embeds=made[0], **links)[0])
+        result = graph.add("IPAdapterEncoder@2023-09-29", True, noise, **inputs)
+        at.show(graph.add("IPAdapterApplyEncoded@2023-09-29", 0.7, embeds=result[0], **links)[0])
     return graph
 
 
@@ -128,8 +128,8 @@ def prepared() -> Graph:
     places = ("top", "bottom", "left", "right", "center", "center")
     for number, (way, place) in enumerate(zip(filters, places, strict=True)):
         row = (way, place, 0.1, number == 3)
-        made = graph.add("PrepImageForClipVision", *row, image=image)
-        at.show(graph.add("IPAdapterApply@2023-09-15", 0.7, 0, image=made[0], **links)[0])
+        result = graph.add("PrepImageForClipVision", *row, image=image)
+        at.show(graph.add("IPAdapterApply@2023-09-15", 0.7, 0, image=result[0], **links)[0])
     return graph
 
 
@@ -146,23 +146,23 @@ def tiles() -> Graph:
 def laksjdjf() -> Graph:
     at = scene("laksjdjf's IPAdapter, chained, masked")
     graph, image = at.graph, pictures(at.graph)
-    given = {"image": image, "clip_vision": graph.add("CLIPVisionLoader", ENCODER)[0]}
+    inputs = {"image": image, "clip_vision": graph.add("CLIPVisionLoader", ENCODER)[0]}
     row = (0.5, "ip-adapter-plus_sd15.bin", "fp32")
-    first = graph.add("IPAdapter@laksjdjf", *row, model=at.model, **given)
+    first = graph.add("IPAdapter@laksjdjf", *row, model=at.model, **inputs)
     at.show(first[0])
     mask = graph.add("SolidMask", 0.5, 64, 64)[0]
     row = (0.5, "ip-adapter_sd15.bin", "fp16")
-    at.show(graph.add("IPAdapter@laksjdjf", *row, model=first[0], mask=mask, **given)[0])
+    at.show(graph.add("IPAdapter@laksjdjf", *row, model=first[0], mask=mask, **inputs)[0])
     return graph
 
 
 def laksjdjf_first() -> Graph:
     at = scene("laksjdjf's IPAdapter until 2023-08-27, which took what the encoder saw")
     graph = at.graph
-    given = {"image": picture(graph), "clip_vision": graph.add("CLIPVisionLoader", ENCODER)[0]}
-    seen: Output = graph.add("CLIPVisionEncode", "center", **given)[0]
+    inputs = {"image": picture(graph), "clip_vision": graph.add("CLIPVisionLoader", ENCODER)[0]}
+    recorded: Output = graph.add("CLIPVisionEncode", "center", **inputs)[0]
     kind = "IPAdapter@laksjdjf-2023-08-17"
-    links = {"model": at.model, "clip_vision_output": seen}
+    links = {"model": at.model, "clip_vision_output": recorded}
     at.show(graph.add(kind, 0.5, "ip-adapter_sd15.bin", **links)[0])
     at.show(graph.add(kind, 0.5, "ip-adapter_sd15.bin", "fp16", **links)[0])
     return graph

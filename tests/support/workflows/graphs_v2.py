@@ -54,8 +54,8 @@ def simple_of_march_2024() -> Graph:
     return graph
 
 
-def advanced(at: Scene, image: Output, rows: list[tuple], **more: Output) -> None:
-    links = {"model": at.model, "image": image, **more}
+def advanced(at: Scene, image: Output, rows: list[tuple], **links: Output) -> None:
+    links = {"model": at.model, "image": image, **links}
     for row in rows:
         at.show(at.graph.add("IPAdapterAdvanced", *row, **links)[0])
 
@@ -102,11 +102,11 @@ def without_scaling() -> Graph:
     at.show(graph.add("IPAdapterTiled", 0.8, "linear", "concat", 0, 1, 0, **links)[0])
     at.show(graph.add("IPAdapterTiledBatch", 0.8, "linear", 0, 1, 0, **links)[0], 2)
     at.show(graph.add("IPAdapterBatch", 0.8, "ease in", 0, 1, **links)[0], 2)
-    given = {key: links[key] for key in ("ipadapter", "image", "clip_vision")}
-    positive, negative = graph.add("IPAdapterEncoder", 1, **given)
+    inputs = {key: links[key] for key in ("ipadapter", "image", "clip_vision")}
+    positive, negative = graph.add("IPAdapterEncoder", 1, **inputs)
     del links["image"]
-    both = {"pos_embed": positive, "neg_embed": negative}
-    at.show(graph.add("IPAdapterEmbeds", 0.8, "linear", 0, 1, **both, **links)[0])
+    pair = {"pos_embed": positive, "neg_embed": negative}
+    at.show(graph.add("IPAdapterEmbeds", 0.8, "linear", 0, 1, **pair, **links)[0])
     return graph
 
 
@@ -129,9 +129,9 @@ def noise() -> Graph:
     links = loaders(graph)
     row = [(0.8, "linear", "concat", 0, 1, LAST)]
     for number, kind in enumerate(("fade", "dissolve", "gaussian", "shuffle")):
-        given = {} if number == 2 else {"image_optional": image}
-        made = graph.add("IPAdapterNoise", kind, 0.5 + 0.1 * number, 4 * number, **given)
-        advanced(at, image, row, image_negative=made[0], **links)
+        inputs = {} if number == 2 else {"image_optional": image}
+        result = graph.add("IPAdapterNoise", kind, 0.5 + 0.1 * number, 4 * number, **inputs)
+        advanced(at, image, row, image_negative=result[0], **links)
     advanced(at, image, row, image_negative=image, **links)
     return graph
 
@@ -144,8 +144,8 @@ def prepared() -> Graph:
     filters = ("LANCZOS", "BICUBIC", "HAMMING", "BILINEAR", "BOX", "NEAREST")
     places = ("top", "bottom", "left", "right", "center", "pad")
     for number, (way, place) in enumerate(zip(filters, places, strict=True)):
-        made = graph.add("PrepImageForClipVision", way, place, 0.15 * number, image=image)
-        advanced(at, made[0], row, **links)
+        result = graph.add("PrepImageForClipVision", way, place, 0.15 * number, image=image)
+        advanced(at, result[0], row, **links)
     return graph
 
 
@@ -158,9 +158,9 @@ def batch() -> Graph:
     for number, timing in enumerate(timings):
         texts, method = ("0.2, 1.0", "1.0\n0.3"), methods[number % 3]
         values = (texts[number % 2], timing, 3, 0, 9999, number % 2, 1, method)
-        made = list(graph.add("IPAdapterWeights", *values, image=images))
-        given = {**links, "image": made[3], "weight": made[0]}
-        node = graph.add("IPAdapterBatch", 1, TYPES[number], 0, 1, LAST, number, **given)
+        result = list(graph.add("IPAdapterWeights", *values, image=images))
+        inputs = {**links, "image": result[3], "weight": result[0]}
+        node = graph.add("IPAdapterBatch", 1, TYPES[number], 0, 1, LAST, number, **inputs)
         at.show(node[0], 4)
     return graph
 
@@ -169,23 +169,25 @@ def weights() -> Graph:
     at = scene("the other weights nodes: from a strategy, combined, as a schedule of prompts")
     graph, images = at.graph, pictures(at.graph, 2)
     links = {"model": at.model, **loaders(graph)}
-    made = list(
+    result = list(
         graph.add(
             "IPAdapterWeights", "0.0, 1.0", "linear", 3, 0, 9999, 0, 0, "full batch", image=images
         )
     )
-    again = list(graph.add("IPAdapterWeightsFromStrategy", weights_strategy=made[5], image=images))
+    again = list(
+        graph.add("IPAdapterWeightsFromStrategy", weights_strategy=result[5], image=images)
+    )
     graph.add(
         "IPAdapterPromptScheduleFromWeightsStrategy", "a cat\na dog", weights_strategy=again[5]
     )
-    given = {**links, "image": again[3], "weight": again[1]}
-    at.show(graph.add("IPAdapterBatch", 1, "linear", 0, 1, LAST, 0, **given)[0], 4)
-    both = graph.add("IPAdapterCombineWeights", 0, 0, weights_1=made[0], weights_2=again[0])
-    given = {**links, "image": again[3], "weight": both[0]}
-    at.show(graph.add("IPAdapterBatch", 1, "linear", 0, 1, LAST, 0, **given)[0], 4)
-    one = graph.add("IPAdapterCombineWeights", 0.3, 0.9)
-    given = {**links, "image": images, "weight": one[0]}
-    at.show(graph.add("IPAdapterBatch", 1, "linear", 0, 1, LAST, 0, **given)[0], 2)
+    inputs = {**links, "image": again[3], "weight": again[1]}
+    at.show(graph.add("IPAdapterBatch", 1, "linear", 0, 1, LAST, 0, **inputs)[0], 4)
+    pair = graph.add("IPAdapterCombineWeights", 0, 0, weights_1=result[0], weights_2=again[0])
+    inputs = {**links, "image": again[3], "weight": pair[0]}
+    at.show(graph.add("IPAdapterBatch", 1, "linear", 0, 1, LAST, 0, **inputs)[0], 4)
+    first_list = graph.add("IPAdapterCombineWeights", 0.3, 0.9)
+    inputs = {**links, "image": images, "weight": first_list[0]}
+    at.show(graph.add("IPAdapterBatch", 1, "linear", 0, 1, LAST, 0, **inputs)[0], 2)
     return graph
 
 
@@ -251,22 +253,22 @@ def tiled() -> Graph:
 def embeds() -> Graph:
     at = scene("encoded, combined in every way, applied, saved and loaded")
     graph = at.graph
-    both = loaders(graph)
-    given = {**both, "image": picture(graph)}
+    pair = loaders(graph)
+    inputs = {**pair, "image": picture(graph)}
     mask = graph.add("SolidMask", 0.5, 256, 320)[0]
-    one = graph.add("IPAdapterEncoder", 1.5, **given)
-    other = graph.add("IPAdapterEncoder", 0.6, mask=mask, **given)
-    links = {"model": at.model, **both}
+    first = graph.add("IPAdapterEncoder", 1.5, **inputs)
+    second = graph.add("IPAdapterEncoder", 0.6, mask=mask, **inputs)
+    links = {"model": at.model, **pair}
     for number, way in enumerate([*COMBINE, "max", "min"]):
-        made = graph.add("IPAdapterCombineEmbeds", way, embed1=one[0], embed2=other[0])
+        result = graph.add("IPAdapterCombineEmbeds", way, embed1=first[0], embed2=second[0])
         row = (0.8, TYPES[number], 0, 1, SCALINGS[number % 4])
-        at.show(graph.add("IPAdapterEmbeds", *row, pos_embed=made[0], **links)[0])
-    numbers = {f"embed{n}": one[0] for n in range(1, 6)}
+        at.show(graph.add("IPAdapterEmbeds", *row, pos_embed=result[0], **links)[0])
+    numbers = {f"embed{n}": first[0] for n in range(1, 6)}
     many = graph.add("IPAdapterCombineEmbeds", "concat", **numbers)
     row = (0.8, "strong middle", 0, 1, LAST)
-    embeds = {"pos_embed": many[0], "neg_embed": other[1]}
+    embeds = {"pos_embed": many[0], "neg_embed": second[1]}
     at.show(graph.add("IPAdapterEmbedsBatch", *row, **embeds, **links)[0], 2)
-    graph.add("IPAdapterSaveEmbeds", "IP_embeds", embeds=one[0])
+    graph.add("IPAdapterSaveEmbeds", "IP_embeds", embeds=first[0])
     loaded = graph.add("IPAdapterLoadEmbeds", "one.ipadpt")
     base = graph.add("IPAdapterModelLoader", "ip-adapter_sd15.bin")[0]
     row = (0.8, "linear", 0, 1, LAST)

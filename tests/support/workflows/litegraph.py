@@ -112,7 +112,7 @@ class Socket(NamedTuple):
 
 
 def _sockets(text: str) -> list[Socket]:
-    return [Socket(*one.split(":")) for one in text.split()]
+    return [Socket(*each.split(":")) for each in text.split()]
 
 
 LAYOUTS = {
@@ -188,17 +188,17 @@ class Graph:
     ) -> Node:
         """A node of any kind, a subgraph too."""
         inputs = [{"name": name, "type": of, "link": None} for name, of in sockets]
-        made = [{"name": name, "type": of, "links": None, "shape": 3} for name, of in outputs]
-        node = Node(self, len(self.nodes) + 1, kind, inputs, made, values)
+        result = [{"name": name, "type": of, "links": None, "shape": 3} for name, of in outputs]
+        node = Node(self, len(self.nodes) + 1, kind, inputs, result, values)
         self.nodes.append(node)
         return node
 
     def link(self, output: Output, node: Node, name: str) -> None:
-        names = [one["name"] for one in node.inputs]
+        names = [input["name"] for input in node.inputs]
         start = output.node.outputs[output.slot]
         if name not in names:  # a widget turned into a socket
-            more = {"type": start["type"], "link": None, "widget": {"name": name}}
-            node.inputs.append({"name": name, **more})
+            options = {"type": start["type"], "link": None, "widget": {"name": name}}
+            node.inputs.append({"name": name, **options})
             names.append(name)
         number, slot = len(self.links) + 1, names.index(name)
         node.inputs[slot]["link"] = number
@@ -208,7 +208,7 @@ class Graph:
         self.links.append(link)
 
     def saved(self) -> dict[str, Any]:
-        made = {
+        result = {
             "last_node_id": len(self.nodes),
             "last_link_id": len(self.links),
             "nodes": [node.saved() for node in self.nodes],
@@ -218,4 +218,6 @@ class Graph:
             "extra": {},
             "version": 0.4,
         }
-        return made | ({"definitions": {"subgraphs": self.definitions}} if self.definitions else {})
+        return result | (
+            {"definitions": {"subgraphs": self.definitions}} if self.definitions else {}
+        )

@@ -24,7 +24,7 @@ def text(graph: dict) -> str:
     parts = []
     for key, value in graph.items():
         if key in ("nodes", "links") and value:
-            rows = ",\n".join(json.dumps(one) for one in value)
+            rows = ",\n".join(json.dumps(each) for each in value)
             parts.append(f"{json.dumps(key)}: [\n{rows}\n]")
         else:
             parts.append(f"{json.dumps(key)}: {json.dumps(value)}")

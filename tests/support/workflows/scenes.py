@@ -28,10 +28,10 @@ class Scene:
         """batch: so many pictures instead of the scene's one; texts: other conditionings."""
         latent = self.graph.add("EmptyLatentImage", 64, 64, batch)[0] if batch else self.latent
         settings = (1, "fixed", 1, 5.0, "euler", "normal", 1.0)
-        given = {"positive": self.positive, "negative": self.negative, **texts}
-        sampled = self.graph.add("KSampler", *settings, model=model, latent_image=latent, **given)
-        shown = self.graph.add("VAEDecode", samples=sampled[0], vae=self.vae)
-        return self.graph.add("PreviewImage", images=shown[0])
+        inputs = {"positive": self.positive, "negative": self.negative, **texts}
+        sampled = self.graph.add("KSampler", *settings, model=model, latent_image=latent, **inputs)
+        displayed = self.graph.add("VAEDecode", samples=sampled[0], vae=self.vae)
+        return self.graph.add("PreviewImage", images=displayed[0])
 
 
 def scene(about: str, checkpoint: str = SD15, fails: tuple[str, str] | None = None) -> Scene:
