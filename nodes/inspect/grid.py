@@ -42,16 +42,16 @@ class LabelImageGrid(io.ComfyNode):
 
     @classmethod
     def execute(cls, images: dict[str, Tensor | None], labels: str, columns: int) -> io.NodeOutput:
-        batches = [
+        image_batches = [
             rgb(image, NODE, name).float().cpu()
             for name, image in images.items()
             if image is not None
         ]
-        batches = [batch for batch in batches if len(batch)]
-        if not batches:
+        image_batches = [batch for batch in image_batches if len(batch)]
+        if not image_batches:
             raise ValueError(f"{NODE} has no pictures: connect at least one to 'image0'.")
-        height, width = batches[0].shape[1:3]
-        all_images = torch.cat([_resize(batch, (height, width)) for batch in batches])
+        height, width = image_batches[0].shape[1:3]
+        all_images = torch.cat([_resize(batch, (height, width)) for batch in image_batches])
         return io.NodeOutput(draw_labelled_grid(all_images, labels.splitlines(), columns))
 
 
@@ -60,5 +60,7 @@ def _resize(batch: Tensor, size: tuple[int, int]) -> Tensor:
     if batch.shape[1:3] == size:
         return batch
     channels = batch.movedim(-1, 1)
-    resized = torch.nn.functional.interpolate(channels, size, mode="bilinear", antialias=True)
-    return resized.movedim(1, -1)
+    resized_images = torch.nn.functional.interpolate(
+        channels, size, mode="bilinear", antialias=True
+    )
+    return resized_images.movedim(1, -1)

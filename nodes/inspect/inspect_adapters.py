@@ -58,42 +58,44 @@ class InspectIPAdapter(io.ComfyNode):
             options = transformer_options(model)
             if OPTIONS_KEY in options:
                 options[OPTIONS_KEY] = prompts
-        lines = [f"{number}. {describe(prompt)}" for number, prompt in enumerate(prompts, 1)]
-        lines = lines or ["No adapter of this pack is on the model."]
-        report = "\n".join(lines + other_patches(options))
+        report_lines = [f"{number}. {describe(prompt)}" for number, prompt in enumerate(prompts, 1)]
+        report_lines = report_lines or ["No adapter of this pack is on the model."]
+        report = "\n".join(report_lines + other_patches(options))
         return io.NodeOutput(model, report, ui=shown_texts(report))
 
 
 def apply_changes(prompts: tuple[ImagePrompt, ...], text: str) -> tuple[ImagePrompt, ...]:
     """The prompts after the changes. Raises ValueError with the entry that is wrong."""
-    order = list(range(1, len(prompts) + 1))
-    factors = dict.fromkeys(order, 1.0)
+    prompt_order = list(range(1, len(prompts) + 1))
+    weight_factors = dict.fromkeys(prompt_order, 1.0)
     for entry_number, entry in entries(text):
         try:
-            numbers, factor = _parse_change(entry)
+            adapter_numbers, factor = _parse_change(entry)
         except ValueError:
             raise ValueError(
                 f"{NODE}'s 'changes' has '{printable(entry)}' at entry {entry_number}: write a "
                 "number and a factor like 1: 0.5, or 1: mute, or order: 2 1."
             ) from None
-        if not set(numbers) <= set(factors) or len(set(numbers)) < len(numbers):
+        is_repeated = len(set(adapter_numbers)) < len(adapter_numbers)
+        if is_repeated or not set(adapter_numbers) <= set(weight_factors):
             raise ValueError(
                 f"{NODE}'s 'changes' has '{printable(entry)}' at entry {entry_number}, but there "
                 f"are only the adapters 1 to {len(prompts)}."
             )
         if factor is None:
-            order = numbers + [number for number in order if number not in numbers]
+            later_numbers = [number for number in prompt_order if number not in adapter_numbers]
+            prompt_order = adapter_numbers + later_numbers
         else:
-            factors[numbers[0]] = factor
-    return tuple(_times(prompts[number - 1], factors[number]) for number in order)
+            weight_factors[adapter_numbers[0]] = factor
+    return tuple(_times(prompts[number - 1], weight_factors[number]) for number in prompt_order)
 
 
 def _parse_change(entry: str) -> tuple[list[int], float | None]:
     """`2: 0.5` -> [2] and its factor; `order: 2 1` -> [2, 1] and None."""
-    name, _, value = (field.strip() for field in entry.partition(":"))
+    name, _, change_value = (field.strip() for field in entry.partition(":"))
     if name == ORDER:
-        return [int(number) for number in value.split()], None
-    factor = 0.0 if value == MUTE else float(value)
+        return [int(number) for number in change_value.split()], None
+    factor = 0.0 if change_value == MUTE else float(change_value)
     if abs(factor) > LARGEST_FACTOR or isnan(factor):
         raise ValueError
     return [int(name)], factor
@@ -105,7 +107,7 @@ def _times(prompt: ImagePrompt, factor: float) -> ImagePrompt:
 
 def describe(prompt: ImagePrompt) -> str:
     """One adapter in one line."""
-    settings, values = prompt.settings, prompt.keys.values
+    settings, keys_values = prompt.settings, prompt.keys.values
     facts = [
         f"{prompt.keys.name}: weight {settings.weight:g}",
         f"from {settings.start_at:g} to {settings.end_at:g}",
@@ -114,20 +116,20 @@ def describe(prompt: ImagePrompt) -> str:
         facts.append(_describe_map(prompt))
     if prompt.on_negative:
         facts.append("on the negative side")
-    if values.frames > 1:
-        facts.append(f"{values.frames} references, one for each picture")
+    if keys_values.frames > 1:
+        facts.append(f"{keys_values.frames} references, one for each picture")
     if prompt.mask is not None:
         count, height, width = prompt.mask.shape
         facts.append(f"{count} mask{'s' * (count > 1)} of {width} x {height}")
     facts.append(settings.scaling)
     if settings.keep_prompt:
         facts.append(f"keeps the prompt by {settings.keep_prompt:g}")
-    return ", ".join([*facts, f"{values.bytes / 1e6:.1f} MB"])
+    return ", ".join([*facts, f"{keys_values.bytes / 1e6:.1f} MB"])
 
 
 def _describe_map(prompt: ImagePrompt) -> str:
     layer_weights = list(zip(*(part.layer_weights for part in prompt.ranges), strict=True))
-    all_weights = [weight for weights in layer_weights for weight in weights]
+    all_weights = [weight for block_weights in layer_weights for weight in block_weights]
     return (
         f"a map at {sum(map(any, layer_weights))} of {len(layer_weights)} layers, "
         f"{min(all_weights):g} to {max(all_weights):g}"
@@ -136,17 +138,21 @@ def _describe_map(prompt: ImagePrompt) -> str:
 
 def other_patches(options: Mapping[str, Any]) -> list[str]:
     """The patches of other packs on the model's attention."""
-    lines: list[str] = []
+    patch_lines: list[str] = []
     for kind, replacements in options.get("patches_replace", {}).items():
-        lines += [
+        patch_lines += [
             f"{kind} replaced at {count} layers by {owner}"
             for owner, count in _count_owners(list(replacements.values()))
         ]
     for kind, patches in options.get("patches", {}).items():
-        lines += [f"{kind} by {owner}, {count} times" for owner, count in _count_owners(patches)]
+        patch_lines += [
+            f"{kind} by {owner}, {count} times" for owner, count in _count_owners(patches)
+        ]
     if "optimized_attention_override" in options:
-        lines.append(f"attention overridden by {_owner(options['optimized_attention_override'])}")
-    return lines
+        patch_lines.append(
+            f"attention overridden by {_owner(options['optimized_attention_override'])}"
+        )
+    return patch_lines
 
 
 def _count_owners(patches: Sequence[object]) -> list[tuple[str, int]]:

@@ -63,16 +63,16 @@ class Watch:
         height, width = site.grid
         size = [max(1, round(length * GRID / max(height, width))) for length in (height, width)]
         grid_maps = positive_maps.reshape(*positive_maps.shape[:-1], height, width)
-        maps = interpolate(grid_maps, size, mode="bilinear").cpu()
-        totals_key = (observation.query.device, maps.shape)
-        empty_totals = WatchTotals(torch.zeros_like(maps))
-        call.run.watch_totals.setdefault(totals_key, empty_totals).add(maps)
+        resized_maps = interpolate(grid_maps, size, mode="bilinear").cpu()
+        totals_key = (observation.query.device, resized_maps.shape)
+        empty_totals = WatchTotals(torch.zeros_like(resized_maps))
+        call.run.watch_totals.setdefault(totals_key, empty_totals).add(resized_maps)
 
     def finish(self, totals: Sequence[WatchTotals]) -> None:
         """The mean of the maps of one sampling, on the grid that most of them had."""
         if totals:
-            largest = max(totals, key=lambda maps: maps.count)
-            self.maps = largest.mean
+            largest_totals = max(totals, key=lambda maps: maps.count)
+            self.maps = largest_totals.mean
 
 
 def _strength(observation: Observation) -> Tensor:
@@ -155,8 +155,12 @@ class WatchIPAdapterAttention(io.ComfyNode):
                     f"the blocks are 0 to {len(blocks) - 1}."
                 )
         sampling = model_sampling(model)
-        start, end = (float(sampling.percent_to_sigma(moment)) for moment in (start_at, end_at))
-        watch = Watch(number, frozenset(blocks[number] for number in block_numbers), start, end)
+        start_sigma, end_sigma = (
+            float(sampling.percent_to_sigma(moment)) for moment in (start_at, end_at)
+        )
+        watch = Watch(
+            number, frozenset(blocks[number] for number in block_numbers), start_sigma, end_sigma
+        )
         model = model.clone()  # pyright: ignore[reportUnknownMemberType]
         add_wrappers(model)
         transformer_options(model)[WATCH_KEY] = watch
@@ -226,8 +230,8 @@ class ShowIPAdapterAttention(io.ComfyNode):
 
 def heat_maps_over(picture: Tensor, maps: Tensor, tokens: int) -> list[Tensor]:
     """The strength over an image, then the tokens that prefer some places most."""
-    order = maps[1:].flatten(1).std(1).argsort(descending=True)[:tokens]
-    shown_maps = torch.cat((maps[:1], maps[1:][order]))[:, None]
+    token_order = maps[1:].flatten(1).std(1).argsort(descending=True)[:tokens]
+    shown_maps = torch.cat((maps[:1], maps[1:][token_order]))[:, None]
     height, width = picture.shape[:2]
-    resized = interpolate(shown_maps, (height, width), mode="bilinear")[:, 0]
-    return [overlay_heat(picture, heat / heat.max().clamp(min=1e-12)) for heat in resized]
+    resized_maps = interpolate(shown_maps, (height, width), mode="bilinear")[:, 0]
+    return [overlay_heat(picture, heat / heat.max().clamp(min=1e-12)) for heat in resized_maps]
