@@ -33,23 +33,25 @@ def register() -> None:
     folder_paths.folder_names_and_paths[ADAPTERS] = (paths, model_files)
 
 
-def names(folder: str) -> list[str]:
+def names(folder_kind: str) -> list[str]:
     """Model files in all folders of a kind, as the user sees them in the list.
 
     Not the host's own list: that has no end where two folders link to each other.
     """
-    _, endings = folder_paths.folder_names_and_paths[folder]
-    files = {name for root in folder_paths.get_folder_paths(folder) for name in names_below(root)}
+    _, endings = folder_paths.folder_names_and_paths[folder_kind]
+    file_names = {
+        name for root in folder_paths.get_folder_paths(folder_kind) for name in names_below(root)
+    }
     return sorted(
-        name for name in files if not endings or os.path.splitext(name)[-1].lower() in endings
+        name for name in file_names if not endings or os.path.splitext(name)[-1].lower() in endings
     )
 
 
 def names_below(root: str) -> Iterator[str]:
     """The files of a folder and those below, as paths from there; nothing of `.git`."""
-    for folder, files in walk(root, lambda name: name == ".git"):
-        for file in files:
-            yield os.path.relpath(os.path.join(folder, file), root)
+    for folder, file_names in walk(root, lambda name: name == ".git"):
+        for file_name in file_names:
+            yield os.path.relpath(os.path.join(folder, file_name), root)
 
 
 def walk(root: str, is_excluded: Callable[[str], bool]) -> Iterator[tuple[str, list[str]]]:
@@ -61,104 +63,111 @@ def walk(root: str, is_excluded: Callable[[str], bool]) -> Iterator[tuple[str, l
     ways: Counter[str] = Counter()
     waiting: deque[tuple[str, tuple[str, ...]]] = deque([(root, (os.path.realpath(root),))])
     while waiting:
-        folder, places = waiting.popleft()
-        ways[places[-1]] += 1
-        if ways[places[-1]] > MOST_WAYS:
+        folder, real_paths = waiting.popleft()
+        ways[real_paths[-1]] += 1
+        if ways[real_paths[-1]] > MOST_WAYS:
             continue
         _, subfolders, files = next(os.walk(folder), ("", list[str](), list[str]()))
         yield folder, sorted(files)
         for name in sorted(name for name in subfolders if not is_excluded(name)):
-            path = os.path.join(folder, name)
-            place = os.path.realpath(path)
-            if place not in places:
-                waiting.append((path, (*places, place)))
+            folder_path = os.path.join(folder, name)
+            real_path = os.path.realpath(folder_path)
+            if real_path not in real_paths:
+                waiting.append((folder_path, (*real_paths, real_path)))
 
 
-def path_of(folder: str, name: str) -> str:
+def path_of(folder_kind: str, file_name: str) -> str:
     """The path of a file by its name; one saved on another system may have other slashes.
 
     Raises ValueError that names the folders searched, their files, and the nearest match.
     """
-    for candidate in (name, name.replace("\\", os.sep).replace("/", os.sep)):
-        path = folder_paths.get_full_path(folder, candidate)
-        if path is not None:
-            return path
-    raise ValueError(missing(folder, name))
+    for candidate_name in (file_name, file_name.replace("\\", os.sep).replace("/", os.sep)):
+        file_path = folder_paths.get_full_path(folder_kind, candidate_name)
+        if file_path is not None:
+            return file_path
+    raise ValueError(missing(folder_kind, file_name))
 
 
-def searched(folder: str, word: str = "and") -> str:
+def searched(folder_kind: str, word: str = "and") -> str:
     """The paths of a kind of folder, for a sentence."""
-    return f" {word} ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folder))
+    return f" {word} ".join(f"'{path}'" for path in folder_paths.get_folder_paths(folder_kind))
 
 
-def missing(folder: str, name: str) -> str:
+def missing(folder_kind: str, file_name: str) -> str:
     """The sentence for a file that is not there."""
-    if is_dangling(folder, name):
+    place = f"No file '{file_name}' in {searched(folder_kind)}"
+    if is_dangling(folder_kind, file_name):
         return (
-            f"No file '{name}' in {searched(folder)}: it is a link to a file that is not there; "
+            f"{place}: it is a link to a file that is not there; "
             "choose another file, or put this one there and press R."
         )
-    installed = names(folder)
-    files = ", ".join(f"'{file}'" for file in installed[:LISTED])
-    files += ", ..." if len(installed) > LISTED else ""
-    listing = f"there are {files}" if installed else "no model file is there"
-    nearest = nearest_match(folder, name, installed)
-    hint = f"; the nearest match is '{nearest}'" if nearest else ""
-    return (
-        f"No file '{name}' in {searched(folder)}: {listing}{hint}; choose another file, or put "
-        "this one there and press R."
-    )
+    installed_names = names(folder_kind)
+    listed_names = ", ".join(f"'{name}'" for name in installed_names[:LISTED])
+    listed_names += ", ..." if len(installed_names) > LISTED else ""
+    listing = f"there are {listed_names}" if installed_names else "no model file is there"
+    nearest_name = nearest_match(folder_kind, file_name, installed_names)
+    hint = f"; the nearest match is '{nearest_name}'" if nearest_name else ""
+    return f"{place}: {listing}{hint}; choose another file, or put this one there and press R."
 
 
-def is_dangling(folder: str, name: str) -> bool:
+def is_dangling(folder_kind: str, file_name: str) -> bool:
     """Whether there is a link of that name, and nothing at its other end."""
-    if name not in names(folder):
+    if file_name not in names(folder_kind):
         return False
-    paths = (os.path.join(root, name) for root in folder_paths.get_folder_paths(folder))
-    return any(os.path.islink(path) and not os.path.exists(path) for path in paths)
+    link_paths = (
+        os.path.join(root, file_name) for root in folder_paths.get_folder_paths(folder_kind)
+    )
+    return any(os.path.islink(path) and not os.path.exists(path) for path in link_paths)
 
 
-def nearest_match(folder: str, name: str, installed: list[str]) -> str | None:
+def nearest_match(folder_kind: str, missing_name: str, installed_names: list[str]) -> str | None:
     """The installed file of the wanted kind whose name is most like a missing one's."""
-    similar = [file for file in installed if kind_words(file) == kind_words(name)]
-    stems = difflib.get_close_matches(
-        _stem(name), [_stem(file) for file in similar], len(similar) or 1, SIMILARITY
+    similar_names = [
+        name for name in installed_names if kind_words(name) == kind_words(missing_name)
+    ]
+    nearest_stems = difflib.get_close_matches(
+        _stem(missing_name),
+        [_stem(name) for name in similar_names],
+        len(similar_names) or 1,
+        SIMILARITY,
     )
     by_similarity = sorted(
-        (file for file in similar if _stem(file) in stems),
-        key=lambda file: stems.index(_stem(file)),
+        (name for name in similar_names if _stem(name) in nearest_stems),
+        key=lambda name: nearest_stems.index(_stem(name)),
     )
-    return next((file for file in by_similarity if _is_of_folder(folder, file)), None)
+    return next((name for name in by_similarity if _is_of_folder(folder_kind, name)), None)
 
 
-def kind_words(name: str) -> set[str]:
+def kind_words(file_name: str) -> set[str]:
     """The words of a file's name that say of what kind it is."""
-    return {re.sub(r"[-_ .]|big", "", word) for word in KIND_WORDS.findall(_stem(name))}
+    return {re.sub(r"[-_ .]|big", "", word) for word in KIND_WORDS.findall(_stem(file_name))}
 
 
-def _is_of_folder(folder: str, name: str) -> bool:
+def _is_of_folder(folder_kind: str, file_name: str) -> bool:
     """Whether a file holds what belongs into its folder, as far as the pack knows what does."""
-    path = folder_paths.get_full_path(folder, name)
+    file_path = folder_paths.get_full_path(folder_kind, file_name)
     readers = {ADAPTERS: read_spec, ENCODERS: read_encoder}
-    if path is None or folder not in readers:
-        return path is not None
+    if file_path is None or folder_kind not in readers:
+        return file_path is not None
     try:
-        return readers[folder](read_shapes(path)) is not None
+        return readers[folder_kind](read_shapes(file_path)) is not None
     except (Predicate, OSError):
         return False
 
 
-def stamp(folder: str, files: list[str]) -> str:
+def stamp(folder_kind: str, file_names: list[str]) -> str:
     """Changes when one of the files does: the host must not reuse what it loaded from the old
     one.
     """
-    parts: list[str] = []
-    for name in files:
-        path = folder_paths.get_full_path(folder, name)
-        status = os.stat(path) if path else None
-        parts.append(f"{name} {status.st_size} {status.st_mtime_ns}" if status else name)
-    return "\n".join(parts)
+    file_states: list[str] = []
+    for file_name in file_names:
+        file_path = folder_paths.get_full_path(folder_kind, file_name)
+        status = os.stat(file_path) if file_path else None
+        file_states.append(
+            f"{file_name} {status.st_size} {status.st_mtime_ns}" if status else file_name
+        )
+    return "\n".join(file_states)
 
 
-def _stem(name: str) -> str:
-    return os.path.splitext(os.path.basename(name.replace("\\", "/")))[0].lower()
+def _stem(file_name: str) -> str:
+    return os.path.splitext(os.path.basename(file_name.replace("\\", "/")))[0].lower()

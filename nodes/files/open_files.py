@@ -113,10 +113,10 @@ def _safetensors(file: Any) -> dict[str, Tensor]:
 
 
 def _named_tensors(path: str, device: str) -> Weights:
-    content = _torch_content(path, device)
-    if not isinstance(content, Mapping):
+    saved_content = _torch_content(path, device)
+    if not isinstance(saved_content, Mapping):
         raise Predicate("is no model file: it holds no named tensors")
-    weights = cast("Mapping[object, object]", content)
+    weights = cast("Mapping[object, object]", saved_content)
     nested = weights.get("state_dict")
     if isinstance(nested, Mapping):
         weights = cast("Mapping[object, object]", nested)
@@ -127,20 +127,20 @@ def _torch_content(path: str, device: str) -> Any:
     is_mappable = _is_plain_zip(path) and not path.lower().endswith(SAFETENSORS_ENDINGS)
     try:
         if is_mappable:
-            content = torch.load(path, map_location=device, weights_only=True, mmap=True)
+            saved_content = torch.load(path, map_location=device, weights_only=True, mmap=True)
         else:  # older than torch 1.6, or named so that torch would take it for something else
             with open(path, "rb") as file:
-                content = torch.load(file, map_location=device, weights_only=True)
+                saved_content = torch.load(file, map_location=device, weights_only=True)
     except Exception as error:
         raise Predicate(
             "is damaged, cut off, or holds more than tensors, which is never run (as a torch "
             "file: <1>); download it again from its author",
             _reason(error),
         ) from None
-    check_stored_tensors(content, is_shapes_only=device == "meta")
+    check_stored_tensors(saved_content, is_shapes_only=device == "meta")
     if is_mappable:  # where torch takes the bytes behind an entry that is too short
-        check_stored_bytes(content, _stored_bytes(path))
-    return content
+        check_stored_bytes(saved_content, _stored_bytes(path))
+    return saved_content
 
 
 def _stored_bytes(path: str) -> int:
