@@ -21,8 +21,8 @@ MAPPED = f"{APPLY} with IPAdapter Weight Map"
 FACE = f"Face Crop and {APPLY}"
 TWO_MAPPED = f"two {MAPPED}, one for style and one for layout"
 DETAIL = "Encode IPAdapter Reference, whose 'detail' does it"
-PRECISE_STYLE = f"{MAPPED} and 'precise style'"
-PRECISE_LAYOUT = f"{MAPPED} and 'precise layout'"
+MAPPED_STYLE = f"{MAPPED} and 'precise style'"
+MAPPED_LAYOUT = f"{MAPPED} and 'precise layout'"
 EMBEDS_INPUT = "Apply IPAdapter with its input 'embeds'"
 FIT = "the input 'fit' of Apply IPAdapter, or the host's image nodes"
 REGIONS = "IPAdapter Region and Apply IPAdapter Regions"
@@ -99,13 +99,13 @@ NODES: list[type[OldNode]] = [
         "Apply IPAdapter Regions", "model ipadapter ipadapter_params combine_embeds embeds_scaling"
         " | image_negative clip_vision"),
     apply_pictures("IPAdapterPreciseStyleTransfer", "IPAdapter Precise Style Transfer",
-        PRECISE_STYLE, PRECISE_INPUTS.format("style"), variant=precise_style),
+        MAPPED_STYLE, PRECISE_INPUTS.format("style"), variant=precise_style),
     apply_pictures("IPAdapterPreciseStyleTransferBatch", "IPAdapter Precise Style Transfer Batch",
-        PRECISE_STYLE, PRECISE_INPUTS.format("style"), by_frame=True, variant=precise_style),
+        MAPPED_STYLE, PRECISE_INPUTS.format("style"), by_frame=True, variant=precise_style),
     apply_pictures("IPAdapterPreciseComposition", "IPAdapter Precise Composition",
-        PRECISE_LAYOUT, PRECISE_INPUTS.format("composition"), variant=precise_composition),
+        MAPPED_LAYOUT, PRECISE_INPUTS.format("composition"), variant=precise_composition),
     apply_pictures("IPAdapterPreciseCompositionBatch", "IPAdapter Precise Composition Batch",
-        PRECISE_LAYOUT, PRECISE_INPUTS.format("composition"), by_frame=True,
+        MAPPED_LAYOUT, PRECISE_INPUTS.format("composition"), by_frame=True,
         variant=precise_composition),
     embeds_nodes.EncodeEmbeds.node("IPAdapterEncoder", "IPAdapter Encoder",
         "Encode IPAdapter Reference",
