@@ -45,6 +45,8 @@ class ApplyPictures(OldNode):
 
 
 class ApplySimple(ApplyPictures):
+    """Called with its inputs in the order of the node."""
+
     POSITIONAL = ""
 
 
