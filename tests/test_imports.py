@@ -17,7 +17,7 @@ CORE = {
     "weights": {"messages"},
     "attention": {"messages", "adapter", "references"},
     "faces": {"messages", "operations"},
-    "doctor": {"messages", "adapter"},
+    "doctor": {"messages", "adapter", "faces"},
 }
 GROUND = {
     "sockets",

@@ -89,7 +89,7 @@ function cancel() {
 
 /** @param {any} row @param {any} follow */
 async function get(row, follow) {
-  const state = await post('download', { name: row.name })
+  const state = await post('download', { name: row.name, terms: true }) // shown by `files`
   if (state.error) follow.note(translate(state.error))
   else follow.start(state)
 }
@@ -173,9 +173,18 @@ function files(rows, get) {
       button.ariaLabel = `${button.textContent} ${row.name}`
       const sum = make('div', { className: 'sum' }, `SHA-256 ${row.sha256}`)
       const about = make('div', {}, aboutRow(row))
-      return [make('div', { className: 'file' }, make('div', {}, link, about, sum), button)]
+      const text = make('div', {}, link, about, sum)
+      if (row.terms) button.onclick = () => showTerms(text, translate(row.terms), button, () => get(row))
+      return [make('div', { className: 'file' }, text, button)]
     }),
   )
+}
+
+/** The first press shows the terms, the second agrees. @param {any} text @param {string} terms @param {any} button @param {() => void} get */
+function showTerms(text, terms, button, get) {
+  text.append(make('div', { className: 'terms' }, terms))
+  button.textContent = say('Agree and download')
+  button.onclick = get
 }
 
 /** @param {any[]} lines text, or lists of elements */

@@ -37,7 +37,7 @@ export function planOf(report, base, purpose) {
  * @returns {{ path: string, text: string }[]}
  */
 export function installedOf(report) {
-  const order = ['adapter', 'encoder', 'embeds']
+  const order = ['adapter', 'encoder', 'recogniser', 'embeds']
   const files = report.files.filter((file) => file.usable || file.kind === 'embeds')
   files.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
   return files.map((file) => ({ path: shortPath(file), text: textOf(file) }))
@@ -53,6 +53,7 @@ function textOf(file) {
   const [what, size] = [translate(file.text), translate(file.size)]
   if (file.kind !== 'adapter') return say('<what> (<size>)', { what, size })
   const encoders = file.works_with.join(', ')
+  if (file.missing === 'recogniser') return say('<what> (<size>); no face recogniser here fits', { what, size })
   if (!encoders) return say('<what> (<size>); no encoder here fits', { what, size })
   return say('<what> (<size>); works with <encoders>', { what, size, encoders })
 }
@@ -68,7 +69,8 @@ export function problemsOf(report) {
 export function aboutRow(row) {
   const { licence, folder } = row
   const size = translate(row.size)
-  const kind = row.kind === 'encoder' ? say('encoder') : row.kind
+  const kinds = { encoder: say('encoder'), recogniser: say('face recogniser') }
+  const kind = kinds[row.kind] ?? row.kind
   const purpose = PURPOSES.find(([name]) => name === row.purpose)?.[1]
   const model = [row.base, kind].filter(Boolean).join(' ')
   let what = purpose ? say('<model> for <purpose>', { model, purpose: say(purpose) }) : model

@@ -13,9 +13,14 @@ from typing import Any
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
 from ..adapter.families import Family, family_named
+from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
 
-ENCODER, FACEID_LORA = "encoder", "FaceID LoRA"
+ENCODER, FACEID_LORA, RECOGNISER = "encoder", "FaceID LoRA", "recogniser"
+NON_COMMERCIAL = "non-commercial research"
+TERMS = Message(
+    "FaceID adapters and InsightFace's face recogniser are for non-commercial research only."
+)
 ROUNDING = 0.01  # how far a size that is known rounded may be off
 PURPOSES = ("look", "face", "composition")
 BASES = ("SD1.5", "SDXL")
@@ -53,11 +58,16 @@ class ModelFile:
     @property
     def is_recognised(self) -> bool:
         """Whether what such a file holds tells it; the others are known by name and size alone."""
-        return self.kind == ENCODER or self.family is not None
+        return self.kind in (ENCODER, RECOGNISER) or self.family is not None
 
     @property
     def family(self) -> Family | None:
         return family_named(self.kind)
+
+    @property
+    def terms(self) -> str:
+        """What to agree to before it is downloaded; "" for what is free to use."""
+        return TERMS if self.licence == NON_COMMERCIAL else ""
 
     @property
     def size_text(self) -> str:
@@ -78,6 +88,8 @@ class ModelFile:
             adapter_facts = (content.base_model, content.encoder)
             is_of_kind = self.family in content.family.twins
             return is_of_kind and adapter_facts == (self.base, self.encoder)
+        if isinstance(content, RecogniserSpec):
+            return self.kind == RECOGNISER and self.name.startswith(content.space or "/")
         is_encoder = isinstance(content, EncoderSpec)
         return is_encoder and (self.kind, self.encoder) == (ENCODER, content.name)
 
@@ -93,7 +105,7 @@ def published(
     model_table: tuple[ModelFile, ...],
     file_name: str,
     file_size: int,
-    content: AdapterSpec | EncoderSpec | None,
+    content: AdapterSpec | EncoderSpec | RecogniserSpec | None,
 ) -> ModelFile | None:
     """The row that a file most likely is, or None: same content and size, and a known name."""
     matching_rows = [

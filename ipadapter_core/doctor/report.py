@@ -10,54 +10,20 @@ from dataclasses import dataclass
 
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
+from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
+from .entries import ADAPTER, EMBEDS, FOLDERS, OTHER, Embeds, Entry, InstalledFile
+from .face_pairs import face_pairs_of, mark_missing_recogniser
 from .file_names import finished_name, is_unfinished
-from .model_table import BASES, ENCODER, PURPOSES, ModelFile, published, size_text
-
-ADAPTER, EMBEDS, OTHER = "adapter", "embeds", "other"
-FOLDERS = {ADAPTER: "ipadapter", ENCODER: "clip_vision"}
-
-
-@dataclass(frozen=True)
-class Embeds:
-    """What an embeds file says of itself."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class InstalledFile:
-    """A file in the host's folders.
-
-    display_path: its path as it may be shown; is_listed: the host offers it under `name` in
-    `folder`.
-    """
-
-    folder: str
-    name: str
-    display_path: str
-    size: int
-    is_listed: bool
-    content: AdapterSpec | EncoderSpec | Embeds | None = None
-    fault: str = ""  # why it cannot be read
-    note: str = ""  # what else it is
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file with the verdict. Empty advice: nothing is to be done."""
-
-    file: InstalledFile
-    kind: str
-    text: str
-    advice: str
-    row: ModelFile | None  # the published file it most likely is
-
-    @property
-    def usable(self) -> bool:
-        return (
-            self.kind in FOLDERS and self.file.folder == FOLDERS[self.kind] and self.file.is_listed
-        )
+from .model_table import (
+    BASES,
+    ENCODER,
+    PURPOSES,
+    RECOGNISER,
+    ModelFile,
+    published,
+    size_text,
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +44,8 @@ class Report:
     facts: tuple[str, ...]  # versions, for a bug report
     entries: tuple[Entry, ...]
     pairs: tuple[tuple[str, tuple[str, ...]], ...]  # usable adapter -> the usable encoders that fit
+    # usable adapter of face identities -> the recognisers that fit
+    face_pairs: tuple[tuple[str, tuple[str, ...]], ...]
     needs: tuple[Need, ...]
     table: tuple[ModelFile, ...]
 
@@ -112,7 +80,10 @@ def examine(
         for base in BASES
         for purpose in PURPOSES
     )
-    return Report(tuple(facts), tuple(entries), tuple(working_pairs.items()), needs, table_rows)
+    face_pairs = tuple(face_pairs_of(adapters, _usable(entries, RECOGNISER)).items())
+    entries = [mark_missing_recogniser(entry, dict(face_pairs)) for entry in entries]
+    pairs = tuple(working_pairs.items())
+    return Report(tuple(facts), tuple(entries), pairs, face_pairs, needs, table_rows)
 
 
 def _usable(entries: Sequence[Entry], file_kind: str) -> list[Entry]:
@@ -144,12 +115,21 @@ def _entry(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) ->
         published_row = None if installed_file.fault else _foreign(installed_file, model_table)
         advice = _fault_advice(installed_file, model_table)
         return Entry(installed_file, OTHER, text, advice, published_row)
-    kind = ADAPTER if isinstance(content, AdapterSpec) else ENCODER
-    text = content.describe() if isinstance(content, AdapterSpec) else content.name
+    kind, text = _kind_and_text(content)
     plain_name = finished_name(installed_file.name)
     published_row = published(model_table, plain_name, installed_file.size, content)
     advice = _place_advice(installed_file, kind) or _name_advice(installed_file)
     return Entry(installed_file, kind, text, advice, published_row)
+
+
+def _kind_and_text(content: AdapterSpec | EncoderSpec | RecogniserSpec) -> tuple[str, str]:
+    match content:
+        case AdapterSpec():
+            return ADAPTER, content.describe()
+        case EncoderSpec():
+            return ENCODER, content.name
+        case RecogniserSpec():
+            return RECOGNISER, content.describe()
 
 
 def _foreign(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) -> ModelFile | None:
@@ -185,7 +165,7 @@ def _fault_advice(installed_file: InstalledFile, model_table: tuple[ModelFile, .
 
 
 def _place_advice(installed_file: InstalledFile, kind: str) -> str:
-    if installed_file.folder == FOLDERS[kind]:
+    if kind == RECOGNISER or installed_file.folder == FOLDERS[kind]:
         return ""
     content = Message("an adapter") if kind == ADAPTER else Message("an image encoder")
     return Message("is <1> in the wrong folder: move it to models/<2>", content, FOLDERS[kind])

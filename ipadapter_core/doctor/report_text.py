@@ -1,12 +1,18 @@
 """A report as text for people and bug reports, and as plain data for the browser."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from .model_table import ModelFile, size_text
+from ..adapter.checkpoint import AdapterSpec
+from .model_table import RECOGNISER, ModelFile, size_text
 from .report import ADAPTER, EMBEDS, ENCODER, OTHER, Entry, Need, Report
 
-TITLES = {ADAPTER: "Adapters", ENCODER: "Image encoders", EMBEDS: "Embeds files"}
+TITLES = {
+    ADAPTER: "Adapters",
+    ENCODER: "Image encoders",
+    RECOGNISER: "Face recognisers",
+    EMBEDS: "Embeds files",
+}
+MISSING = {ENCODER: "no encoder here fits", RECOGNISER: "no face recogniser here fits"}
 GOALS = {
     "look": "the look of a picture",
     "face": "a face",
@@ -31,16 +37,27 @@ def as_text(report: Report, chosen_needs: tuple[Need, ...] | None = None) -> str
 
 def _kind_lines(report: Report, kind: str) -> list[str]:
     """A title, and the files of a kind; below each adapter the encoders that fit."""
-    working_pairs = dict(report.pairs)
     shown_entries = [entry for entry in report.of(kind) if kind == EMBEDS or entry.usable]
     kind_lines = [TITLES[kind] + ("" if shown_entries else ": none")]
     for entry in shown_entries:
         kind_lines.append("  " + entry_line(entry))
         if kind == ADAPTER:
-            encoder_names = ", ".join(working_pairs[entry.file.name])
-            pair_line = f"works with {encoder_names}" if encoder_names else "no encoder here fits"
+            partners, missing = partners_of(report, entry)
+            pair_line = MISSING.get(missing, f"works with {', '.join(partners)}")
             kind_lines.append(f"      {pair_line}")
     return kind_lines
+
+
+def partners_of(report: Report, adapter: Entry) -> tuple[list[str], str]:
+    """The encoders and recognisers that fit an adapter, or the kind of which none is there."""
+    encoders = dict(report.pairs).get(adapter.file.name, ())
+    recognisers = dict(report.face_pairs).get(adapter.file.name)
+    content = adapter.file.content
+    if isinstance(content, AdapterSpec) and content.clip_input is not None and not encoders:
+        return [], ENCODER
+    if recognisers == ():
+        return [], RECOGNISER
+    return [*encoders, *(recognisers or ())], ""
 
 
 def _need_lines(need: Need) -> list[str]:
@@ -69,12 +86,11 @@ def entry_line(entry: Entry) -> str:
 
 def as_data(report: Report) -> dict[str, Any]:
     """What the panel shows; everything is a string, number, list or dictionary."""
-    working_pairs = dict(report.pairs)
     installed_rows = [entry.row for entry in report.entries if _is_in_place(entry)]
     return {
         "facts": list(report.facts),
         "text": as_text(report),
-        "files": [_file_data(entry, working_pairs) for entry in report.entries],
+        "files": [_file_data(entry, report) for entry in report.entries],
         "needs": [_need_data(need) for need in report.needs],
         "table": [row_data(row, row in installed_rows) for row in report.table],
     }
@@ -85,8 +101,9 @@ def _is_in_place(entry: Entry) -> bool:
     return entry.row is not None and (entry.usable or not entry.row.is_recognised)
 
 
-def _file_data(entry: Entry, working_pairs: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    encoder_names = working_pairs.get(entry.file.name, ()) if entry.kind == ADAPTER else ()
+def _file_data(entry: Entry, report: Report) -> dict[str, Any]:
+    is_usable_adapter = entry.kind == ADAPTER and entry.usable
+    partners, missing = partners_of(report, entry) if is_usable_adapter else ([], "")
     return {
         "kind": entry.kind,
         "path": entry.file.display_path,
@@ -97,7 +114,8 @@ def _file_data(entry: Entry, working_pairs: Mapping[str, tuple[str, ...]]) -> di
         "advice": entry.advice,
         "usable": entry.usable,
         "published": entry.row.name if entry.row else "",
-        "works_with": list(encoder_names),
+        "works_with": partners,
+        "missing": missing,
     }
 
 
@@ -123,6 +141,7 @@ def row_data(row: ModelFile, is_installed: bool) -> dict[str, Any]:
         "encoder": row.encoder,
         "size": row.size_text,
         "licence": row.licence,
+        "terms": row.terms,
         "runs": row.runs,
         "link": row.link,
         "sha256": row.sha256,

@@ -71,6 +71,8 @@ def forget(row: ModelFile) -> None:
 def _folders(kind: str) -> list[str]:
     """The host's folders of a kind, or a sub-folder in each (loras/ipadapter)."""
     name, *below = kind.split("/")
+    if name not in folder_paths.folder_names_and_paths:  # as packs beside this one have it
+        return [os.path.join(folder_paths.models_dir, name, *below)]
     return [os.path.join(folder, *below) for folder in folder_paths.get_folder_paths(name)]
 
 

@@ -3,7 +3,7 @@
 GET  /ipadapternodes/doctor      the report
 GET  /ipadapternodes/stamps      what saved graphs should say of their files
 GET  /ipadapternodes/download    where the download is, or null
-POST /ipadapternodes/download    {"name": ...} begins one
+POST /ipadapternodes/download    {"name": ...} begins one; {"terms": true} agrees to its terms
 POST /ipadapternodes/cancel      ends it
 """
 
@@ -48,13 +48,7 @@ def add(
 ) -> None:
     """The handlers, with what they show and what they start."""
 
-    @routes.get(f"{PREFIX}/doctor")
-    async def doctor(request: web.Request) -> web.Response:
-        return web.json_response(for_page(as_data(await asyncio.to_thread(examine))))
-
-    @routes.get(f"{PREFIX}/stamps")
-    async def read_stamps(request: web.Request) -> web.Response:
-        return web.json_response(stamps(await asyncio.to_thread(examine), nodes()))
+    _add_reports(routes, nodes, examine)
 
     @routes.get(f"{PREFIX}/download")
     async def progress(request: web.Request) -> web.Response:
@@ -65,9 +59,12 @@ def add(
     async def start(request: web.Request) -> web.Response:
         if not is_own(request):
             return refused(Message("This comes from another site."), 403)
-        file_name = await _name(request)
-        if file_name not in downloads.rows:
+        file_name, are_terms_accepted = await _name_and_consent(request)
+        row = downloads.rows.get(file_name)
+        if row is None:
             return refused(Message("The model table has no file of that name."), 400)
+        if row.terms and not are_terms_accepted:
+            return refused(row.terms, 428)
         try:
             return web.json_response(for_page(asdict(downloads.start(file_name))))
         except ValueError as error:
@@ -81,17 +78,31 @@ def add(
         return web.json_response({})
 
 
+def _add_reports(
+    routes: web.RouteTableDef, nodes: Callable[[], list[str]], examine: Callable[[], Report]
+) -> None:
+    @routes.get(f"{PREFIX}/doctor")
+    async def doctor(request: web.Request) -> web.Response:
+        return web.json_response(for_page(as_data(await asyncio.to_thread(examine))))
+
+    @routes.get(f"{PREFIX}/stamps")
+    async def read_stamps(request: web.Request) -> web.Response:
+        return web.json_response(stamps(await asyncio.to_thread(examine), nodes()))
+
+
 def refused(reason: str, status: int) -> web.Response:
     return web.json_response({"error": for_page(reason)}, status=status)
 
 
-async def _name(request: web.Request) -> str:
-    """The name asked for, or "" for anything else than a small JSON object with one."""
+async def _name_and_consent(request: web.Request) -> tuple[str, bool]:
+    """The name asked for, or "" for anything else than a small JSON object with one, and whether
+    the terms of the file were shown and agreed to."""
     try:
-        file_name = (await read_object(request, LARGEST_REQUEST)).get("name")
+        body = await read_object(request, LARGEST_REQUEST)
     except UnreadableBody:
-        return ""
-    return file_name if isinstance(file_name, str) else ""
+        return "", False
+    file_name = body.get("name")
+    return file_name if isinstance(file_name, str) else "", body.get("terms") is True
 
 
 def is_own(request: web.Request) -> bool:

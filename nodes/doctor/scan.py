@@ -24,6 +24,7 @@ from ...ipadapter_core.doctor.report import (
 )
 from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds_file import FORMAT, from_ipadpt
+from ..face import recogniser_files
 from ..files import folders
 from ..files.folders import ADAPTERS, ENCODERS
 from ..files.open_files import read_embeds, read_metadata, read_shapes
@@ -57,9 +58,21 @@ def facts() -> list[str]:
 def models() -> list[InstalledFile]:
     """Adapters, encoders and what lies beside them; elsewhere only what belongs here."""
     visited: set[str] = set()
+    recognisers = list(_recognisers(visited))
     kinds = (ADAPTERS, ENCODERS)
     in_their_folders = [file for kind in kinds for file in _files_of_kind(kind, visited)]
-    return in_their_folders + list(_elsewhere(visited))
+    return recognisers + in_their_folders + list(_elsewhere(visited))
+
+
+def _recognisers(visited: set[str]) -> Iterator[InstalledFile]:
+    """Face recognisers, and files with the name of one that hold something else."""
+    files = [(file.path, file.spec, "") for file in recogniser_files.find_recognisers()]
+    files += [(file.path, None, file.fault) for file in recogniser_files.find_damaged_recognisers()]
+    for path, spec, fault in files:
+        visited.add(os.path.realpath(path))
+        name, kind = os.path.basename(path), recogniser_files.INSIGHTFACE
+        display_path, size = display(path, kind, name), os.path.getsize(path)
+        yield InstalledFile(kind, name, display_path, size, True, spec, fault=fault)
 
 
 def _files_of_kind(kind: str, visited: set[str]) -> Iterator[InstalledFile]:

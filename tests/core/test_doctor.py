@@ -3,38 +3,16 @@
 import re
 from pathlib import Path
 
-import adapter_layouts
 import pytest
+from support.installed import BIGG, VIT_H, adapter, encoder, spec
 
-from ipadapter_core.adapter.checkpoint import read_spec
-from ipadapter_core.adapter.encoders import EncoderSpec
 from ipadapter_core.doctor.file_names import finished_name, is_near_miss
 from ipadapter_core.doctor.model_table import load, published
 from ipadapter_core.doctor.report import Embeds, InstalledFile, examine
 from ipadapter_core.doctor.report_text import as_data, as_text, row_lines
 
 TABLE = load()
-VIT_H, BIGG = EncoderSpec.of(32, 1280, 1024), EncoderSpec.of(48, 1664, 1280)
 MODELS_PAGE = Path(__file__).parent.parent.parent / "docs" / "models.md"
-
-
-class Shape:
-    def __init__(self, shape):
-        self.shape = shape
-
-
-def spec(published_name, twin_kind=None):
-    base = adapter_layouts.SDXL if "sdxl" in published_name else adapter_layouts.SD15
-    layout = adapter_layouts.ADAPTERS[published_name](base)
-    return read_spec({key: Shape(shape) for key, shape in layout.items()}, twin_kind)
-
-
-def adapter(name, kind="ip-adapter-plus_sd15", folder="ipadapter", size=5, listed=True):
-    return InstalledFile(folder, name, f"models/{folder}/{name}", size, listed, spec(kind))
-
-
-def encoder(name="e.safetensors", what=VIT_H, folder="clip_vision", listed=True):
-    return InstalledFile(folder, name, f"models/{folder}/{name}", 7, listed, what)
 
 
 def advice(found):
@@ -242,10 +220,10 @@ def test_the_table_is_whole():
         assert re.fullmatch(r"[0-9a-f]{64}", row.sha256)
         assert re.fullmatch(r"[0-9a-f]{40}", row.revision)
         assert re.fullmatch(r"[A-Za-z0-9._-]+", row.name)
-        assert row.folder in ("ipadapter", "clip_vision", "loras/ipadapter")
+        assert row.folder in ("ipadapter", "clip_vision", "loras/ipadapter", "insightface")
         assert row.runs
         assert row.is_recognised == (row.folder != "loras/ipadapter")
-        if row.is_recognised and row.kind != "encoder":
+        if row.family is not None:
             assert spec_of(row).describe().startswith(f"{row.base} {row.kind}")
             assert spec_of(row).encoder == row.encoder
 

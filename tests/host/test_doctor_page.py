@@ -58,6 +58,21 @@ def test_the_panel_says_what_is_there_and_missing_and_leaves_the_graph_alone(pag
     assert panel.count() == 0
 
 
+def test_terms_stand_before_the_download_of_a_recogniser(page):
+    page.run("() => app.extensionManager.command.execute('ipadapternodes.Doctor.Open')")
+    panel = page.page.get_by_role("dialog", name="IPAdapter Doctor")
+    panel.get_by_text("All files that can be downloaded").click()
+    name = "Download w600k_r50.onnx"
+    button = panel.get_by_role("button", name=name)
+    row = panel.locator(".file", has=page.page.get_by_role("button", name=name))
+    terms = row.locator(".terms")
+    assert not terms.count()
+    button.click()
+    assert "non-commercial research only" in terms.inner_text()
+    assert button.inner_text() == "Agree and download"
+    page.press("Escape")
+
+
 def test_the_menu_has_the_doctor(page):
     label = """() => app.extensionManager.command.commands.find(
       ({ id }) => id === 'ipadapternodes.Doctor.Open').label"""

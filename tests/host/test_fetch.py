@@ -72,6 +72,18 @@ def left(folder):
     return sorted(one.name for one in folder.iterdir())
 
 
+def test_the_recogniser_lands_where_the_host_knows_no_folder(
+    fetch, row, hub, tmp_path, monkeypatch
+):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path / "models"))
+    monkeypatch.delitem(folder_paths.folder_names_and_paths, "insightface", raising=False)
+    recogniser = dataclasses.replace(row, name="w600k_r50.onnx", folder="insightface")
+    path = fetch.fetch(recogniser, quiet)
+    assert path == str(tmp_path / "models" / "insightface" / "w600k_r50.onnx")
+
+
 def test_a_file_for_other_packs_lands_in_the_sub_folder_of_its_kind(
     fetch, row, hub, tmp_path, monkeypatch
 ):

@@ -2,9 +2,7 @@
 
 import hashlib
 import importlib
-import json
 import os
-from math import prod
 
 import pytest
 import torch
@@ -21,18 +19,6 @@ def trained_net():
 @pytest.fixture(scope="module")
 def files(pack):
     return importlib.import_module(f"{pack.__name__}.nodes.face.recogniser_files")
-
-
-def save_shapes(net, path):
-    """A safetensors file with the net's shapes, which takes no room on the disk."""
-    shapes = {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}
-    header, end = {}, 0
-    for key, shape in shapes.items():
-        start, end = end, end + 4 * prod(shape)
-        header[key] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text)
-    os.truncate(path, 8 + len(text) + end)
 
 
 @pytest.fixture
@@ -52,7 +38,7 @@ def models(host, tmp_path, monkeypatch):
 
 
 def test_recognisers_are_found_in_all_folders_and_other_files_are_not(files, models, trained_net):
-    save_shapes(trained_net, models / "models/ipadapter/faces/any.safetensors")
+    arcface.save_shapes(trained_net, models / "models/ipadapter/faces/any.safetensors")
     torch.save(trained_net.state_dict(), models / "extra/deep/backbone.pth")
     torch.save({"other": torch.ones(1)}, models / "extra/other.bin")
     (models / "models/insightface/models/buffalo_l/det_10g.onnx").write_bytes(b"no ONNX file")
@@ -99,14 +85,14 @@ def test_onnx_file_is_found_opened_and_told_apart_by_its_digest(
 def test_another_export_of_auraface_is_known_by_its_folder(pack, files, models, trained_net):
     folder = models / "models/insightface/models/auraface"
     folder.mkdir()
-    save_shapes(trained_net, folder / "net.safetensors")
+    arcface.save_shapes(trained_net, folder / "net.safetensors")
     (file,) = files.find_recognisers()
     assert file.spec.space == pack.ipadapter_core.faces.identity.recognisers.AURAFACE
 
 
 def test_file_that_is_linked_twice_is_listed_once(files, models, trained_net):
     path = models / "extra/net.safetensors"
-    save_shapes(trained_net, path)
+    arcface.save_shapes(trained_net, path)
     try:
         (models / "models/ipadapter/link.safetensors").symlink_to(path)
     except OSError:

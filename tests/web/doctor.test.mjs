@@ -17,7 +17,8 @@ const report = {
   files: [
     { kind: 'encoder', path: 'models/e', text: 'ViT-H', size: '1 MB', usable: true, advice: '', works_with: [] },
     { kind: 'adapter', path: 'models/a', text: 'SD1.5 plus', size: '9 MB', usable: true, advice: '', works_with: ['e'] },
-    { kind: 'adapter', path: 'models/b', text: 'SDXL base', size: '9 MB', usable: true, advice: '', works_with: [] },
+    { kind: 'adapter', path: 'models/b', text: 'SDXL base', size: '9 MB', usable: true, advice: '', works_with: [], missing: 'encoder' },
+    { kind: 'adapter', path: 'models/f', text: 'FaceID', size: '9 MB', usable: true, advice: '', works_with: [], missing: 'recogniser' },
     { kind: 'adapter', path: 'loras/c', text: 'SDXL base', size: '9 MB', usable: false, advice: 'is in the wrong folder', works_with: [] },
     { kind: 'embeds', path: 'output/x', text: 'embeds', size: '1 MB', usable: false, advice: '', works_with: [] },
     { kind: 'other', path: 'models/o', text: 'is cut off', size: '1 MB', usable: false, advice: 'is cut off', works_with: [] },
@@ -42,6 +43,7 @@ test('files that can be used come first, adapters before encoders before embeds'
   assert.deepEqual(installedOf(report), [
     { path: 'models/a', text: 'SD1.5 plus (9 MB); works with e' },
     { path: 'models/b', text: 'SDXL base (9 MB); no encoder here fits' },
+    { path: 'models/f', text: 'FaceID (9 MB); no face recogniser here fits' },
     { path: 'models/e', text: 'ViT-H (1 MB)' },
     { path: 'output/x', text: 'embeds (1 MB)' },
   ])
@@ -61,6 +63,7 @@ test('every file with advice is a problem, in one sentence', () => {
 
 test('a row says kind, size, licence and folder', () => {
   assert.equal(aboutRow(row), 'encoder; 2.53 GB; Apache-2.0; into models/clip_vision')
+  assert.match(aboutRow({ ...row, kind: 'recogniser' }), /^face recogniser; 2.53 GB; /)
   const adapterRow = { ...row, base: 'SDXL', kind: 'plus', purpose: 'face', folder: 'ipadapter' }
   assert.equal(aboutRow(adapterRow), 'SDXL plus for a face; 2.53 GB; Apache-2.0; into models/ipadapter')
   const foreign = { ...adapterRow, kind: 'FaceID', purpose: '', runs: false }

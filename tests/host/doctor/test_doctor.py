@@ -6,6 +6,7 @@ from pathlib import Path
 import make_models
 import pytest
 import torch
+from support import arcface
 from support.model_files import encoder_file
 
 pytestmark = pytest.mark.host
@@ -135,3 +136,27 @@ def test_the_node_says_it_all_and_nothing_of_the_person(
         assert private not in text
     assert node.execute("every", "every").args[0].count("\nFor ") == 6
     assert node.fingerprint_inputs("SD1.5", "look") != node.fingerprint_inputs("SD1.5", "look")
+
+
+def test_recognisers_are_listed_wherever_they_lie_and_damaged_ones_too(
+    pack, adapter_file, models, advice
+):
+    adapter_file("ipadapter/face.bin", "ip-adapter-faceid_sd15")
+    (models / "insightface" / "models" / "buffalo_l").mkdir(parents=True)
+    (models / "insightface" / "models" / "buffalo_l" / "w600k_r50.onnx").write_bytes(b"cut")
+    (models / "insightface" / "inswapper_128.onnx").write_bytes(b"something else")
+    needs = "needs the face recogniser w600k_r50, which is not in models/insightface"
+    said = advice()
+    fault = said.pop("models/insightface/models/buffalo_l/w600k_r50.onnx")
+    assert fault.endswith("('w600k_r50.onnx' has 174.4 MB)")
+    assert said == {"models/ipadapter/face.bin": needs}
+    arcface.save_shapes(
+        arcface.TrainedIResNet(arcface.R50), models / "ipadapter" / "recogniser.safetensors"
+    )
+    assert advice() == {
+        "models/ipadapter/face.bin": "",
+        "models/ipadapter/recogniser.safetensors": "",
+        "models/insightface/models/buffalo_l/w600k_r50.onnx": fault,
+    }
+    texts = {entry.file.name: entry.text for entry in pack.nodes.doctor.scan.report().entries}
+    assert texts["recogniser.safetensors"] == "IResNet50, not one of the published files"

@@ -79,6 +79,18 @@ def test_only_the_own_page_starts_a_download_and_only_of_the_table(ask, body, he
     assert started == ([NAME] if status == 200 else [])
 
 
+@pytest.mark.parametrize("name", ["w600k_r50.onnx", "ip-adapter-faceid_sd15.bin"])
+def test_terms_are_shown_before_a_download(ask, name):
+    replies, started = ask(
+        ("POST", "download", {"name": name}, {}),
+        ("POST", "download", {"name": name, "terms": "yes"}, {}),
+        ("POST", "download", {"name": name, "terms": True}, {}),
+    )
+    assert [status for status, _ in replies] == [428, 428, 200]
+    assert "non-commercial research only" in replies[0][1]["error"]["text"]
+    assert started == [name]
+
+
 def test_cancelling_from_another_site_is_refused(ask):
     (own, other), _ = ask(
         ("POST", "cancel", {}, {}), ("POST", "cancel", {}, {"Sec-Fetch-Site": "cross-site"})

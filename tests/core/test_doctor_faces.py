@@ -1,0 +1,62 @@
+"""What the doctor says of face recognisers and of the adapters that need one."""
+
+import pytest
+from support.installed import adapter, encoder
+
+from ipadapter_core.doctor.model_table import load
+from ipadapter_core.doctor.report import InstalledFile, examine
+from ipadapter_core.doctor.report_text import as_data, as_text
+from ipadapter_core.faces.identity.recognisers import RecogniserSpec
+
+TABLE = load()
+
+
+def recogniser(space, net="IResNet50", name="any.onnx"):
+    content = RecogniserSpec(net, space)
+    return InstalledFile(
+        "insightface", name, f"models/insightface/{name}", 174383860, True, content
+    )
+
+
+def test_a_face_adapter_without_its_recogniser_is_a_problem():
+    report = examine([adapter("a", "ip-adapter-faceid_sd15"), recogniser("AuraFace")], TABLE)
+    (entry,) = report.problems
+    assert entry.advice == (
+        "needs the face recogniser w600k_r50, which is not in models/insightface"
+    )
+    assert "no face recogniser here fits" in as_text(report)
+    assert "a space of its own that no FaceID adapter knows" in as_text(report)
+
+
+@pytest.mark.parametrize("space", ["w600k_r50", None])
+def test_a_face_adapter_works_with_its_recogniser(space):
+    report = examine([adapter("a", "ip-adapter-faceid_sd15"), recogniser(space)], TABLE)
+    assert report.problems == []
+    assert "works with any.onnx" in as_text(report)
+    files = {file["kind"]: file for file in as_data(report)["files"]}
+    assert (files["adapter"]["works_with"], files["adapter"]["missing"]) == (["any.onnx"], "")
+    assert files["recogniser"]["usable"] is True
+
+
+def test_a_plus_face_adapter_needs_encoder_and_recogniser():
+    parts = [adapter("a", "ip-adapter-faceid-plusv2_sd15"), recogniser("w600k_r50"), encoder("h")]
+    assert "works with h, any.onnx" in as_text(examine(parts, TABLE))
+    assert "no encoder here fits" in as_text(examine(parts[:2], TABLE))
+    assert "no face recogniser here fits" in as_text(examine([parts[0], parts[2]], TABLE))
+
+
+def test_the_published_recogniser_is_known_by_content_and_a_damaged_one_by_name():
+    report = examine([recogniser("w600k_r50", name="w600k_r50.onnx")], TABLE)
+    (entry,) = report.entries
+    assert entry.row.name == "w600k_r50.onnx"
+    assert [row["name"] for row in as_data(report)["table"] if row["there"]] == ["w600k_r50.onnx"]
+    path = "models/insightface/w600k_r50.onnx"
+    cut = InstalledFile("insightface", "w600k_r50.onnx", path, 9, True, fault="is cut off")
+    (entry,) = examine([cut], TABLE).entries
+    assert entry.advice == "is cut off ('w600k_r50.onnx' has 174.4 MB)"
+
+
+def test_what_is_not_free_to_use_has_terms():
+    with_terms = {row.name for row in TABLE if row.terms}
+    assert with_terms == {row.name for row in TABLE if "non-commercial" in row.licence}
+    assert "w600k_r50.onnx" in with_terms and "ip-adapter-faceid_sd15.bin" in with_terms

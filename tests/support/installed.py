@@ -1,0 +1,28 @@
+"""Installed files for the doctor, without any on the disk."""
+
+import adapter_layouts
+
+from ipadapter_core.adapter.checkpoint import read_spec
+from ipadapter_core.adapter.encoders import EncoderSpec
+from ipadapter_core.doctor.report import InstalledFile
+
+VIT_H, BIGG = EncoderSpec.of(32, 1280, 1024), EncoderSpec.of(48, 1664, 1280)
+
+
+class Shape:
+    def __init__(self, shape):
+        self.shape = shape
+
+
+def spec(published_name, twin_kind=None):
+    base = adapter_layouts.SDXL if "sdxl" in published_name else adapter_layouts.SD15
+    layout = adapter_layouts.ADAPTERS[published_name](base)
+    return read_spec({key: Shape(shape) for key, shape in layout.items()}, twin_kind)
+
+
+def adapter(name, kind="ip-adapter-plus_sd15", folder="ipadapter", size=5, listed=True):
+    return InstalledFile(folder, name, f"models/{folder}/{name}", size, listed, spec(kind))
+
+
+def encoder(name="e.safetensors", what=VIT_H, folder="clip_vision", listed=True):
+    return InstalledFile(folder, name, f"models/{folder}/{name}", 7, listed, what)
