@@ -140,7 +140,7 @@ def test_a_shared_graph_offers_the_encoder_that_auto_needs_too(page):
     page.page.route("**/ipadapternodes/stamps", with_the_encoder)
     page.run("() => app.refreshComboInNodes()")
     page.page.unroute("**/ipadapternodes/stamps")
-    assert page.run("() => app.graph.nodes.map(({ widgets }) => widgets.length)") == [1, 1]
+    assert page.run("() => app.graph.nodes.map(({ widgets }) => widgets.length)") == [2, 1]
 
 
 def with_the_encoder(route):
