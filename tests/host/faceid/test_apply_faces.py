@@ -214,35 +214,38 @@ def test_a_new_weight_projects_encoded_faces_no_more(apply_faces, encode_identit
 
 
 @pytest.mark.parametrize("setting", ["mask", "end", "weight"])
+@pytest.mark.parametrize("name", [PORTRAIT, FACEID])
 def test_where_and_when_it_does_not_act_the_model_is_the_same(
-    apply_faces, installed, models, sample, setting
+    apply_faces, installed, models, sample, setting, name
 ):
+    """But for a LoRA, which knows no place and no time."""
     settings = {
         "mask": {"attn_mask": torch.zeros(1, 30, 20)},
         "end": {"start_at": 1.0, "end_at": 1.0},
         "weight": {"weight": 0.0},
     }[setting]
-    found = sample(apply_faces(image=batch("one_portrait"), **settings).args[0])
-    assert torch.equal(found, sample(models("sd15")))
+    picture = batch("one_portrait")
+    found = apply_faces(name, image=picture, lora_strength=0.0, **settings).args[0]
+    assert torch.equal(sample(found), sample(models("sd15")))
 
 
 def test_regions_maps_and_inspect_take_faces(
     nodes_by_id, adapters, models, apply_faces, installed, sample
 ):
-    adapter, picture = adapters(FACEID)[0], batch("one_portrait")
-    whole = sample(apply_faces(image=picture).args[0])
+    adapter, picture = adapters(PORTRAIT)[0], batch("one_portrait")
+    whole = sample(apply_faces(PORTRAIT, image=picture).args[0])
     region = nodes_by_id["IPAdapterRegion"].execute(adapter, 1.0, 0.0, 1.0, "crop", image=picture)
     model = nodes_by_id["ApplyIPAdapterRegions"].execute(
         models("sd15"), {"region0": region.args[0]}, 0, "normalised"
     )
     assert difference(sample(model.args[0]), whole) < SAMPLING
     muted, report = nodes_by_id["InspectIPAdapter"].execute(model.args[0], "1: mute").args
-    assert FACEID in report
+    assert PORTRAIT in report
     assert torch.equal(sample(muted), sample(models("sd15")))
     weight_map = (
         nodes_by_id["IPAdapterWeightMap"].execute(models("sd15"), "style", 1.0, 1.0).args[0]
     )
-    mapped = sample(apply_faces(image=picture, weight_map=weight_map).args[0])
+    mapped = sample(apply_faces(PORTRAIT, image=picture, weight_map=weight_map).args[0])
     assert difference(mapped, whole) > EFFECT
 
 
