@@ -172,19 +172,19 @@ def _check_masks(value: object, spec: InputSpec, node: str, name: str) -> object
 
 def _check_model(value: object, spec: InputSpec, node: str, name: str) -> object:
     if not isinstance(value, ModelPatcher):
-        raise _wrong_link(value, node, name, "MODEL")
+        raise wrong_link(value, node, name, "MODEL")
     return value
 
 
 def _check_clip_vision(value: object, spec: InputSpec, node: str, name: str) -> object:
     if not (hasattr(value, "encode_image") and hasattr(value, "patcher")):
-        raise _wrong_link(value, node, name, "CLIP_VISION")
+        raise wrong_link(value, node, name, "CLIP_VISION")
     return value
 
 
 def _check_clip_vision_output(value: object, spec: InputSpec, node: str, name: str) -> object:
     if not (hasattr(value, "image_embeds") or hasattr(value, "penultimate_hidden_states")):
-        raise _wrong_link(value, node, name, "CLIP_VISION_OUTPUT")
+        raise wrong_link(value, node, name, "CLIP_VISION_OUTPUT")
     return value
 
 
@@ -192,13 +192,13 @@ def _check_insightface(value: object, spec: InputSpec, node: str, name: str) -> 
     has_get = callable(getattr(value, "get", None))
     if has_get and not isinstance(value, Mapping):  # which has one too
         return value
-    raise _wrong_link(cast("object", value), node, name, "INSIGHTFACE")
+    raise wrong_link(cast("object", value), node, name, "INSIGHTFACE")
 
 
 def _check_landmarks(value: object, spec: InputSpec, node: str, name: str) -> object:
     landmarks = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     if not isinstance(landmarks.get("frames"), list):
-        raise _wrong_link(cast("object", value), node, name, "FACE_LANDMARKS")
+        raise wrong_link(cast("object", value), node, name, "FACE_LANDMARKS")
     return landmarks
 
 
@@ -206,7 +206,7 @@ def _check_group(value: object, spec: InputSpec, node: str, name: str) -> object
     """Inputs that grow with their links: each by the template that it was made from."""
     template = spec.options.get("template")
     if not isinstance(value, Mapping):
-        raise _wrong_link(value, node, name, "the type that the input shows")
+        raise wrong_link(value, node, name, "the type that the input shows")
     if template is None:
         return cast("object", value)
     entry = new_spec(template)
@@ -228,7 +228,7 @@ def _wrong_value(
     )
 
 
-def _wrong_link(value: object, node: str, name: str, socket: str) -> ValueError:
+def wrong_link(value: object, node: str, name: str, socket: str) -> ValueError:
     return ValueError(
         f"{node}'s '{name}' got {printable(described(value))}: connect an output of type {socket}."
     )

@@ -23,6 +23,7 @@ def require_images(value: object, node: str, input_name: str) -> Tensor:
             f"{node}'s '{input_name}' got {described(value)}: connect the IMAGE output of "
             "another node."
         )
+    _require_plain(value, node, input_name)
     if value.ndim != 4 or 0 in value.shape[1:] or value.shape[-1] > 4:
         raise ValueError(
             f"{node}'s '{input_name}' must be pictures of shape [batch, height, width, channels], "
@@ -66,6 +67,7 @@ def require_masks(value: object, node: str, input_name: str) -> Tensor:
             f"{node}'s '{input_name}' got {described(value)}: connect the MASK output of "
             "another node."
         )
+    _require_plain(value, node, input_name)
     masks = _without_channel(value)
     if masks is None or 0 in masks.shape:
         raise ValueError(
@@ -86,6 +88,15 @@ def require_masks(value: object, node: str, input_name: str) -> Tensor:
                 "a mask is 0 where it is black and 1 where it is white, so scale it first."
             )
     return masks
+
+
+def _require_plain(value: Tensor, node: str, input_name: str) -> None:
+    """Numbers one after another in memory, which everything here computes with."""
+    if value.layout is not torch.strided or value.is_meta or value.is_quantized:
+        raise ValueError(
+            f"{node}'s '{input_name}' is sparse, quantized or without data: connect an output "
+            "that holds its numbers."
+        )
 
 
 def described(value: object) -> str:

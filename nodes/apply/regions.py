@@ -197,7 +197,8 @@ def _regions(inputs: Mapping[str, object]) -> list[Region]:
     connected: list[Region] = []
     for name, value in inputs.items():
         if value is not None:
-            connected += cast("tuple[Region]", require_type(value, tuple, name, REGION_NODE))
+            regions = cast("tuple[object, ...]", require_type(value, tuple, name, REGION_NODE))
+            connected += [require_type(region, Region, name, REGION_NODE) for region in regions]
     return connected
 
 

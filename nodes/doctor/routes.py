@@ -20,13 +20,14 @@ from ...ipadapter_core.doctor.report import Report
 from ...ipadapter_core.doctor.report_text import as_data
 from ...ipadapter_core.messages import Message, for_page, message_of
 from ..project import is_ours
-from ..request_body import UnreadableBody, read_object
+from ..request_body import BAD_REQUEST, UnreadableBody, read_object
 from . import scan
 from .jobs import Downloads
 from .known import stamps
 
 PREFIX = "/ipadapternodes"
 LARGEST_REQUEST = 10_000  # bytes of JSON
+UNKNOWN_FILE = Message("The model table has no file of that name.")
 
 
 def register(server: Any, registered: Mapping[str, Any]) -> None:
@@ -59,10 +60,10 @@ def add(
     async def start(request: web.Request) -> web.Response:
         if not is_own(request):
             return refused(Message("This comes from another site."), 403)
-        file_name, are_terms_accepted = await _name_and_consent(request)
+        file_name, are_terms_accepted, status = await _name_and_consent(request)
         row = downloads.rows.get(file_name)
         if row is None:
-            return refused(Message("The model table has no file of that name."), 400)
+            return refused(UNKNOWN_FILE, status)
         if row.terms and not are_terms_accepted:
             return refused(row.terms, 428)
         try:
@@ -94,15 +95,16 @@ def refused(reason: str, status: int) -> web.Response:
     return web.json_response({"error": for_page(reason)}, status=status)
 
 
-async def _name_and_consent(request: web.Request) -> tuple[str, bool]:
-    """The name asked for, or "" for anything else than a small JSON object with one, and whether
-    the terms of the file were shown and agreed to."""
+async def _name_and_consent(request: web.Request) -> tuple[str, bool, int]:
+    """The name asked for, "" where there is none; whether the terms of the file were shown and
+    agreed to; and what to answer if the name is unknown.
+    """
     try:
         body = await read_object(request, LARGEST_REQUEST)
-    except UnreadableBody:
-        return "", False
-    file_name = body.get("name")
-    return file_name if isinstance(file_name, str) else "", body.get("terms") is True
+    except UnreadableBody as error:
+        return "", False, error.status
+    name = body.get("name")
+    return name if isinstance(name, str) else "", body.get("terms") is True, BAD_REQUEST
 
 
 def is_own(request: web.Request) -> bool:

@@ -10,7 +10,7 @@ import folder_paths
 
 from ...ipadapter_core.adapter.checkpoint import read_spec
 from ...ipadapter_core.adapter.encoders import read_encoder
-from ...ipadapter_core.messages import Predicate
+from ...ipadapter_core.messages import Predicate, printable
 from .open_files import read_shapes
 
 ADAPTERS, ENCODERS = "ipadapter", "clip_vision"
@@ -76,6 +76,9 @@ def walk(root: str, is_excluded: Callable[[str], bool]) -> Iterator[tuple[str, l
                 waiting.append((folder_path, (*real_paths, real_path)))
 
 
+NO_NAME = "A file is chosen by its name: choose one of the list."
+
+
 def path_of(folder_kind: str, file_name: str) -> str:
     """The path of a file by its name; one saved on another system may have other slashes.
 
@@ -95,7 +98,7 @@ def searched(folder_kind: str, word: str = "and") -> str:
 
 def missing(folder_kind: str, file_name: str) -> str:
     """The sentence for a file that is not there."""
-    place = f"No file '{file_name}' in {searched(folder_kind)}"
+    place = f"No file '{printable(file_name)}' in {searched(folder_kind)}"
     if is_dangling(folder_kind, file_name):
         return (
             f"{place}: it is a link to a file that is not there; "

@@ -192,14 +192,26 @@ def _read_encoder(path: str) -> EncoderSpec | None:
 def _load_encoder(name: str, path: str) -> ClipVisionModel:
     weights = cast("dict[str, Any]", comfy.utils.load_torch_file(path))
     read_in(value for value in weights.values() if isinstance(value, Tensor))
-    # as the host's own `load`, which gives no chance to show how far it is
-    is_openclip = "visual.transformer.resblocks.0.attn.in_proj_weight" in weights
-    encoder = comfy.clip_vision.load_clipvision_from_sd(
-        weights, prefix="visual." if is_openclip else "", convert_keys=is_openclip
-    )
+    encoder = _host_encoder(name, weights)
     if encoder is None:
         raise ValueError(
             f"The CLIP Vision file '{name}' holds no image encoder that ComfyUI can load: choose "
             "a CLIP ViT-H/14 or ViT-bigG/14 file, or 'auto'."
         )
     return encoder
+
+
+def _host_encoder(name: str, weights: dict[str, Any]) -> ClipVisionModel | None:
+    """As the host's own `load`, which gives no chance to show how far it is."""
+    is_openclip = "visual.transformer.resblocks.0.attn.in_proj_weight" in weights
+    prefix = "visual." if is_openclip else ""
+    try:
+        return comfy.clip_vision.load_clipvision_from_sd(weights, prefix, convert_keys=is_openclip)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, LookupError, AttributeError, TypeError):
+        raise ValueError(
+            f"The CLIP Vision file '{name}' looks like an image encoder, but tensors in it have "
+            "other shapes or are not there: it is damaged or not a plain CLIP ViT; get it again, "
+            "or choose another file or 'auto'."
+        ) from None

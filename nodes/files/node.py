@@ -52,7 +52,7 @@ class LoadIPAdapter(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, ipadapter_file: str | None) -> bool | str:
+    def validate_inputs(cls, ipadapter_file: object) -> bool | str:
         return _validate(folders.ADAPTERS, ipadapter_file)
 
     @classmethod
@@ -106,7 +106,7 @@ class LoadCLIPVision(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, clip_name: str | None) -> bool | str:
+    def validate_inputs(cls, clip_name: object) -> bool | str:
         # without 'ipadapter', which the page would mark as well
         if clip_name != AUTO:
             return _validate(folders.ENCODERS, clip_name)
@@ -140,9 +140,11 @@ class LoadCLIPVision(io.ComfyNode):
         return io.NodeOutput(encoder, ui=shown_texts(text))
 
 
-def _validate(folder: str, name: str | None) -> bool | str:
+def _validate(folder: str, name: object) -> bool | str:
     """Whether there is such a file; a linked name is not known yet."""
+    if not isinstance(name, str):
+        return name is None or folders.NO_NAME
     try:
-        return name is None or bool(folders.path_of(folder, name))
+        return bool(folders.path_of(folder, name))
     except ValueError as error:
         return message_of(error)

@@ -13,9 +13,10 @@ from typing import Any
 from aiohttp import web
 
 from ...ipadapter_core.messages import Message, for_page
-from ..input_checks import check_old_node
+from ..input_checks import CHECKS, check_old_node
 from ..project import is_ours
 from ..request_body import BAD_REQUEST, UnreadableBody, read_object
+from .ids.link_checks import LINK_CHECKS
 from .ids.node_table import BY_ID, NODES
 from .ids.old_graphs_switch import IPAdapterOldGraphs
 from .ids.old_node import OldNode
@@ -34,6 +35,7 @@ UNREADABLE = (
     RecursionError,
 )
 log = logging.getLogger("ipadapter")
+CHECKS.update(LINK_CHECKS)
 for node in NODES:
     check_old_node(node)
 

@@ -18,8 +18,9 @@ from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, combine
 from ...ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
 from ...ipadapter_core.references.images import scale_to_side
-from ..files.folders import names_below
+from ..files.folders import NO_NAME, names_below
 from ..files.open_files import read_embeds
+from ..files.output_file import write_output
 from ..notes import shown_texts
 from ..pictures import rgb
 from ..project import project_field
@@ -180,13 +181,14 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
             negative = require_embeds(embeds_negative, "embeds_negative")
         thumbnail = None if image is None else _thumbnail(image)
         tensors, metadata = to_file(positive, negative, project_field("version"), thumbnail)
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory()
-        )
-        file = f"{name}_{counter:05}_.safetensors"
         tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
-        save_file(tensors, os.path.join(folder, file), metadata)
-        return io.NodeOutput(ui={"text": (os.path.join(subfolder, file),)})
+        file_name = write_output(
+            filename_prefix,
+            ".safetensors",
+            lambda path: save_file(tensors, path, metadata),
+            SAVE_NODE,
+        )
+        return io.NodeOutput(ui={"text": (file_name,)})
 
 
 class LoadIPAdapterEmbeds(io.ComfyNode):
@@ -221,9 +223,11 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str | None) -> bool | str:
+    def validate_inputs(cls, file: object) -> bool | str:
+        if not isinstance(file, str):
+            return file is None or NO_NAME
         try:
-            return file is None or bool(embeds_path(file))
+            return bool(embeds_path(file))
         except ValueError as error:
             return str(error)
 

@@ -7,6 +7,7 @@ import make_models
 import pytest
 import safetensors.torch
 import torch
+from support.model_files import encoder_header
 from support.pictures import photograph
 
 pytestmark = pytest.mark.host
@@ -71,3 +72,16 @@ def test_an_encoder_is_loaded_as_by_the_host(pack, monkeypatch, key):
     monkeypatch.setattr(comfy.clip_vision, "load_clipvision_from_sd", made)
     assert pack.nodes.files.load._load_encoder("x", "x") == comfy.clip_vision.load("x") == "encoder"
     assert given[0] == given[1]
+
+
+def test_an_encoder_of_other_shapes_is_refused_in_one_sentence(nodes_by_id, tmp_path, monkeypatch):
+    import folder_paths
+
+    odd_layer = {"vision_model.encoder.layers.0.mlp.fc1.weight": torch.zeros(64, 1280)}
+    make_models.save(tmp_path / "odd.safetensors", encoder_header("h") | odd_layer)
+    folders = [str(tmp_path)], {".safetensors"}
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "clip_vision", folders)
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    with pytest.raises(ValueError, match="looks like an image encoder, but tensors") as error:
+        nodes_by_id["LoadCLIPVision"].execute("odd.safetensors")
+    assert str(error.value).endswith(".") and "\n" not in str(error.value)

@@ -78,6 +78,7 @@ def run(server, info):
 @pytest.mark.parametrize(
     ("name", "size", "count"),
     [
+        ("01_image_prompt", (64, 128), 1),
         ("03_style_and_layout", (64, 128), 1),
         ("04_regions", (64, 128), 1),
         ("07_compare_what_is_taken", (2 * (64 + 22), 256), 1),

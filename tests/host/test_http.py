@@ -4,8 +4,6 @@ the picture.
 
 import os
 
-import comfy_host
-import comfy_server
 import pytest
 from support.graphs import (
     ADAPTERS,
@@ -15,7 +13,6 @@ from support.graphs import (
     node,
     pictures,
     refusal,
-    serve_from,
     without_adapter,
 )
 
@@ -126,16 +123,6 @@ def test_an_adapter_for_another_base_model_is_refused_in_one_sentence(server):
     assert node_type == "ApplyIPAdapter"
     assert "'c.safetensors' is for SD1.5 (16 cross-attention layers" in message
     assert "the model is SDXL (70 layers" in message
-
-
-def test_without_the_hosts_cache_the_picture_is_the_same(server, model_folder, tmp_path):
-    adapter = "sub folder/b.bin"
-    (expected,) = pictures(server, server.run(graph(adapter)))
-    flags = serve_from(model_folder, tmp_path)
-    with comfy_server.Server(comfy_host.prepare(), tmp_path, *flags, "--cache-none") as other:
-        for _ in range(2):
-            (found,) = pictures(other, other.run(graph(adapter)))
-            assert (found == expected).all()
 
 
 @pytest.mark.parametrize("route", ["upgrade", "opened"])

@@ -43,21 +43,26 @@ class HostServer:
 
 
 @pytest.fixture
-def ask(legacy):
-    """[(route, body, headers)] -> [(status, answer, seconds)], all asked at once."""
+def ask(pack, legacy):
+    """[(route, body, headers)] -> [(status, answer, seconds)], all asked at once; without a
+    body it is read, not sent.
+    """
 
     def run(requests):
         async def asked():
             server = HostServer()
             legacy.listen(server, {})
+            pack.nodes.doctor.routes.register(server, {})
             server.app.add_routes(server.routes)
             async with TestClient(TestServer(server.app)) as client:
                 return await asyncio.gather(*(one(client, *request) for request in requests))
 
         async def one(client, route, body, headers):
             started = time.perf_counter()
-            data = io.BytesIO(body)
-            async with client.post(f"/ipadapternodes/{route}", data=data, headers=headers) as got:
+            data = None if body is None else io.BytesIO(body)
+            method = "GET" if body is None else "POST"
+            url = f"/ipadapternodes/{route}"
+            async with client.request(method, url, data=data, headers=headers) as got:
                 return got.status, await got.json(), time.perf_counter() - started
 
         return asyncio.run(asked())
@@ -73,6 +78,41 @@ def test_a_body_that_is_no_graph_is_refused_at_once(ask, route, kind):
     assert found == status
     assert answer["error"]["text"] == "This graph cannot be read."
     assert seconds < 2
+
+
+WRONG_NAMES = {f"name {name!r:.20}": ({"name": name}, 400) for name in (None, 7, [], {}, "../x")}
+NAMES = {
+    **BODIES,
+    **{kind: (json.dumps(body).encode(), status) for kind, (body, status) in WRONG_NAMES.items()},
+    "deep": (DEEP, 413),
+    "a deep graph": (DEEP, 413),
+    "a long name": (b'{"name": "' + b"x" * 9000 + b'"}', 400),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_the_doctor_fetches_nothing_for_a_body_that_names_no_file(ask, kind):
+    body, status = NAMES[kind]
+    answers = ask([("download", body, HEADERS), ("download", None, {})])
+    (found, answer, seconds), (_, download, _) = answers
+    assert (found, download) == (status, None)
+    assert answer["error"]["text"] == "The model table has no file of that name."
+    assert seconds < 2
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_the_doctor_cancels_whatever_the_body_is(ask, kind):
+    ((status, _, seconds),) = ask([("cancel", BODIES[kind][0], HEADERS)])
+    assert status == 200 and seconds < 2
+
+
+def test_the_doctor_is_asked_by_many_at_once(ask):
+    routes = ("doctor", "stamps", "download") * 10
+    answers = ask([(route, None, {}) for route in routes])
+    assert {status for status, _, _ in answers} == {200}
+    assert max(seconds for _, _, seconds in answers) < 2
+    reports = [json.dumps(answer) for _, answer, _ in answers[::3]]
+    assert len(set(reports)) == 1
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "no-such-charset", "idna"])

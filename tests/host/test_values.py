@@ -15,6 +15,7 @@ WRONG_TYPES = {
     "a tuple": (1, 2),
     "an object": object(),
 }
+REGION_FIELDS = "image", "attn_mask", "weight", "weight_type", "start_at", "end_at"
 WRONG = {  # type of the host -> values that no node can read as that
     "FLOAT": WRONG_TYPES
     | {"a text": "1.0", "NaN": NAN, "infinity": INFINITE, "wild": 10**9000, "nothing": None},
@@ -35,6 +36,8 @@ WRONG = {  # type of the host -> values that no node can read as that
         "0 to 255": torch.rand(1, 8, 8, 3) * 255,
         "-9 to 9": torch.rand(1, 8, 8, 3) * 18 - 9,
         "integers": torch.ones(1, 8, 8, 3, dtype=torch.int64),
+        "sparse": torch.rand(1, 8, 8, 3).to_sparse(),
+        "without data": torch.empty(1, 8, 8, 3, device="meta"),
     },
     "MASK": WRONG_TYPES
     | {
@@ -46,10 +49,27 @@ WRONG = {  # type of the host -> values that no node can read as that
         "infinity": torch.full((1, 8, 8), INFINITE),
         "0 to 255": torch.rand(1, 8, 8) * 255,
         "integers": torch.full((1, 8, 8), 255),
+        "sparse": torch.rand(1, 8, 8).to_sparse(),
+        "without data": torch.empty(1, 8, 8, device="meta"),
     },
     "MODEL": WRONG_TYPES | {"a text": "model"},
     "CLIP_VISION": WRONG_TYPES | {"a text": "encoder"},
     "CLIP_VISION_OUTPUT": WRONG_TYPES | {"a text": "output"},
+    "EMBEDS": WRONG_TYPES
+    | {
+        "a text": "embeds",
+        "rank 1": torch.rand(8),
+        "rank 5": torch.rand(1, 1, 1, 1, 8),
+        "nothing in it": torch.rand(0, 8),
+        "integers": torch.ones(1, 8, dtype=torch.int64),
+        "NaN": torch.full((1, 8), NAN),
+    },
+    "IPADAPTER_PARAMS": WRONG_TYPES
+    | {
+        "fields that are no lists": dict.fromkeys(REGION_FIELDS, 1.0),
+        "lists of other lengths": {key: [1.0] for key in REGION_FIELDS} | {"weight": []},
+    },
+    "WEIGHTS_STRATEGY": WRONG_TYPES | {"a field too few": {"weights": "1"}},
 }
 GREY = torch.rand(2, 8, 6, 1, generator=torch.Generator().manual_seed(0))
 BYTES = (GREY * 255).round().byte()
@@ -104,6 +124,63 @@ def test_a_wrong_value_is_one_sentence_with_node_and_input(checks, every_input, 
             text = str(error.value)
             assert f"{node}'s '{name}'" in text, (kind, text)
             assert text.endswith((".", ")")) and len(text) < 500 and "\n" not in text, text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("image", "a"), ("attn_mask", 1), ("weight", NAN), ("start_at", "0"), ("weight_type", 3)],
+)
+def test_what_old_regions_hold_is_checked(checks, field, value):
+    region = {"image": torch.rand(1, 8, 8, 3), "attn_mask": None, "weight": 1.0}
+    region |= {"weight_type": "linear", "start_at": 0.0, "end_at": 1.0}
+    link = {name: [entry] for name, entry in region.items()}
+    spec = checks.InputSpec("IPADAPTER_PARAMS", {})
+    assert checks.check_input(link, spec, "A node", "params_1")["weight"] == [1.0]
+    with pytest.raises(ValueError, match=f"A node's '{field}' (got|has)"):
+        checks.check_input(link | {field: [value]}, spec, "A node", "params_1")
+
+
+@pytest.mark.parametrize("count", [10**9, -1, NAN, "1"])
+def test_frames_of_an_old_strategy_have_a_bound(run_old, count):
+    strategy = run_old("IPAdapterWeights", weights="1, 0.5", timing="linear", frames=4)[-1]
+    strategy["add_starting_frames"] = count
+    with pytest.raises(ValueError, match=r"'add_starting_frames' got .*a whole number"):
+        run_old("IPAdapterWeightsFromStrategy", weights_strategy=strategy)
+
+
+@pytest.mark.parametrize("text", ["1, nan", "inf", "x" * 3000, "1\x00\x1b[31m"])
+def test_typed_weights_are_finite_and_quoted_short(run_old, text):
+    with pytest.raises(ValueError, match="must be numbers between commas") as error:
+        run_old("IPAdapterWeights", weights=text)
+    assert len(str(error.value)) < 400 and str(error.value).isprintable()
+
+
+def test_a_region_of_another_pack_is_refused(nodes_by_id, models):
+    apply = nodes_by_id["ApplyIPAdapterRegions"].execute
+    with pytest.raises(ValueError, match="'region0' input needs the output of this pack's"):
+        apply(models("sd15"), {"region0": (object(),)}, 0, "normalised")
+
+
+@pytest.mark.parametrize(
+    ("node_id", "input_name"),
+    [
+        ("LoadIPAdapter", "ipadapter_file"),
+        ("LoadCLIPVision", "clip_name"),
+        ("LoadIPAdapterEmbeds", "file"),
+        ("IPAdapterModelLoader", "ipadapter_file"),
+        ("IPAdapterLoadEmbeds", "embeds"),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", [0, 10**12, True, 1.5, {}, ["a"], "\0", "x" * 3000], ids=lambda name: repr(name)[:9]
+)
+def test_a_file_that_is_no_name_is_refused_before_the_graph_runs(
+    nodes_by_id, node_id, input_name, name
+):
+    node = nodes_by_id[node_id]
+    validate = getattr(node, "validate_inputs", None) or node.VALIDATE_INPUTS
+    answer = validate(**{input_name: name})
+    assert isinstance(answer, str) and answer.endswith(".") and len(answer) < 1200
 
 
 @pytest.mark.parametrize("kind", SAME_IMAGES)

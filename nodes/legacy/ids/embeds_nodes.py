@@ -7,13 +7,14 @@ from torch import Tensor
 
 import comfy.clip_model
 import comfy.model_management
-import folder_paths
 
 from ....ipadapter_core.adapter.features import Source
 from ....ipadapter_core.messages import Message, Predicate
 from ....ipadapter_core.references.embeds import PLUS_NORM_AVERAGE, combine
 from ....ipadapter_core.references.embeds_file import from_ipadpt
+from ...files.folders import NO_NAME
 from ...files.open_files import read_embeds
+from ...files.output_file import write_output
 from ...pictures import rgb
 from ...references.embeds import embeds_path
 from .adapter_link import open_link
@@ -77,11 +78,10 @@ class SaveEmbeds(OldNode):
     FUNCTION, OUTPUT_NODE = "save", True
 
     def compute(self, embeds: Tensor, filename_prefix: str) -> tuple[None]:
-        folder, name, counter, *_ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory()
+        stored = embeds.detach().cpu().clone()
+        write_output(
+            filename_prefix, EMBEDS_EXTENSION, lambda path: torch.save(stored, path), self.NAME
         )
-        path = os.path.join(folder, f"{name}_{counter:05}{EMBEDS_EXTENSION}")
-        torch.save(embeds.detach().cpu().clone(), path)
         return (None,)
 
 
@@ -89,7 +89,9 @@ class LoadEmbeds(OldNode):
     FUNCTION = "load"
 
     @classmethod
-    def VALIDATE_INPUTS(cls, embeds: str) -> bool | str:
+    def VALIDATE_INPUTS(cls, embeds: object) -> bool | str:
+        if not isinstance(embeds, str):
+            return NO_NAME
         try:
             return bool(embeds_path(embeds))
         except ValueError as error:

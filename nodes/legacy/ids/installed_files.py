@@ -94,10 +94,12 @@ def find_adapter(name: str) -> str:
     return log_replacement(name, fitting)
 
 
-def validate_adapter(name: str | None) -> bool | str:
+def validate_adapter(name: object) -> bool | str:
     """For the host, before a loader runs: True, or why no installed file can be used."""
+    if not isinstance(name, str):
+        return name is None or folders.NO_NAME
     try:
-        return name is None or bool(find_adapter(name))
+        return bool(find_adapter(name))
     except ValueError as error:
         return str(error)
 

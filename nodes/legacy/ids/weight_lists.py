@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Mapping
-from math import cos, pi, sin
+from math import cos, isfinite, nan, pi, sin
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ....ipadapter_core.messages import printable
 from .input_specs import TIMINGS
 from .old_node import OldNode, unknown_option
 
@@ -97,12 +98,15 @@ def transition(strategy: Mapping[str, Any], node_name: str) -> list[float]:
 
 def _typed_weights(text: str, node_name: str) -> list[float]:
     try:
-        return [float(entry) for entry in text.replace("\n", ",").split(",") if entry.strip()]
+        weights = [float(entry) for entry in text.replace("\n", ",").split(",") if entry.strip()]
     except ValueError:
+        weights = [nan]
+    if not all(map(isfinite, weights)):
         raise ValueError(
-            f"{node_name}'s 'weights' must be numbers between commas, found '{text}': "
-            "write for example 1.0, 0.5, 0."
-        ) from None
+            f"{node_name}'s 'weights' must be numbers between commas, found "
+            f"'{printable(text)}': write for example 1.0, 0.5, 0."
+        )
+    return weights
 
 
 def _ramp(timing: str, first: float, last: float, count: int) -> list[float]:
