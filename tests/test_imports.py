@@ -45,7 +45,7 @@ NODES = {
     "apply": GROUND | {"files", "references", "sampling"},
     "inspect": GROUND | {"sampling"},
     "doctor": GROUND | {"files", "references", "face"},
-    "legacy/ids": GROUND | {"files", "references", "sampling", "apply"},
+    "legacy/ids": GROUND | {"files", "face", "references", "sampling", "apply"},
     "legacy/reading": GROUND | {"files", "legacy/ids"},
     "legacy/upgrade": GROUND | {"files", "references", "apply", "legacy/ids", "legacy/reading"},
     "legacy": GROUND | {"files", "legacy/ids", "legacy/reading", "legacy/upgrade"},

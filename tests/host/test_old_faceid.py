@@ -1,6 +1,4 @@
-"""The FaceID presets of old graphs: adapter and LoRA found by what they hold; the apply node says
-what does not run.
-"""
+"""The FaceID presets of old graphs: adapter, encoder and LoRA found by what they hold."""
 
 import adapter_layouts
 import make_models
@@ -83,13 +81,13 @@ def test_presets_find_adapter_and_lora_by_content(
     assert (found - sample(models("sd15"), "sd15", steps=1)).abs().max() > 1e-3
 
 
-def test_the_apply_node_says_what_does_not_run(folder, load, nodes_by_id, tiny):
+def test_without_a_lora_of_its_own_the_adapters_serves(folder, load, models, tiny):
     folder("ipadapter/my face.bin", adapter_of(tiny, FACEID))
-    model, pipe = load("FACEID", 0.0)
-    with pytest.raises(ValueError, match=r"IPAdapter FaceID got the FaceID adapter 'my face.bin'"):
-        nodes_by_id["IPAdapterFaceID"]().apply_ipadapter(
-            model, pipe, image=torch.zeros(1, 40, 50, 3), weight=1.0, weight_type="linear"
-        )
+    model, pipe = load("FACEID", 0.6)
+    assert pipe["ipadapter"]["model"].spec.kind == "FaceID"
+    assert {tuple(strength for strength, *_ in one) for one in model.patches.values()} == {(0.6,)}
+    plain, _ = load("FACEID", 0.0)
+    assert plain is models("sd15")
 
 
 def test_only_a_name_tells_plus_from_plus_v2(folder, load, models, tiny):
@@ -104,14 +102,10 @@ def test_only_a_name_tells_plus_from_plus_v2(folder, load, models, tiny):
         assert load(preset)[1]["ipadapter"]["file"] == name
 
 
-def test_what_is_missing_is_named_with_folder_and_link(folder, load, models, tiny, tmp_path):
-    with pytest.raises(ValueError, match="InsightFace") as missing:
+def test_what_is_missing_is_named_with_folder_and_link(folder, load, tmp_path):
+    with pytest.raises(ValueError, match="needs an adapter like") as missing:
         load("FACEID")
     assert f"none in '{tmp_path / 'ipadapter'}'" in str(missing.value)
     assert "resolve/main/ip-adapter-faceid_sd15.bin" in str(missing.value)
-    folder("ipadapter/a.bin", adapter_of(tiny, FACEID))
-    folder("loras/plusv2.safetensors", lora_of(models("sd15")))
-    with pytest.raises(ValueError, match=r"main/ip-adapter-faceid_sd15_lora\.safetensors"):
-        load("FACEID")
     with pytest.raises(ValueError, match=r"no such adapter for SD1\.5"):
         load("FACEID PORTRAIT UNNORM - SDXL only (strong)")

@@ -9,47 +9,52 @@ from ....ipadapter_core.messages import Predicate
 from ...files.load import loaded_adapter
 from ...sockets import LoadedAdapter
 from .encoder_views import OldAdapter
-from .faceid_presets import UnsupportedFaceID
 
 
-def open_link(link: object, node_name: str, encoder: ClipVisionModel | None = None) -> OldAdapter:
-    """What a link brings; encoder: one that is connected. Raises ValueError where none runs."""
+def open_link(
+    link: object,
+    node_name: str,
+    encoder: ClipVisionModel | None = None,
+    analysis: Any = None,
+) -> OldAdapter:
+    """Adapter and encoder of a link; encoder, analysis of faces: those that are connected. Raises
+    ValueError where none runs.
+    """
     if isinstance(link, LoadedAdapter):
-        return OldAdapter(_require_clip(link, node_name), encoder, node_name)
-    if isinstance(link, UnsupportedFaceID):
-        raise ValueError(link.refusal(node_name))
+        return OldAdapter(link, encoder, node_name, analysis)
     if isinstance(link, Mapping):
         if "ipadapter" in link:
-            linked_encoder = (link.get("clipvision") or {}).get("model")
-            adapter = (link["ipadapter"] or {}).get("model")
+            encoder = _linked(link, "clipvision") if encoder is None else encoder
+            analysis = _linked(link, "insightface") if analysis is None else analysis
+            adapter = _linked(link, "ipadapter")
             if adapter is not None:
-                return open_link(adapter, node_name, linked_encoder if encoder is None else encoder)
+                return open_link(adapter, node_name, encoder, analysis)
         elif "ip_adapter" in link:
-            return OldAdapter(_adapter_of_another_pack(link), encoder, node_name)
+            loaded = _adapter_of_another_pack(link)
+            return OldAdapter(loaded, encoder, node_name, analysis)
     raise ValueError(
         f"{node_name}'s 'ipadapter' holds no adapter: connect the output of "
         "IPAdapter Unified Loader, IPAdapter Model Loader or Load IPAdapter."
     )
 
 
-def _require_clip(adapter: LoadedAdapter, node_name: str) -> LoadedAdapter:
-    """An adapter that takes no face identity. Raises ValueError for another one."""
-    if adapter.spec.identity_input is not None:
-        raise ValueError(UnsupportedFaceID(adapter.name).refusal(node_name))
-    return adapter
+def _linked(link: Mapping[str, Any], part: str) -> Any:
+    """What a link of unified loaders has of a part, or None."""
+    return (link.get(part) or {}).get("model")
 
 
 def make_link(
-    adapter: LoadedAdapter | UnsupportedFaceID,
+    adapter: LoadedAdapter,
     adapter_file: str,
     encoder: ClipVisionModel | None = None,
     encoder_file: str = "",
+    analysis: Any = None,
 ) -> dict[str, Any]:
     """The dict of the unified loaders, which other packs read and make themselves."""
     return {
         "clipvision": {"file": encoder_file, "model": encoder},
         "ipadapter": {"file": adapter_file, "model": adapter},
-        "insightface": {"provider": None, "model": None},
+        "insightface": {"provider": None, "model": analysis},
     }
 
 

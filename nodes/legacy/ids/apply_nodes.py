@@ -12,6 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from ...apply.attention_mask import checked_mask
 from .adapter_link import open_link
 from .encoder_views import OldAdapter, OldFeatures
+from .faceid_apply import apply_faces
 from .image_tiles import cut_tiles
 from .old_apply import OldApply, apply_features
 from .old_graphs_switch import follows_paper
@@ -38,10 +39,13 @@ class ApplyPictures(OldNode):
         " enhance_ratio weight_kolors"
     )
 
-    def compute(self, model, ipadapter, clip_vision=None, **inputs):
-        """-> model, None: the second output was the face of a FaceID adapter."""
-        adapter = open_link(ipadapter, self.NAME, clip_vision)
-        return apply_pictures(model, adapter, OldApply.of(self, inputs)), None
+    def compute(self, model, ipadapter, clip_vision=None, insightface=None, **inputs):
+        """-> model, and the faces that a FaceID adapter follows; None of another."""
+        adapter = open_link(ipadapter, self.NAME, clip_vision, insightface)
+        settings = OldApply.of(self, inputs)
+        if adapter.loaded.spec.identity_input is not None:
+            return apply_faces(model, adapter, settings)
+        return apply_pictures(model, adapter, settings), None
 
 
 class ApplySimple(ApplyPictures):
@@ -142,6 +146,8 @@ class ApplyTiled(OldNode):
 
 def apply_pictures(model: ModelPatcher, adapter: OldAdapter, settings: OldApply) -> ModelPatcher:
     """The model with one old apply node's pictures on it. Raises ValueError."""
+    if adapter.loaded.spec.identity_input is not None:
+        return apply_faces(model, adapter, settings).model
     node_name, loaded = settings.node_name, adapter.loaded
     if settings.image_composition is not None and not loaded.spec.is_sdxl:
         raise ValueError(

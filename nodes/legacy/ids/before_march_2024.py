@@ -4,6 +4,8 @@ They reached every layer, the middle block included, and resized masks in their 
 their ids mean another node today; `reading/` tells them apart by their sockets and widgets.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from ...pictures import rgb
 from ...references.encode import CROP, encode
 from .adapter_link import open_link
 from .encoder_views import ENCODER_SIZE, OldAdapter, OldFeatures, is_stack
+from .faceid_apply import apply_faces
 from .image_nodes import shuffled
 from .image_tiles import cut_masked_tiles
 from .old_apply import OldApply, apply_features
@@ -22,7 +25,9 @@ from .weight_types import LINEAR, SCALINGS_BEFORE_MARCH_2024 as SCALINGS
 
 
 class ApplyFirst(OldNode):
-    """`IPAdapterApply`; with noise the negative side sees shuffled pictures."""
+    """`IPAdapterApply` and `IPAdapterApplyFaceID`; with noise the negative side sees shuffled
+    pictures. Whether a file is plus v2 is read from the file, not from 'faceid_v2'.
+    """
 
     POSITIONAL = (
         "ipadapter model image weight clip_vision weight_type noise attn_mask start_at end_at"
@@ -30,9 +35,14 @@ class ApplyFirst(OldNode):
     )
 
     def compute(self, ipadapter, model, image, clip_vision=None, noise=0.0, **inputs):
-        adapter = open_link(ipadapter, self.NAME, clip_vision)
-        features = encode_both(adapter, rgb(image, self.NAME, "image"), noise)
-        return (apply_features(model, adapter.loaded, features, first_settings(self, inputs)),)
+        adapter = open_link(ipadapter, self.NAME, clip_vision, inputs.get("insightface"))
+        pictures, settings = rgb(image, self.NAME, "image"), first_settings(self, inputs)
+        if adapter.loaded.spec.identity_input is not None:
+            structure = inputs.get("weight_v2", 1.0)
+            settings = replace(settings, image=pictures, weight_faceidv2=structure)
+            return (apply_faces(model, adapter, settings, noise).model,)
+        features = encode_both(adapter, pictures, noise)
+        return (apply_features(model, adapter.loaded, features, settings),)
 
 
 class ApplyEncodedFirst(OldNode):
@@ -61,7 +71,7 @@ class ApplyMaskedTiles(OldNode):
             tile_weight = inputs.get("tile_weight", 0.6)
             pictures, area = cut_masked_tiles(pictures, short_side, tile_weight)
             masks = list(area.split(1))
-        positive_features, negative_features, _ = encode_both(adapter, pictures, noise)
+        positive_features, negative_features, *_ = encode_both(adapter, pictures, noise)
         for number, mask in enumerate(masks):
             tile = slice(number, number + 1) if short_side else slice(None)
             features = OldFeatures(positive_features[tile], negative_features)

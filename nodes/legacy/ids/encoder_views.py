@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ class OldFeatures(NamedTuple):
     positive_features: Tensor
     negative_features: Tensor | None
     composition: Tensor | None = None
+    identities: Tensor | None = None  # [N, 512], beside the features of an encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class OldAdapter:
     loaded: LoadedAdapter
     encoder: ClipVisionModel | None
     node_name: str  # its name, for messages
+    analysis: Any = None  # of an INSIGHTFACE link, for faces
 
     @cached_property
     def clip_vision(self) -> ClipVisionModel:

@@ -1,8 +1,9 @@
-"""What the FaceID presets mean: adapter and LoRA by what they hold. The adapters do not run here.
+"""What the FaceID presets mean: adapter and LoRA by what the files hold.
 
 The published LoRAs have rank 128 at every projection of every attention.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,18 +12,20 @@ import comfy.sd
 import comfy.utils
 from comfy.model_patcher import ModelPatcher
 
+from ....ipadapter_core.adapter import families
 from ....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH
 from ....ipadapter_core.adapter.layout import flatten, shapes_of
+from ...apply.lora import add_lora as add_adapter_lora
 from ...files import folders
 from ...files.faceid_loras import LORAS, read_lora, twin_named
 from ...files.file_specs import installed_spec
+from ...files.twins import AUTO
+from ...sockets import LoadedAdapter
 from .installed_files import PUBLISHED
 
+log = logging.getLogger("ipadapter")
+
 LINKS = {file.name: file.link for file in PUBLISHED}
-INSTEAD = (
-    "replace it by IPAdapter Unified Loader with the preset 'PLUS FACE (portraits)' and Face Crop, "
-    "or bypass it and its apply node"
-)
 IDENTITY, PLUS, PORTRAIT, UNNORM = "identity", "identity and look", "portrait", "unnorm portrait"
 
 
@@ -35,18 +38,13 @@ class FaceIDFiles:
     twin: str = ""
     lora: str | None = None
 
-
-@dataclass(frozen=True)
-class UnsupportedFaceID:
-    """On an IPADAPTER link in the place of an adapter that does not run here; name: its file."""
-
-    name: str
-
-    def refusal(self, node_name: str) -> str:
-        advice = INSTEAD.replace("replace it", "replace its loader")
-        return (
-            f"{node_name} got the FaceID adapter '{self.name}', which needs InsightFace, "
-            f"and this pack does not run that: {advice}."
+    @property
+    def variant(self) -> str:
+        """Which of the adapters with equal shapes it is, for Load IPAdapter."""
+        if self.kind == UNNORM:
+            return families.UNNORM
+        return {"plusv2": families.FACEID_PLUS_V2, "plus": families.FACEID_PLUS}.get(
+            self.twin, AUTO
         )
 
 
@@ -73,13 +71,29 @@ PRESETS: dict[str, tuple[FaceIDFiles | None, FaceIDFiles | None]] = {  # for SD1
 
 def adapter_for(files: FaceIDFiles, is_sdxl: bool, subject: str) -> str:
     """The installed adapter of a preset. Raises ValueError."""
-    content = files.kind, is_sdxl
-    return _find(folders.ADAPTERS, files.adapter, content, files.twin, read_adapter, subject)
+    names = _fitting(folders.ADAPTERS, (files.kind, is_sdxl), files.twin, read_adapter)
+    if names:
+        return names[0]
+    raise ValueError(
+        f"{subject} needs an adapter like '{files.adapter}', of whose kind there is none in "
+        f"{folders.searched(folders.ADAPTERS)}: put it there, from {LINKS[files.adapter]}."
+    )
 
 
-def lora_for(files: FaceIDFiles, is_sdxl: bool, subject: str) -> str:
-    """The installed LoRA of a preset that has one. Raises ValueError."""
-    return _find(LORAS, str(files.lora), is_sdxl, files.twin, read_lora, subject)
+def with_lora(
+    model: ModelPatcher, adapter: LoadedAdapter, files: FaceIDFiles, strength: float
+) -> tuple[ModelPatcher, str]:
+    """The model with a preset's LoRA, and the file that it is from, of its own or the adapter's;
+    empty where there is none.
+    """
+    if files.lora is None or strength <= 0:
+        return model, ""
+    if names := _fitting(LORAS, adapter.spec.is_sdxl, files.twin, read_lora):
+        return add_lora(model, names[0], strength), names[0]
+    model, notes = add_adapter_lora(model, adapter, strength)
+    for note in notes:
+        log.warning("%s", note)
+    return model, adapter.name if adapter.lora else ""
 
 
 def add_lora(model: ModelPatcher, name: str, strength: float) -> ModelPatcher:
@@ -107,14 +121,10 @@ def read_adapter(weights: Mapping[str, Any]) -> tuple[str, bool] | None:
     return (PORTRAIT, is_sdxl) if has_mlp else None
 
 
-def _find(
-    folder: str,
-    published: str,
-    content: object,
-    twin: str,
-    read: Callable[[Mapping[str, Any]], object],
-    subject: str,
-) -> str:
+def _fitting(
+    folder: str, content: object, twin: str, read: Callable[[Mapping[str, Any]], object]
+) -> list[str]:
+    """The files of a folder that hold that content, the best one first."""
     fitting: list[tuple[bool, bool, str]] = []
     for name in folders.names(folder):
         if installed_spec(folder, name, read) != content:
@@ -122,10 +132,4 @@ def _find(
         named_twin = twin_named(name)
         if named_twin in (twin, ""):  # a name that says nothing may be any of them
             fitting.append((named_twin != twin, "v11" not in name.lower(), name))
-    if fitting:
-        return min(fitting)[2]
-    raise ValueError(
-        f"{subject} needs InsightFace, which this pack does not run, and a file like "
-        f"'{published}', of whose kind there is none in {folders.searched(folder)} "
-        f"(it is at {LINKS[published]}): {INSTEAD}."
-    )
+    return [name for *_, name in sorted(fitting)]

@@ -6,12 +6,14 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from comfy.model_patcher import ModelPatcher
 
+from ....ipadapter_core.adapter.features import WEBFACE_R50
 from ....ipadapter_core.weights.presets import base_of
 from ...files import folders
 from ...files.load import open_adapter, open_encoder_file
 from ...sampling.layers import model_blocks
 from . import faceid_presets, installed_files
 from .adapter_link import make_link
+from .face_analysis import SPACES, FaceAnalysis
 from .old_node import OldNode, unknown_option
 
 log = logging.getLogger("ipadapter")
@@ -84,7 +86,7 @@ class CommunityLoader(UnifiedLoader):
 
 
 class FaceIDLoader(OldNode):
-    """-> the model with the preset's LoRA, and its adapter, which the apply node then refuses."""
+    """-> the model with the preset's LoRA, and a link with its adapter, encoder and faces."""
 
     FUNCTION = "load_models"
 
@@ -93,25 +95,33 @@ class FaceIDLoader(OldNode):
         files = _for_model(faceid_presets.PRESETS, preset, self.NAME, is_sdxl)
         if files is None:
             raise ValueError(
-                f"{subject} needs InsightFace, which this pack does not run, and there is no such "
-                f"adapter for {'SDXL' if is_sdxl else 'SD1.5'}: {faceid_presets.INSTEAD}."
+                f"{subject} does not go with this model: there is no such adapter for "
+                f"{'SDXL' if is_sdxl else 'SD1.5'}; choose another preset."
             )
-        adapter = faceid_presets.adapter_for(files, is_sdxl, subject)
-        names = [adapter]
-        if files.lora and lora_strength > 0:
-            names.append(faceid_presets.lora_for(files, is_sdxl, subject))
-            model = faceid_presets.add_lora(model, names[-1], lora_strength)
-        log.info("%s takes %s.", subject, " with ".join(f"'{name}'" for name in names))
-        return model, make_link(faceid_presets.UnsupportedFaceID(adapter), adapter)
+        name = faceid_presets.adapter_for(files, is_sdxl, subject)
+        adapter = open_adapter(name, files.variant)
+        model, lora_name = faceid_presets.with_lora(model, adapter, files, lora_strength)
+        # without an encoder here, the apply node says which one it needs
+        encoders = installed_files.installed_encoders(adapter.spec.encoder)[:1]
+        encoder = open_encoder_file(encoders[0]) if encoders else None
+        names = [name, *filter(None, [lora_name]), *encoders]
+        log.info("%s takes %s.", subject, " with ".join(f"'{file}'" for file in names))
+        analysis = FaceAnalysis(WEBFACE_R50, self.NAME)
+        return model, make_link(adapter, name, encoder, "".join(encoders), analysis)
 
 
 class InsightFaceLoader(OldNode):
-    """Says what a FaceID adapter would need; those that need no face run with it."""
+    """This pack's detector and recogniser, as insightface's FaceAnalysis; the provider has no
+    effect.
+    """
 
     FUNCTION = "load_insightface"
 
     def compute(self, provider, model_name="buffalo_l"):
-        return ({"provider": provider, "model_name": model_name},)
+        if model_name not in SPACES:
+            raise unknown_option(self.NAME, "model_name", model_name, SPACES)
+        log.info("%s: faces are found on ComfyUI's device, not on '%s'.", self.NAME, provider)
+        return (FaceAnalysis(SPACES[model_name], self.NAME),)
 
 
 class InsightFaceLoaderFirst(InsightFaceLoader):

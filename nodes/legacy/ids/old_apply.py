@@ -19,7 +19,7 @@ from ...sampling.layers import fitting_layers
 from ...sampling.patch import add_image_prompts
 from ...sockets import LoadedAdapter
 from . import weight_types
-from .encoder_views import OldFeatures, clip_feature
+from .encoder_views import OldFeatures
 from .input_specs import COMBINE_METHODS
 from .old_graphs_switch import follows_paper
 from .old_node import Inputs, OldNode, unknown_option
@@ -48,6 +48,8 @@ class OldApply:
     second_weight: float | None = None  # the composition's, or the boost of a precise type
     weight_type: str = weight_types.LINEAR
     layer_weights: str = ""
+    weight_faceidv2: float | None = None  # None: the node has no such input
+    face_structure: float = 1.0
     combine_embeds: str = "concat"
     start_at: float = 0.0
     end_at: float = 1.0
@@ -58,7 +60,7 @@ class OldApply:
 
     @classmethod
     def of(cls, node: OldNode, inputs: Inputs, **changes: Any) -> "OldApply":
-        """The inputs that count here; the others, like those for InsightFace, have no effect."""
+        """The inputs that count here; the others have no effect."""
         facts = {"node_name": node.NAME, "by_frame": node.BY_FRAME}
         values = {**facts, **node.VARIANT(**inputs), **changes}
         names = [field.name for field in fields(cls) if field.name in values]
@@ -84,7 +86,8 @@ def apply_features(
     scaling = _scaling(settings)
     prompts: list[ImagePrompt] = []
     for part in parts:
-        keys = keys_for(model, adapter, part.references, negative, by_frame=settings.by_frame)
+        sides = part.references, negative
+        keys = keys_for(model, adapter, *sides, settings.by_frame, settings.face_structure)
         prompt_settings = PromptSettings(
             start_at=settings.start_at,
             end_at=settings.end_at,
@@ -103,7 +106,7 @@ def _weighted_parts(
     """One part; two where style and composition have pictures or lists of weights of their own."""
     is_paper = follows_paper(model)
     maps = OldWeightMaps(blocks_of(fitting_layers(model, adapter)), settings, is_paper)
-    positive = _references(adapter, features.positive_features, settings, is_paper)
+    positive = _references(adapter, features, settings, is_paper)
     frame_weights = settings.weight if isinstance(settings.weight, list) else []
     factors = tuple(map(float, frame_weights)) if settings.by_frame else ()
     weight = float(settings.weight[0] if isinstance(settings.weight, list) else settings.weight)
@@ -113,7 +116,8 @@ def _weighted_parts(
         return [WeightedPart(positive, weight_map, factors)]
     composition = positive
     if features.composition is not None:
-        composition = _references(adapter, features.composition, settings, is_paper)
+        second = OldFeatures(features.composition, None)
+        composition = _references(adapter, second, settings, is_paper)
     return [
         WeightedPart(positive, maps.make(1.0 if factors else weight, 0.0), factors),
         WeightedPart(composition, maps.make(0.0, second_weight)),
@@ -149,12 +153,27 @@ class OldWeightMaps:
 
 
 def _references(
-    adapter: LoadedAdapter, features: Tensor, settings: OldApply, is_paper: bool
+    adapter: LoadedAdapter, features: OldFeatures, settings: OldApply, is_paper: bool
 ) -> References:
-    method = _combine_method(features, settings)
+    method = _combine_method(features.positive_features, settings)
     if method == "norm average" and not is_paper:
         method = PLUS_NORM_AVERAGE
-    return replace(References.of(features, clip_feature(adapter).name), method=method)
+    references = _of_features(adapter, features.positive_features, features.identities)
+    return replace(references, method=method)
+
+
+def _of_features(
+    adapter: LoadedAdapter, features: Tensor, identities: Tensor | None = None
+) -> References:
+    """References of what an adapter takes; an encoder's features without identities are of
+    nobody.
+    """
+    clip, identity = adapter.spec.clip_input, adapter.spec.identity_input
+    if clip is None or identity is None:
+        return References.of(features, adapter.spec.inputs[0].name)
+    if identities is None:
+        identities = torch.zeros(len(features), identity.width)
+    return References({identity.name: identities, clip.name: features}, (1.0,) * len(features))
 
 
 def _negative(
@@ -169,7 +188,7 @@ def _negative(
     elif len(negative) > 1:
         last = negative[-1:].expand(max(count - len(negative), 0), *negative.shape[1:])
         negative = torch.cat((negative[:count], last))
-    return References.of(negative, clip_feature(adapter).name)
+    return _of_features(adapter, negative)
 
 
 def _combine_method(features: Tensor, settings: OldApply) -> str:

@@ -24,6 +24,7 @@ class KnownAdapter:
     file: str | None = None
     base_model: str | None = None
     unconditional: Unconditional | None = None
+    takes_faces: bool = False  # identities, as FaceID adapters do
 
     @property
     def is_known(self) -> bool:
@@ -76,7 +77,8 @@ def _adapter_of_file(name: str) -> KnownAdapter:
         return _published_adapter(name, adapter_kind.published)
     spec = installed_spec(folders.ADAPTERS, file, read_spec)
     if isinstance(spec, AdapterSpec):
-        return KnownAdapter(file, spec.base_model, spec.unconditional)
+        takes_faces = spec.identity_input is not None
+        return KnownAdapter(file, spec.base_model, spec.unconditional, takes_faces)
     return KnownAdapter(file)
 
 

@@ -42,19 +42,23 @@ TYPED_INPUTS = (  # say which nodes there are, or what they are called now: a pl
     *("weight_type", "embeds_scaling", "combine_embeds", "method", "layer_weights"),
     *("unfold_batch", "ipadapter_plus", "expand_style", "add_weight", "preset"),
 )
+FACES = Message(
+    "it works as before: new nodes take other faces, combine them in another way, and have "
+    "another negative side"
+)
 REASONS = {  # why a node stays whatever its inputs are
     "IPAdapterTiledBatch": Message("IPAdapter Tiles takes one picture, not one for each frame"),
     "IPAdapterTilesMasked": Message("its tiles overlap, with weights of their own"),
     "PrepImageForInsightFace": Message("Face Crop frames faces in another way"),
-    "IPAdapterUnifiedLoaderFaceID": Message(
-        "FaceID needs InsightFace, which this pack does not run"
-    ),
+    "IPAdapterUnifiedLoaderFaceID": FACES,
 }
 WORKS = Message("it works as before")
 
 
 def make_plan(old_node: NodeContext) -> Plan:
     """The new nodes that give the same picture. Raises CannotUpgrade where there are none."""
+    if old_node.adapter.takes_faces:
+        raise CannotUpgrade.because(FACES)
     plan = PLANS.get(old_node.kind)
     if plan is None:
         raise CannotUpgrade.because(REASONS.get(old_node.kind, WORKS))
