@@ -69,6 +69,29 @@ def _is_kolors(file_content: FileContent) -> bool:
     return is_plus or file_content.width("image_proj.perceiver_resampler.proj_in.weight") == 1024
 
 
+def _is_instruct(file_content: FileContent) -> bool:
+    return file_content.has("image_proj.proj_new_input.weight")
+
+
+def _is_ms_diffusion(file_content: FileContent) -> bool:
+    return file_content.starts("ms_adapter.")
+
+
+def _is_csgo(file_content: FileContent) -> bool:
+    return file_content.starts("content_image_proj.", "style_image_proj.")
+
+
+def _is_styleshot(file_content: FileContent) -> bool:
+    return file_content.starts("style_image_proj_modules.")
+
+
+def _other_method(method_name: str) -> Message:
+    return Message(
+        "is a file of <1>, which this pack does not run; choose an adapter for SD1.5 or SDXL",
+        method_name,
+    )
+
+
 def _is_encoder(file_content: FileContent) -> bool:
     return file_content.starts("vision_model.", "visual.transformer.")
 
@@ -84,6 +107,10 @@ def _is_lora(file_content: FileContent) -> bool:
 
 Table = tuple[tuple[Callable[[FileContent], bool], Message], ...]
 OTHER_ADAPTERS: Table = (
+    (_is_instruct, _other_method("IPAdapter-Instruct")),
+    (_is_ms_diffusion, _other_method("MS-Diffusion")),
+    (_is_csgo, _other_method("CSGO")),
+    (_is_styleshot, _other_method("StyleShot")),
     (
         _is_flux,
         Message(

@@ -102,6 +102,29 @@ def test_flux_of_xlabs_is_refused_by_its_name(name):
         read_spec(shapes(name))
 
 
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("image_proj.proj_new_input.weight", "IPAdapter-Instruct"),
+        ("ms_adapter.1.to_k_ip.weight", "MS-Diffusion"),
+        ("content_image_proj.latents", "CSGO"),
+        ("style_image_proj_modules.0.proj.weight", "StyleShot"),
+    ],
+)
+@pytest.mark.parametrize("container", [dict, nested])
+def test_other_methods_are_refused_by_their_name(key, name, container):
+    file = shapes("ip-adapter-plus_sd15")
+    prefix, _, rest = key.partition(".")
+    extra = {key: torch.empty(3, device="meta")}
+    if container is nested:
+        parts = nested(file)
+        parts.setdefault(prefix, {})[rest] = extra[key]
+    else:
+        parts = file | extra
+    with pytest.raises(ValueError, match=f"is a file of {name}, which this pack does not run"):
+        read_spec(parts)
+
+
 def test_order_of_layers_is_by_number_not_by_text():
     flat = shapes("ip-adapter_sd15")
     shuffled = {key: flat[key] for key in sorted(flat)}  # "11" stands before "3"
