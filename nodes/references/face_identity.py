@@ -25,7 +25,7 @@ from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.embeds import References
 from ...ipadapter_core.references.embeds_file import RECOGNISER
 from ...ipadapter_core.references.images import CROP
-from ..face.recogniser_files import FileStamp, file_stamp, open_recogniser, require_recogniser
+from ..face.recogniser_files import RecogniserFile, file_stamp, open_recogniser, require_recogniser
 from ..face.reference_faces import (
     FaceSource,
     ReferenceFace,
@@ -81,7 +81,8 @@ class FaceEncoder:
     def encode(self, pictures: Tensor, source: FaceSource) -> EncodedFaces:
         """The faces of pictures [B, H, W, 3], one at most of each. Raises ValueError where there is
         none, or no recogniser of the adapter."""
-        net = self._open_recogniser()
+        recogniser = self.recogniser
+        net = self._open_recogniser(recogniser)
         faces, notes = find_reference_faces(pictures, source)
         if faces:
             identities = _embed_faces(net, pictures, faces)
@@ -97,24 +98,24 @@ class FaceEncoder:
         references = References(features, (1.0,) * len(crops), notes=notes_of_file)
         for note in notes:
             log.warning("%s", note)
-        count = Message("<1>: faces: <2>, read by <3>", source.input_name, len(faces), self.space)
+        reader = recogniser.spec.space or recogniser.spec.describe()
+        count = Message("<1>: faces: <2>, read by <3>", source.input_name, len(faces), reader)
         return EncodedFaces(references, crops, [count, *notes])
 
     @property
-    def recogniser_stamp(self) -> FileStamp:
-        """Of the installed recogniser. Raises ValueError where there is none that fits."""
+    def recogniser(self) -> RecogniserFile:
+        """The installed one. Raises ValueError where there is none that fits."""
         subject = self.node if self.adapter is None else f"'{self.adapter.name}'"
-        return file_stamp(require_recogniser(self.space, subject).path)
+        return require_recogniser(self.space, subject)
 
-    def _open_recogniser(self) -> IResNet:
-        stamp = self.recogniser_stamp
+    def _open_recogniser(self, recogniser: RecogniserFile) -> IResNet:
         if self.adapter is None:
-            return open_recogniser(stamp.path)
+            return open_recogniser(recogniser.path)
         return recall(
             self.adapter.patcher,
             Recalled.RECOGNISER,
-            lambda: open_recogniser(stamp.path),
-            settings=stamp,
+            lambda: open_recogniser(recogniser.path),
+            settings=file_stamp(recogniser.path),
             only_latest=True,
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 from comfy.clip_vision import ClipVisionModel, Output
 
 from ...ipadapter_core.references.embeds import CONCAT, References
+from ..face.recogniser_files import file_stamp
 from ..face.reference_faces import FaceSource
 from ..files.load import open_encoder
 from ..pictures import rgb
@@ -151,7 +152,8 @@ class ReferenceEncoder:
             faces = encoder.encode(pictures, source)
             return faces.references, faces.display()
 
-        settings = (self._node, input_name, box.strip(), by_frame, encoder.recogniser_stamp)
+        stamp = file_stamp(encoder.recogniser.path)
+        settings = (self._node, input_name, box.strip(), by_frame, stamp)
         inputs = (side.image, clip_vision)
         return recall(self._adapter.patcher, Recalled.ENCODED_FACES, make, inputs, settings)
 

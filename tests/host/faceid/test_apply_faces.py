@@ -118,7 +118,7 @@ def test_a_picture_without_a_face_is_left_out_and_named(apply_faces, installed, 
     faces = apply_faces(image=batch("one_portrait", "one_senator"))
     assert torch.equal(sample(both.args[0]), sample(faces.args[0]))
     assert "image: no face in picture 2 of 3, which is left out." in both.ui["text"]
-    assert "image: faces: 2, read by w600k_r50" in both.ui["text"]
+    assert "image: faces: 2, read by IResNet50, not one of the published files" in both.ui["text"]
     assert len(both.ui["images"]) == 2
 
 
