@@ -1,5 +1,6 @@
 """A FaceID adapter over HTTP in the running host, with nothing but the pack and a recogniser."""
 
+import json
 import shutil
 
 import comfy_host
@@ -11,10 +12,11 @@ from safetensors.torch import save_file
 from support import arcface
 from support.graphs import cached, failure, graph, node, pictures, serve_from
 from support.pictures import FACES
+from workflow import to_prompt
 
 pytestmark = pytest.mark.http
 
-ADAPTER = "some face.bin"
+ADAPTER, TEMPLATE = "some face.bin", "22_compare_faces.json"
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +99,16 @@ def test_encoded_faces_are_saved_loaded_and_applied(face_server):
     del loaded["apply"]["inputs"]["image"], loaded["picture"]
     (from_file,) = pictures(face_server, face_server.run(loaded))
     assert (encoded == expected).all() and (from_file == expected).all()
+
+
+def test_the_template_compares_two_faces(face_server):
+    workflow = json.loads((comfy_host.PACK / "example_workflows" / TEMPLATE).read_text())
+    prompt = to_prompt(workflow, face_server.get("/object_info"))
+    loaders = [each for each in prompt.values() if each["class_type"] == "LoadImage"]
+    for loader, name in zip(loaders, ("one_portrait", "one_senator"), strict=True):
+        loader["inputs"]["image"] = f"{name}.jpg"
+    entry = face_server.run(prompt)
+    shown = {prompt[key]["class_type"]: key for key in entry["outputs"]}
+    (strip,) = pictures(face_server, entry, shown["PreviewImage"])
+    assert strip.shape == (448, 224, 3)
+    assert float(entry["outputs"][shown["PreviewAny"]]["text"][0]) < 0.9999
