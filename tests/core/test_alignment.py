@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from support import arcface
+from support.tolerance import IDENTITY
 
 from ipadapter_core.faces.identity import alignment, recognisers
 from ipadapter_core.faces.turned_square import TEMPLATE, template_points, to_picture
@@ -110,7 +111,7 @@ def test_embedding_is_that_of_arcface_onnx(picture, tmp_path):
     net = recognisers.build_recogniser(recognisers.read_onnx_recogniser(path.read_bytes()))
     same_crop = torch.from_numpy(crop[..., ::-1].copy()).float() / 255
     embedding = recognisers.embed(net, same_crop[None])
-    torch.testing.assert_close(embedding, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(embedding, expected, atol=IDENTITY, rtol=0)
 
     face = SimpleNamespace(kps=landmarks().numpy())
     expected = torch.from_numpy(recogniser.get(blue_first, face))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.tolerance import CROP
 from torch.nn.functional import interpolate, pad
 
 from ipadapter_core.faces import face_square
@@ -160,7 +161,7 @@ def test_crop_is_the_antialiased_bicubic_of_the_square(side, size):
     part = picture[2 : 2 + side, 11 : 11 + side].movedim(-1, 0)[None]
     expected = interpolate(part, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
     crop = face_square.crop(picture, Square(11, 2, side), size)
-    torch.testing.assert_close(crop, expected[0].movedim(0, -1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(crop, expected[0].movedim(0, -1), atol=CROP, rtol=0)
 
 
 def test_shrinking_is_antialiased():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from support import arcface
+from support.tolerance import IDENTITY
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ipadapter_core.faces.identity import recognisers
@@ -49,7 +50,7 @@ def test_onnx_file_computes_what_onnxruntime_computes(request, name):
     parts = recognisers.read_onnx_recogniser(data)
     assert parts.depths() == arcface.SHALLOW
     expected = onnxruntime_embeddings(data, crops)
-    torch.testing.assert_close(embeddings_of(parts, crops), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(embeddings_of(parts, crops), expected, atol=IDENTITY, rtol=0)
 
 
 def test_full_depth_computes_what_onnxruntime_computes():
@@ -59,7 +60,7 @@ def test_full_depth_computes_what_onnxruntime_computes():
     assert recognisers.net_name(parts) == "IResNet50"
     expected = onnxruntime_embeddings(data, crops)
     difference = (embeddings_of(parts, crops) - expected).abs().max()
-    assert difference < 1e-5 * expected.abs().max()
+    assert difference < IDENTITY * expected.abs().max()
 
 
 @pytest.mark.parametrize("wrapper", ["", "module.", "module.backbone."])
@@ -68,7 +69,7 @@ def test_checkpoint_computes_what_the_trained_net_computes(trained_net, wrapper)
     tensors = {f"{wrapper}{key}": tensor for key, tensor in trained_net.state_dict().items()}
     parts = recognisers.read_torch_recogniser(tensors)
     expected = trained_net(arcface.as_input(crops))
-    torch.testing.assert_close(embeddings_of(parts, crops), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(embeddings_of(parts, crops), expected, atol=IDENTITY, rtol=0)
 
 
 def test_checkpoint_with_the_batch_norms_folded_in_computes_the_same(trained_net):
@@ -85,7 +86,7 @@ def test_checkpoint_with_the_batch_norms_folded_in_computes_the_same(trained_net
     crops = arcface.crops()
     parts = recognisers.read_torch_recogniser(folded_net.state_dict())
     expected = trained_net(arcface.as_input(crops))
-    torch.testing.assert_close(embeddings_of(parts, crops), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(embeddings_of(parts, crops), expected, atol=IDENTITY, rtol=0)
 
 
 def test_half_precision_checkpoint_is_read_in_single_precision(trained_net):
@@ -98,7 +99,7 @@ def test_batch_is_its_crops_one_by_one(trained_net):
     net = recognisers.build_recogniser(recognisers.read_torch_recogniser(trained_net.state_dict()))
     crops = arcface.crops(3)
     alone = torch.cat([recognisers.embed(net, crop[None]) for crop in crops])
-    torch.testing.assert_close(recognisers.embed(net, crops), alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(recognisers.embed(net, crops), alone, atol=IDENTITY, rtol=0)
 
 
 def test_building_leaves_the_file_alone_and_needs_no_gradients(trained_net):

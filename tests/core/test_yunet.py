@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load, load_file
+from support.tolerance import PLACE
 
 from ipadapter_core.faces import yunet
 from ipadapter_core.faces.candidates import Candidates, overlap_shares
@@ -83,7 +84,7 @@ def test_another_file_is_refused():
 def test_equal_to_opencv_on_the_same_pixels(net, onnx, path):
     picture = pixels(path)
     torch.testing.assert_close(
-        detected_rows(net, picture), opencv(onnx, picture), atol=1e-3, rtol=0, check_stride=False
+        detected_rows(net, picture), opencv(onnx, picture), atol=PLACE, rtol=0, check_stride=False
     )
 
 
@@ -91,7 +92,7 @@ def test_equal_to_opencv_on_the_same_pixels(net, onnx, path):
 def test_odd_sizes_are_padded_as_opencv_pads(net, onnx, size):
     picture = numpy.array(Image.open(PICTURES[-1]).convert("RGB").resize(size))
     detected, expected = (detected_rows(net, picture, 0.3), opencv(onnx, picture, 0.3))
-    torch.testing.assert_close(detected, expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(detected, expected, atol=PLACE, rtol=0)
 
 
 def test_batch_is_its_pictures_one_by_one(net):
