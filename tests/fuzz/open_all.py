@@ -95,10 +95,11 @@ def adapter(pack, path: Path):
     load = pack.nodes.files.load
     module = load.build(load.read_weights(str(path)), comfy.ops.manual_cast)
     load.read_in(module.state_dict().values())
-    wide = (2, module.spec.clip_input.width)
-    feature = module.spec.clip_input.name
-    features = torch.randn(wide if feature == "image_embeds" else (1, *wide))
-    references = pack.nodes.references.pair.References.of(features, feature)
+    features = {
+        feature.name: torch.randn(*[2] * (feature.source.axes - 1), feature.width)
+        for feature in module.spec.inputs
+    }
+    references = pack.nodes.references.pair.References(features, (1.0, 1.0))
     device = torch.device("cpu")
     pack.nodes.apply.keys.image_keys(module, references, references, torch.float32, device)
     return module

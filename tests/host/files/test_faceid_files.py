@@ -47,6 +47,16 @@ def test_an_adapter_without_a_lora_says_nothing_of_one(opened):
     assert not adapter.lora and len(texts) == 1
 
 
+def test_an_adapter_of_identities_alone_needs_no_encoder(opened, nodes_by_id):
+    adapter, _ = opened(FACEID, "a.bin")
+    output = nodes_by_id["LoadCLIPVision"].execute("auto", adapter)
+    assert output.args == (None,)
+    (text,) = output.ui["text"]
+    assert text == (
+        "'a.bin' takes no image encoder, only the face recogniser w600k_r50: nothing is loaded."
+    )
+
+
 @pytest.mark.parametrize(
     ("published", "name", "kind"),
     [
