@@ -37,6 +37,10 @@ OPEN_AND_READ = """async (graph) => {
   await new Promise((ok) => setTimeout(ok, 500))
   return document.body.innerText
 }"""
+READ = """async (graph) => {
+  const extension = app.extensions.find((one) => one.name === 'ipadapternodes.OldGraphs')
+  return extension.beforeConfigureGraph(graph).then(() => null, (error) => `${error}`)
+}"""
 CONVERT = """async (graph) => {
   await app.loadGraphData(graph, true, true, null, {})
   const extension = app.extensions.find((one) => one.name === 'ipadapternodes.OldGraphs')
@@ -128,6 +132,13 @@ def test_the_page_says_what_it_replaced(page):
         "'ip-adapter_sd15.bin' is not here, and 'ip-adapter_sd15.safetensors' is of the same kind"
         in lines
     )
+
+
+def test_entries_that_are_no_nodes_do_not_end_reading_a_graph(page):
+    saved = GRAPHS["v2_names"].saved()
+    saved["nodes"] += [None, 7, "node"]
+    saved["definitions"] = {"subgraphs": [None, {"nodes": "none"}]}
+    assert page.run(READ, saved) is None
 
 
 def test_the_menu_turns_an_old_graph_into_new_nodes(page, old_server):
