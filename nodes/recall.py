@@ -50,7 +50,7 @@ def recall(
     only_latest: a new result takes the place of all of its kind.
     """
     attachment = cast("dict[tuple[Hashable, ...], Any] | None", patcher.get_attachment(ATTACHMENT))
-    results = attachment or {}
+    results = {} if attachment is None else attachment  # empty too: a result may need another
     patcher.set_attachments(ATTACHMENT, results)  # pyright: ignore[reportUnknownMemberType]
     key = (kind, tuple(map(id, inputs)), settings)
     if key not in results:
