@@ -24,15 +24,16 @@ def write_output(
         )
     except Exception as error:  # the host raises nothing more exact outside its folder
         raise ValueError(_refusal(filename_prefix, node_name, error)) from None
-    file_name = f"{name}_{counter:05}{ending}"
-    path = os.path.join(folder, file_name)
+    # older hosts count only names with a second "_" after the number
+    while os.path.exists(path := os.path.join(folder, f"{name}_{counter:05}{ending}")):
+        counter += 1
     try:
         write(path)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         with suppress(OSError, ValueError):
             os.unlink(path)
         raise ValueError(_refusal(filename_prefix, node_name, error)) from None
-    return os.path.join(subfolder, file_name)
+    return os.path.join(subfolder, os.path.basename(path))
 
 
 def _refusal(filename_prefix: str, node_name: str, error: Exception) -> str:

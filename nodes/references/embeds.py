@@ -184,7 +184,7 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
         tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
         file_name = write_output(
             filename_prefix,
-            ".safetensors",
+            "_.safetensors",
             lambda path: save_file(tensors, path, metadata),
             SAVE_NODE,
         )

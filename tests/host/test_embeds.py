@@ -34,6 +34,28 @@ def test_saved_and_loaded_embeds_give_the_same_bits_without_encoder(
         apply_embeds(nodes_by_id, adapters, model, positive, second)
 
 
+def test_a_second_save_leaves_the_first_file_as_it_is(nodes_by_id, embeds, own_folders):
+    """Also where the host takes a name for a free one, as older ones do with a dot behind."""
+    saving = nodes_by_id["SaveIPAdapterEmbeds"]
+    first, second = (
+        saving.execute(embeds(seed=seed), "some/face").ui["text"][0] for seed in (5, 6)
+    )
+    assert (first, second) == ("some/face_00001_.safetensors", "some/face_00002_.safetensors")
+
+
+def test_a_second_save_of_the_old_node_leaves_the_first_file(host, own_folders, monkeypatch):
+    import folder_paths
+    import nodes
+
+    place = str(own_folders / "output"), "face", 1, "", "face"
+    monkeypatch.setattr(folder_paths, "get_save_image_path", lambda *_: place)
+    for value in (1.0, 2.0):
+        node = nodes.NODE_CLASS_MAPPINGS["IPAdapterSaveEmbeds"]()
+        node.save(torch.full((1, 1, 8), value), "face")
+    saved = [torch.load(own_folders / "output" / f"face_0000{number}.ipadpt") for number in (1, 2)]
+    assert [float(tensor.mean()) for tensor in saved] == [1.0, 2.0]
+
+
 class Evil:
     def __reduce__(self):
         return os.mkdir, ("ran",)
