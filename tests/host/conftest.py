@@ -44,7 +44,7 @@ def adapters(pack, tiny):
     import comfy.ops
     from comfy.model_patcher import CoreModelPatcher
 
-    @functools.lru_cache(maxsize=4)  # the largest has 0.5 GB
+    @functools.lru_cache(maxsize=2)  # the largest has 0.7 GB
     def adapter(name: str, seed: int = 0):
         base = tiny.SMALL["sdxl" if "sdxl" in name else "sd15"]
         tensors = make_models.adapter_tensors(name, base, seed, torch.float32)
