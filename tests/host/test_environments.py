@@ -129,7 +129,8 @@ def test_read_only_folders_after_a_restart(start, ordinary, folders):
     """What is only read gives the same picture; what would be written says that it cannot be."""
     with start("--cache-lru", "3", host=locked_host(folders)) as server:
         check_same(server, ordinary)
-        check_same(server, ordinary)
+        (weaker,) = pictures(server, server.run(prompt(weight=0.5)))
+        assert not numpy.array_equal(weaker, ordinary)
         saving = {name: prompt()[name] for name in ("picture", "adapter", "encoder")}
         names = {"image": "picture", "ipadapter": "adapter", "clip_vision": "encoder"}
         links = {name: [source, 0] for name, source in names.items()}
