@@ -10,6 +10,7 @@ from ..ipadapter_core.messages import printable
 
 LARGEST_MEAN, SMALLEST_VALUE = 2.0, -4.0  # of a picture from 0 to 1; noise overshoots
 LARGEST_SHOWN = 10**18  # of a whole number in a sentence
+LARGEST_COUNT = 2**34  # of numbers in a batch: 64 GB; 300 pictures in 4K are less than half of it
 LARGEST_FACTOR = 10.0  # of a mask; more than that is a mask from 0 to 255
 
 
@@ -96,6 +97,11 @@ def _require_plain(value: Tensor, node: str, input_name: str) -> None:
         raise ValueError(
             f"{node}'s '{input_name}' is sparse, quantized or without data: connect an output "
             "that holds its numbers."
+        )
+    if value.numel() > LARGEST_COUNT:
+        raise ValueError(
+            f"{node}'s '{input_name}' is {list(value.shape)}, which no memory holds as floats: "
+            "connect fewer or smaller pictures."
         )
 
 

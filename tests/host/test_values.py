@@ -38,6 +38,7 @@ WRONG = {  # type of the host -> values that no node can read as that
         "integers": torch.ones(1, 8, 8, 3, dtype=torch.int64),
         "sparse": torch.rand(1, 8, 8, 3).to_sparse(),
         "without data": torch.empty(1, 8, 8, 3, device="meta"),
+        "wildly large": torch.zeros(1, 1, 1, 3).expand(10**5, 10**4, 10**4, 3),
     },
     "MASK": WRONG_TYPES
     | {
@@ -51,6 +52,7 @@ WRONG = {  # type of the host -> values that no node can read as that
         "integers": torch.full((1, 8, 8), 255),
         "sparse": torch.rand(1, 8, 8).to_sparse(),
         "without data": torch.empty(1, 8, 8, device="meta"),
+        "wildly large": torch.zeros(1, 1, 1).expand(10**5, 10**4, 10**4),
     },
     "MODEL": WRONG_TYPES | {"a text": "model"},
     "CLIP_VISION": WRONG_TYPES | {"a text": "encoder"},
