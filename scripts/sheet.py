@@ -134,7 +134,7 @@ def shown(server: comfy_server.Server, entry: dict, node: str) -> Image.Image:
 def references(folder: Path) -> list[str]:
     """Six pictures that training never showed, drawn into a folder, each of another colour."""
     source = torch.Generator().manual_seed(SCENES)
-    scenes, chosen_numbers = pictures.draw_scenes(60, source, held=True), []
+    scenes, chosen_numbers = pictures.draw_scenes(60, source, is_held_out=True), []
     for number, (shape, colour, *_) in enumerate(scenes.factors.tolist()):
         shapes, colours = scenes.factors[chosen_numbers].T[:2].tolist()
         if len(chosen_numbers) < 6 and colour not in colours and shapes.count(shape) < 2:
