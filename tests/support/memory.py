@@ -11,7 +11,7 @@ import pytest
 
 LIMIT = 4.0  # GB for one process
 WORTH_NAMING = 0.3  # GB by which one test raises the peak of its process
-UNIT = 1e9 if sys.platform == "darwin" else 1e6  # bytes there, kB here
+UNIT = 2**30 if sys.platform == "darwin" else 2**20  # GB as systems count memory: of bytes, of KiB
 
 
 def peak(whose: int) -> float:
