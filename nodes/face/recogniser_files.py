@@ -1,7 +1,6 @@
 """Face recognisers on disk: known by what they hold, whatever they are called."""
 
 import functools
-import hashlib
 import mmap
 import os
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from ...ipadapter_core.faces.identity.recognisers import (
     RecogniserSpec,
 )
 from ...ipadapter_core.messages import Message, Predicate, printable
+from ..files.file_specs import FileStamp, file_digest, file_stamp
 from ..files.folders import ADAPTERS, names_below
 from ..files.open_files import read_shapes, read_weights
 
@@ -34,14 +34,6 @@ WANTED_FILES = {
 class RecogniserFile(NamedTuple):
     path: str
     spec: RecogniserSpec
-
-
-class FileStamp(NamedTuple):
-    """Changes when the file does."""
-
-    path: str
-    size: int
-    modified: int
 
 
 class UnreadableFile(NamedTuple):
@@ -82,7 +74,8 @@ def require_recogniser(space: str, subject: str) -> RecogniserFile:
 def read_recogniser_spec(file_path: str) -> RecogniserSpec:
     """What a file is, from its header. Raises Predicate if it is no recogniser of an adapter."""
     net = recognisers.net_name(_read_parts(file_path, has_weights=False))
-    space = recognisers.published_space(os.path.getsize(file_path), lambda: _sha256(file_path))
+    stamp = file_stamp(file_path)
+    space = recognisers.published_space(stamp.size, lambda: file_digest(stamp))
     if space is None and AURAFACE.lower() in file_path.lower():  # another export of it
         space = AURAFACE
     return RecogniserSpec(net, space)
@@ -96,11 +89,6 @@ def open_recogniser(file_path: str) -> IResNet:
     except Predicate as error:
         subject = Message("The face recogniser '<1>'", display_name(file_path))
         raise error.about(subject) from None
-
-
-def file_stamp(file_path: str) -> FileStamp:
-    status = os.stat(file_path)
-    return FileStamp(file_path, status.st_size, status.st_mtime_ns)
 
 
 def display_name(file_path: str) -> str:
@@ -177,11 +165,3 @@ def _folders() -> list[str]:
         if folder_kind in folder_paths.folder_names_and_paths:
             folders += folder_paths.get_folder_paths(folder_kind)
     return folders
-
-
-def _sha256(file_path: str) -> str:
-    digest = hashlib.sha256()
-    with open(file_path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

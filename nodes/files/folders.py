@@ -10,8 +10,8 @@ import folder_paths
 
 from ...ipadapter_core.adapter.checkpoint import read_spec
 from ...ipadapter_core.adapter.encoders import read_encoder
-from ...ipadapter_core.messages import Predicate, printable
-from .open_files import read_shapes
+from ...ipadapter_core.messages import printable
+from .file_specs import file_stamp, installed_spec
 
 ADAPTERS, ENCODERS = "ipadapter", "clip_vision"
 LISTED = 12  # names in a message
@@ -148,13 +148,12 @@ def kind_words(file_name: str) -> set[str]:
 
 def _is_of_folder(folder_kind: str, file_name: str) -> bool:
     """Whether a file holds what belongs into its folder, as far as the pack knows what does."""
-    file_path = folder_paths.get_full_path(folder_kind, file_name)
     readers = {ADAPTERS: read_spec, ENCODERS: read_encoder}
-    if file_path is None or folder_kind not in readers:
-        return file_path is not None
+    if folder_kind not in readers:
+        return folder_paths.get_full_path(folder_kind, file_name) is not None
     try:
-        return readers[folder_kind](read_shapes(file_path)) is not None
-    except (Predicate, OSError):
+        return installed_spec(folder_kind, file_name, readers[folder_kind]) is not None
+    except OSError:
         return False
 
 
@@ -165,10 +164,8 @@ def stamp(folder_kind: str, file_names: list[str]) -> str:
     file_states: list[str] = []
     for file_name in file_names:
         file_path = folder_paths.get_full_path(folder_kind, file_name)
-        status = os.stat(file_path) if file_path else None
-        file_states.append(
-            f"{file_name} {status.st_size} {status.st_mtime_ns}" if status else file_name
-        )
+        state = file_stamp(file_path) if file_path else None
+        file_states.append(f"{file_name} {state.size} {state.modified}" if state else file_name)
     return "\n".join(file_states)
 
 

@@ -26,6 +26,7 @@ from ...ipadapter_core.adapter.module import build
 from ...ipadapter_core.messages import Message, Predicate
 from ..sockets import LoadedAdapter
 from . import folders
+from .file_specs import installed_spec
 from .open_files import read_shapes, read_weights
 from .twins import AUTO, find_twin
 
@@ -63,7 +64,7 @@ def open_encoder_file(name: str, adapter: LoadedAdapter | None = None) -> ClipVi
     """
     path = folders.path_of(folders.ENCODERS, name)
     try:
-        spec = _read_encoder(path)
+        spec = read_encoder(read_shapes(path))
     except Predicate as error:
         raise error.about(Message("The CLIP Vision file '<1>'", name)) from None
     if adapter is not None:
@@ -121,10 +122,7 @@ def installed_encoders(adapter: AdapterSpec) -> list[str]:
     """The files in models/clip_vision with an encoder that fits, the standard names first."""
     fitting_names: list[str] = []
     for name in folders.names(folders.ENCODERS):
-        try:
-            encoder = _read_encoder(folders.path_of(folders.ENCODERS, name))
-        except Predicate:
-            continue
+        encoder = installed_spec(folders.ENCODERS, name, read_encoder)
         if encoder is not None and encoder.fits(adapter):
             fitting_names.append(name)
     return sorted(fitting_names, key=lambda name: ("laion" not in name.lower(), name.lower()))
@@ -183,10 +181,6 @@ def _check_pair(name: str, encoder: EncoderSpec | None, adapter: LoadedAdapter) 
             f"'{adapter.name}' needs {adapter.spec.encoder}, but '{name}' is {content}: "
             f"{encoder_hint(adapter.spec)}."
         )
-
-
-def _read_encoder(path: str) -> EncoderSpec | None:
-    return read_encoder(read_shapes(path))
 
 
 def _load_encoder(name: str, path: str) -> ClipVisionModel:

@@ -2,10 +2,6 @@
 its name, then as the first of them.
 """
 
-import functools
-import hashlib
-import os
-
 import torch
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
@@ -21,10 +17,10 @@ from ...ipadapter_core.adapter.families import (
 from ...ipadapter_core.adapter.layout import Weights, flatten
 from ...ipadapter_core.doctor.model_table import load
 from ...ipadapter_core.messages import Message
+from .file_specs import file_digest, file_stamp
 
 AUTO = "auto"
 VARIANTS = [AUTO, FACEID_PLUS_V2, FACEID_PLUS, UNNORM, INSTANTID]
-CHUNK = 1 << 22  # bytes that are hashed at once
 
 
 def find_twin(spec: AdapterSpec, path: str, name: str, weights: Weights) -> Family | None:
@@ -49,11 +45,11 @@ def guess_note(spec: AdapterSpec) -> Message:
 
 def _published_twin(spec: AdapterSpec, path: str) -> Family | None:
     """The family of a published file, which is read whole only if its size is one of theirs."""
-    status = os.stat(path)
-    rows = [row for row in load() if row.holds(spec) and row.has_size(status.st_size)]
+    stamp = file_stamp(path)
+    rows = [row for row in load() if row.holds(spec) and row.has_size(stamp.size)]
     if not rows:
         return None
-    digest = file_digest(path, status.st_size, status.st_mtime_ns)
+    digest = file_digest(stamp)
     return next((row.family for row in rows if row.sha256 == digest), None)
 
 
@@ -63,13 +59,3 @@ def _stored_twin(spec: AdapterSpec, weights: Weights) -> Family | None:
     if spec.family.kind != UNNORM or getattr(layer, "dtype", None) is not torch.float32:
         return None
     return next(family for family in FAMILIES if family.kind == INSTANTID)
-
-
-@functools.lru_cache(maxsize=64)
-def file_digest(path: str, size: int, modified: int) -> str:
-    """The SHA-256 of a file in this state."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -25,12 +25,13 @@ from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.embeds import References
 from ...ipadapter_core.references.embeds_file import RECOGNISER
 from ...ipadapter_core.references.images import CROP
-from ..face.recogniser_files import RecogniserFile, file_stamp, open_recogniser, require_recogniser
+from ..face.recogniser_files import RecogniserFile, open_recogniser, require_recogniser
 from ..face.reference_faces import (
     FaceSource,
     ReferenceFace,
     find_reference_faces,
 )
+from ..files.file_specs import file_stamp
 from ..notes import shown_texts
 from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter

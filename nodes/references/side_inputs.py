@@ -7,8 +7,8 @@ from typing import Any
 from comfy.clip_vision import ClipVisionModel, Output
 
 from ...ipadapter_core.references.embeds import CONCAT, References
-from ..face.recogniser_files import file_stamp
 from ..face.reference_faces import FaceSource
+from ..files.file_specs import file_stamp
 from ..files.load import open_encoder
 from ..pictures import rgb
 from ..recall import Recalled, recall

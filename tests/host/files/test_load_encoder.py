@@ -35,6 +35,15 @@ def test_auto_finds_the_encoder_by_its_header(folders, load, pack, name, file):
     assert pack.nodes.files.load.installed_encoders(load("a.safetensors").spec) == [file]
 
 
+def test_auto_passes_over_a_link_to_nothing(folders, load, pack):
+    names_of(folders, FILES)
+    os.symlink(folders["clip_vision"] / "gone", folders["clip_vision"] / "a link.safetensors")
+    make_models.save(folders["ipadapter"] / "a.safetensors", adapter())
+    assert pack.nodes.files.load.installed_encoders(load("a.safetensors").spec) == [
+        os.path.join("SD1.5", "model.safetensors")
+    ]
+
+
 def test_auto_knows_the_open_clip_layout(folders, load, pack):
     names_of(folders, {"open_clip_pytorch_model.safetensors": ("h", "open_clip")})
     make_models.save(folders["ipadapter"] / "a.safetensors", adapter())
