@@ -60,7 +60,7 @@ def _lora_patches(model: ModelPatcher, adapter: LoadedAdapter) -> Patches:
     if adapter.lora:
         weight_names = _weight_names(model, adapter.lora)
         tensors = _host_layout(adapter.lora)
-    elif lora_name := find_lora(adapter.spec):
+    elif lora_name := find_lora(adapter.spec.kind, adapter.spec.is_sdxl):
         weights = read_weights(folders.path_of(LORAS, lora_name))
         tensors = cast("dict[str, Tensor]", comfy.lora_convert.convert_lora(weights))
         weight_names = comfy.lora.model_lora_keys_unet(model.model, {})

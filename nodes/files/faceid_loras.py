@@ -8,30 +8,31 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import folder_paths
-
-from ...ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH, AdapterSpec
-from ...ipadapter_core.adapter.families import FACEID_PLUS, FACEID_PLUS_V2
+from ...ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH
+from ...ipadapter_core.adapter.families import FACEID_PLUS, family_named, twin_named
 from . import folders
-from .file_specs import cached_spec
+from .file_specs import installed_spec
 
 LORAS = "loras"
 LORA_RANK = 128
 LORA_KEY = re.compile(r"lora_unet_\w+_attn([12])_to_(q|k|v|out_0)\.(lora_(down|up)\.weight|alpha)")
-TWINS = ("plusv2", "plus")  # of the same shapes: only a name can tell them apart
-TWIN_OF_KIND = {FACEID_PLUS_V2: "plusv2", FACEID_PLUS: "plus"}
 
 
-def find_lora(spec: AdapterSpec) -> str | None:
-    """The installed LoRA of an adapter that brings none, or None."""
-    twin, fitting = TWIN_OF_KIND.get(spec.kind, ""), list[tuple[bool, str]]()
+def find_lora(kind: str, is_sdxl: bool) -> str | None:
+    """The installed LoRA for adapters of a kind, or None.
+
+    Those of plus and plus v2 have the shapes of all others: their names tell them apart, and a name
+    that says nothing may be any of them.
+    """
+    plus = family_named(FACEID_PLUS)
+    assert plus is not None
+    wanted = next((twin for twin in plus.twins if twin.kind == kind), None)
+    fitting: list[tuple[bool, str]] = []
     for name in folders.names(LORAS):
-        path = folder_paths.get_full_path(LORAS, name)
-        if path is None or cached_spec(path, read_lora) != spec.is_sdxl:
-            continue
-        named_twin = twin_named(name)
-        if named_twin in (twin, ""):  # a name that says nothing may be any of them
-            fitting.append((named_twin != twin, name))
+        named = twin_named(plus, os.path.basename(name))
+        is_twin = named is None or named is wanted
+        if is_twin and installed_spec(LORAS, name, read_lora) == is_sdxl:
+            fitting.append((named is not wanted, name))
     return min(fitting)[1] if fitting else None
 
 
@@ -49,9 +50,3 @@ def _projection(key: str) -> tuple[str, str] | None:
     """Attention and projection that a LoRA's key belongs to."""
     match = LORA_KEY.fullmatch(key)
     return (match[1], match[2]) if match else None
-
-
-def twin_named(name: str) -> str:
-    """Which of TWINS a file's name speaks of; empty for none."""
-    letters = re.sub(r"[^a-z0-9]", "", os.path.basename(name).lower())
-    return next((twin for twin in TWINS if twin in letters), "")

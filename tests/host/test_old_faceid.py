@@ -13,7 +13,7 @@ PORTRAIT = "ip-adapter-faceid-portrait_sd15"
 PARTS = {
     FACEID: (adapter_layouts.face_id, adapter_layouts.lora),
     PLUS_V2: (adapter_layouts.face_id_plus, adapter_layouts.lora),
-    PORTRAIT: (adapter_layouts.face_id, None),
+    PORTRAIT: (adapter_layouts.portrait, None),
 }
 LOADER = "IPAdapterUnifiedLoaderFaceID"
 

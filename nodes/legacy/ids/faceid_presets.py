@@ -1,10 +1,6 @@
-"""What the FaceID presets mean: adapter and LoRA by what the files hold.
-
-The published LoRAs have rank 128 at every projection of every attention.
-"""
+"""What the FaceID presets mean: adapter and LoRA by what the files hold."""
 
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,45 +8,45 @@ import comfy.sd
 import comfy.utils
 from comfy.model_patcher import ModelPatcher
 
-from ....ipadapter_core.adapter import families
-from ....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH
-from ....ipadapter_core.adapter.layout import flatten, shapes_of
+from ....ipadapter_core.adapter.checkpoint import read_spec
+from ....ipadapter_core.adapter.families import (
+    FACEID,
+    FACEID_PLUS,
+    FACEID_PLUS_V2,
+    PORTRAIT,
+    UNNORM,
+    twin_named,
+)
 from ...apply.lora import add_lora as add_adapter_lora
 from ...files import folders
-from ...files.faceid_loras import LORAS, read_lora, twin_named
+from ...files.faceid_loras import LORAS, find_lora
 from ...files.file_specs import installed_spec
-from ...files.twins import AUTO
+from ...files.twins import AUTO, VARIANTS
 from ...sockets import LoadedAdapter
 from .installed_files import PUBLISHED
 
 log = logging.getLogger("ipadapter")
 
 LINKS = {file.name: file.link for file in PUBLISHED}
-IDENTITY, PLUS, PORTRAIT, UNNORM = "identity", "identity and look", "portrait", "unnorm portrait"
 
 
 @dataclass(frozen=True)
 class FaceIDFiles:
-    """A preset for one base model: the published adapter and its LoRA, and what tells them."""
+    """A preset for one base model: the published adapter, its kind, and its LoRA."""
 
     adapter: str
     kind: str
-    twin: str = ""
     lora: str | None = None
 
     @property
     def variant(self) -> str:
         """Which of the adapters with equal shapes it is, for Load IPAdapter."""
-        if self.kind == UNNORM:
-            return families.UNNORM
-        return {"plusv2": families.FACEID_PLUS_V2, "plus": families.FACEID_PLUS}.get(
-            self.twin, AUTO
-        )
+        return self.kind if self.kind in VARIANTS else AUTO
 
 
-def _with_lora(name: str, kind: str, twin: str = "") -> FaceIDFiles:
+def _with_lora(name: str, kind: str) -> FaceIDFiles:
     file = f"ip-adapter-faceid{name}"
-    return FaceIDFiles(f"{file}.bin", kind, twin, f"{file}_lora.safetensors")
+    return FaceIDFiles(f"{file}.bin", kind, f"{file}_lora.safetensors")
 
 
 def _portrait(name: str, kind: str = PORTRAIT) -> FaceIDFiles:
@@ -58,11 +54,11 @@ def _portrait(name: str, kind: str = PORTRAIT) -> FaceIDFiles:
 
 
 PRESETS: dict[str, tuple[FaceIDFiles | None, FaceIDFiles | None]] = {  # for SD1.5 and for SDXL
-    "FACEID": (_with_lora("_sd15", IDENTITY), _with_lora("_sdxl", IDENTITY)),
-    "FACEID PLUS - SD1.5 only": (_with_lora("-plus_sd15", PLUS, "plus"), None),
+    "FACEID": (_with_lora("_sd15", FACEID), _with_lora("_sdxl", FACEID)),
+    "FACEID PLUS - SD1.5 only": (_with_lora("-plus_sd15", FACEID_PLUS), None),
     "FACEID PLUS V2": (
-        _with_lora("-plusv2_sd15", PLUS, "plusv2"),
-        _with_lora("-plusv2_sdxl", PLUS, "plusv2"),
+        _with_lora("-plusv2_sd15", FACEID_PLUS_V2),
+        _with_lora("-plusv2_sdxl", FACEID_PLUS_V2),
     ),
     "FACEID PORTRAIT (style transfer)": (_portrait("-v11_sd15"), _portrait("_sdxl")),
     "FACEID PORTRAIT UNNORM - SDXL only (strong)": (None, _portrait("_sdxl_unnorm", UNNORM)),
@@ -71,7 +67,7 @@ PRESETS: dict[str, tuple[FaceIDFiles | None, FaceIDFiles | None]] = {  # for SD1
 
 def adapter_for(files: FaceIDFiles, is_sdxl: bool, subject: str) -> str:
     """The installed adapter of a preset. Raises ValueError."""
-    names = _fitting(folders.ADAPTERS, (files.kind, is_sdxl), files.twin, read_adapter)
+    names = _fitting_adapters(files.kind, is_sdxl)
     if names:
         return names[0]
     raise ValueError(
@@ -88,8 +84,8 @@ def with_lora(
     """
     if files.lora is None or strength <= 0:
         return model, ""
-    if names := _fitting(LORAS, adapter.spec.is_sdxl, files.twin, read_lora):
-        return add_lora(model, names[0], strength), names[0]
+    if name := find_lora(files.kind, adapter.spec.is_sdxl):
+        return add_lora(model, name, strength), name
     model, notes = add_adapter_lora(model, adapter, strength)
     for note in notes:
         log.warning("%s", note)
@@ -104,32 +100,15 @@ def add_lora(model: ModelPatcher, name: str, strength: float) -> ModelPatcher:
     return cast(ModelPatcher, patched)
 
 
-def read_adapter(weights: Mapping[str, Any]) -> tuple[str, bool] | None:
-    """Kind of a FaceID adapter, and whether it is for SDXL; None: it is none."""
-    shapes = shapes_of(flatten(weights))
-    text_width = shapes.get("ip_adapter.1.to_k_ip.weight", ())[1:]
-    if not text_width:
-        return None
-    is_sdxl = text_width[0] == SDXL_TEXT_WIDTH
-    if shapes.get("image_proj.proj_in.weight", ())[1:] == (512,):
-        return UNNORM, is_sdxl
-    if any(key.startswith("image_proj.perceiver_resampler.") for key in shapes):
-        return PLUS, is_sdxl
-    if any("_lora." in key for key in shapes):
-        return IDENTITY, is_sdxl
-    has_mlp = "image_proj.proj.0.weight" in shapes and "image_proj.norm.weight" in shapes
-    return (PORTRAIT, is_sdxl) if has_mlp else None
-
-
-def _fitting(
-    folder: str, content: object, twin: str, read: Callable[[Mapping[str, Any]], object]
-) -> list[str]:
-    """The files of a folder that hold that content, the best one first."""
+def _fitting_adapters(kind: str, is_sdxl: bool) -> list[str]:
+    """The installed adapters of a kind, the best first; of twins also files that no name tells."""
     fitting: list[tuple[bool, bool, str]] = []
-    for name in folders.names(folder):
-        if installed_spec(folder, name, read) != content:
+    for name in folders.names(folders.ADAPTERS):
+        spec = installed_spec(folders.ADAPTERS, name, read_spec)
+        if spec is None or spec.is_sdxl != is_sdxl:
             continue
-        named_twin = twin_named(name)
-        if named_twin in (twin, ""):  # a name that says nothing may be any of them
-            fitting.append((named_twin != twin, "v11" not in name.lower(), name))
+        named = twin_named(spec.family, name)
+        kinds = [twin.kind for twin in spec.family.twins] if named is None else [named.kind]
+        if kind in kinds:
+            fitting.append((named is None, "v11" not in name.lower(), name))
     return [name for *_, name in sorted(fitting)]
