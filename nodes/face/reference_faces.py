@@ -94,8 +94,12 @@ def _analysed_face(analysis: Any, picture: Tensor, picture_number: int) -> Refer
     face = max(faces, key=_box_area, default=None)
     if face is None:
         return None
-    landmarks = torch.as_tensor(numpy.asarray(face.kps, numpy.float32)).reshape(5, 2)
-    return ReferenceFace(picture_number, landmarks, is_sure=True)
+    return ReferenceFace(picture_number, analysed_landmarks(face), is_sure=True)
+
+
+def analysed_landmarks(face: Any) -> Tensor:
+    """The landmarks [5, 2] of a face of an INSIGHTFACE object."""
+    return torch.as_tensor(numpy.asarray(face.kps, numpy.float32)).reshape(5, 2)
 
 
 def _box_area(face: Any) -> float:

@@ -6,6 +6,7 @@ N faces.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ import comfy.utils
 from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import ui
 
+from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.features import HIDDEN, WEBFACE_R50, Source
 from ...ipadapter_core.faces.identity import recognisers
 from ...ipadapter_core.faces.identity.alignment import align_face
@@ -37,7 +39,7 @@ from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
 from .encode import CHUNK_SIZE, PREVIEW_COUNT, encode
 
-CROP_SIDE, SDXL_CROP_SIDE = 224, 256  # of the crops for the encoder, as IPAdapter_plus cuts them
+CROP_SIDE, SDXL_CROP_SIDE = 224, 256
 IDENTITY_NOTE = "aligned face"
 log = logging.getLogger("ipadapter")
 
@@ -57,16 +59,13 @@ class EncodedFaces:
 
 
 class FaceEncoder:
-    """Finds and encodes the faces of one run of a node.
+    """Finds and encodes the faces of one run of a node; looks for the recogniser once.
 
     adapter: whose recogniser and crop are used; without one, those of SD1.5's FaceID.
-    clip_vision: for adapters that also take the encoder's output of the crop.
     """
 
-    def __init__(
-        self, node: str, adapter: LoadedAdapter | None, clip_vision: ClipVisionModel | None
-    ):
-        self.node, self.adapter, self.clip_vision = node, adapter, clip_vision
+    def __init__(self, node: str, adapter: LoadedAdapter | None):
+        self.node, self.adapter = node, adapter
 
     @property
     def space(self) -> str:
@@ -74,51 +73,57 @@ class FaceEncoder:
         identity = self.adapter.spec.identity_input if self.adapter else None
         return identity.encoder if identity else WEBFACE_R50
 
-    @property
-    def crop_side(self) -> int:
-        is_sdxl = self.adapter is not None and self.adapter.spec.is_sdxl
-        return SDXL_CROP_SIDE if is_sdxl else CROP_SIDE
-
-    def encode(self, pictures: Tensor, source: FaceSource) -> EncodedFaces:
+    def encode(
+        self, pictures: Tensor, source: FaceSource, clip_vision: ClipVisionModel | None = None
+    ) -> EncodedFaces:
         """The faces of pictures [B, H, W, 3], one at most of each. Raises ValueError where there is
-        none, or no recogniser of the adapter."""
-        recogniser = self.recogniser
-        net = self._open_recogniser(recogniser)
+        none, or no recogniser of the adapter.
+
+        clip_vision: for adapters that also take the encoder's output of the crop.
+        """
+        net = self._net
         faces, notes = find_reference_faces(pictures, source)
         if faces:
             identities = _embed_faces(net, pictures, faces)
-            crops = _cut_faces(pictures, faces, self.crop_side)
+            crops = _cut_faces(pictures, faces, crop_side(self.adapter and self.adapter.spec))
         else:
             identities = torch.zeros(len(pictures), EMBEDDING_WIDTH)
             crops = pictures
             notes = [Message("<1>: no face: it stands for nobody.", source.input_name)]
         features = {Source.FACE_IDENTITY.value: identities}
-        if self.clip_vision is not None:
-            features[HIDDEN] = encode(self.clip_vision, crops, CROP)[HIDDEN]
+        if clip_vision is not None:
+            features[HIDDEN] = encode(clip_vision, crops, CROP)[HIDDEN]
         notes_of_file = {RECOGNISER: self.space, "fit": IDENTITY_NOTE}
         references = References(features, (1.0,) * len(crops), notes=notes_of_file)
         for note in notes:
             log.warning("%s", note)
-        reader = recogniser.spec.space or recogniser.spec.describe()
+        reader = self.recogniser.spec.space or self.recogniser.spec.describe()
         count = Message("<1>: faces: <2>, read by <3>", source.input_name, len(faces), reader)
         return EncodedFaces(references, crops, [count, *notes])
 
-    @property
+    @cached_property
     def recogniser(self) -> RecogniserFile:
         """The installed one. Raises ValueError where there is none that fits."""
         subject = self.node if self.adapter is None else f"'{self.adapter.name}'"
         return require_recogniser(self.space, subject)
 
-    def _open_recogniser(self, recogniser: RecogniserFile) -> IResNet:
+    @cached_property
+    def _net(self) -> IResNet:
+        path = self.recogniser.path
         if self.adapter is None:
-            return open_recogniser(recogniser.path)
+            return open_recogniser(path)
         return recall(
             self.adapter.patcher,
             Recalled.RECOGNISER,
-            lambda: open_recogniser(recogniser.path),
-            settings=file_stamp(recogniser.path),
+            lambda: open_recogniser(path),
+            settings=file_stamp(path),
             only_latest=True,
         )
+
+
+def crop_side(spec: AdapterSpec | None) -> int:
+    """Of the face for the encoder, in pixels, as IPAdapter_plus cuts it."""
+    return SDXL_CROP_SIDE if spec is not None and spec.is_sdxl else CROP_SIDE
 
 
 def _embed_faces(net: IResNet, pictures: Tensor, faces: Sequence[ReferenceFace]) -> Tensor:
@@ -134,9 +139,9 @@ def _embed_faces(net: IResNet, pictures: Tensor, faces: Sequence[ReferenceFace])
 
 
 def _cut_faces(
-    pictures: Tensor, faces: Sequence[ReferenceFace], crop_side: int = TEMPLATE_SIDE
+    pictures: Tensor, faces: Sequence[ReferenceFace], side: int = TEMPLATE_SIDE
 ) -> Tensor:
     """The aligned crops [N, S, S, 3], each out of the whole picture."""
     return torch.stack(
-        [align_face(pictures[face.picture_number], face.landmarks, crop_side) for face in faces]
+        [align_face(pictures[face.picture_number], face.landmarks, side) for face in faces]
     )

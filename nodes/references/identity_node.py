@@ -86,13 +86,14 @@ class EncodeFaceIdentity(io.ComfyNode):
         if adapter is not None and adapter.spec.clip_input is None:
             clip_vision = None
         source = FaceSource(NODE, "image", landmarks=face_landmarks, analysis=insightface)
-        faces = _encode_faces(FaceEncoder(NODE, adapter, clip_vision), image, source)
+        encoder = FaceEncoder(NODE, adapter)
+        faces = encoder.encode(_pictures(image, source), source, clip_vision)
         if adapter is not None:
             references_for(faces.references, adapter, "image")
         compared = None
         if compare_with is not None:
             source = FaceSource(NODE, "compare_with", analysis=insightface)
-            compared = _encode_faces(FaceEncoder(NODE, adapter, None), compare_with, source)
+            compared = encoder.encode(_pictures(compare_with, source), source)
         similarity, note = _compare(faces, compared)
         strip = draw_rows(
             [side.crops for side in (faces, compared) if side is not None], STRIP_COLUMNS
@@ -176,11 +177,11 @@ def _require_face_adapter(value: object, clip_vision: ClipVisionModel | None) ->
     return adapter
 
 
-def _encode_faces(encoder: FaceEncoder, image: Tensor, source: FaceSource) -> EncodedFaces:
+def _pictures(image: Tensor, source: FaceSource) -> Tensor:
     pictures = rgb(image, NODE, source.input_name)
     if not len(pictures):
         raise ValueError(f"{NODE} got an empty '{source.input_name}': connect a picture.")
-    return encoder.encode(pictures, source)
+    return pictures
 
 
 def _compare(faces: EncodedFaces, compared: EncodedFaces | None) -> tuple[float, Message]:

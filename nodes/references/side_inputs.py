@@ -140,7 +140,7 @@ class ReferenceEncoder:
         """The identities of the faces in an image, and the encoder's output of their crops where
         the adapter takes that; and what the node shows of them. Recalled."""
         clip_vision = self.clip_vision if self._adapter.spec.clip_input is not None else None
-        encoder = FaceEncoder(self._node, self._adapter, clip_vision)
+        encoder = FaceEncoder(self._node, self._adapter)
         input_name = side.input_name("image")
 
         def make() -> tuple[References, dict[str, Any]] | None:
@@ -149,7 +149,7 @@ class ReferenceEncoder:
                 return None
             part = visible_box(pictures, box, self._node)
             source = FaceSource(self._node, input_name, part, by_frame, bool(side.suffix))
-            faces = encoder.encode(pictures, source)
+            faces = encoder.encode(pictures, source, clip_vision)
             return faces.references, faces.display()
 
         stamp = file_stamp(encoder.recogniser.path)

@@ -14,6 +14,7 @@ from ....ipadapter_core.faces.identity import recognisers
 from ....ipadapter_core.faces.identity.alignment import align_face
 from ....ipadapter_core.faces.identity.iresnet import IResNet
 from ...face.recogniser_files import open_recogniser, require_recogniser
+from ...face.reference_faces import analysed_landmarks
 from ...face.search import search
 from ...face.settings import ALL, ARCFACE, FaceCropSettings
 
@@ -100,8 +101,7 @@ def read_faces(
             )
         embedding = face.normed_embedding if is_normalised else face.embedding
         identities.append(torch.as_tensor(numpy.asarray(embedding, numpy.float32)).flatten())
-        landmarks = torch.as_tensor(numpy.asarray(face.kps, numpy.float32)).reshape(5, 2)
-        crops.append(align_face(picture.cpu().float(), landmarks, crop_side))
+        crops.append(align_face(picture.cpu().float(), analysed_landmarks(face), crop_side))
     return PictureFaces(torch.stack(identities), torch.stack(crops))
 
 

@@ -13,12 +13,11 @@ from comfy.model_patcher import ModelPatcher
 from ....ipadapter_core.adapter.features import HIDDEN
 from ...pictures import rgb
 from ...references.encode import CROP, encode
+from ...references.face_identity import crop_side
 from .encoder_views import ENCODER_SIZE, OldAdapter, OldFeatures
 from .face_analysis import FaceAnalysis, read_faces
 from .image_nodes import shuffled
 from .old_apply import OldApply, apply_features
-
-SDXL_CROP_SIDE = 256  # of the face for the encoder; ENCODER_SIZE for SD1.5
 
 
 class AppliedFaces(NamedTuple):
@@ -42,8 +41,9 @@ def apply_faces(
     assert identity is not None
     pictures = rgb(settings.image, node_name, "image")
     analysis: Any = adapter.analysis or FaceAnalysis(identity.encoder, node_name)
-    crop_side = SDXL_CROP_SIDE if spec.is_sdxl else ENCODER_SIZE
-    identities, crops = read_faces(analysis, pictures, identity.is_normalised, crop_side, node_name)
+    identities, crops = read_faces(
+        analysis, pictures, identity.is_normalised, crop_side(spec), node_name
+    )
     features = OldFeatures(identities, None)
     if spec.clip_input is not None:
         hidden = encode(adapter.clip_vision, crops, CROP)[HIDDEN]

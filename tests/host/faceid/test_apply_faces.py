@@ -94,7 +94,7 @@ def test_sdxl_crops_wider_as_insightface_does(pack, installed, hollow_adapter, l
     picture = batch("one_portrait")
     module = pack.nodes.references.face_identity
     name = "ip-adapter-faceid-portrait_sdxl"
-    encoder = module.FaceEncoder("A node", hollow_adapter(name), None)
+    encoder = module.FaceEncoder("A node", hollow_adapter(name))
     source = pack.nodes.references.side_inputs.FaceSource("A node", "image")
     crops = encoder.encode(picture, source).crops
     expected = insightface_crop(picture[0], landmarks_of(picture), 256)
