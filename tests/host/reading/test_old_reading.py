@@ -16,7 +16,7 @@ from support.saved import graph, install_encoder, known_nodes, node
 
 pytestmark = pytest.mark.host
 
-SAVED = Path(__file__).parent.parent / "workflows" / "saved"
+SAVED = Path(__file__).parents[2] / "workflows" / "saved"
 GRAPHS = {path.stem: path.read_text() for path in sorted(SAVED.glob("*.json"))}
 ODD = (
     None,
