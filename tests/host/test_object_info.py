@@ -101,7 +101,7 @@ def compare(name, content):
 
 
 @pytest.fixture
-def no_files(host, tmp_path, monkeypatch):
+def no_files(host, own_folders, tmp_path, monkeypatch):
     """Folders of the host with nothing in them, so that lists of files are the same on every
     machine.
     """
@@ -116,9 +116,6 @@ def no_files(host, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path / "models"))
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", folders)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    for name in ("input", "output"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setattr(folder_paths, f"{name}_directory", str(tmp_path / name))
     return tmp_path
 
 

@@ -6,7 +6,7 @@ from support.model_files import SMALL
 
 
 @pytest.fixture
-def models(host, tmp_path, monkeypatch):
+def models(host, own_folders, tmp_path, monkeypatch):
     """A models folder as people have them."""
     import folder_paths
 
@@ -21,9 +21,6 @@ def models(host, tmp_path, monkeypatch):
     installed["custom_nodes"] = ([str(tmp_path)], set())
     monkeypatch.setattr(folder_paths, "folder_names_and_paths", installed)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    for place in ("input", "output"):
-        (tmp_path / place).mkdir()
-        monkeypatch.setattr(folder_paths, f"{place}_directory", str(tmp_path / place))
     return folder
 
 

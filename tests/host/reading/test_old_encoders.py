@@ -9,31 +9,12 @@ from support.saved import (
     MISSING,
     encoder_of,
     graph,
-    install_encoder,
-    known_nodes,
     node,
 )
 
 pytestmark = pytest.mark.host
 
 MOST_SECONDS = 2
-
-
-@pytest.fixture
-def installed_encoder(pack, monkeypatch, tmp_path):
-    install_encoder(pack, monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def read_prompt(pack, nodes_by_id):
-    installed, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
-    return lambda prompt: reading.prompts.read_prompt(prompt, *installed)
-
-
-@pytest.fixture
-def opened_graph(pack, nodes_by_id):
-    installed, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
-    return lambda graph: reading.open_graph.open_graph(graph, *installed)
 
 
 @pytest.mark.parametrize("passing", ["Reroute", "Reroute (rgthree)"])

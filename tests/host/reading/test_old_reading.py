@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.saved import graph, install_encoder, known_nodes, node
+from support.saved import graph, node
 
 pytestmark = pytest.mark.host
 
@@ -38,23 +38,6 @@ ODD = (
 )
 MUTATIONS = int(os.environ.get("IPADAPTER_FUZZ", "400"))
 MOST_SECONDS = 2
-
-
-@pytest.fixture
-def installed_encoder(pack, monkeypatch, tmp_path):
-    install_encoder(pack, monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def read_prompt(pack, nodes_by_id):
-    installed, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
-    return lambda prompt: reading.prompts.read_prompt(prompt, *installed)
-
-
-@pytest.fixture
-def opened_graph(pack, nodes_by_id):
-    installed, reading = known_nodes(pack, nodes_by_id), pack.nodes.legacy.reading
-    return lambda graph: reading.open_graph.open_graph(graph, *installed)
 
 
 def test_linked_widgets_stay_links(read_prompt):
