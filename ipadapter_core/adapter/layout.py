@@ -82,8 +82,8 @@ def _numbered_processors(stored_weights: Weights) -> dict[str, str]:
 
 
 def _unet_place(layer_place: str) -> tuple[int, ...]:
-    block_group, *place_parts = layer_place.split(".")
-    return _UNET_ORDER.index(block_group), *(int(part) for part in place_parts if part.isdecimal())
+    block_group, *places = layer_place.split(".")
+    return _UNET_ORDER.index(block_group), *(int(place) for place in places if place.isdecimal())
 
 
 def shapes_of(stored_weights: Weights) -> dict[str, Shape]:

@@ -96,12 +96,12 @@ def lora_pairs(
     """The matrices of a file's LoRA, as they are stored. Raises Predicate for what is no number."""
     pairs: dict[LoraTarget, LoraPair] = {}
     for target in spec.targets if spec else ():
-        up_key, down_key = (_key(target, part) for part in ("up", "down"))
+        up_key, down_key = (_key(target, matrix) for matrix in ("up", "down"))
         for tensor_key in (up_key, down_key):
             check_weight(tensor_key, named_tensors[tensor_key])
         pairs[target] = LoraPair(named_tensors[up_key], named_tensors[down_key])
     return pairs
 
 
-def _key(target: LoraTarget, part: str) -> str:
-    return f"ip_adapter.{target.attention}.to_{target.projection}_lora.{part}.weight"
+def _key(target: LoraTarget, matrix: str) -> str:
+    return f"ip_adapter.{target.attention}.to_{target.projection}_lora.{matrix}.weight"

@@ -5,7 +5,7 @@ https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter_f
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..messages import Predicate
 from .layout import Shape
@@ -139,11 +139,10 @@ def _read_perceiver(
     projector_shapes: ProjectorShapes,
     token_count: int,
     query_width: int,
-    kind: type[ResamplerSpec] = ResamplerSpec,
 ) -> ResamplerSpec:
     layer_keys = (key for key in projector_shapes.shapes if key.startswith("layers."))
     layer_numbers = {key.split(".")[1] for key in layer_keys}
-    return kind(
+    return ResamplerSpec(
         feature_width=projector_shapes.sizes("proj_in.weight", 2)[1],
         token_count=token_count,
         token_width=projector_shapes.sizes("proj_out.weight", 2)[0],
@@ -155,8 +154,7 @@ def _read_perceiver(
 
 
 def read_identity_resampler(projector_shapes: ProjectorShapes) -> ResamplerSpec:
-    _, token_count, query_width = projector_shapes.sizes("latents", 3)
-    return _read_perceiver(projector_shapes, token_count, query_width, IdentityResamplerSpec)
+    return IdentityResamplerSpec(**vars(read_resampler(projector_shapes)))
 
 
 def read_mlp(projector_shapes: ProjectorShapes) -> MLPSpec:
@@ -187,5 +185,4 @@ def read_face_plus(projector_shapes: ProjectorShapes) -> FacePlusSpec:
 
 
 def read_face_plus_v2(projector_shapes: ProjectorShapes) -> FacePlusSpec:
-    first_version = read_face_plus(projector_shapes)
-    return FacePlusSpec(first_version.identity, first_version.perceiver, adds_identity=True)
+    return replace(read_face_plus(projector_shapes), adds_identity=True)

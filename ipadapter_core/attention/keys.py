@@ -181,9 +181,9 @@ def frame_keys(
             return tokens_of(adapter, on_device)[0][None]
         features = references.select(adapter.spec.inputs)
         starts, structure = range(0, references.count, CHUNK), references.face_structure
-        parts = ([tensor[start : start + CHUNK] for tensor in features] for start in starts)
-        on_device = ([tensor.to(device, torch.float32) for tensor in part] for part in parts)
-        tokens = [adapter.project(*part, face_structure=structure) for part in on_device]
+        chunks = ([tensor[start : start + CHUNK] for tensor in features] for start in starts)
+        on_device = ([tensor.to(device, torch.float32) for tensor in chunk] for chunk in chunks)
+        tokens = [adapter.project(*chunk, face_structure=structure) for chunk in on_device]
         return torch.cat(tokens)
 
     negative_tokens, tokens = project(negative), project(positive)
