@@ -33,6 +33,7 @@ class Recalled(Enum):
     ENCODED_FACES = auto()
     NORMALISED_FEATURE = auto()
     ZERO_IDENTITY = auto()
+    LORA_PATCHES = auto()  # by which id the host knows them
     OLD_FEATURES = auto()  # of nodes of old graphs
     OLD_UNCONDITIONAL = auto()
 

@@ -10,6 +10,7 @@ LoRA are used before.
 
 from collections.abc import Mapping
 from typing import Any, cast
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -19,11 +20,14 @@ import comfy.lora_convert
 from comfy.model_patcher import ModelPatcher
 from comfy.weight_adapter import LoRAAdapter
 
+from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.lora import LoraPair, LoraTarget
 from ...ipadapter_core.messages import Message
 from ..files import folders
 from ..files.faceid_loras import LORAS, find_lora
+from ..files.file_specs import FileStamp, file_stamp
 from ..files.open_files import read_weights
+from ..recall import Recalled, recall
 from ..sampling.layers import find_layout
 from ..sockets import LoadedAdapter
 
@@ -44,24 +48,35 @@ def add_lora(
     """
     if not adapter.spec.family.has_lora or not strength:
         return model, ()
-    patches = _lora_patches(model, adapter)
+    installed_lora = None if adapter.lora else _installed_lora(adapter.spec)
+    patches = _lora_patches(model, adapter, installed_lora)
     if not patches:
         return model, (_missing_note(adapter),)
     present = _present_patch(model, patches)
     if present is not None:
         return model, _present_notes(adapter, *present, strength)
+    settings = (model.patches_uuid, strength, installed_lora)
     model = model.clone()
     model.add_patches(patches, strength)
+    # the same patches as in an earlier run: the host need not load the model's weights anew
+    model.patches_uuid = recall(adapter.patcher, Recalled.LORA_PATCHES, uuid4, settings=settings)
     return model, ()
 
 
-def _lora_patches(model: ModelPatcher, adapter: LoadedAdapter) -> Patches:
+def _installed_lora(spec: AdapterSpec) -> FileStamp | None:
+    name = find_lora(spec.kind, spec.is_sdxl)
+    return file_stamp(folders.path_of(LORAS, name)) if name else None
+
+
+def _lora_patches(
+    model: ModelPatcher, adapter: LoadedAdapter, installed_lora: FileStamp | None
+) -> Patches:
     """The patches of the LoRA in the adapter's file, or of an installed one; empty for none."""
     if adapter.lora:
         weight_names = _weight_names(model, adapter.lora)
         tensors = _host_layout(adapter.lora)
-    elif lora_name := find_lora(adapter.spec.kind, adapter.spec.is_sdxl):
-        weights = read_weights(folders.path_of(LORAS, lora_name))
+    elif installed_lora:
+        weights = read_weights(installed_lora.path)
         tensors = cast("dict[str, Tensor]", comfy.lora_convert.convert_lora(weights))
         weight_names = comfy.lora.model_lora_keys_unet(model.model, {})
     else:

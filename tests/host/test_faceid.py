@@ -198,6 +198,24 @@ def test_two_references_in_a_row_add_the_lora_once(follow, models, sampled):
     assert [text for text in texts if "acts on this model already, with strength 1.0" in text]
 
 
+def test_another_weight_leaves_the_models_weights_loaded(follow, models):
+    """The host loads weights anew where it does not know that the patches are the same."""
+    model = models("sd15")
+    followed, again, stronger, elsewhere = (
+        follow(start, seed=seed, weight=weight, lora_strength=strength)[0]
+        for start, seed, weight, strength in (
+            (model, 5, 0.7, 1.0),
+            (model, 8, 0.3, 1.0),
+            (model, 5, 0.7, 0.5),
+            (follow(model, PLUS)[0], 5, 0.7, 1.0),
+        )
+    )
+    assert followed.clone_has_same_weights(again)
+    assert not followed.clone_has_same_weights(stronger)
+    assert not followed.clone_has_same_weights(elsewhere)
+    assert not followed.clone_has_same_weights(model)
+
+
 def test_a_lora_added_by_hand_is_not_added_again(follow, models, adapters, tiny, nodes_by_id):
     import comfy.sd
 
