@@ -71,7 +71,8 @@ def doctor(pack, path: Path) -> None:
 
 
 def encoder(pack, path: Path):
-    return pack.nodes.files.load._read_encoder(str(path))
+    load = pack.nodes.files.load
+    return load.read_encoder(load.read_shapes(str(path)))
 
 
 def embeds(pack, path: Path):
