@@ -50,8 +50,7 @@ class AdapterSpec:
 
     @property
     def base_model(self) -> str:
-        unknown_model = Message("a model with text width <1>", self.text_width)
-        return BASE_MODELS.get(self.text_width, unknown_model)
+        return self.family.base_model or base_model_of(self.text_width)
 
     @property
     def clip_input(self) -> FeatureSpec | None:
@@ -86,6 +85,11 @@ class AdapterSpec:
         return Message(
             "<1> <2>, <3>, needs <4>", self.base_model, self.kind, self.tokens, self.needs
         )
+
+
+def base_model_of(text_width: int) -> str:
+    """The base model of UNets, by the width of their text."""
+    return BASE_MODELS.get(text_width, Message("a model with text width <1>", text_width))
 
 
 def read_spec(stored_weights: Weights, twin_kind: str | None = None) -> AdapterSpec:

@@ -45,6 +45,7 @@ class Family:
     purpose: what such an adapter follows, where its shapes say so; "" where only a published name
     does. has_lora: whether it was trained together with one for the model's own attention.
     name_marks: what the names of such files hold, for twins.
+    base_model: that the shapes of the projection tell; "" where the width of the tokens does.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Family:
     purpose: str = ""
     has_lora: bool = False
     name_marks: tuple[str, ...] = ()
+    base_model: str = ""
 
     @property
     def twins(self) -> tuple["Family", ...]:

@@ -9,7 +9,6 @@ import torch
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
-from ...ipadapter_core.adapter.checkpoint import BASE_MODELS
 from ...ipadapter_core.weights.blocks import Address, Block
 from ..sockets import LoadedAdapter
 from .layout import LayerWidths, ModelLayout
@@ -41,27 +40,36 @@ def fitting_layers(model: ModelPatcher, adapter: LoadedAdapter) -> tuple[Address
     """The model's layers, in the order of the adapter's. Raises ValueError where the two do not
     fit.
     """
-    known_model, spec = find_layout(model.get_model_object("diffusion_model")), adapter.spec
-    layers = known_model[1] if known_model else {}
+    diffusion_model, spec = model.get_model_object("diffusion_model"), adapter.spec
+    known_model = find_layout(diffusion_model)
+    if known_model is None:
+        raise _other_model(adapter, _unknown_model(model))
+    layout, layers = known_model
+    base_model = layout.base_model(diffusion_model)
     adapter_widths = [LayerWidths(width, spec.text_width) for _, width in spec.layers]
-    if list(layers.values()) != adapter_widths:
-        raise ValueError(
-            f"'{adapter.name}' is for {spec.base_model} "
-            f"({len(spec.layers)} cross-attention layers, text width {spec.text_width}), "
-            f"but the model is {_model_name(model, layers)}: connect a model of that kind, "
-            "or choose another file in 'Load IPAdapter'."
-        )
+    if spec.base_model != base_model or list(layers.values()) != adapter_widths:
+        raise _other_model(adapter, _model_name(base_model, layers))
+    if problem := layout.host_problem():
+        raise ValueError(problem)
     return tuple(layers)
 
 
-def _model_name(model: ModelPatcher, layers: dict[Address, LayerWidths]) -> str:
-    if not layers:
-        host_model = cast(BaseModel, model.model)
-        return (
-            f"a {type(host_model).__name__} without cross-attention layers "
-            "that an adapter could use"
-        )
-    text_widths = {widths.text for widths in layers.values()}
-    names = "/".join(sorted(BASE_MODELS.get(width, "another kind") for width in text_widths))
-    width_list = "/".join(map(str, sorted(text_widths)))
-    return f"{names} ({len(layers)} layers, text width {width_list})"
+def _other_model(adapter: LoadedAdapter, model_name: str) -> ValueError:
+    spec = adapter.spec
+    return ValueError(
+        f"'{adapter.name}' is for {spec.base_model} "
+        f"({len(spec.layers)} cross-attention layers, text width {spec.text_width}), "
+        f"but the model is {model_name}: connect a model of that kind, "
+        "or choose another file in 'Load IPAdapter'."
+    )
+
+
+def _unknown_model(model: ModelPatcher) -> str:
+    host_model = cast(BaseModel, model.model)
+    return f"a {type(host_model).__name__} without cross-attention layers that an adapter could use"
+
+
+def _model_name(base_model: str, layers: dict[Address, LayerWidths]) -> str:
+    text_widths = sorted({widths.text for widths in layers.values()})
+    width_list = "/".join(map(str, text_widths))
+    return f"{base_model} ({len(layers)} layers, text width {width_list})"

@@ -30,8 +30,18 @@ class ModelLayout(Protocol):
         """
         ...
 
+    def base_model(self, diffusion_model: torch.nn.Module) -> str:
+        """The base model by name, as an `AdapterSpec` of an adapter for it has it."""
+        ...
+
+    def host_problem(self) -> str:
+        """The sentence where this ComfyUI is too old for the architecture, else empty."""
+        ...
+
     def attention_names(self, diffusion_model: torch.nn.Module) -> list[tuple[str, str]]:
-        """The modules of self- and cross-attention of every layer, in the same order."""
+        """The modules of self- and cross-attention of every layer, in the same order; empty where
+        no adapter brings a LoRA for them.
+        """
         ...
 
     def blocks(self, layers: Iterable[Address]) -> tuple[Block, ...]:
@@ -46,7 +56,8 @@ class ModelLayout(Protocol):
         """The transformer_options of one call, such that its layers add the image parts; and the
         same addition for layers of a compiled model, which call `compiled.add_in_graph`.
 
-        Every layer of `parts` is wrapped, active or not. A `LayerSite` says at which layer, and on
-        which grid.
+        The layout installs whatever patches that takes: at the attention, or around a block. Every
+        layer of `parts` is wrapped, active or not. A `LayerSite` says at which layer, and on which
+        grid; where the host does not tell a layer's grid, it follows from `call.latent_size`.
         """
         ...

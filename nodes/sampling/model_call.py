@@ -60,6 +60,7 @@ class ModelCall:
 
     run: Run
     rows: BatchRows
+    latent_size: tuple[int, int]  # height and width of what the model is called with
     watch: WatchLike | None = None
     watched_prompt: ImagePrompt | None = None
     tensors: CallTensors = field(default_factory=CallTensors)

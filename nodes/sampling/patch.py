@@ -152,6 +152,7 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
     model_call = ModelCall(
         run,
         rows,
+        (call.x.shape[-2], call.x.shape[-1]),
         watch=watch if watched in prompts else None,
         watched_prompt=watched,
         tensors=run.call_tensors.get(

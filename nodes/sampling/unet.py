@@ -12,6 +12,7 @@ from torch import Tensor
 
 import comfy.ldm.modules.attention as host_attention
 
+from ...ipadapter_core.adapter.checkpoint import base_model_of
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_table
 from . import compiled
 from .attention import add_image_parts
@@ -40,6 +41,13 @@ class UNetLayout:
             address: LayerWidths(inner=projection.out_features, text=projection.in_features)
             for address, projection in projections.items()
         }
+
+    def base_model(self, diffusion_model: torch.nn.Module) -> str:
+        text_widths = {widths.text for widths in self.layer_widths(diffusion_model).values()}
+        return "/".join(sorted(map(base_model_of, text_widths)))
+
+    def host_problem(self) -> str:
+        return ""
 
     def attention_names(self, diffusion_model: torch.nn.Module) -> list[tuple[str, str]]:
         names = _attn2_names(name for name, _ in diffusion_model.named_modules())

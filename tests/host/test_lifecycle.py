@@ -190,7 +190,7 @@ def model_call(pack, models, apply):
 
     def make(*roles):
         rows = sampling.batch_rows.BatchRows(roles, (None, None), (8, 8), 1, None)
-        call = sampling.model_call.ModelCall(sampling.run.Run(), rows)
+        call = sampling.model_call.ModelCall(sampling.run.Run(), rows, rows.latent_size)
         return call, sampling.patch._parts_by_layer(call.run, prompts, (0,))
 
     return make
