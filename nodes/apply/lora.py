@@ -142,8 +142,8 @@ def _present_notes(
         return ()
     return (
         Message(
-            "The LoRA of '<1>' acts on this model already, with strength <2>: it is not added "
-            "again.",
+            "The LoRA of '<1>' is already applied to this model with strength <2>, so it is not "
+            "added again.",
             adapter.name,
             present_strength,
         ),
@@ -152,7 +152,7 @@ def _present_notes(
 
 def _missing_note(adapter: LoadedAdapter) -> Message:
     return Message(
-        "'<1>' was trained with a LoRA, which is neither in its file nor in models/loras: faces "
-        "are less alike without it. IPAdapter Doctor fetches it.",
+        "'<1>' was trained with a LoRA, which is neither in its file nor in models/loras: "
+        "likeness is weaker without it; IPAdapter Doctor can fetch it.",
         adapter.name,
     )

@@ -136,7 +136,7 @@ def _notes(faces: Sequence[ReferenceFace], picture_count: int, input_name: str) 
             picture_count,
         ): small,
         Message(
-            "<1>: not sure that it is a face in picture <2> of <3>.",
+            "<1>: the face in picture <2> of <3> is uncertain.",
             input_name,
             _listed(doubtful),
             picture_count,

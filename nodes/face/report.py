@@ -22,11 +22,11 @@ def report_faces(faces_by_picture: list[PictureFaces], settings: FaceCropSetting
     doubtful = _list_numbers(faces_by_picture, _is_doubtful)
     if doubtful:
         note = Message(
-            "not sure that it is a face in picture <1> of <2>: look at its 'preview'",
+            "the face in picture <1> of <2> is uncertain: look at its 'preview'",
             doubtful,
             picture_count,
         )
-        log.warning("%s is %s.", NODE, note)
+        log.warning("%s: %s.", NODE, note)
         notes.append(note)
     return notes
 

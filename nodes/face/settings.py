@@ -61,7 +61,7 @@ def face_inputs() -> list[io.Input]:
             optional=True,
             force_input=True,
             tooltip=(
-                "Faces found by another node (MediaPipe, RT-DETR, SAM), in place of looking. "
+                "Faces found by another node (MediaPipe, RT-DETR, SAM), instead of detecting. "
                 "A picture without any is looked at."
             ),
         ),
@@ -70,7 +70,7 @@ def face_inputs() -> list[io.Input]:
             optional=True,
             tooltip=(
                 "Faces with their landmarks, from Detect Face Landmarks (MediaPipe) or "
-                "another Face Crop, in place of looking."
+                "another Face Crop, instead of detecting."
             ),
         ),
     ]

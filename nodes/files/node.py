@@ -64,7 +64,7 @@ class LoadIPAdapter(io.ComfyNode):
         adapter = open_adapter(ipadapter_file, variant)
         texts = [adapter.spec.describe()]
         if adapter.lora:
-            texts.append(Message("It brings its LoRA."))
+            texts.append(Message("It includes a LoRA."))
         if adapter.is_guess:
             texts.append(guess_note(adapter.spec))
         return io.NodeOutput(adapter, ui=shown_texts(*texts))

@@ -89,7 +89,7 @@ class FaceEncoder:
         else:
             identities = torch.zeros(len(pictures), EMBEDDING_WIDTH)
             crops = pictures
-            notes = [Message("<1>: no face: it stands for nobody.", source.input_name)]
+            notes = [Message("<1>: no face found; an empty identity is used.", source.input_name)]
         features = {Source.FACE_IDENTITY.value: identities}
         if clip_vision is not None:
             features[HIDDEN] = encode(clip_vision, crops, CROP)[HIDDEN]
@@ -97,8 +97,10 @@ class FaceEncoder:
         references = References(features, (1.0,) * len(crops), notes=notes_of_file)
         for note in notes:
             log.warning("%s", note)
-        reader = self.recogniser.spec.space or self.recogniser.spec.describe()
-        count = Message("<1>: faces: <2>, read by <3>", source.input_name, len(faces), reader)
+        recogniser = self.recogniser.spec.space or self.recogniser.spec.describe()
+        count = Message(
+            "<1>: faces found: <2> (recogniser: <3>)", source.input_name, len(faces), recogniser
+        )
         return EncodedFaces(references, crops, [count, *notes])
 
     @cached_property

@@ -47,7 +47,7 @@ class EncodeFaceIdentity(io.ComfyNode):
             category="ipadapter/embeds",
             **KEEPS_SHOWING,
             search_aliases=["faceid", "insightface", "arcface", "face similarity", "face embeds"],
-            description="Finds the face in each picture and encodes whose it is, for FaceID "
+            description="Finds the face in each picture and encodes its identity, for FaceID "
             "adapters: embeds to combine, save, and use in many Apply IPAdapter nodes. Also says "
             "how alike the faces of two pictures are. Needs the recogniser w600k_r50.onnx in "
             "models/insightface, which like the FaceID adapters is for non-commercial research "
@@ -55,7 +55,7 @@ class EncodeFaceIdentity(io.ComfyNode):
             inputs=[
                 io.Image.Input(
                     "image",
-                    tooltip="A picture of the face; of a batch each picture is one reference. A "
+                    tooltip="A picture of the face; each picture of a batch is one reference. A "
                     "picture without a face is left out, with a note.",
                 ),
                 io.Float.Input(
@@ -101,8 +101,8 @@ class EncodeFaceIdentity(io.ComfyNode):
         texts = [*faces.notes, *(compared.notes if compared else ()), note]
         display: dict[str, Any] = {**ui.PreviewImage(strip).as_dict(), **shown_texts(*texts)}
         references = replace(faces.references, weights=(weight,) * faces.references.count)
-        nobody = _nobody(references, clip_vision)
-        return io.NodeOutput(references, nobody, similarity, strip, ui=display)
+        empty_identity = _empty_identity(references, clip_vision)
+        return io.NodeOutput(references, empty_identity, similarity, strip, ui=display)
 
 
 def _optional_inputs() -> list[io.Input]:
@@ -116,7 +116,7 @@ def _optional_inputs() -> list[io.Input]:
         io.ClipVision.Input(
             "clip_vision",
             optional=True,
-            tooltip="The encoder that FaceID plus adapters need besides: it sees the aligned face.",
+            tooltip="The encoder that FaceID plus adapters also need: it sees the aligned face.",
         ),
         io.Image.Input(
             "compare_with",
@@ -128,12 +128,13 @@ def _optional_inputs() -> list[io.Input]:
             "face_landmarks",
             optional=True,
             tooltip="Where the eyes, nose and mouth are in 'image', from Detect Face Landmarks "
-            "(MediaPipe) or Face Crop, in place of looking.",
+            "(MediaPipe) or Face Crop, instead of detecting.",
         ),
         InsightFaceSocket.Input(
             "insightface",
             optional=True,
-            tooltip="InsightFace of another pack, to find the faces in place of our own detector.",
+            tooltip="InsightFace of another pack, to find the faces instead of the built-in "
+            "detector.",
         ),
     ]
 
@@ -146,8 +147,8 @@ def _outputs() -> list[io.Output]:
         ),
         EmbedsSocket.Output(
             "embeds_negative",
-            tooltip="Nobody, as the adapters were trained: save it with the embeds, and no "
-            "encoder is needed later.",
+            tooltip="The negative side as the adapters were trained, an empty identity: save "
+            "it with the embeds, and no encoder is needed later.",
         ),
         io.Float.Output(
             "similarity",
@@ -171,7 +172,7 @@ def _require_face_adapter(value: object, clip_vision: ClipVisionModel | None) ->
         )
     if adapter.spec.clip_input is not None and clip_vision is None:
         raise ValueError(
-            f"'{adapter.name}' takes the face as {adapter.spec.encoder} sees it besides: connect "
+            f"'{adapter.name}' also takes the face as {adapter.spec.encoder} sees it: connect "
             f"'clip_vision' of {NODE}."
         )
     return adapter
@@ -202,7 +203,7 @@ def _compare(faces: EncodedFaces, compared: EncodedFaces | None) -> tuple[float,
     return mean, Message("similarity: <1> (<2> to <3>)", text, f"{lowest:.3f}", f"{highest:.3f}")
 
 
-def _nobody(references: References, clip_vision: ClipVisionModel | None) -> References:
+def _empty_identity(references: References, clip_vision: ClipVisionModel | None) -> References:
     """The unconditional side: an identity of zeros, and the encoder's output for no picture."""
     identity = Source.FACE_IDENTITY.value
     features = {identity: torch.zeros_like(references.features[identity][:1])}

@@ -195,7 +195,7 @@ def test_two_references_in_a_row_add_the_lora_once(follow, models, sampled):
     assert not texts
     third, texts, _ = follow(first, seed=8, lora_strength=0.5)
     assert strengths(third) == {(1.0,)}
-    assert [text for text in texts if "acts on this model already, with strength 1.0" in text]
+    assert [text for text in texts if "is already applied to this model with strength 1.0" in text]
 
 
 def test_another_weight_leaves_the_models_weights_loaded(follow, models):
@@ -231,7 +231,7 @@ def test_a_lora_added_by_hand_is_not_added_again(follow, models, adapters, tiny,
     assert strengths(loaded) == {(0.6,)} and len(loaded.patches) == 128
     followed, (text,), _ = follow(loaded)
     assert strengths(followed) == {(0.6,)}
-    assert "The LoRA of 'ip-adapter-faceid_sd15' acts on this model already" in text
+    assert "The LoRA of 'ip-adapter-faceid_sd15' is already applied to this model" in text
 
 
 def test_another_lora_on_the_model_stays_beside_it(follow, models, adapters):

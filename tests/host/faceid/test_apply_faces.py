@@ -103,7 +103,7 @@ def test_sdxl_crops_wider_as_insightface_does(pack, installed, hollow_adapter, l
 
 
 @pytest.mark.parametrize("name", [FACEID, PLUS])
-def test_the_negative_side_is_nobody(pack, adapters, shallow, name):
+def test_the_negative_side_is_an_empty_identity(pack, adapters, shallow, name):
     adapter, _ = adapters(name)
     pair = pack.nodes.references.pair
     negative = pair.unconditional(adapter, shallow)
@@ -118,7 +118,8 @@ def test_a_picture_without_a_face_is_left_out_and_named(apply_faces, installed, 
     faces = apply_faces(image=batch("one_portrait", "one_senator"))
     assert torch.equal(sample(both.args[0]), sample(faces.args[0]))
     assert "image: no face in picture 2 of 3, which is left out." in both.ui["text"]
-    assert "image: faces: 2, read by IResNet50, not one of the published files" in both.ui["text"]
+    count = "image: faces found: 2 (recogniser: IResNet50, not one of the published files)"
+    assert count in both.ui["text"]
     assert len(both.ui["images"]) == 2
 
 
@@ -168,11 +169,11 @@ def test_an_empty_batch_passes_the_model_on(apply_faces, installed, models, samp
     assert torch.equal(sample(found), sample(models("sd15")))
 
 
-def test_a_negative_picture_is_somebody_or_nobody(apply_faces, installed, sample):
+def test_a_negative_picture_is_an_identity_or_an_empty_one(apply_faces, installed, sample):
     picture = batch("one_portrait")
     plain = sample(apply_faces(image=picture).args[0])
     black = apply_faces(image=picture, image_negative=torch.zeros(1, 64, 64, 3))
-    assert "image_negative: no face: it stands for nobody." in black.ui["text"]
+    assert "image_negative: no face found; an empty identity is used." in black.ui["text"]
     assert torch.equal(sample(black.args[0]), plain)
     other = apply_faces(image=picture, image_negative=batch("one_senator"))
     assert difference(sample(other.args[0]), plain) > EFFECT

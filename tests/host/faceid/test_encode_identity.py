@@ -71,7 +71,7 @@ def test_plus_needs_the_encoder_and_gets_both_features(
         sample(apply_faces(FACEID, **embeds).args[0]),  # takes what it needs of it
         sample(apply_faces(FACEID, image=picture).args[0]),
     )
-    with pytest.raises(ValueError, match=r"sees it besides: connect 'clip_vision' of Encode Face"):
+    with pytest.raises(ValueError, match=r"sees it: connect 'clip_vision' of Encode Face"):
         encode_identity(picture, ipadapter=adapter)
     alone = encode_identity(picture, ipadapter=adapters(FACEID)[0], clip_vision=shallow)
     assert set(alone["embeds"].features) == {IDENTITY}

@@ -61,10 +61,8 @@ def test_a_picture_becomes_a_face_and_the_face_a_picture(face_server, models_wit
     (result,) = pictures(face_server, entry)
     (face,) = pictures(face_server, entry, "apply")
     assert face.shape == (224, 224, 3)
-    assert (
-        "image: faces: 1, read by IResNet50, not one of the published files"
-        in (entry["outputs"]["apply"]["text"])
-    )
+    text = "image: faces found: 1 (recogniser: IResNet50, not one of the published files)"
+    assert text in entry["outputs"]["apply"]["text"]
     (other,) = pictures(face_server, face_server.run(face_graph("one_senator")))
     (none,) = pictures(face_server, face_server.run(face_graph(weight=0.0)))
     assert numpy.abs(result.astype(int) - other.astype(int)).max() > 2

@@ -119,7 +119,7 @@ def test_shapes_show_the_same_face_at_the_same_scale(crop, portrait, shape, size
 def test_a_doubtful_face_says_so(crop, caplog):
     result = crop(face_photograph("drawn_sylvie"))
     assert result["bboxes"][0][0]["label"] == "face?"
-    assert "not sure that it is a face in picture 1 of 1" in caplog.text
+    assert "the face in picture 1 of 1 is uncertain" in caplog.text
 
 
 def test_the_node_shows_its_doubts_and_which_face_it_took(nodes_by_id, people):
@@ -127,7 +127,7 @@ def test_the_node_shows_its_doubts_and_which_face_it_took(nodes_by_id, people):
     assert output.ui["text"] == ("faces found: 3, taken: 1 (leftmost)",)
     output = nodes_by_id["FaceCrop"].execute(face_photograph("drawn_sylvie"))
     assert output.ui["text"][1:] == (
-        "not sure that it is a face in picture 1 of 1: look at its 'preview'",
+        "the face in picture 1 of 1 is uncertain: look at its 'preview'",
     )
 
 

@@ -1,4 +1,4 @@
-"""Faces that other nodes found, in place of looking."""
+"""Faces that other nodes found, instead of detecting."""
 
 import math
 

@@ -32,7 +32,7 @@ def opened(folders, nodes_by_id, tiny):
 def test_the_lora_in_a_file_stays_out_of_the_adapter(opened, tiny, name):
     adapter, texts = opened(FACEID, name)
     assert texts[0] == "SD1.5 FaceID, 4 tokens, needs the face recogniser w600k_r50"
-    assert "It brings its LoRA." in texts
+    assert "It includes a LoRA." in texts
     state = adapter.patcher.model.state_dict()
     assert state and not [key for key in state if "lora" in key]
     tensors = make_models.adapter_tensors(FACEID, tiny.SMALL["sd15"])
@@ -185,4 +185,4 @@ def test_a_lora_of_its_own_serves_where_the_adapter_has_none(lora_folder, opened
     again, notes = add_lora(patched, bare, 0.7)
     assert again is patched and not notes
     loaded, (note,) = add_lora(expected, bare, 0.7)
-    assert loaded is expected and "acts on this model already, with strength 0.7" in note
+    assert loaded is expected and "is already applied to this model with strength 0.7" in note

@@ -43,8 +43,8 @@ TYPED_INPUTS = (  # say which nodes there are, or what they are called now: a pl
     *("unfold_batch", "ipadapter_plus", "expand_style", "add_weight", "preset"),
 )
 FACES = Message(
-    "it works as before: new nodes take other faces, combine them in another way, and have "
-    "another negative side"
+    "it works as before; the new nodes choose other faces, combine them differently, and use a "
+    "different negative side"
 )
 REASONS = {  # why a node stays whatever its inputs are
     "IPAdapterTiledBatch": Message("IPAdapter Tiles takes one picture, not one for each frame"),
