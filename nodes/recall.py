@@ -20,6 +20,7 @@ T = TypeVar("T")
 class Recalled(Enum):
     """The kinds of results; two kinds never answer for each other, whatever their settings."""
 
+    INSTALLED_ENCODER = auto()  # that no node loads
     ENCODED_REFERENCE = auto()
     UNCONDITIONAL_OUTPUT = auto()
     BLACK_OUTPUT = auto()

@@ -2,5 +2,5 @@
 
 apply.py, regions.py, tiles.py and weights.py the nodes; inputs.py inputs that they share;
 attention_mask.py the check of masks; frame_weights.py a weight for each frame; keys.py keys and
-values for one model; lora.py the LoRA of a FaceID adapter.
+values for one model; lora.py the LoRA of a FaceID adapter; tasks.py what is taken, in one word.
 """

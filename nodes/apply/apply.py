@@ -14,6 +14,7 @@ from comfy_api.latest import io
 from ...ipadapter_core.attention.keys import V_ONLY
 from ...ipadapter_core.references.embeds import CONCAT, METHODS
 from ...ipadapter_core.references.images import CROP
+from ..files import folders
 from ..notes import with_texts
 from ..references.boxes import box_input, box_problem
 from ..references.side_inputs import (
@@ -22,6 +23,7 @@ from ..references.side_inputs import (
     negative_inputs,
 )
 from ..sampling.image_prompt import PromptSettings
+from ..sampling.layers import model_blocks
 from ..sampling.patch import add_image_prompt
 from ..sockets import (
     KEEPS_SHOWING,
@@ -35,6 +37,7 @@ from .attention_mask import checked_mask
 from .frame_weights import BATCH_MODES, TOGETHER, frame_weights_problem, mask_per_frame
 from .keys import keys_for
 from .lora import add_lora
+from .tasks import WHOLE_IMAGE, task_map
 
 NODE = "Apply IPAdapter"
 log = logging.getLogger("ipadapter")
@@ -54,6 +57,7 @@ class ApplyIPAdapter(io.ComfyNode):
                 "picture prompt",
                 "reference image",
                 "style transfer",
+                "composition",
                 "ipadapter advanced",
             ],
             description="Makes the model follow one or several reference pictures, beside the "
@@ -64,8 +68,9 @@ class ApplyIPAdapter(io.ComfyNode):
                 io.ClipVision.Input(
                     "clip_vision",
                     optional=True,
-                    tooltip="The encoder that the adapter needs, from Load CLIP Vision. FaceID and "
-                    "FaceID portrait adapters need none.",
+                    tooltip="The encoder that the adapter needs, from Load CLIP Vision. Not "
+                    "connected: the installed one that fits is used, and the node names it. FaceID "
+                    "and FaceID portrait adapters need none.",
                 ),
                 io.Image.Input(
                     "image",
@@ -87,6 +92,7 @@ class ApplyIPAdapter(io.ComfyNode):
                 io.Image.Input(
                     "image_negative",
                     optional=True,
+                    advanced=True,
                     tooltip="What the negative side sees, in place of nothing. A black picture "
                     "gives what IPAdapter_plus does.",
                 ),
@@ -99,12 +105,14 @@ class ApplyIPAdapter(io.ComfyNode):
                 io.ClipVisionOutput.Input(
                     "clip_vision_output",
                     optional=True,
+                    advanced=True,
                     tooltip="The reference already encoded (by CLIP Vision Encode), in place of "
                     "'image'.",
                 ),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output_negative",
                     optional=True,
+                    advanced=True,
                     tooltip="The negative reference already encoded, in place of 'image_negative'.",
                 ),
                 *_advanced_inputs(),
@@ -117,6 +125,12 @@ class ApplyIPAdapter(io.ComfyNode):
         # Of typed texts alone: the page marks every input that stands here, and missing references
         # are no fault of those that are connected.
         return frame_weights_problem(frame_weights) or box_problem(box, NODE) or True
+
+    @classmethod
+    def fingerprint_inputs(cls, **values: object) -> str:
+        if "clip_vision" in values:  # connected; its value is not known yet
+            return ""
+        return folders.stamp(folders.ENCODERS, folders.names(folders.ENCODERS))
 
     @classmethod
     def execute(
@@ -144,15 +158,14 @@ class ApplyIPAdapter(io.ComfyNode):
         box: str = "",
         face_structure: float = 1.0,
         lora_strength: float = 1.0,
+        task: str = WHOLE_IMAGE,
     ) -> io.NodeOutput:
         positive = SideInputs(image, clip_vision_output, embeds)
         negative = negative_inputs(image_negative, clip_vision_output_negative, embeds_negative)
-        settings = PromptSettings(
-            weight, start_at, end_at, optional_weight_map(weight_map), scaling, keep_prompt
-        )
         mask = mask_per_frame(checked_mask(attn_mask, NODE), frame_weights)
+        own_map = optional_weight_map(weight_map)
         adapter = require_adapter(ipadapter)
-        encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE, box)
+        encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE, box, model)
         by_frame = batch != TOGETHER
         method = CONCAT if by_frame else combine
         references = encoder.encode_sides(positive, negative, method, by_frame)
@@ -160,6 +173,8 @@ class ApplyIPAdapter(io.ComfyNode):
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())  # pyright: ignore[reportUnknownMemberType]
         keys = keys_for(model, adapter, *references, by_frame, face_structure)
+        layers_map = task_map(model_blocks(model), task, NODE, own_map)
+        settings = PromptSettings(weight, start_at, end_at, layers_map, scaling, keep_prompt)
         model, notes = add_lora(model, adapter, lora_strength if weight else 0.0)
         model = add_image_prompt(model, keys, settings, mask)
         return io.NodeOutput(model, ui=with_texts(encoder.display, *notes))
@@ -181,6 +196,7 @@ def _advanced_inputs() -> list[Any]:
         EmbedsSocket.Input(
             "embeds_negative",
             optional=True,
+            advanced=True,
             tooltip="What the negative side sees, encoded: from IPAdapter Negative Reference or a "
             "file.",
         ),
@@ -194,6 +210,7 @@ def _advanced_inputs() -> list[Any]:
             options=list(METHODS),
             default=CONCAT,
             optional=True,
+            advanced=True,
             tooltip="How a batch of references becomes one. concat: all of them side by side. "
             "Combine IPAdapter Embeds gives each its own weight.",
         ),
@@ -206,6 +223,7 @@ def _advanced_inputs() -> list[Any]:
             options=BATCH_MODES,
             default=TOGETHER,
             optional=True,
+            advanced=True,
             tooltip="Whether a batch of references acts together on every picture, or the first "
             "on the first picture, the second on the second and so on, as an animation needs it.",
         ),
@@ -213,6 +231,7 @@ def _advanced_inputs() -> list[Any]:
             "frame_weights",
             default="",
             optional=True,
+            advanced=True,
             tooltip="A weight for each picture of the batch, times 'weight': key frames by number "
             "like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
         ),
@@ -228,4 +247,8 @@ def _advanced_inputs() -> list[Any]:
             "light, beside the identity; 1 is as trained. Other adapters ignore it.",
         ),
         inputs.lora_strength(),
+        inputs.task(
+            "What to take from the picture: all of it, its colours and manner, what is where, both "
+            "of these, or what is in it. Times 'weight_map', if there is one."
+        ),
     ]

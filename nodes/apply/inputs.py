@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ...ipadapter_core.attention.keys import SCALINGS, V_ONLY
 from ...ipadapter_core.references.images import CROP, FITS
 from ..sockets import WeightMapSocket
+from .tasks import TASKS, WHOLE_IMAGE
 
 
 def weight(tooltip: str) -> io.Float.Input:
@@ -29,13 +30,31 @@ def weight_map(tooltip: str) -> io.Input:
 
 def scaling(tooltip: str) -> io.Combo.Input:
     return io.Combo.Input(
-        "scaling", options=[V_ONLY, *SCALINGS], default=V_ONLY, optional=True, tooltip=tooltip
+        "scaling",
+        options=[V_ONLY, *SCALINGS],
+        default=V_ONLY,
+        optional=True,
+        tooltip=tooltip,
+        advanced=True,
     )
 
 
 def keep_prompt(tooltip: str) -> io.Float.Input:
     return io.Float.Input(
-        "keep_prompt", default=0.0, min=0.0, max=1.0, step=0.05, optional=True, tooltip=tooltip
+        "keep_prompt",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        optional=True,
+        tooltip=tooltip,
+        advanced=True,
+    )
+
+
+def task(tooltip: str) -> io.Combo.Input:
+    return io.Combo.Input(
+        "task", options=TASKS, default=WHOLE_IMAGE, optional=True, tooltip=tooltip
     )
 
 

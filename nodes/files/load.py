@@ -17,6 +17,7 @@ import comfy.model_patcher
 import comfy.ops
 import comfy.utils
 from comfy.clip_vision import ClipVisionModel
+from comfy.model_patcher import ModelPatcher
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
@@ -24,9 +25,10 @@ from ...ipadapter_core.adapter.layout import Weights, flatten
 from ...ipadapter_core.adapter.lora import LoraPair, LoraTarget, is_lora_key, lora_pairs
 from ...ipadapter_core.adapter.module import build
 from ...ipadapter_core.messages import Message, Predicate
+from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
 from . import folders
-from .file_specs import installed_spec
+from .file_specs import file_stamp, installed_spec
 from .open_files import read_shapes, read_weights
 from .twins import AUTO, find_twin
 
@@ -55,6 +57,23 @@ def open_adapter(name: str, variant: str = AUTO) -> LoadedAdapter:
 def open_encoder(adapter: LoadedAdapter) -> ClipVisionModel:
     """The installed encoder that fits an adapter. Raises ValueError with a sentence."""
     return open_encoder_file(find_encoder(adapter), adapter)
+
+
+def installed_encoder(owner: ModelPatcher, name: str, adapter: LoadedAdapter) -> ClipVisionModel:
+    """The encoder in a file of models/clip_vision, which stays in memory with a model or adapter.
+
+    Encoders stay with the model that others were cloned from, so that all of them share one.
+    """
+    stamp = file_stamp(folders.path_of(folders.ENCODERS, name))
+    kind = Recalled.INSTALLED_ENCODER
+    return recall(origin(owner), kind, lambda: open_encoder_file(name, adapter), settings=stamp)
+
+
+def origin(model: ModelPatcher) -> ModelPatcher:
+    """What a model was cloned from in the end."""
+    while (parent := cast("ModelPatcher | None", model.parent)) is not None:
+        model = parent
+    return model
 
 
 def open_encoder_file(name: str, adapter: LoadedAdapter | None = None) -> ClipVisionModel:
@@ -159,7 +178,7 @@ def find_encoder(adapter: LoadedAdapter) -> str:
         )
     if len(fitting_names) > 1:
         names = ", ".join(fitting_names)
-        log.info("Load CLIP Vision takes '%s' of the fitting %s.", fitting_names[0], names)
+        log.info("Of the encoders that fit, '%s' is taken: %s.", fitting_names[0], names)
     return fitting_names[0]
 
 

@@ -14,6 +14,7 @@ def box_input() -> io.String.Input:
         "box",
         default="",
         optional=True,
+        advanced=True,
         tooltip="Which part of the reference is used, in its pixels: x, y, width, height. Typed, "
         "or drawn in the picture below. Empty: all of it. 'fit' then makes that part square.",
     )

@@ -5,11 +5,14 @@ from functools import cached_property
 from typing import Any
 
 from comfy.clip_vision import ClipVisionModel, Output
+from comfy.model_patcher import ModelPatcher
 
+from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.embeds import CONCAT, References
 from ..face.reference_faces import FaceSource
 from ..files.file_specs import file_stamp
-from ..files.load import open_encoder
+from ..files.load import encoder_name, find_encoder, installed_encoder
+from ..notes import with_texts
 from ..pictures import rgb
 from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter, require_embeds
@@ -48,7 +51,11 @@ def negative_inputs(
 
 
 class ReferenceEncoder:
-    """Encodes the references of one run of a node, and collects what the node shows of them."""
+    """Encodes the references of one run of a node, and collects what the node shows of them.
+
+    model: the one that the node applies the adapter to, with which an encoder that is found stays
+    in memory; without one it stays with the adapter.
+    """
 
     def __init__(
         self,
@@ -57,21 +64,27 @@ class ReferenceEncoder:
         fit: str,
         node: str,
         box: str | None = None,
+        model: ModelPatcher | None = None,
     ):
         self._connected_encoder, self._adapter = clip_vision, adapter
+        self._model = model
         self._fit, self._node = fit, node
         self._box = box  # of 'image'; None on nodes without that input
         self.display: dict[str, Any] = {}
 
     @cached_property
     def clip_vision(self) -> ClipVisionModel:
-        """The connected encoder, else the installed one that fits.
+        """The connected encoder, else the installed one that fits, which the node names.
 
         Images that were encoded elsewhere need it for the unconditional embeds.
         """
         if self._connected_encoder is not None:
             return self._connected_encoder
-        return open_encoder(self._adapter)
+        file_name = find_encoder(self._adapter)
+        encoder = installed_encoder(self._model or self._adapter.patcher, file_name, self._adapter)
+        text = Message("<1>: <2>", file_name, encoder_name(encoder))
+        self.display = with_texts(self.display, text)
+        return encoder
 
     def encode_sides(
         self,
@@ -85,10 +98,8 @@ class ReferenceEncoder:
         by_frame: each image is the reference of one frame, so none may be without a face.
         Raises ValueError for inputs that do not make sense together.
         """
-        needs_encoder = self._adapter.spec.clip_input is not None
-        has_encoder = self._connected_encoder is not None or not needs_encoder
         problem = input_problem(
-            positive.connected_inputs(), negative.connected_inputs(), has_encoder, self._node
+            positive.connected_inputs(), negative.connected_inputs(), self._node
         )
         if problem:
             raise ValueError(problem)
@@ -158,20 +169,12 @@ class ReferenceEncoder:
         return recall(self._adapter.patcher, Recalled.ENCODED_FACES, make, inputs, settings)
 
 
-def input_problem(
-    positive: list[str], negative: list[str], has_encoder: bool, node: str
-) -> str | None:
+def input_problem(positive: list[str], negative: list[str], node: str) -> str | None:
     """The sentence for connected inputs that do not make sense together, by their names."""
     if not positive:
         return (
-            f"{node} has no reference: connect 'image' (with 'clip_vision'), "
-            "'clip_vision_output' from CLIP Vision Encode, or 'embeds'."
-        )
-    if "image" in positive and not has_encoder:
-        return (
-            f"{node} has an 'image' but no encoder for it: connect 'clip_vision' (Load CLIP "
-            "Vision), or encode the picture with CLIP Vision Encode and connect "
-            "'clip_vision_output' in its place."
+            f"{node} has no reference: connect 'image', 'clip_vision_output' from CLIP Vision "
+            "Encode, or 'embeds'."
         )
     for names in (positive, negative):
         if len(names) > 1:

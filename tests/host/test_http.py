@@ -45,6 +45,22 @@ def test_a_new_weight_window_or_mask_runs_no_encoder(server):
     assert server.get("/test/encoder_runs")["encode_image"] == before["encode_image"] + 1
 
 
+def test_the_installed_encoder_is_used_and_named_where_none_is_connected(server):
+    (expected,) = pictures(server, server.run(graph("c.safetensors", weight=0.55)))
+    prompt = graph("c.safetensors", weight=0.55, clip_vision=None)
+    del prompt["encoder"]
+    entry = server.run(prompt)
+    (result,) = pictures(server, entry)
+    assert (result == expected).all()
+    encoder_text = entry["outputs"]["apply"]["text"][0]
+    assert encoder_text == "some/model.safetensors: a vision encoder with 2 layers of width 1280"
+    before = server.get("/test/encoder_runs")
+    prompt["apply"]["inputs"] |= {"weight": 0.35, "task": "style"}
+    (changed,) = pictures(server, server.run(prompt))
+    assert (changed != expected).mean() > 0.1
+    assert server.get("/test/encoder_runs") == before
+
+
 def test_three_adapters_with_one_encoder_see_a_picture_once(server):
     prompt = graph("sd15 base.safetensors", fit="pad")
     before = server.get("/test/encoder_runs")["encode_image"]
@@ -89,7 +105,6 @@ def test_the_node_shows_what_the_encoder_sees_and_how_much_was_cut_off(server):
     ("change", "words"),
     [
         ({"image": None}, "no reference: connect 'image'"),
-        ({"clip_vision": None}, "no encoder for it: connect 'clip_vision'"),
         ({"clip_vision_output": ["encode", 0]}, "both 'image' and 'clip_vision_output'"),
     ],
 )
