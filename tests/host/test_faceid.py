@@ -3,7 +3,7 @@
 import make_models
 import pytest
 import torch
-from support.tolerance import SAMPLING
+from support.tolerance import MODEL_CALL
 
 pytestmark = pytest.mark.host
 
@@ -118,7 +118,7 @@ def expected_output(unet, call, pair):
 
 def assert_same(found, expected):
     difference = float((found - expected).abs().max() / (expected.max() - expected.min()))
-    assert difference <= SAMPLING
+    assert difference <= MODEL_CALL
 
 
 @pytest.mark.parametrize(("name", "count"), [(name, 1) for name in NAMES] + [(FACEID, 3)])

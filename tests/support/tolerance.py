@@ -2,7 +2,8 @@
 
 float32 rounds each result to 2^-24 of it, in an order that depends on processor, threads and batch.
 Rounding errors of n operations in a row add up like a random walk, to sqrt(n) of one. A bound here
-is that estimate, or stands beside what was measured; either leaves at least ten times that.
+is that estimate, or stands beside what was measured; either leaves at least ten times that, but for
+MODEL_CALL.
 Measured were numbers of the core, encoders, and the identities of `test_sampling.py`, on one
 machine with ATEN_CPU_CAPABILITY default, avx2 and avx512, on one thread or two.
 """
@@ -13,6 +14,10 @@ UNIT = 2.0**-24
 # operations deep; two computations differ by two errors; guidance 5 weighs the two predictions with
 # 5 and 4; the steps of a test add up.
 SAMPLING = 2 * UNIT * 1000**0.5 * (5 + 4)  # 3.4e-5
+
+# One call of the UNet, as a share of its range: two errors of 1000 operations, without guidance,
+# are 3.8e-6. 1.25e-6 was measured, a quarter of this.
+MODEL_CALL = 5e-6
 
 # Features and tokens, whose values go up to 5. An encoder's 32 layers are about 300 operations
 # deep, each of them sums over a thousand products, which are rounded in blocks: ten times one
