@@ -206,6 +206,7 @@ ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by th
     "ip-adapter-plus_sdxl_vit-h": by_name(SDXL, plus_sdxl),
     "ip-adapter-plus-face_sdxl_vit-h": by_name(SDXL, plus_sdxl),
     "ip_plus_composition_sdxl": by_name(SDXL, plus_sdxl),
+    "noobIPAMARK1_mark1": by_name(SDXL, vit_g),
     "ip-adapter-faceid_sd15": with_lora(SD15, identity),
     "ip-adapter-faceid-plus_sd15": with_lora(SD15, face_id_plus),
     "ip-adapter-faceid-plusv2_sd15": with_lora(SD15, face_id_plus),

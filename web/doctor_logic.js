@@ -75,7 +75,8 @@ export function aboutRow(row) {
   const model = [row.base, kind].filter(Boolean).join(' ')
   let what = purpose ? say('<model> for <purpose>', { model, purpose: say(purpose) }) : model
   if (!row.runs) what = say('<model>, for other packs: this one does not run it', { model })
-  return say('<what>; <size>; <licence>; into models/<folder>', { what, size, licence, folder })
+  const about = say('<what>; <size>; <licence>; into models/<folder>', { what, size, licence, folder })
+  return row.origin ? `${about}; ${translate(row.origin)}` : about
 }
 
 /** @param {any} state of a download @returns {number} 0 to 1 */

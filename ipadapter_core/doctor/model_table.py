@@ -28,7 +28,10 @@ BASES = ("SD1.5", "SDXL")
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One row of the table. `first`: the one to start with for its purpose."""
+    """One row of the table. `first`: the one to start with for its purpose.
+
+    first_published: where its makers have it, if the repository is not theirs.
+    """
 
     name: str
     folder: str
@@ -45,10 +48,19 @@ class ModelFile:
     purpose: str
     first: bool
     also: tuple[str, ...] = ()  # other names under which people have it
+    first_published: str = ""
 
     @property
     def link(self) -> str:
         return f"https://huggingface.co/{self.repository}/resolve/main/{self.path}"
+
+    @property
+    def origin(self) -> str:
+        """Whose copy it is; "" for a file of its makers' own repository."""
+        if not self.first_published:
+            return ""
+        owner = self.repository.split("/")[0]
+        return Message("a copy by <1>; first published: <2>", owner, self.first_published)
 
     @property
     def runs(self) -> bool:

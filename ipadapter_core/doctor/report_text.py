@@ -74,6 +74,7 @@ def row_lines(row: ModelFile) -> list[str]:
     return [
         f"  {row.name} ({row_notes}, {row.size_text}, {row.licence}) into models/{row.folder}",
         f"      {row.link}",
+        *([f"      {row.origin}"] if row.origin else []),
         f"      SHA-256 {row.sha256}",
     ]
 
@@ -144,6 +145,7 @@ def row_data(row: ModelFile, is_installed: bool) -> dict[str, Any]:
         "terms": row.terms,
         "runs": row.runs,
         "link": row.link,
+        "origin": row.origin,
         "sha256": row.sha256,
         "there": is_installed,
     }

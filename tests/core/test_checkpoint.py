@@ -25,6 +25,7 @@ TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of th
     "ip-adapter-plus_sdxl_vit-h": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
     "ip-adapter-plus-face_sdxl_vit-h": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
     "ip_plus_composition_sdxl": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
+    "noobIPAMARK1_mark1": ("SDXL", "base", "4 tokens", G, 70, 351_285_248),
     "ip-adapter-faceid_sd15": ("SD1.5", "FaceID", "4 tokens", "", 16, 48_354_816),
     "ip-adapter-faceid-plus_sd15": ("SD1.5", "FaceID plus v2", "4 tokens", H, 16, 78_260_736),
     "ip-adapter-faceid-plusv2_sd15": ("SD1.5", "FaceID plus v2", "4 tokens", H, 16, 78_260_736),

@@ -148,6 +148,36 @@ def test_plus_adapters_of_one_shape_are_told_apart_by_name_and_size():
 
 
 @pytest.mark.parametrize(
+    ("name", "size", "is_published"),
+    [
+        ("noobIPAMARK1_mark1.safetensors", 1405172056, True),
+        ("NoobIPAMARK1 mark1.safetensors", 1405172056, True),
+        ("noobIPAMARK1_mark1.safetensors", 702585376, False),
+        ("ip-adapter_sdxl.safetensors", 1405172056, False),
+    ],
+)
+def test_noobai_mark1_is_known_and_needs_the_large_encoder(name, size, is_published):
+    parts = [adapter(name, "noobIPAMARK1_mark1", size=size), encoder("h"), encoder("g", BIGG)]
+    report = examine(parts, TABLE)
+    (entry,) = report.of("adapter")
+    assert entry.text == "SDXL base, 4 tokens, needs CLIP ViT-bigG/14"
+    assert (entry.row is not None) == is_published
+    assert dict(report.pairs) == {name: ("g",)}
+
+
+def test_a_copy_says_whose_it_is_and_where_the_file_was_first_published():
+    origins = {row.name: str(row.origin) for row in TABLE if row.origin}
+    assert origins == {
+        "noobIPAMARK1_mark1.safetensors": "a copy by r3gm; first published: "
+        "civitai.com/models/1121145",
+        "w600k_r50.onnx": "a copy by public-data; first published: InsightFace's buffalo_l.zip",
+        "glintr100.onnx": "a copy by MonsterMMORPG; first published: InsightFace's antelopev2.zip",
+    }
+    for row in TABLE:
+        assert (f"      {row.origin}" in row_lines(row)) == bool(row.origin)
+
+
+@pytest.mark.parametrize(
     ("name", "size", "kind", "found"),
     [
         ("ip-adapter-plus_sd15.safetensors", 98183288, "ip-adapter-plus_sd15", True),

@@ -6,9 +6,9 @@ from support.installed import adapter, encoder
 from ipadapter_core.doctor.model_table import load
 from ipadapter_core.doctor.report import InstalledFile, examine
 from ipadapter_core.doctor.report_text import as_data, as_text
-from ipadapter_core.faces.identity.recognisers import RecogniserSpec
+from ipadapter_core.faces.identity.recognisers import PUBLISHED, RecogniserSpec
 
-TABLE = load()
+TABLE, GLINT = load(), RecogniserSpec("IResNet100", "glintr100")
 
 
 def recogniser(space, net="IResNet50", name="any.onnx"):
@@ -56,7 +56,18 @@ def test_the_published_recogniser_is_known_by_content_and_a_damaged_one_by_name(
     assert entry.advice == "is cut off ('w600k_r50.onnx' has 174.4 MB)"
 
 
+def test_the_recognisers_of_the_table_are_those_that_are_known_by_their_hash():
+    rows = {row.size: (row.sha256, row.name.removesuffix(".onnx")) for row in TABLE}
+    known = [(size, PUBLISHED[size]) for size in rows.keys() & PUBLISHED.keys()]
+    assert sorted(space for _, (_, space) in known) == ["glintr100", "w600k_r50"]
+    assert all(rows[size] == hash_and_space for size, hash_and_space in known)
+    glint = InstalledFile("insightface", "a.onnx", "x", 260665334, True, GLINT)
+    assert examine([glint], TABLE).entries[0].row is None
+    glint = InstalledFile("insightface", "glintr100.onnx", "x", 260665334, True, GLINT)
+    assert examine([glint], TABLE).entries[0].row.name == "glintr100.onnx"
+
+
 def test_what_is_not_free_to_use_has_terms():
     with_terms = {row.name for row in TABLE if row.terms}
     assert with_terms == {row.name for row in TABLE if "non-commercial" in row.licence}
-    assert "w600k_r50.onnx" in with_terms and "ip-adapter-faceid_sd15.bin" in with_terms
+    assert {"w600k_r50.onnx", "glintr100.onnx", "ip-adapter-faceid_sd15.bin"} <= with_terms

@@ -15,8 +15,7 @@ class Shape:
 
 
 def spec(published_name, twin_kind=None):
-    base = adapter_layouts.SDXL if "sdxl" in published_name else adapter_layouts.SD15
-    layout = adapter_layouts.ADAPTERS[published_name](base)
+    layout = adapter_layouts.layout(published_name)
     return read_spec({key: Shape(shape) for key, shape in layout.items()}, twin_kind)
 
 

@@ -64,6 +64,8 @@ test('every file with advice is a problem, in one sentence', () => {
 test('a row says kind, size, licence and folder', () => {
   assert.equal(aboutRow(row), 'encoder; 2.53 GB; Apache-2.0; into models/clip_vision')
   assert.match(aboutRow({ ...row, kind: 'recogniser' }), /^face recogniser; 2.53 GB; /)
+  const origin = { text: 'a copy by <1>; first published: <2>', values: ['x', 'y.zip'] }
+  assert.match(aboutRow({ ...row, origin }), /into models\/clip_vision; a copy by x; first published: y.zip$/)
   const adapterRow = { ...row, base: 'SDXL', kind: 'plus', purpose: 'face', folder: 'ipadapter' }
   assert.equal(aboutRow(adapterRow), 'SDXL plus for a face; 2.53 GB; Apache-2.0; into models/ipadapter')
   const foreign = { ...adapterRow, kind: 'FaceID', purpose: '', runs: false }

@@ -39,6 +39,24 @@ def test_a_safetensors_file_named_bin_loads_and_the_other_way_round(folders, loa
     assert load("a.bin").spec == load("b.safetensors").spec
 
 
+def test_noobai_mark1_is_the_adapter_of_its_weights(folders, load):
+    """float32, under the names of the training, with leftovers of the UNet."""
+    base = adapter_layouts.Base(2048, (640, 1280))
+    tensors = make_models.adapter_tensors("noobIPAMARK1_mark1", base, dtype=torch.float32)
+    names = {"image_proj": "image_proj_model", "ip_adapter": "adapter_modules"}
+    dump = {"unet.conv_in.weight": torch.zeros(3, 5)}
+    for key, value in tensors.items():
+        part, rest = key.split(".", 1)
+        dump[f"{names[part]}.{rest}"] = value
+    safetensors.torch.save_file(dump, folders["ipadapter"] / "noobIPAMARK1_mark1.safetensors")
+    loaded = load("noobIPAMARK1_mark1.safetensors")
+    description = "SDXL base, 4 tokens, needs CLIP ViT-bigG/14"
+    assert str(loaded.spec.describe()) == description and not loaded.is_guess
+    state = loaded.patcher.model.state_dict()
+    assert state.keys() == tensors.keys()
+    assert all(torch.equal(state[key], value) for key, value in tensors.items())
+
+
 @pytest.mark.parametrize("start", [b"\x80\x1a", b" <", b"PK"])
 def test_a_safetensors_file_may_begin_with_any_length(folders, load, start):
     path = folders["ipadapter"] / "a.safetensors"
