@@ -3,6 +3,8 @@
 B pictures or masks of H x W, C channels.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,10 @@ LARGEST_MEAN, SMALLEST_VALUE = 2.0, -4.0  # of a picture from 0 to 1; noise over
 LARGEST_SHOWN = 10**18  # of a whole number in a sentence
 LARGEST_COUNT = 2**34  # of numbers in a batch: 64 GB; 300 pictures in 4K are less than half of it
 LARGEST_FACTOR = 10.0  # of a mask; more than that is a mask from 0 to 255
+LARGEST_CHANNELS = 4
+WHITE = 255  # as a byte
+# (lowest, highest, largest that the type holds) of integers -> which of them is white
+WhiteOf = Callable[[int, int, int], int | None]
 
 
 def require_images(value: object, node: str, input_name: str) -> Tensor:
@@ -25,12 +31,12 @@ def require_images(value: object, node: str, input_name: str) -> Tensor:
             "another node."
         )
     _require_plain(value, node, input_name)
-    if value.ndim != 4 or 0 in value.shape[1:] or value.shape[-1] > 4:
+    if value.ndim != 4 or 0 in value.shape[1:] or value.shape[-1] > LARGEST_CHANNELS:
         raise ValueError(
             f"{node}'s '{input_name}' must be pictures of shape [batch, height, width, channels], "
             f"found {list(value.shape)}: connect the IMAGE output of another node."
         )
-    images = _as_floats(value, node, input_name)
+    images = _as_floats(value, f"{node}'s '{input_name}'", _picture_white)
     for number, picture in enumerate(images, 1):
         _require_picture_values(
             picture, f"{node}'s '{input_name}' number {number} of {len(images)}"
@@ -75,7 +81,7 @@ def require_masks(value: object, node: str, input_name: str) -> Tensor:
             f"{node}'s '{input_name}' must be masks of shape [batch, height, width], "
             f"found {list(value.shape)}: connect the MASK output of another node."
         )
-    masks = _as_floats(masks, node, input_name)
+    masks = _as_floats(masks, f"{node}'s '{input_name}'", _mask_white)
     for number, mask in enumerate(masks, 1):
         lowest, highest = mask.aminmax()
         if not (lowest.isfinite() and highest.isfinite()):
@@ -116,25 +122,54 @@ def described(value: object) -> str:
 
 
 def _without_channel(mask: Tensor) -> Tensor | None:
-    """[H, W], [B, H, W], [B, 1, H, W] or [B, H, W, 1] as [B, H, W]; None for another shape."""
+    """[H, W], [B, H, W], [B, 1, H, W], [1, B, H, W] or [B, H, W, 1] as [B, H, W]; None for another
+    shape, as that of a picture.
+    """
     if mask.ndim == 2:
         return mask[None]
     if mask.ndim == 4 and mask.shape[1] == 1:
         return mask[:, 0]
     if mask.ndim == 4 and mask.shape[-1] == 1:
         return mask[..., 0]
+    if mask.ndim == 4 and mask.shape[0] == 1 and mask.shape[-1] > LARGEST_CHANNELS:
+        return mask[0]
     return mask if mask.ndim == 3 else None
 
 
-def _as_floats(values: Tensor, node: str, input_name: str) -> Tensor:
-    """Bytes from 0 to 255 and truth values are what they always mean; other integers are not."""
+def _as_floats(values: Tensor, place: str, white_of: WhiteOf) -> Tensor:
+    """Bytes from 0 to 255 and truth values are what they always mean; of other integers the values
+    tell it.
+    """
     if values.dtype == torch.uint8:
-        return values.float() / 255
-    if values.dtype == torch.bool:
+        return values.float() / WHITE
+    if values.dtype == torch.bool or values.is_floating_point():
         return values.float()
-    if values.is_floating_point():
-        return values.float()
-    raise ValueError(
-        f"{node}'s '{input_name}' is made of {str(values.dtype).removeprefix('torch.')} numbers: "
-        "connect floats from 0 to 1."
+    if values.is_complex():
+        raise _unclear_numbers(values, place)
+    lowest, highest = map(int, values.long().aminmax()) if values.numel() else (0, 0)
+    white = white_of(lowest, highest, torch.iinfo(values.dtype).max)
+    if white is None:
+        raise _unclear_numbers(values, place, f" from {lowest} to {highest}")
+    return values.float() / white
+
+
+def _picture_white(lowest: int, highest: int, largest_integer: int) -> int | None:
+    """Which integer is white in a picture; None where 1 may be white or nearly black, or where the
+    type holds no 255.
+    """
+    is_clear = lowest >= 0 and 1 < highest <= WHITE <= largest_integer
+    return WHITE if is_clear or lowest == highest == 0 else None
+
+
+def _mask_white(lowest: int, highest: int, largest_integer: int) -> int | None:
+    """Which integer is white in a mask; None where they may be the labels of a segmentation."""
+    is_clear = lowest >= 0 and highest in (0, 1, WHITE)
+    return max(highest, 1) if is_clear else None
+
+
+def _unclear_numbers(values: Tensor, place: str, limits: str = "") -> ValueError:
+    type_name = str(values.dtype).removeprefix("torch.")
+    return ValueError(
+        f"{place} is made of {type_name} numbers{limits}, which can be read in several ways: "
+        "connect floats from 0 to 1, or bytes."
     )

@@ -57,12 +57,23 @@ def test_inspector_changes_weights_mutes_and_reorders(
         ("2: 0.5", "only the adapters 1 to 1"),
         ("1: loud", "'1: loud' at entry 1"),
         ("order: 3", "only"),
+        ("1: nan", "'1: nan' at entry 1"),
+        ("1: inf", "'1: inf' at entry 1"),
+        ("1: -infinity", "'1: -infinity' at entry 1"),
+        ("1: 1e300", "'1: 1e300' at entry 1"),
+        ("1: 1e5", "'1: 1e5' at entry 1"),
+        ("1: " + "9" * 5000, "'1: 9+.*' at entry 1"),
+        ("9" * 5000 + ": 0.5", "at entry 1: write a number"),
+        (f"{10**18}: 0.5", "only the adapters 1 to 1"),
+        ("order: " + "1 " * 3000, "only the adapters 1 to 1"),
+        ("nan: 0.5", "'nan: 0.5' at entry 1"),
     ],
 )
 def test_inspector_says_what_is_wrong(nodes_by_id, adapters, models, embeds, changes, words):
     model = apply_embeds(nodes_by_id, adapters, models("sd15"), embeds())
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as error:
         inspected(nodes_by_id, model, changes)
+    assert len(str(error.value)) < 400
 
 
 def test_attention_maps_show_where_the_picture_acted(nodes_by_id, adapters, models, embeds, sample):

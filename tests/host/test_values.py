@@ -35,7 +35,11 @@ WRONG = {  # type of the host -> values that no node can read as that
         "infinity": torch.full((1, 8, 8, 3), INFINITE),
         "0 to 255": torch.rand(1, 8, 8, 3) * 255,
         "-9 to 9": torch.rand(1, 8, 8, 3) * 18 - 9,
-        "integers": torch.ones(1, 8, 8, 3, dtype=torch.int64),
+        "black or nearly black": torch.ones(1, 8, 8, 3, dtype=torch.int64),
+        "16 bits": torch.full((1, 8, 8, 3), 65535, dtype=torch.uint16),
+        "signed bytes": torch.full((1, 8, 8, 3), 100, dtype=torch.int8),
+        "below 0": torch.full((1, 8, 8, 3), -1, dtype=torch.int32),
+        "complex": torch.ones(1, 8, 8, 3, dtype=torch.complex64),
         "sparse": torch.rand(1, 8, 8, 3).to_sparse(),
         "without data": torch.empty(1, 8, 8, 3, device="meta"),
         "wildly large": torch.zeros(1, 1, 1, 3).expand(10**5, 10**4, 10**4, 3),
@@ -49,7 +53,11 @@ WRONG = {  # type of the host -> values that no node can read as that
         "NaN": torch.full((1, 8, 8), NAN),
         "infinity": torch.full((1, 8, 8), INFINITE),
         "0 to 255": torch.rand(1, 8, 8) * 255,
-        "integers": torch.full((1, 8, 8), 255),
+        "labels": torch.full((1, 8, 8), 3),
+        "below 0": torch.full((1, 8, 8), -1, dtype=torch.int8),
+        "16 bits": torch.full((1, 8, 8), 65535, dtype=torch.uint16),
+        "complex": torch.ones(1, 8, 8, dtype=torch.complex64),
+        "two batches": torch.rand(2, 3, 8, 8),
         "sparse": torch.rand(1, 8, 8).to_sparse(),
         "without data": torch.empty(1, 8, 8, device="meta"),
         "wildly large": torch.zeros(1, 1, 1).expand(10**5, 10**4, 10**4),
@@ -81,7 +89,15 @@ SAME_IMAGES = {
     "half": (GREY.half(), GREY.half().float()),
     "double": (GREY.double(), GREY.double().float()),
 }
+INTEGERS = [torch.int16, torch.int32, torch.int64, torch.uint16]
+BLACK = torch.zeros_like(GREY)
+SAME_IMAGES |= {f"bytes as {dtype}": (BYTES.to(dtype), BYTES.float() / 255) for dtype in INTEGERS}
+SAME_IMAGES |= {f"black as {dtype}": (BLACK.to(dtype), BLACK) for dtype in [torch.int8, *INTEGERS]}
 MASK = GREY[..., 0]
+SWITCH = MASK > 0.5
+LARGE_BATCH = torch.rand(3, 8, 6, generator=torch.Generator().manual_seed(1))
+MASK_BYTES = BYTES[..., 0].clone()
+MASK_BYTES[:, 0, 0] = 255
 SAME_MASKS = {
     "a channel at the end": (GREY, MASK),
     "a channel in front": (MASK[:, None], MASK),
@@ -89,6 +105,13 @@ SAME_MASKS = {
     "bytes": (BYTES[..., 0], BYTES[..., 0].float() / 255),
     "truth values": (MASK > 0.5, (MASK > 0.5).float()),
     "half": (MASK.half(), MASK.half().float()),
+    "a batch of one batch": (LARGE_BATCH[None], LARGE_BATCH),
+}
+SAME_MASKS |= {
+    f"bytes as {dtype}": (MASK_BYTES.to(dtype), MASK_BYTES.float() / 255) for dtype in INTEGERS
+}
+SAME_MASKS |= {
+    f"0 and 1 as {dtype}": (SWITCH.to(dtype), SWITCH.float()) for dtype in [torch.int8, *INTEGERS]
 }
 
 
@@ -228,7 +251,7 @@ def test_an_old_weight_that_is_no_number_is_refused(models, legacy, adapters):
         )
 
 
-@pytest.mark.parametrize("kind", SAME_MASKS)
+@pytest.mark.parametrize("kind", [kind for kind in SAME_MASKS if "torch" not in kind])
 def test_apply_masks_alike_however_they_are_written(models, apply, sample, kind):
     written, plain = SAME_MASKS[kind]
     model = models("sd15")
