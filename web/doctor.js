@@ -171,7 +171,7 @@ function files(rows, get) {
       button.textContent = row.there ? say('Installed') : say('Download')
       button.onclick = () => get(row)
       button.ariaLabel = `${button.textContent} ${row.name}`
-      const sum = make('div', { className: 'sum' }, `SHA-256 ${row.sha256}`)
+      const sum = make('div', { className: 'sum' }, row.sha256 && `SHA-256 ${row.sha256}`)
       const about = make('div', {}, aboutRow(row))
       const text = make('div', {}, link, about, sum)
       if (row.terms) button.onclick = () => showTerms(text, translate(row.terms), button, () => get(row))

@@ -71,11 +71,12 @@ def _need_lines(need: Need) -> list[str]:
 def row_lines(row: ModelFile) -> list[str]:
     row_notes = " ".join(filter(None, (row.base, row.kind)))
     row_notes += "" if row.runs else ", for other packs: this one does not run it"
+    checksum = [f"      SHA-256 {row.sha256}"] if row.sha256 else []
     return [
         f"  {row.name} ({row_notes}, {row.size_text}, {row.licence}) into models/{row.folder}",
         f"      {row.link}",
         *([f"      {row.origin}"] if row.origin else []),
-        f"      SHA-256 {row.sha256}",
+        *checksum,
     ]
 
 

@@ -45,14 +45,14 @@ def fetch(row: ModelFile, progress: Progress) -> str:
     target = Path(_folder(row.folder)) / row.name
     if target.exists():
         return _accept_existing(row, target, progress)
-    part = target.with_name(f".{row.name}.part")
+    part, digest = target.with_name(f".{row.name}.part"), row.sha256
     try:
         if cached_path := hub.cached_path(row):
             _require_room(row, part, row.size)
             _copy(cached_path, part, row, progress)
         else:
-            _download(row, part, progress)
-        _check(row, part, progress)
+            digest = _download(row, part, progress)
+        _check(row, digest, part, progress)
         os.replace(part, target)
     except Cancelled:
         part.unlink(missing_ok=True)
@@ -93,7 +93,10 @@ def _folder(kind: str) -> str:
 
 
 def _accept_existing(row: ModelFile, target: Path, progress: Progress) -> str:
-    if _digest(target, "checking", progress) == row.sha256:
+    is_published = row.has_size(target.stat().st_size)
+    if row.sha256:
+        is_published = _digest(target, "checking", progress) == row.sha256
+    if is_published:
         return str(target)
     raise ValueError(
         Message(
@@ -113,10 +116,11 @@ def _copy(source: str, part: Path, row: ModelFile, progress: Progress) -> None:
             copied += len(block)
 
 
-def _download(row: ModelFile, part: Path, progress: Progress) -> None:
+def _download(row: ModelFile, part: Path, progress: Progress) -> str:
+    """The SHA-256 that the whole file must have: the table's, else the server's, "" for none."""
     url = hub.file_url(row)
     progress("connecting", 0, row.size)
-    size = _size(row, url)
+    size, digest = _facts(row, url)
     failed_attempts, previous_size = 0, -1
     while (downloaded := _downloaded_size(part, size)) < size:
         _require_room(row, part, size - downloaded)
@@ -132,6 +136,7 @@ def _download(row: ModelFile, part: Path, progress: Progress) -> None:
             if failed_attempts >= ATTEMPTS or _is_final(error):
                 raise ValueError(_trouble(row, part, error)) from None
             time.sleep(PAUSE)
+    return row.sha256 or digest
 
 
 def _downloaded_size(part: Path, size: int) -> int:
@@ -149,9 +154,10 @@ def _receive(url: str, part: Path, size: int, progress: Progress) -> None:
         hub.receive(url, _ReportingFile(file, size, progress), file.tell(), size)
 
 
-def _size(row: ModelFile, url: str) -> int:
+def _facts(row: ModelFile, url: str) -> tuple[int, str]:
+    """Size and SHA-256 of the file, as the server has them."""
     try:
-        size = hub.file_size(url)
+        size, digest = hub.file_facts(url)
     except Exception as error:
         raise ValueError(_trouble(row, None, error)) from None
     if size is None or not row.has_size(size):
@@ -164,7 +170,7 @@ def _size(row: ModelFile, url: str) -> int:
                 row.size_text,
             )
         )
-    return size
+    return size, digest
 
 
 class _ReportingFile:
@@ -196,9 +202,9 @@ def _require_room(row: ModelFile, part: Path, required_bytes: int) -> None:
         )
 
 
-def _check(row: ModelFile, part: Path, progress: Progress) -> None:
+def _check(row: ModelFile, expected_digest: str, part: Path, progress: Progress) -> None:
     digest = _digest(part, "checking", progress)
-    if digest != row.sha256:
+    if expected_digest and digest != expected_digest:
         part.unlink()
         raise ValueError(
             Message(
@@ -206,7 +212,7 @@ def _check(row: ModelFile, part: Path, progress: Progress) -> None:
                 "it was deleted; try again, or without a mirror.",
                 row.name,
                 digest[:12],
-                row.sha256[:12],
+                expected_digest[:12],
             )
         )
 

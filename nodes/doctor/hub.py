@@ -5,6 +5,7 @@ The library has the address (HF_ENDPOINT), the cache (HF_HOME), the tokens and t
 """
 
 import importlib
+import re
 from types import ModuleType
 from typing import Any
 
@@ -46,8 +47,11 @@ def file_url(row: ModelFile) -> str:
     return library("file_download").hf_hub_url(row.repository, row.path, revision=row.revision)
 
 
-def file_size(url: str) -> int | None:
-    return library("file_download").get_hf_file_metadata(url).size
+def file_facts(url: str) -> tuple[int | None, str]:
+    """Size and SHA-256 of a file; "" where the server does not name the latter."""
+    metadata = library("file_download").get_hf_file_metadata(url)
+    digest = metadata.etag or ""
+    return metadata.size, digest if re.fullmatch(r"[0-9a-f]{64}", digest) else ""
 
 
 def receive(url: str, file: Any, start: int, size: int) -> None:

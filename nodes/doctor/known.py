@@ -32,7 +32,7 @@ def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
     encoder_hashes = sorted(
         installed.row.sha256
         for installed in usable_entries
-        if installed.kind == ENCODER and installed.row
+        if installed.kind == ENCODER and installed.row and installed.row.sha256
     )
     return {
         "pack": pack,
@@ -81,9 +81,5 @@ def _required_by_installed(
 
 def entry(row: ModelFile) -> dict[str, str]:
     """A row as the frontend reads it in a node's `models`, but for the name it has there."""
-    return {
-        "url": row.link,
-        "hash": row.sha256,
-        "hash_type": "SHA256",
-        "directory": row.folder,
-    }
+    checksum = {"hash": row.sha256, "hash_type": "SHA256"} if row.sha256 else {}
+    return {"url": row.link, **checksum, "directory": row.folder}

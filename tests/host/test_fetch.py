@@ -154,6 +154,21 @@ def test_other_contents_of_the_same_size_are_deleted(fetch, row, hub, folder):
     assert left(folder) == []
 
 
+def test_without_a_published_sha256_the_servers_counts(fetch, row, hub, folder):
+    unpublished = dataclasses.replace(row, sha256="")
+    folder.mkdir(parents=True)
+    (folder / f".{row.name}.part").write_bytes(OTHER[:1000])
+    with pytest.raises(ValueError, match="is not the published file"):
+        fetch.fetch(unpublished, quiet)
+    assert left(folder) == []
+    fetch.fetch(unpublished, quiet)
+    assert (folder / row.name).read_bytes() == CONTENT
+    assert fetch.fetch(unpublished, quiet) == str(folder / row.name)
+    (folder / row.name).write_bytes(b"another size")
+    with pytest.raises(ValueError, match="is there, but it is not the published file"):
+        fetch.fetch(unpublished, quiet)
+
+
 def test_part_of_something_else_is_never_put_in_place(fetch, row, hub, folder):
     folder.mkdir(parents=True)
     (folder / f".{row.name}.part").write_bytes(OTHER[:1000])
