@@ -5,7 +5,7 @@ resampler.py.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 Shape = tuple[int, ...]
@@ -82,9 +82,9 @@ def face_id(base: Base, tokens: int = 4) -> Layout:
     )
 
 
-def face_id_plus(base: Base) -> Layout:
-    return face_id(base) | nest(
-        "perceiver_resampler", perceiver(base.text, base.text, 1280, base.text // 64)
+def face_id_plus(base: Base, tokens: int = 4, features: int = 1280) -> Layout:
+    return face_id(base, tokens) | nest(
+        "perceiver_resampler", perceiver(base.text, base.text, features, base.text // 64)
     )
 
 
@@ -170,6 +170,15 @@ def plus_sdxl(base: Base) -> Layout:
     return resampler(base, 1280)
 
 
+def kolors_plus(base: Base) -> Layout:
+    return resampler(base, 2048, 1024, heads=12)
+
+
+def kolors_faceid() -> Layout:
+    """Tokens as wide as the text is before the model's own projection."""
+    return adapter(SDXL, face_id_plus(replace(SDXL, text=4096), 6, 1024))
+
+
 def identity(base: Base) -> Layout:
     return face_id(base)
 
@@ -207,6 +216,7 @@ ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by th
     "ip-adapter-plus-face_sdxl_vit-h": by_name(SDXL, plus_sdxl),
     "ip_plus_composition_sdxl": by_name(SDXL, plus_sdxl),
     "noobIPAMARK1_mark1": by_name(SDXL, vit_g),
+    "Kolors-IP-Adapter-Plus": by_name(SDXL, kolors_plus),
     "ip-adapter-faceid_sd15": with_lora(SD15, identity),
     "ip-adapter-faceid-plus_sd15": with_lora(SD15, face_id_plus),
     "ip-adapter-faceid-plusv2_sd15": with_lora(SD15, face_id_plus),
@@ -218,7 +228,7 @@ ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by th
     "ip-adapter-faceid-portrait_sdxl_unnorm": by_name(SDXL, unnorm),
 }
 OTHERS: dict[str, Callable[..., Layout]] = {  # recognised and refused
-    "kolors": lambda: adapter(SDXL, resampler(SDXL, 2048, 1024, heads=12)),
+    "kolors_faceid": kolors_faceid,
     "sd3_instantx": sd3,
     "flux_xlabs": flux_xlabs,
     "flux_xlabs_v2": partial(flux_xlabs, 16),

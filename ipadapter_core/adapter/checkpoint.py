@@ -46,7 +46,7 @@ class AdapterSpec:
 
     @property
     def is_sdxl(self) -> bool:
-        return self.text_width == SDXL_TEXT_WIDTH
+        return self.base_model == BASE_MODELS[SDXL_TEXT_WIDTH]
 
     @property
     def base_model(self) -> str:

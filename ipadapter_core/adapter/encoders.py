@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from ..messages import Message
 from .checkpoint import AdapterSpec
-from .features import CLIP_BIGG, CLIP_H, CLIP_L, FeatureSpec, Source
+from .features import (
+    CLIP_BIGG,
+    CLIP_H,
+    CLIP_L,
+    CLIP_L_336,
+    CLIP_L_336_TOKENS,
+    FeatureSpec,
+    Source,
+)
 from .layout import Weights, shape_of
 
 _NAMES = {
@@ -16,6 +24,8 @@ _NAMES = {
     (48, 1664, 1280): CLIP_BIGG,
     (24, 1024, 768): CLIP_L,
 }
+_NAMES_BY_TOKENS = {(CLIP_L, CLIP_L_336_TOKENS): CLIP_L_336}
+_PUBLISHED_NAMES = {*_NAMES.values(), *_NAMES_BY_TOKENS.values()}
 
 
 @dataclass(frozen=True)
@@ -27,11 +37,15 @@ class EncoderSpec:
     projection_width: int  # of image_embeds
 
     @classmethod
-    def of(cls, layer_count: int, hidden_width: int, projection_width: int) -> "EncoderSpec":
+    def of(
+        cls, layer_count: int, hidden_width: int, projection_width: int, token_count: int
+    ) -> "EncoderSpec":
+        """token_count: the class and the patches of an image, as many as it has positions."""
         unknown_name = Message(
             "a vision encoder with <1> layers of width <2>", layer_count, hidden_width
         )
         encoder_name = _NAMES.get((layer_count, hidden_width, projection_width), unknown_name)
+        encoder_name = _NAMES_BY_TOKENS.get((encoder_name, token_count), encoder_name)
         return cls(encoder_name, hidden_width, projection_width)
 
     def fits(self, adapter: AdapterSpec) -> bool:
@@ -44,7 +58,7 @@ class EncoderSpec:
             Source.CLIP_EMBEDS: self.projection_width,
             Source.CLIP_HIDDEN: self.hidden_width,
         }
-        is_published = feature.encoder in _NAMES.values()
+        is_published = feature.encoder in _PUBLISHED_NAMES
         return output_widths.get(feature.source) == feature.width and (
             self.name == feature.encoder or not is_published
         )
@@ -55,6 +69,7 @@ class _Layout:
     """Where a kind of encoder file has what tells its widths and depth."""
 
     patches: str
+    positions: str
     layers: str
     projection: str
     projection_axis: int
@@ -63,12 +78,14 @@ class _Layout:
 _LAYOUTS = (
     _Layout(
         patches="vision_model.embeddings.patch_embedding.weight",
+        positions="vision_model.embeddings.position_embedding.weight",
         layers="vision_model.encoder.layers.",
         projection="visual_projection.weight",
         projection_axis=0,
     ),
     _Layout(
         patches="visual.conv1.weight",
+        positions="visual.positional_embedding",
         layers="visual.transformer.resblocks.",
         projection="visual.proj",
         projection_axis=1,
@@ -86,9 +103,9 @@ def read_encoder(stored_weights: Weights) -> EncoderSpec | None:
         patch_shape = shape_of(stored_weights.get(layout.patches))
         projection_shape = shape_of(stored_weights.get(layout.projection))
         if layer_count and len(patch_shape) == 4 and len(projection_shape) == 2:
-            return EncoderSpec.of(
-                layer_count, patch_shape[0], projection_shape[layout.projection_axis]
-            )
+            token_count, *_ = shape_of(stored_weights.get(layout.positions)) or (0,)
+            projection_width = projection_shape[layout.projection_axis]
+            return EncoderSpec.of(layer_count, patch_shape[0], projection_width, token_count)
     return None
 
 

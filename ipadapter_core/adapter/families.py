@@ -18,6 +18,7 @@ from .features import (
     Unconditional,
     clip_feature,
     identity_feature,
+    kolors_feature,
 )
 from .projections import (
     ProjectorShapes,
@@ -33,6 +34,7 @@ from .projections import (
 
 IDENTITY_WIDTH = 512  # of a face embedding
 PORTRAIT_TOKENS = 16
+KOLORS, KOLORS_WIDTHS = "Kolors", (2048, 1024)  # of the queries, and of the encoder's output
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,16 @@ def twin_named(family: Family, file_name: str) -> Family | None:
     return None
 
 
-def family_named(family_kind: str) -> Family | None:
+def family_named(family_kind: str, base_model: str = "") -> Family | None:
     """The family of a kind, as the model table has it; None for what this pack does not run."""
-    return next((family for family in FAMILIES if family.kind == family_kind), None)
+    return next(
+        (
+            family
+            for family in FAMILIES
+            if family.kind == family_kind and family.base_model in ("", base_model)
+        ),
+        None,
+    )
 
 
 def _clip_embeds(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
@@ -94,6 +103,10 @@ def _clip_embeds(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
 
 def _clip_hidden(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
     return (clip_feature(Source.CLIP_HIDDEN, projector.feature_width),)
+
+
+def _kolors_hidden(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    return (kolors_feature(projector.feature_width),)
 
 
 def _identity(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
@@ -126,6 +139,13 @@ def _is_resampler(projector_shapes: ProjectorShapes) -> bool:
     return "latents" in projector_shapes.shapes
 
 
+def _is_kolors(projector_shapes: ProjectorShapes) -> bool:
+    latents, first_shape = (
+        projector_shapes.shapes.get(key, ()) for key in ("latents", "proj_in.weight")
+    )
+    return len(latents) == 3 and (latents[2], *first_shape[1:]) == KOLORS_WIDTHS
+
+
 def _is_mlp(projector_shapes: ProjectorShapes) -> bool:
     return "proj.3.weight" in projector_shapes.shapes
 
@@ -156,6 +176,7 @@ FAMILIES = (
         UNNORM, *_RAW, _raw_identity, ZEROS, IDENTITY, name_marks=("unnorm", "faceid", "portrait")
     ),
     Family(INSTANTID, *_RAW, _instantid_identity, ZEROS, IDENTITY, name_marks=("instantid",)),
+    Family("plus", _is_kolors, read_resampler, _kolors_hidden, ZERO_PIXELS, base_model=KOLORS),
     Family("plus", _is_resampler, read_resampler, _clip_hidden, ZERO_PIXELS),
     Family("full-face", _is_mlp, read_mlp, _clip_hidden, ZERO_PIXELS, FACE),
     Family(FACEID_PLUS_V2, _is_face_plus, read_face_plus_v2, *_PLUS, name_marks=("plusv2",)),

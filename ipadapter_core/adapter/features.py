@@ -6,7 +6,7 @@ adapter needs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ..messages import Message
@@ -52,6 +52,7 @@ class FeatureSpec:
     """One feature that an adapter takes. `name`: how references and embeds files call it.
 
     encoder: who makes it, in words; of a face identity the space of its recogniser.
+    sequence_length: where it tells encoders of equal widths apart; 0: any.
     """
 
     name: str
@@ -60,10 +61,17 @@ class FeatureSpec:
     encoder: str
     picture: Picture = Picture.WHOLE
     is_normalised: bool = False  # whether the vector is brought to length 1 first
+    sequence_length: int = 0
+
+    def has_shape(self, shape: tuple[int, ...]) -> bool:
+        """Whether a batch of features of that shape can be this one's."""
+        return shape[-1] == self.width and self.sequence_length in (0, shape[1])
 
 
 EMBEDS, HIDDEN = Source.CLIP_EMBEDS.value, Source.CLIP_HIDDEN.value
 CLIP_L, CLIP_H, CLIP_BIGG = "CLIP ViT-L/14", "CLIP ViT-H/14", "CLIP ViT-bigG/14"
+CLIP_L_336 = "CLIP ViT-L/14-336"
+CLIP_L_336_TOKENS = 577  # 24 x 24 patches and the class; at 224 pixels there are 257
 WEBFACE_R50, GLINT_R100 = "w600k_r50", "glintr100"  # face recognisers, by the names of their files
 ENCODERS: Mapping[tuple[Source, int], str] = {
     (Source.CLIP_EMBEDS, 768): CLIP_L,
@@ -81,6 +89,23 @@ def clip_feature(
     """An output of a CLIP vision encoder, which its width tells."""
     encoder = ENCODERS.get((source, width), Message("an encoder with <1> features", width))
     return FeatureSpec(source.value, source, width, encoder, picture, is_normalised)
+
+
+def kolors_feature(width: int) -> FeatureSpec:
+    """What Kolors takes of CLIP ViT-L/14 at 336 pixels."""
+    feature = clip_feature(Source.CLIP_HIDDEN, width)
+    return replace(feature, encoder=CLIP_L_336, sequence_length=CLIP_L_336_TOKENS)
+
+
+def encoder_of(source: Source, shape: tuple[int, ...]) -> str | None:
+    """The encoder that gives features of that shape, as far as it tells; None for an unknown
+    one.
+    """
+    encoder = ENCODERS.get((source, shape[-1]))
+    is_sequence = source is Source.CLIP_HIDDEN and len(shape) == source.axes
+    if encoder == CLIP_L and is_sequence and shape[1] == CLIP_L_336_TOKENS:
+        return CLIP_L_336
+    return encoder
 
 
 def identity_feature(width: int, recogniser: str, is_normalised: bool) -> FeatureSpec:

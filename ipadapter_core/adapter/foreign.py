@@ -62,11 +62,8 @@ def _is_sd3(file_content: FileContent) -> bool:
     return file_content.has("image_proj.time_embedding.linear_1.weight")
 
 
-def _is_kolors(file_content: FileContent) -> bool:
-    latents_shape = file_content.shapes.get("image_proj.latents", ())
-    has_wide_latents = len(latents_shape) == 3 and latents_shape[2] == 2048
-    is_plus = has_wide_latents and file_content.width("image_proj.proj_in.weight") == 1024
-    return is_plus or file_content.width("image_proj.perceiver_resampler.proj_in.weight") == 1024
+def _is_kolors_faceid(file_content: FileContent) -> bool:
+    return file_content.width("image_proj.perceiver_resampler.proj_in.weight") == 1024
 
 
 def _is_instruct(file_content: FileContent) -> bool:
@@ -126,10 +123,10 @@ OTHER_ADAPTERS: Table = (
         ),
     ),
     (
-        _is_kolors,
+        _is_kolors_faceid,
         Message(
-            "is an IP-Adapter for Kolors; this pack cannot run those yet; choose an "
-            "adapter for SD1.5 or SDXL"
+            "is the FaceID adapter for Kolors, which this pack does not run; choose "
+            "Kolors-IP-Adapter-Plus, or a FaceID adapter for SD1.5 or SDXL"
         ),
     ),
 )

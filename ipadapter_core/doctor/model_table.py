@@ -31,6 +31,7 @@ class ModelFile:
     """One row of the table. `first`: the one to start with for its purpose.
 
     first_published: where its makers have it, if the repository is not theirs.
+    sha256: empty where none was published; a download is then checked by what the server says.
     """
 
     name: str
@@ -74,7 +75,7 @@ class ModelFile:
 
     @property
     def family(self) -> Family | None:
-        return family_named(self.kind)
+        return family_named(self.kind, self.base)
 
     @property
     def terms(self) -> str:

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..adapter.features import EMBEDS, ENCODERS, HIDDEN, Source
+from ..adapter.features import EMBEDS, HIDDEN, Source, encoder_of
 from ..adapter.stored_tensors import EXACT_TYPES, check_number_type
 from ..messages import Predicate, printable
 from .embeds import CONCAT, METHODS, References
@@ -64,7 +64,7 @@ def _feature_notes(image_features: Mapping[str, Tensor]) -> dict[str, str]:
     feature_width, source = first_tensor.shape[-1], Source(feature_name)
     feature_notes = {
         "version": "2" if further_features else "1",
-        "encoder": ENCODERS.get((source, feature_width), "unknown"),
+        "encoder": encoder_of(source, tuple(first_tensor.shape)) or "unknown",
         "feature": feature_name,
         "width": str(feature_width),
         "pooling": "class token, projected" if source is Source.CLIP_EMBEDS else "none",

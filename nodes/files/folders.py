@@ -19,7 +19,7 @@ MOST_WAYS = 4  # over links, by which one folder is listed
 SIMILARITY = 0.4  # of two names, from which one is offered for the other
 # Words that tell families, sizes and base models apart: a nearest match has the same ones.
 KIND_WORDS = re.compile(
-    r"faceid|portrait|instantid|kolors|flux|sd3|sd1?5|sd2|xl|plus|full|light|composition|face"
+    r"faceid|portrait|instantid|kolors|flux|sd3|sd1?5|sd2|xl|plus|full|light|composition|face|general"
     r"|vit[-_ .]?h|vit[-_ .]?(?:big)?g|vit[-_ .]?l|large"
 )
 

@@ -162,7 +162,8 @@ def encoder_name(encoder: ClipVisionModel) -> str:
     """What a loaded encoder is, in the words of the model table."""
     config = cast("dict[str, int]", encoder.config)
     sizes = (config.get(key, 0) for key in ("num_hidden_layers", "hidden_size", "projection_dim"))
-    return EncoderSpec.of(*sizes).name
+    patches_per_side = config.get("image_size", 224) // config.get("patch_size", 14)
+    return EncoderSpec.of(*sizes, token_count=1 + patches_per_side**2).name
 
 
 def find_encoder(adapter: LoadedAdapter) -> str:
@@ -209,7 +210,7 @@ def _load_encoder(name: str, path: str) -> ClipVisionModel:
     if encoder is None:
         raise ValueError(
             f"The CLIP Vision file '{name}' holds no image encoder that ComfyUI can load: choose "
-            "a CLIP ViT-H/14 or ViT-bigG/14 file, or 'auto'."
+            "the file that the adapter needs, or 'auto'."
         )
     return encoder
 

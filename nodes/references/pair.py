@@ -13,11 +13,11 @@ from comfy.clip_vision import ClipVisionModel, Output
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.features import (
     EMBEDS,
-    ENCODERS,
     HIDDEN,
     FeatureSpec,
     Source,
     Unconditional,
+    encoder_of,
 )
 from ...ipadapter_core.messages import printable
 from ...ipadapter_core.references.embeds import References
@@ -138,20 +138,21 @@ def _references(output: Output, spec: AdapterSpec) -> References:
 
 def _has_feature(references: References, feature: FeatureSpec) -> bool:
     tensor = references.features.get(feature.name)
-    return tensor is not None and tensor.shape[-1] == feature.width
+    return tensor is not None and feature.has_shape(tuple(tensor.shape))
 
 
 def _encoder_of(output: Output | References) -> str:
     """The encoder that an output came from, in words, as far as its widths tell."""
     if isinstance(output, References):
         return _encoder_of_references(output)
-    hidden_width, embeds_width = (
-        _feature_width(output, source) for source in (Source.CLIP_HIDDEN, Source.CLIP_EMBEDS)
+    hidden_shape, embeds_shape = (
+        _feature_shape(output, source) for source in (Source.CLIP_HIDDEN, Source.CLIP_EMBEDS)
     )
-    encoder = ENCODERS.get((Source.CLIP_HIDDEN, hidden_width))
-    if encoder and encoder == ENCODERS.get((Source.CLIP_EMBEDS, embeds_width)):
+    encoder = encoder_of(Source.CLIP_HIDDEN, hidden_shape)
+    # embeds have no sequence that tells CLIP ViT-L/14 from the same at 336 pixels
+    if encoder and encoder.startswith(encoder_of(Source.CLIP_EMBEDS, embeds_shape) or "-"):
         return encoder
-    return f"an encoder with hidden width {hidden_width} and embeds of width {embeds_width}"
+    return f"an encoder with hidden width {hidden_shape[-1]} and embeds of width {embeds_shape[-1]}"
 
 
 def _encoder_of_references(references: References) -> str:
@@ -159,12 +160,12 @@ def _encoder_of_references(references: References) -> str:
     if not clip_features:
         return "a face recogniser alone"
     source = Source(clip_features[0])
-    width = references.features[source.value].shape[-1]
-    encoder = ENCODERS.get((source, width), f"an encoder of width {width}")
+    shape = tuple(references.features[source.value].shape)
+    encoder = encoder_of(source, shape) or f"an encoder of width {shape[-1]}"
     adapter_kind = "a base" if source is Source.CLIP_EMBEDS else "a plus or full-face"
     return f"{encoder} for {adapter_kind} adapter"
 
 
-def _feature_width(output: Output, source: Source) -> int:
+def _feature_shape(output: Output, source: Source) -> tuple[int, ...]:
     features = getattr(output, source.value, None)
-    return 0 if features is None else features.shape[-1]
+    return (0,) if features is None else tuple(features.shape)

@@ -36,6 +36,13 @@ def model_blocks(model: ModelPatcher) -> tuple[Block, ...]:
     return layout.blocks(layers)
 
 
+def base_model(model: ModelPatcher) -> str:
+    """The base model by name, or "" where no adapter could act."""
+    diffusion_model = model.get_model_object("diffusion_model")
+    known_model = find_layout(diffusion_model)
+    return known_model[0].base_model(diffusion_model) if known_model else ""
+
+
 def fitting_layers(model: ModelPatcher, adapter: LoadedAdapter) -> tuple[Address, ...]:
     """The model's layers, in the order of the adapter's. Raises ValueError where the two do not
     fit.

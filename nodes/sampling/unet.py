@@ -13,6 +13,7 @@ from torch import Tensor
 import comfy.ldm.modules.attention as host_attention
 
 from ...ipadapter_core.adapter.checkpoint import base_model_of
+from ...ipadapter_core.adapter.families import KOLORS
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_table
 from . import compiled
 from .attention import add_image_parts
@@ -21,6 +22,7 @@ from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import PartsByLayer
 
+KOLORS_LABEL_WIDTH = 5632  # 4096 of the pooled text, 6 sizes of 256
 ExtraOptions = dict[str, Any]  # what the host tells a patch of its layer
 AttentionPatch = Callable[[Tensor, Tensor, Tensor, ExtraOptions], Tensor]
 
@@ -43,6 +45,8 @@ class UNetLayout:
         }
 
     def base_model(self, diffusion_model: torch.nn.Module) -> str:
+        if _is_kolors(diffusion_model):
+            return KOLORS
         text_widths = {widths.text for widths in self.layer_widths(diffusion_model).values()}
         return "/".join(sorted(map(base_model_of, text_widths)))
 
@@ -115,6 +119,18 @@ class UncompiledAttention(ComposedAttention):
     @torch.compiler.disable
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, extra: ExtraOptions) -> Tensor:
         return super().__call__(query, key, value, extra)
+
+
+def _is_kolors(diffusion_model: torch.nn.Module) -> bool:
+    """Whether it is SDXL's UNet with the text width of ChatGLM3, as other packs load Kolors: its
+    projection to the width of the layers is a part of the model, or done before.
+    """
+    names = {
+        name.replace("_orig_mod.", ""): module
+        for name, module in named_modules(diffusion_model).items()
+    }
+    label_width = getattr(names.get("label_emb.0.0"), "in_features", 0)
+    return "encoder_hid_proj" in names or label_width == KOLORS_LABEL_WIDTH
 
 
 def _attn2_names(module_names: Iterable[str]) -> dict[Address, str]:

@@ -10,7 +10,7 @@ from ipadapter_core.adapter.features import Picture, Source, Unconditional
 from ipadapter_core.adapter.layout import flatten
 
 PORTRAIT, UNNORM = "FaceID portrait", "FaceID portrait unnorm"
-H, G = "CLIP ViT-H/14", "CLIP ViT-bigG/14"
+H, G, L_336 = "CLIP ViT-H/14", "CLIP ViT-bigG/14", "CLIP ViT-L/14-336"
 TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of the published file
     "ip-adapter_sd15": ("SD1.5", "base", "4 tokens", H, 16, 22_319_616),
     "ip-adapter_sd15_light": ("SD1.5", "base", "4 tokens", H, 16, 22_319_616),
@@ -26,6 +26,7 @@ TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of th
     "ip-adapter-plus-face_sdxl_vit-h": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
     "ip_plus_composition_sdxl": ("SDXL", "plus", "16 tokens", H, 70, 423_748_864),
     "noobIPAMARK1_mark1": ("SDXL", "base", "4 tokens", G, 70, 351_285_248),
+    "Kolors-IP-Adapter-Plus": ("Kolors", "plus", "16 tokens", L_336, 70, 506_552_320),
     "ip-adapter-faceid_sd15": ("SD1.5", "FaceID", "4 tokens", "", 16, 48_354_816),
     "ip-adapter-faceid-plus_sd15": ("SD1.5", "FaceID plus v2", "4 tokens", H, 16, 78_260_736),
     "ip-adapter-faceid-plusv2_sd15": ("SD1.5", "FaceID plus v2", "4 tokens", H, 16, 78_260_736),
@@ -37,7 +38,7 @@ TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of th
     "ip-adapter-faceid-portrait_sdxl_unnorm": ("SDXL", UNNORM, "16 tokens", "", 70, 422_765_824),
 }
 REFUSED = {  # name -> what it is called, parameters of the published file
-    "kolors": ("Kolors", 506_552_320),
+    "kolors_faceid": ("Kolors", None),
     "sd3_instantx": ("SD3", 797_925_888),
     "flux_xlabs": ("FLUX", None),
     "flux_xlabs_v2": ("FLUX", None),

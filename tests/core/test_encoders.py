@@ -7,16 +7,18 @@ import torch
 from ipadapter_core.adapter.checkpoint import read_spec
 from ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
 
-DEPTHS = {
-    "CLIP ViT-H/14": (32, 1280, 1024),
-    "CLIP ViT-bigG/14": (48, 1664, 1280),
-    "CLIP ViT-L/14": (24, 1024, 768),
+DEPTHS = {  # layers, widths inside and of image_embeds, tokens
+    "CLIP ViT-H/14": (32, 1280, 1024, 257),
+    "CLIP ViT-bigG/14": (48, 1664, 1280, 257),
+    "CLIP ViT-L/14": (24, 1024, 768, 257),
+    "CLIP ViT-L/14-336": (24, 1024, 768, 577),
 }
 
 
-def transformers_layout(depth, hidden, projection):
+def transformers_layout(depth, hidden, projection, tokens):
     keys = {
         "vision_model.embeddings.patch_embedding.weight": (hidden, 3, 14, 14),
+        "vision_model.embeddings.position_embedding.weight": (tokens, hidden),
         "visual_projection.weight": (projection, hidden),
         "text_model.encoder.layers.11.layer_norm1.weight": (5,),
     }
@@ -24,8 +26,9 @@ def transformers_layout(depth, hidden, projection):
     return meta(keys)
 
 
-def open_clip_layout(depth, hidden, projection):
+def open_clip_layout(depth, hidden, projection, tokens):
     keys = {"visual.conv1.weight": (hidden, 3, 14, 14), "visual.proj": (hidden, projection)}
+    keys["visual.positional_embedding"] = (tokens, hidden)
     keys |= {f"visual.transformer.resblocks.{i}.ln_1.weight": (hidden,) for i in range(depth)}
     return meta(keys)
 
@@ -37,14 +40,14 @@ def meta(keys):
 @pytest.mark.parametrize("layout", [transformers_layout, open_clip_layout])
 @pytest.mark.parametrize("name", DEPTHS)
 def test_encoders_are_recognised_in_both_layouts(name, layout):
-    depth, hidden, projection = DEPTHS[name]
-    assert read_encoder(layout(depth, hidden, projection)) == EncoderSpec(name, hidden, projection)
+    _, hidden, projection, _ = DEPTHS[name]
+    assert read_encoder(layout(*DEPTHS[name])) == EncoderSpec(name, hidden, projection)
 
 
 def test_other_files_hold_no_encoder():
     assert read_encoder(meta({"model.diffusion_model.out.2.weight": (3,)})) is None
     assert read_encoder({}) is None
-    siglip = transformers_layout(27, 1152, 1152)
+    siglip = transformers_layout(27, 1152, 1152, 729)
     del siglip["visual_projection.weight"]
     assert read_encoder(siglip) is None
 
@@ -58,9 +61,11 @@ def adapter(name):
 def test_an_encoder_fits_only_the_adapters_made_for_it(name, encoder):
     wants = (
         "CLIP ViT-bigG/14"
-        if name in ("ip-adapter_sdxl", "ip-adapter_sd15_vit-G")
+        if name in ("ip-adapter_sdxl", "ip-adapter_sd15_vit-G", "noobIPAMARK1_mark1")
         else "CLIP ViT-H/14"
     )
+    if name.startswith("Kolors"):
+        wants = "CLIP ViT-L/14-336"
     if "faceid" in name and "-plus" not in name:
         wants = None  # a face identity is no image encoder's
     assert EncoderSpec.of(*DEPTHS[encoder]).fits(adapter(name)) == (encoder == wants)

@@ -20,6 +20,7 @@ FEATURES = {  # published name -> what the encoder gives it, odd and unequal whe
     "ip-adapter_sdxl": (3, 1280),
     "ip-adapter_sdxl_vit-h": (3, 1024),
     "ip-adapter-plus_sdxl_vit-h": (2, 257, 1280),
+    "Kolors-IP-Adapter-Plus": (2, 577, 1024),
 }
 
 
@@ -34,7 +35,8 @@ def projection_only(name, twin_kind=None):
 
 
 def one_layer(name):
-    return adapter_layouts.Base(2048 if "sdxl" in name else 768, (24,))
+    has_wide_text = "sdxl" in name or "Kolors" in name
+    return adapter_layouts.Base(2048 if has_wide_text else 768, (24,))
 
 
 @pytest.mark.parametrize("name", FEATURES)

@@ -46,8 +46,7 @@ def adapters(pack, tiny):
 
     @functools.lru_cache(maxsize=2)  # the largest has 0.7 GB
     def adapter(name: str, seed: int = 0):
-        base = tiny.SMALL["sdxl" if "sdxl" in name else "sd15"]
-        tensors = make_models.adapter_tensors(name, base, seed, torch.float32)
+        tensors = tiny.adapter_tensors(name, seed)
         module = pack.nodes.files.load.build(tensors, comfy.ops.manual_cast)
         patcher = CoreModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
         lora = pack.nodes.files.load.read_lora(tensors, module.spec)

@@ -69,7 +69,7 @@ def reference(unet, call, prompt, embeds, masks=None):
     ]
     conditions = {"image_embeds": image}
     if call.y is not None:
-        conditions["text_embeds"] = call.y[:, :1280]
+        conditions["text_embeds"] = call.y[:, : prompt.pooled[0].shape[-1]]
         # the host embeds the six sizes before the UNet, diffusers inside it
         height, width = (8.0 * side for side in call.x.shape[-2:])
         sizes = torch.tensor([[height, width, 0, 0, height, width]])
@@ -78,10 +78,18 @@ def reference(unet, call, prompt, embeds, masks=None):
     return unet(
         call.x,
         call.timesteps,
-        call.context,
+        text_for(unet, call, prompt, rows),
         added_cond_kwargs=conditions,
         cross_attention_kwargs=masks,
     ).sample
+
+
+def text_for(unet, call, prompt, rows):
+    """The text of a call; for Kolors as it was before the model's own projection."""
+    if getattr(unet, "text_encoder_hid_proj", None) is None:
+        return call.context
+    sides = [(prompt.negative, prompt.positive)[row] for row in rows]
+    return torch.cat([side.expand(len(call.x) // len(rows), -1, -1) for side in sides])
 
 
 def embeds_of(adapter, positive, negative):
@@ -215,3 +223,39 @@ def test_half_mask_equals_diffusers(setting, nodes_by_id, tiny, model_calls):
     assert calls
     for call in calls:
         assert_same(call.out, reference(unet, call, prompt, [pair], masks=[mask[None]]))
+
+
+class GivenTokens(torch.nn.Module):
+    """In place of the projection, whose equality at full size is in tests/core."""
+
+    def forward(self, image_embeds):
+        return image_embeds
+
+
+def test_kolors_equals_diffusers(nodes_by_id, adapters, tiny, model_calls):
+    """Text and pooled text as wide as ChatGLM3's, brought to SDXL's width by the model itself."""
+    model, prompt = tiny.model("kolors"), tiny.text("kolors")
+    adapter, tensors = adapters("Kolors-IP-Adapter-Plus")
+    sides = [tiny.features(seed, 2, hidden=1024, projection=768, tokens=577) for seed in (5, 6)]
+    outputs = dict(zip(("clip_vision_output", "clip_vision_output_negative"), sides, strict=True))
+    node = nodes_by_id["ApplyIPAdapter"]
+    (patched,) = node.execute(model, adapter, **outputs, weight=WEIGHT).args
+    unet = tiny.twin("kolors", model)
+    state = make_models.nested(tensors)
+    unet.set_attn_processor(
+        unet._convert_ip_adapter_attn_to_diffusers([state], low_cpu_mem_usage=False)
+    )
+    for processor in unet.attn_processors.values():
+        if hasattr(processor, "scale"):
+            processor.scale = [WEIGHT]
+    unet.text_encoder_hid_proj, unet.encoder_hid_proj = unet.encoder_hid_proj, GivenTokens()
+    unet.config.encoder_hid_dim_type = "ip_image_proj"
+    positive, negative = (
+        adapter.patcher.model.project(side.penultimate_hidden_states)[None] for side in sides
+    )
+    plain = [call.out for call in model_calls(model, prompt)]
+    assert plain
+    for call, without in zip(model_calls(patched, prompt), plain, strict=True):
+        expected = reference(unet, call, prompt, [(negative, positive)])
+        assert_same(call.out, expected)
+        assert (call.out - without).abs().max() > 1e-2 * (expected.max() - expected.min())

@@ -6,7 +6,7 @@ from ipadapter_core.adapter.checkpoint import read_spec
 from ipadapter_core.adapter.encoders import EncoderSpec
 from ipadapter_core.doctor.report import InstalledFile
 
-VIT_H, BIGG = EncoderSpec.of(32, 1280, 1024), EncoderSpec.of(48, 1664, 1280)
+VIT_H, BIGG = EncoderSpec.of(32, 1280, 1024, 257), EncoderSpec.of(48, 1664, 1280, 257)
 
 
 class Shape:

@@ -10,7 +10,12 @@ from support import short_encoders
 from support.graphs import ADAPTERS
 
 SMALL = Base(768, (8,) * 16)
-ENCODERS = {"h": (32, 1280, 1024), "g": (48, 1664, 1280), "l": (24, 1024, 768)}
+ENCODERS = {
+    "h": (32, 1280, 1024),
+    "g": (48, 1664, 1280),
+    "l": (24, 1024, 768),
+    "l336": (24, 1024, 768),
+}
 
 
 def adapter(name="ip-adapter_sd15", base=SMALL):
@@ -20,9 +25,11 @@ def adapter(name="ip-adapter_sd15", base=SMALL):
 def encoder_header(kind, layout="transformers"):
     """The header of an encoder of that size, over a file of holes: nothing is stored."""
     depth, hidden, projection = ENCODERS[kind]
+    token_count = 577 if kind == "l336" else 257
     if layout == "transformers":
         shapes = {
             "vision_model.embeddings.patch_embedding.weight": (hidden, 3, 14, 14),
+            "vision_model.embeddings.position_embedding.weight": (token_count, hidden),
             "visual_projection.weight": (projection, hidden),
         }
         layer = "vision_model.encoder.layers.{}.layer_norm1.weight"

@@ -2,12 +2,13 @@
 the same weights.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import make_models
 import torch
-from adapter_layouts import Base
+from adapter_layouts import Base, layout
 
 # Widths as in the published models, one tenth and less; text widths and projections are the real
 # ones.
@@ -15,6 +16,8 @@ SMALL = {
     "sd15": Base(768, (32,) * 2 + (64,) * 2 + (128,) * 5 + (64,) * 3 + (32,) * 3 + (128,)),
     "sdxl": Base(2048, (64,) * 4 + (128,) * 50 + (64,) * 6 + (128,) * 10),
 }
+SMALL["kolors"] = SMALL["sdxl"]
+KOLORS_TEXT = 4096  # of its tokens, and pooled
 OVER = {
     "sd15": {"model_channels": 32, "channel_mult": [1, 2, 4, 4]},
     "sdxl": {"model_channels": 32, "channel_mult": [1, 2, 4]},
@@ -26,20 +29,44 @@ CROSS = {
 
 
 def model(kind: str, seed: int = 0, **over) -> Any:
-    """A ModelPatcher around the host's own SD1.5 or SDXL, in float32."""
+    """A ModelPatcher around the host's own SD1.5 or SDXL, or a stand-in for Kolors, in float32."""
     import comfy.model_management
     import comfy.model_patcher
     import comfy.supported_models
 
+    is_kolors, kind = kind == "kolors", topology(kind)
+    over |= {"adm_in_channels": KOLORS_TEXT + 1536} if is_kolors else {}
     class_ = {"sd15": comfy.supported_models.SD15, "sdxl": comfy.supported_models.SDXL}[kind]
     config = class_({**make_models.COMMON, **make_models.UNETS[kind], **OVER[kind], **over})
     config.unet_config |= {"sd15": {"num_heads": 4}, "sdxl": {"num_head_channels": 16}}[kind]
     config.set_inference_dtype(torch.float32, None)
     base = config.get_model({}, "", device=torch.device("cpu"))
+    if is_kolors:
+        base.diffusion_model.__class__ = kolors_unet_class(type(base.diffusion_model))
+        base.diffusion_model.encoder_hid_proj = torch.nn.Linear(KOLORS_TEXT, SMALL[kind].text)
     make_models.fill(base.diffusion_model, make_models.generator(kind, seed))
     device = comfy.model_management.get_torch_device()
     offload = comfy.model_management.unet_offload_device()
     return comfy.model_patcher.CoreModelPatcher(base, load_device=device, offload_device=offload)
+
+
+def topology(kind: str) -> str:
+    """Whose UNet a model has."""
+    return "sdxl" if kind == "kolors" else kind
+
+
+def kolors_unet_class(unet_class: type) -> type:
+    """The UNet as other packs have it for Kolors: it brings the text to the width of SDXL's.
+
+    https://github.com/MinusZoneAI/ComfyUI-Kolors-MZ
+    """
+
+    class KolorsUNet(unet_class):
+        def forward(self, x, timesteps=None, context=None, *args, **kwargs):
+            context = self.encoder_hid_proj(context)
+            return super().forward(x, timesteps, context, *args, **kwargs)
+
+    return KolorsUNet
 
 
 def twin(kind: str, patcher: Any) -> Any:
@@ -54,6 +81,7 @@ def twin(kind: str, patcher: Any) -> Any:
         for theirs, name in names.items()
         if name in ours
     }
+    weights |= {name: value for name, value in ours.items() if name.startswith("encoder_hid_proj.")}
     missing, unexpected = unet.load_state_dict(weights, strict=False)
     assert not missing and not unexpected, (missing[:3], unexpected[:3])
     return unet.eval().requires_grad_(False)
@@ -62,8 +90,13 @@ def twin(kind: str, patcher: Any) -> Any:
 def diffusers_unet(kind: str) -> Any:
     from diffusers import UNet2DConditionModel
 
+    text = {"encoder_hid_dim": KOLORS_TEXT, "encoder_hid_dim_type": "text_proj"}
+    text = text if kind == "kolors" else {}
+    label_width = KOLORS_TEXT + 1536 if text else 2816
+    kind = topology(kind)
     sdxl = kind == "sdxl"
     return UNet2DConditionModel(
+        **text,
         sample_size=32,
         block_out_channels=(32, 64, 128) if sdxl else (32, 64, 128, 128),
         layers_per_block=2,
@@ -75,8 +108,17 @@ def diffusers_unet(kind: str) -> Any:
         use_linear_projection=sdxl,
         addition_embed_type="text_time" if sdxl else None,
         addition_time_embed_dim=256 if sdxl else None,
-        projection_class_embeddings_input_dim=2816 if sdxl else None,
+        projection_class_embeddings_input_dim=label_width if sdxl else None,
     )
+
+
+def adapter_tensors(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A published adapter with the small models' widths."""
+    is_kolors = name.startswith("Kolors")
+    shapes = layout(name, SMALL["sdxl" if is_kolors or "sdxl" in name else "sd15"])
+    if is_kolors:  # one of its four layers, of 40 million weights each
+        shapes = {key: shapes[key] for key in shapes if not re.search(r"\.layers\.[1-3]", key)}
+    return make_models.draw(shapes, make_models.generator(name, seed), torch.float32)
 
 
 @dataclass
@@ -95,8 +137,10 @@ class Text:
 
 def text(kind: str, seed: int = 1) -> Text:
     source = torch.Generator().manual_seed(seed)
-    tokens = [torch.randn(1, 77, SMALL[kind].text, generator=source) for _ in range(2)]
-    pooled = [torch.randn(1, 1280, generator=source) for _ in range(2)]
+    is_kolors = kind == "kolors"
+    text_width = KOLORS_TEXT if is_kolors else SMALL[kind].text
+    tokens = [torch.randn(1, 77, text_width, generator=source) for _ in range(2)]
+    pooled = [torch.randn(1, text_width if is_kolors else 1280, generator=source) for _ in range(2)]
     return Text(*tokens, tuple(pooled))
 
 
@@ -121,13 +165,13 @@ def sample(patcher, prompt: Text, size=(24, 16), batch=1, steps=2, cfg=5.0, samp
         )
 
 
-def features(seed: int = 2, count: int = 1, hidden=1280, projection=1024):
+def features(seed: int = 2, count: int = 1, hidden=1280, projection=1024, tokens=257):
     """What an encoder would give: the host's CLIP_VISION_OUTPUT with random features."""
     import comfy.clip_vision
 
     source = torch.Generator().manual_seed(seed)
     output = comfy.clip_vision.Output()
     output["image_embeds"] = torch.randn(count, projection, generator=source)
-    output["penultimate_hidden_states"] = torch.randn(count, 257, hidden, generator=source)
-    output["last_hidden_state"] = torch.randn(count, 257, hidden, generator=source)
+    output["penultimate_hidden_states"] = torch.randn(count, tokens, hidden, generator=source)
+    output["last_hidden_state"] = torch.randn(count, tokens, hidden, generator=source)
     return output

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 from ....ipadapter_core.adapter.checkpoint import read_spec
 from ....ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
-from ....ipadapter_core.adapter.features import CLIP_BIGG, CLIP_H, CLIP_L
+from ....ipadapter_core.adapter.features import CLIP_BIGG, CLIP_H, CLIP_L, CLIP_L_336
 from ....ipadapter_core.doctor.model_table import ModelFile, load
 from ...files import folders
 from ...files.file_specs import installed_spec
 
 log = logging.getLogger("ipadapter")
-WIDTHS = {CLIP_H: (1280, 1024), CLIP_BIGG: (1664, 1280), CLIP_L: (1024, 768)}  # hidden, projection
+WIDTHS = {  # hidden, projection
+    CLIP_H: (1280, 1024),
+    CLIP_BIGG: (1664, 1280),
+    CLIP_L: (1024, 768),
+    CLIP_L_336: (1024, 768),
+}
 PUBLISHED = load()
 TWINS = ("light", "face", "composition")  # of the same shapes: only a name can tell them apart
 LISTED_FILES = 12  # of a folder, in a message
@@ -49,6 +54,7 @@ XL_G = _kind("ip-adapter_sdxl.safetensors")
 XL_PLUS = _kind("ip-adapter-plus_sdxl_vit-h.safetensors")
 XL_FACE = _kind("ip-adapter-plus-face_sdxl_vit-h.safetensors", "face")
 XL_COMPOSITION = _kind("ip_plus_composition_sdxl.safetensors", "composition")
+KOLORS_PLUS = _kind("Kolors-IP-Adapter-Plus.bin")
 
 KindPair = tuple[AdapterKind | None, AdapterKind | None]  # for SD1.5 and for SDXL
 PRESETS: dict[str, KindPair] = {
@@ -61,11 +67,12 @@ PRESETS: dict[str, KindPair] = {
 }
 COMMUNITY_PRESETS: dict[str, KindPair] = {
     "Composition": (COMPOSITION, XL_COMPOSITION),
-    "Kolors": (None, None),
+    "Kolors": (None, KOLORS_PLUS),  # whose UNet is that of SDXL
 }
 # what the words of a file name mean, the first that matches
-OTHER_FAMILIES = re.compile(r"faceid|portrait|kolors|flux|sd3|instant|pulid")
+OTHER_FAMILIES = re.compile(r"faceid|portrait|flux|sd3|instant|pulid")
 PURPOSES: tuple[tuple[str, KindPair], ...] = (
+    (r"kolors|plus general", (KOLORS_PLUS, KOLORS_PLUS)),
     (r"composition", (COMPOSITION, XL_COMPOSITION)),
     (r"full.*face|face.*full", (FULL, None)),
     (r"plus.*face|face.*plus", (FACE, XL_FACE)),
@@ -137,7 +144,8 @@ def installed_encoders(encoder: str) -> list[str]:
         spec = installed_spec(folders.ENCODERS, name, read_encoder)
         if not isinstance(spec, EncoderSpec):
             continue
-        if (spec.hidden_width, spec.projection_width) == WIDTHS.get(encoder):
+        is_larger = CLIP_L_336 in (spec.name, encoder) and spec.name != encoder
+        if (spec.hidden_width, spec.projection_width) == WIDTHS.get(encoder) and not is_larger:
             is_standard = "laion" in name.lower()
             ranked.append((spec.name != encoder, not is_standard, name.lower(), name))
     return [name for *_, name in sorted(ranked)]

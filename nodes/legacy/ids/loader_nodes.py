@@ -6,11 +6,12 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from comfy.model_patcher import ModelPatcher
 
+from ....ipadapter_core.adapter.families import KOLORS
 from ....ipadapter_core.adapter.features import WEBFACE_R50
 from ....ipadapter_core.weights.presets import base_of
 from ...files import folders
 from ...files.load import open_adapter, open_encoder_file
-from ...sampling.layers import model_blocks
+from ...sampling.layers import base_model, model_blocks
 from . import faceid_presets, installed_files
 from .adapter_link import make_link
 from .face_analysis import SPACES, FaceAnalysis
@@ -68,12 +69,13 @@ class UnifiedLoader(OldNode):
     @classmethod
     def adapter_kind(cls, model: ModelPatcher, preset: str) -> installed_files.AdapterKind:
         """The kind of adapter that a preset means for this model. Raises ValueError."""
-        is_sdxl = _is_sdxl(model)
+        is_sdxl, base = _is_sdxl(model), base_model(model)
         kind = _for_model(cls.PRESETS, preset, cls.NAME, is_sdxl)
-        if kind is None:
-            reason = f"there is no such adapter for {'SDXL' if is_sdxl else 'SD1.5'}"
-            if preset == "Kolors":
-                reason = "Kolors is a model of its own, which this pack does not run"
+        needs_kolors = preset == KOLORS  # whose UNet is that of SDXL
+        if kind is None or needs_kolors != (base == KOLORS):
+            reason = f"there is no such adapter for {base or 'this model'}"
+            if needs_kolors:
+                reason = f"it is for Kolors, and the model is {base or 'another one'}"
             raise ValueError(
                 f"{cls.NAME}'s preset '{preset}' does not go with this model: {reason}; "
                 "choose another preset."

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ....ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
-from ....ipadapter_core.adapter.features import CLIP_BIGG, CLIP_H, CLIP_L
+from ....ipadapter_core.adapter.features import CLIP_BIGG, CLIP_H, CLIP_L, CLIP_L_336
 from ...files import folders
 from ...files.file_specs import installed_spec
 from ..ids import installed_files
@@ -18,7 +18,8 @@ ADAPTER_INPUTS = "ipadapter_file", "model_name"  # inputs that name an adapter
 # what the words of a file name mean, the first that matches
 ENCODER_NAMES = (
     (r"bigg|vit.?g|sdxl", CLIP_BIGG),
-    (r"vit.?l|large.?patch14|clip.?l\b|336", CLIP_L),
+    (r"336", CLIP_L_336),
+    (r"vit.?l|large.?patch14|clip.?l\b", CLIP_L),
     (r"vit.?h|laion2b.?s32b|sd.?1.?5|ip.?adapter|image.?encoder", CLIP_H),
 )
 log = logging.getLogger("ipadapter")

@@ -129,8 +129,8 @@ def _presets(checkpoint: str, presets: list[str]) -> Callable[[], Graph]:
 
 
 def kolors() -> Graph:
-    fails = ("IPAdapterUnifiedLoaderCommunity", "Kolors is a model of its own")
-    at = scene("the Kolors preset, whose model this pack does not run", SDXL, fails)
+    fails = ("IPAdapterUnifiedLoaderCommunity", "it is for Kolors, and the model is SDXL")
+    at = scene("the Kolors preset on a model that is not Kolors", SDXL, fails)
     model, adapter = at.graph.add("IPAdapterUnifiedLoaderCommunity", "Kolors", model=at.model)
     links = {"model": model, "ipadapter": adapter, "image": picture(at.graph)}
     row = (1, "style transfer precise", "concat", 0, 1, LAST)

@@ -59,7 +59,8 @@ def _named_adapter(inputs: Inputs, graph: Graph) -> KnownAdapter | None:
     sd15, sdxl = (PRESETS | COMMUNITY_PRESETS).get(preset, (None, None))
     if sd15 is None and sdxl is None:
         return None
-    adapter_kind = sdxl if _is_sdxl(inputs.get("model"), graph) else sd15
+    is_sdxl = sd15 is None or _is_sdxl(inputs.get("model"), graph)  # Kolors comes without a name
+    adapter_kind = sdxl if is_sdxl else sd15
     if adapter_kind is None:
         return None
     files = installed_files.installed_adapters(adapter_kind)

@@ -16,7 +16,7 @@ from ..plan import Fragment, NewNode, NewOutput, NodeContext, OldInput, Plan
 from ..report import CannotUpgrade
 from . import apply_inputs
 
-BLOCKS = {"SD1.5": SD15, "SDXL": SDXL}
+BLOCKS = {"SD1.5": SD15, "SDXL": SDXL, "Kolors": SDXL}
 PRECISE = (weight_types.PRECISE_STYLE, weight_types.PRECISE_LAYOUT)
 BOOSTS = {
     "style_boost": weight_types.PRECISE_STYLE,
