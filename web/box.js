@@ -5,7 +5,8 @@ import * as logic from './box_logic.js'
 import { addEditor, announce, chain, label, make, onDrag, onKey, read, recordChange, widgetOf, write } from './editor.js'
 import { loadWords, say } from './words.js'
 
-// The editor of boxes: Face Crop's four numbers, and the text 'box' of a reference. They stay what counts.
+// The editor of boxes: Face Crop's four numbers, the text 'box' of a reference, and a region's 'region_box', drawn in an
+// empty square that stands for the generated image. The widgets stay what counts.
 const NAME = 'ipadapter_box'
 const [CLOSED, OPEN] = [34, 276]
 const REACH = 6 // pixels of the screen around an edge
@@ -14,6 +15,7 @@ const NUMBERS = ['x', 'y', 'width', 'height']
 /** How a node holds its box. */
 const FOUR_NUMBERS = {
   widgets: NUMBERS,
+  canvas: undefined,
   /** @param {any} node */
   read(node) {
     const [x, y, width, height] = NUMBERS.map((name) => read(node, name))
@@ -26,17 +28,25 @@ const FOUR_NUMBERS = {
     for (const [name, value] of Object.entries({ x, y, width, height })) write(node, name, value)
   },
 }
-const TEXT = {
-  widgets: ['box'],
+/** A box as a text. @param {string} name of the widget @param {logic.Size} [canvas] what it is drawn in, in place of a picture */
+const textHolder = (name, canvas) => ({
+  widgets: [name],
+  canvas,
   /** @param {any} node */
   read(node) {
-    const text = read(node, 'box')
+    const text = read(node, name)
     return text === undefined ? { error: 'linked' } : logic.parseBox(String(text))
   },
   /** @param {any} node @param {logic.Box | null} box */
-  write: (node, box) => write(node, 'box', logic.boxText(box)),
+  write: (node, box) => write(node, name, logic.boxText(box)),
+})
+const REFERENCE = textHolder('box')
+const HOLDERS = {
+  FaceCrop: FOUR_NUMBERS,
+  ApplyIPAdapter: REFERENCE,
+  EncodeIPAdapterReference: REFERENCE,
+  IPAdapterRegion: textHolder('region_box', { width: 100, height: 100 }),
 }
-const HOLDERS = { FaceCrop: FOUR_NUMBERS, ApplyIPAdapter: TEXT, EncodeIPAdapterReference: TEXT }
 
 app.registerExtension({
   name: 'ipadapternodes.Box',
@@ -52,7 +62,7 @@ app.registerExtension({
 })
 
 class BoxEditor {
-  /** @param {any} node @param {typeof TEXT} holder */
+  /** @param {any} node @param {ReturnType<typeof textHolder>} holder */
   constructor(node, holder) {
     this.node = node
     this.holder = holder
@@ -64,7 +74,7 @@ class BoxEditor {
     this.shape = make('div', { class: 'shape', role: 'slider', tabindex: '0' })
     this.corners = ['nw', 'se'].map((part) => make('div', { class: `corner ${part}`, role: 'slider', tabindex: '0' }))
     this.shape.append(...this.corners)
-    this.area = make('div', { class: 'area', role: 'group', tabindex: '0' }, this.picture, this.shape)
+    this.area = make('div', { class: holder.canvas ? 'area canvas' : 'area', role: 'group', tabindex: '0' }, this.picture, this.shape)
     this.status = make('div', { class: 'status', role: 'status' })
     this.element = make('div', { class: 'ipadapter-box' }, make('style', {}, STYLE))
     this.element.append(make('div', { class: 'row' }, this.switch, this.clear), this.area, this.status)
@@ -98,9 +108,10 @@ class BoxEditor {
   translate() {
     this.switch.textContent = say('draw the box')
     this.clear.textContent = say('no box')
-    label(this.switch, say('Shows the picture, to draw the box in it'))
+    label(this.switch, this.holder.canvas ? say('Opens the square, to draw the region in it') : say('Shows the picture, to draw the box in it'))
     label(this.clear, say('Removes the box'))
-    this.area.setAttribute('aria-label', say('The picture; Enter goes to the box'))
+    const area = this.holder.canvas ? say('The generated image; Enter goes to the box') : say('The picture; Enter goes to the box')
+    this.area.setAttribute('aria-label', area)
     this.refresh()
   }
 
@@ -123,6 +134,7 @@ class BoxEditor {
 
   /** Where the picture is: the file that a connected node uploaded, else the one of the last run. */
   get source() {
+    if (this.holder.canvas) return undefined
     const input = this.node.inputs?.find(({ name }) => name === 'image')
     const link = input?.link != null && this.node.graph?.links?.get?.(input.link)
     const origin = link && this.node.graph.getNodeById(link.origin_id)
@@ -133,6 +145,7 @@ class BoxEditor {
 
   /** The picture's true size, once it is here. @returns {logic.Size | null} */
   get size() {
+    if (this.holder.canvas) return this.holder.canvas
     const { width, height } = this.source?.width ? this.source : { width: this.picture.naturalWidth, height: this.picture.naturalHeight }
     return this.picture.naturalWidth && width && height ? { width, height } : null
   }
@@ -173,6 +186,7 @@ class BoxEditor {
     if (content?.error === 'linked') return say('The box comes over a link.')
     if (!size) return say('Connect Load Image, or run once, to see the picture here.')
     if (content?.error) return content.error
+    if (!content && this.holder.canvas) return say('Drag a box: the square stands for the generated image.')
     if (!content) return say('Drag a box in the picture, or press Enter in it.')
     return say('x <x>, y <y>, <width> wide, <height> high', content.box) + '. ' + say('Keys: arrows, with Shift ten pixels; Delete.')
   }
@@ -234,6 +248,7 @@ const STYLE = `
 .ipadapter-box .area { position: relative; flex: 1 1 200px; min-height: 0; background: var(--comfy-input-bg, #222);
   border: 1px solid var(--border-color, #444); border-radius: 4px; overflow: hidden; touch-action: none; cursor: crosshair }
 .ipadapter-box:not(.open) .area, .ipadapter-box:not(.open) .status { display: none }
+.ipadapter-box .area.canvas { flex: none; align-self: center; width: 206px; height: 206px }
 .ipadapter-box img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; pointer-events: none }
 .ipadapter-box img:not([src]) { display: none }
 .ipadapter-box .shape { position: absolute; box-sizing: border-box; border: 2px solid #f0a030; box-shadow: 0 0 0 2000px #0008; cursor: move }

@@ -1,11 +1,18 @@
-"""The one check of attention masks; every mask that sampling gets comes from here."""
+"""The one check of attention masks, and the mask of a typed region; every mask that sampling gets
+comes from here.
+"""
 
 import logging
 
+import torch
 from torch import Tensor
 
+from ...ipadapter_core.faces.face_square import PictureSize, visible_part
+from ...ipadapter_core.messages import printable
 from ..pictures import require_masks
+from ..references.boxes import box_problem, parse_box
 
+SIDE = 400  # pixels of a mask that is drawn as a box: four for each percent
 log = logging.getLogger("ipadapter")
 
 
@@ -17,3 +24,30 @@ def checked_mask(mask: object, node: str, input_name: str = "attn_mask") -> Tens
     if not masks.any():
         log.warning("%s's '%s' is black everywhere: the picture never acts.", node, input_name)
     return masks
+
+
+def region_mask(mask: object, region_box: str, node: str) -> Tensor | None:
+    """A region's mask [M, H, W]: a MASK, a box, or where both overlap; None for everywhere.
+
+    region_box: x, y, width, height in percent of the generated image. Raises ValueError for a box
+    outside of it, and for what is no mask.
+    """
+    masks = checked_mask(mask, node, "mask")
+    problem = box_problem(region_box, node, "region_box")
+    if problem:
+        raise ValueError(problem)
+    box = parse_box(region_box)
+    if box is None:
+        return masks
+    part = visible_part(box, PictureSize(100, 100))
+    if not (part.width and part.height):
+        raise ValueError(
+            f"{node}'s 'region_box' ({printable(region_box.strip())}) lies outside the generated "
+            "image: x, y, width and height are percentages from 0 to 100."
+        )
+    height, width = (SIDE, SIDE) if masks is None else masks.shape[-2:]
+    box_mask = torch.zeros(1, height, width)
+    rows = slice(round(part.y * height / 100), round((part.y + part.height) * height / 100))
+    columns = slice(round(part.x * width / 100), round((part.x + part.width) * width / 100))
+    box_mask[:, rows, columns] = 1.0
+    return box_mask if masks is None else masks * box_mask.to(masks)

@@ -18,6 +18,7 @@ from ...ipadapter_core.attention.regions import NORMALISED, OVERLAPS, arrange_ma
 from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.embeds import References
 from ..notes import shown_texts
+from ..references.boxes import box_problem
 from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
 from ..sampling.image_prompt import ImagePrompt, PromptSettings, prompts_for
 from ..sampling.patch import add_image_prompts
@@ -31,7 +32,7 @@ from ..sockets import (
     require_type,
 )
 from . import inputs
-from .attention_mask import checked_mask
+from .attention_mask import region_mask
 from .keys import keys_for
 from .lora import add_lora
 
@@ -81,11 +82,23 @@ class IPAdapterRegion(io.ComfyNode):
                     "embeds_negative", optional=True, tooltip="What the negative side sees there."
                 ),
                 *advanced_inputs(),
+                io.String.Input(
+                    "region_box",
+                    default="",
+                    optional=True,
+                    tooltip="The region as a box in percent of the generated image: x, y, width, "
+                    "height. Typed, or drawn below. Empty: the mask alone, or the whole image "
+                    "without one. With a mask, the reference acts where both overlap.",
+                ),
             ],
             outputs=[
                 RegionSocket.Output("region", tooltip="The region, for Apply IPAdapter Regions.")
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, region_box: object = "") -> bool | str:
+        return box_problem(region_box, REGION_NODE, "region_box") or True
 
     @classmethod
     def execute(
@@ -103,6 +116,7 @@ class IPAdapterRegion(io.ComfyNode):
         weight_map: object = None,
         scaling: str = V_ONLY,
         keep_prompt: float = 0.0,
+        region_box: str = "",
     ) -> io.NodeOutput:
         adapter = require_adapter(ipadapter)
         encoder = ReferenceEncoder(clip_vision, adapter, fit, REGION_NODE)
@@ -114,7 +128,7 @@ class IPAdapterRegion(io.ComfyNode):
         settings = PromptSettings(
             weight, start_at, end_at, optional_weight_map(weight_map), scaling, keep_prompt
         )
-        region = Region(adapter, *references, settings, checked_mask(mask, REGION_NODE, "mask"))
+        region = Region(adapter, *references, settings, region_mask(mask, region_box, REGION_NODE))
         return io.NodeOutput((region,), ui=encoder.display)
 
 

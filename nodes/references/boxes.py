@@ -42,12 +42,12 @@ def parse_box(text: str) -> Box | None:
     return box
 
 
-def box_problem(text: object, node: str) -> str | None:
+def box_problem(text: object, node: str, input_name: str = "box") -> str | None:
     """The sentence for a text that is no box; a linked text is unknown before the graph runs."""
     try:
         parse_box(text if isinstance(text, str) else "")
     except Predicate as error:
-        return Message("<1>'s 'box' <2>.", node, error.message)
+        return Message("<1>'s '<2>' <3>.", node, input_name, error.message)
     return None
 
 

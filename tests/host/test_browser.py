@@ -173,60 +173,6 @@ def test_saved_graphs_keep_the_places_of_their_values(page):
     assert again == [graph["nodes"][0]["widgets_values"], *saved[1:]]
 
 
-def test_a_graph_with_a_box_shows_it_and_does_not_grow_each_time_it_is_opened(page):
-    page.add("ApplyIPAdapter", "FaceCrop")
-    page.run("() => { n0.widgets.find(w => w.name === 'box').value = '1, 2, 3, 4' }")
-    sizes = []
-    for _ in range(3):
-        graph = page.run("() => app.graph.serialize()")
-        page.run("graph => app.loadGraphData(graph, true, true, null, {})", graph)
-        page.page.locator(".ipadapter-box.open").wait_for()
-        page.settle()
-        sizes.append(page.run("() => app.graph._nodes.map(node => [...node.size])"))
-    assert sizes[0] == sizes[1] == sizes[2]
-    assert page.page.locator(".ipadapter-box.open").count() == 1
-
-
-@pytest.mark.parametrize(
-    ("node", "names"), [("FaceCrop", ["x", "y", "width", "height"]), ("ApplyIPAdapter", ["box"])]
-)
-def test_a_box_is_drawn_in_the_connected_picture(page, node, names):
-    def typed():
-        values = page.values(*names, number=1)
-        return values if len(values) == 4 else [int(part) for part in values[0].split(",")]
-
-    page.add("LoadImage", node)
-    page.run("() => { n0.widgets.find(w => w.name === 'image').value = 'portrait.jpg' }")
-    page.connect(0, 0, 1, "image")
-    page.page.get_by_role("button", name="Shows the picture").click()
-    picture = page.page.locator(".ipadapter-box img")
-    page.page.wait_for_function("() => document.querySelector('.ipadapter-box img').naturalWidth")
-    page.drag(picture, (0.5, 0.25), (0.6, 0.75))
-    x, y, width, height = typed()  # of a portrait of 256 x 320
-    assert abs(y - 80) <= 2 and abs(height - 160) <= 3
-    assert 100 <= x <= 140 and x + width <= 256
-    page.press("ArrowRight", "Shift+ArrowDown")
-    assert typed() == [x + 1, y + 10, width, height]
-    page.press("Tab", "Shift+ArrowUp")
-    assert typed() == [x + 1, y, width, height + 10]
-    page.page.get_by_role("button", name="Removes the box").click()
-    assert page.values(*names, number=1) in ([0, 0, 0, 0], [""])
-
-
-def test_after_a_run_the_editors_know_the_picture_and_the_model(page):
-    page.add("EmptyImage", "FaceCrop", "PreviewImage")
-    page.run("() => { n0.widgets[0].value = 300; n0.widgets[1].value = 100 }")
-    page.connect(0, 0, 1, "image")
-    page.connect(1, 0, 2, "images")
-    assert page.queue() == ["execution_success", None]
-    page.page.get_by_role("button", name="Shows the picture").click()
-    page.page.wait_for_function("() => document.querySelector('.ipadapter-box img').naturalWidth")
-    assert page.run("() => document.querySelector('.ipadapter-box img').naturalWidth") == 300
-    page.page.locator(".ipadapter-box .area").focus()
-    page.press("Enter")
-    assert page.values("x", "y", "width", "height", number=1) == [75, 25, 150, 50]
-
-
 def test_after_a_run_the_map_has_as_many_bars_as_the_model_has_blocks(page):
     page.add("CheckpointLoaderSimple", "IPAdapterWeightMap", "PreviewImage")
     page.run("() => { n0.widgets[0].value = 'sdxl.safetensors' }")

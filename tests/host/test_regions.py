@@ -110,3 +110,27 @@ def test_tiles_of_a_picture_are_encoded_once(nodes_by_id, adapters, tower, own_f
 
     assert [tiles(picture, weight) for weight in (0.7, 0.3)] == [1, 0]
     assert tiles(picture.clone(), 0.3) == 1
+
+
+def test_a_box_is_the_mask_of_its_part(nodes_by_id, adapters, embeds):
+    def mask_of(mask=None, box=""):
+        return region(nodes_by_id, adapters, embeds(), mask, region_box=box)[0].mask
+
+    assert mask_of() is None
+    left = mask_of(box="0, 0, 42, 100")
+    assert left[:, :, : int(left.shape[2] * 0.42)].all() and left.mean() == pytest.approx(0.42)
+    mask = torch.rand(2, 30, 50, generator=torch.Generator().manual_seed(0)) + 0.5
+    both = mask_of(mask.clamp(max=1), "20, 50, 60, 80")  # over the lower border
+    expected = torch.zeros_like(mask)
+    expected[:, 15:, 10:40] = mask.clamp(max=1)[:, 15:, 10:40]
+    assert torch.equal(both, expected)
+
+
+@pytest.mark.parametrize(
+    "box", ["100, 0, 5, 5", "0, 0, 0, 5", "1, 2, 3", "nan, 0, 1, 1", "0.5,0,1,1"]
+)
+def test_a_box_outside_of_the_image_or_of_other_numbers_is_refused(
+    nodes_by_id, adapters, embeds, box
+):
+    with pytest.raises(ValueError, match="IPAdapter Region's 'region_box'"):
+        region(nodes_by_id, adapters, embeds(), region_box=box)
