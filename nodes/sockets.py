@@ -9,6 +9,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..ipadapter_core.adapter.checkpoint import AdapterSpec
+from ..ipadapter_core.adapter.families import Place
 from ..ipadapter_core.adapter.lora import LoraPair, LoraTarget
 from ..ipadapter_core.attention.keys import FrameTokens, KeysValues
 from ..ipadapter_core.messages import printable
@@ -52,12 +53,16 @@ class LoadedAdapter:
 
 @dataclass(frozen=True, eq=False)
 class ImageKeys:
-    """Keys and values of one or several references for every layer of a model."""
+    """Keys and values of one or several references for every layer of a model.
+
+    places: where in the model these layers are; empty for all that it has.
+    """
 
     name: str
     layers: tuple[tuple[str, int, int], ...]
     values: KeysValues | FrameTokens
     patcher: ModelPatcher | None = None  # the adapter, where it is needed while sampling
+    places: tuple[Place, ...] = ()
 
 
 def require_adapter(value: object) -> LoadedAdapter:

@@ -6,7 +6,6 @@ resampler.py.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 Shape = tuple[int, ...]
 Layout = dict[str, Shape]
@@ -131,16 +130,26 @@ def sd3(dim: int = 1280, width: int = 2432, blocks: int = 38) -> Layout:
     return nest("image_proj", layout) | nest("ip_adapter", layers)
 
 
-def flux_xlabs(tokens: int = 4) -> Layout:
-    layout = dense("ip_adapter_proj_model.proj", tokens * 4096, 768) | norm(
-        "ip_adapter_proj_model.norm", 4096
-    )
-    for number in range(19):
+def flux_xlabs(tokens: int = 4, text: int = 4096, width: int = 3072, blocks: int = 19) -> Layout:
+    layout = dense("ip_adapter_proj_model.proj", tokens * text, 768)
+    layout |= norm("ip_adapter_proj_model.norm", text)
+    for number in range(blocks):
         for x in "kv":
             layout |= dense(
-                f"double_blocks.{number}.processor.ip_adapter_double_stream_{x}_proj", 3072, 4096
+                f"double_blocks.{number}.processor.ip_adapter_double_stream_{x}_proj", width, text
             )
     return layout
+
+
+def flux_by_name(tokens: int) -> Callable[..., Layout]:
+    """The layout of an adapter of XLabs; for a model of other widths if one is given."""
+
+    def layout_for(base: Base | None = None) -> Layout:
+        if base is None:
+            return flux_xlabs(tokens)
+        return flux_xlabs(tokens, base.text, base.widths[0], len(base.widths))
+
+    return layout_for
 
 
 def flux_instantx() -> Layout:
@@ -227,11 +236,13 @@ ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by th
     "ip-adapter-faceid-portrait_sdxl": by_name(SDXL, portrait),
     "ip-adapter-faceid-portrait_sdxl_unnorm": by_name(SDXL, unnorm),
 }
+FLUX_ADAPTERS: dict[str, Callable[..., Layout]] = {
+    "flux-ip-adapter": flux_by_name(4),
+    "flux-ip-adapter-v2": flux_by_name(16),
+}
 OTHERS: dict[str, Callable[..., Layout]] = {  # recognised and refused
     "kolors_faceid": kolors_faceid,
     "sd3_instantx": sd3,
-    "flux_xlabs": flux_xlabs,
-    "flux_xlabs_v2": partial(flux_xlabs, 16),
     "flux_instantx": flux_instantx,
 }
 
@@ -241,5 +252,5 @@ def layout(name: str, base: Base | None = None) -> Layout:
     given.
     """
     if base is not None:
-        return ADAPTERS[name](base)
-    return (ADAPTERS | OTHERS)[name]()
+        return (ADAPTERS | FLUX_ADAPTERS)[name](base)
+    return (ADAPTERS | FLUX_ADAPTERS | OTHERS)[name]()

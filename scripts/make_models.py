@@ -76,6 +76,7 @@ class Tower:
 
 
 TOWERS = {"vit-h": Tower(32, 1280, 5120, 1024), "vit-g": Tower(48, 1664, 8192, 1280)}
+TOWERS["vit-l"] = Tower(24, 1024, 4096, 768)
 
 
 def encoder_tensors(name: str, seed: int = 0) -> Tensors:
@@ -189,16 +190,18 @@ def checkpoint_tensors(kind: str, seed: int = 0, text: bool = False) -> Tensors:
     """A checkpoint that CheckpointLoaderSimple loads: UNet in fp16, a TAESD decoder, CLIP-L if
     `text`.
     """
-    import comfy.taesd.taesd
-
     unet_module = unet(kind, seed).diffusion_model
     tensors = {f"model.diffusion_model.{k}": v.half() for k, v in unet_module.state_dict().items()}
-    vae_tensors = fill(
-        comfy.taesd.taesd.TAESD(latent_channels=4), generator("taesd", seed)
-    ).state_dict()
-    vae_tensors |= {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
-    tensors |= {f"first_stage_model.{key}": value for key, value in vae_tensors.items()}
+    tensors |= nest_tensors("first_stage_model", vae_tensors(4, seed))
     return tensors | (text_encoder_tensors(seed) if text else {})
+
+
+def vae_tensors(latent_channels: int, seed: int = 0) -> Tensors:
+    import comfy.taesd.taesd
+
+    decoder = comfy.taesd.taesd.TAESD(latent_channels=latent_channels)
+    tensors = fill(decoder, generator("taesd", seed)).state_dict()
+    return tensors | {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
 
 
 def text_encoder_tensors(seed: int = 0) -> Tensors:

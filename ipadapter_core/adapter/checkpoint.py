@@ -17,7 +17,7 @@ from .features import FeatureSpec, Source, Unconditional
 from .foreign import refuse_foreign
 from .layout import Shape, Weights, flatten, plain_names, shapes_of
 from .lora import LoraSpec, is_lora_key, read_lora_spec
-from .projections import MLPSpec, ProjectorShapes, ProjectorSpec
+from .projections import LAYER_BIAS, MLPSpec, ProjectorShapes, ProjectorSpec
 
 SDXL_TEXT_WIDTH = 2048
 BASE_MODELS = {768: "SD1.5", 1024: "SD2.x", SDXL_TEXT_WIDTH: "SDXL"}  # by the width of their text
@@ -137,6 +137,10 @@ def _read_layers(tensor_shapes: Mapping[str, Shape]) -> tuple[Layers, int]:
     return layers, token_widths.pop()
 
 
+def _is_known(tensor_key: str) -> bool:
+    return is_lora_key(tensor_key) or LAYER_BIAS.fullmatch(tensor_key) is not None
+
+
 def _key_value_shapes(tensor_shapes: Mapping[str, Shape]) -> dict[int, dict[str, Shape]]:
     """Index of a layer -> {"k": shape, "v": shape}."""
     layer_shapes: dict[int, dict[str, Shape]] = {}
@@ -144,7 +148,7 @@ def _key_value_shapes(tensor_shapes: Mapping[str, Shape]) -> dict[int, dict[str,
         key_match = _LAYER_KEY.fullmatch(tensor_key)
         if key_match:
             layer_shapes.setdefault(int(key_match[1]), {})[key_match[2]] = tensor_shape
-        elif tensor_key.startswith("ip_adapter.") and not is_lora_key(tensor_key):
+        elif tensor_key.startswith("ip_adapter.") and not _is_known(tensor_key):
             raise Predicate(
                 "holds the tensor '<1>', which no known adapter has", printable(tensor_key)
             )

@@ -32,6 +32,8 @@ from .projections import (
     read_resampler,
 )
 
+Place = tuple[str, int]  # a kind of block, and where in it the image part is added
+ATTENTION, AFTER_BLOCK = 0, 1  # to the attention's output, or to the image that the block gives
 IDENTITY_WIDTH = 512  # of a face embedding
 PORTRAIT_TOKENS = 16
 KOLORS, KOLORS_WIDTHS = "Kolors", (2048, 1024)  # of the queries, and of the encoder's output
@@ -48,6 +50,8 @@ class Family:
     does. has_lora: whether it was trained together with one for the model's own attention.
     name_marks: what the names of such files hold, for twins.
     base_model: that the shapes of the projection tell; "" where the width of the tokens does.
+    places: where in the model its layers are, in their order; empty for all that a model has.
+    has_bias: whether the layers have a bias.
     """
 
     kind: str
@@ -59,6 +63,8 @@ class Family:
     has_lora: bool = False
     name_marks: tuple[str, ...] = ()
     base_model: str = ""
+    places: tuple[Place, ...] = ()
+    has_bias: bool = False
 
     @property
     def twins(self) -> tuple["Family", ...]:
@@ -130,6 +136,10 @@ def _is_linear(projector_shapes: ProjectorShapes) -> bool:
     return "proj.weight" in projector_shapes.shapes
 
 
+def _is_xlabs(projector_shapes: ProjectorShapes) -> bool:
+    return _is_linear(projector_shapes) and projector_shapes.has_biased_layers
+
+
 def _is_identity_resampler(projector_shapes: ProjectorShapes) -> bool:
     first_shape = projector_shapes.shapes.get("proj_in.weight", ())
     return _is_resampler(projector_shapes) and first_shape[1:] == (IDENTITY_WIDTH,)
@@ -166,11 +176,24 @@ def _is_identity(projector_shapes: ProjectorShapes) -> bool:
 
 ZEROS, ZERO_PIXELS = Unconditional.ZERO_FEATURES, Unconditional.ZERO_PIXELS
 FACEID, FACEID_PLUS, FACEID_PLUS_V2 = "FaceID", "FaceID plus", "FaceID plus v2"
+BLACK_IMAGE = Unconditional.BLACK_IMAGE
+FLUX = "FLUX.1"
+XLABS = "XLabs"
 PORTRAIT, UNNORM, INSTANTID = "FaceID portrait", "FaceID portrait unnorm", "InstantID"
 FACE, IDENTITY = "face", "identity"
 _RAW = (_is_identity_resampler, read_identity_resampler)
 _PLUS = (_identity_and_crop, ZERO_PIXELS, IDENTITY, True)
 FAMILIES = (
+    Family(
+        XLABS,
+        _is_xlabs,
+        read_linear,
+        _clip_embeds,
+        BLACK_IMAGE,
+        base_model=FLUX,
+        places=(("double", AFTER_BLOCK),),
+        has_bias=True,
+    ),
     Family("base", _is_linear, read_linear, _clip_embeds, ZEROS),
     Family(
         UNNORM, *_RAW, _raw_identity, ZEROS, IDENTITY, name_marks=("unnorm", "faceid", "portrait")

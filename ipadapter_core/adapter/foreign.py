@@ -48,14 +48,20 @@ def refuse_foreign(outer_keys: Sequence[str], tensor_shapes: Mapping[str, Shape]
 
 
 def is_adapter(file_content: FileContent) -> bool:
-    adapter_prefixes = ("image_proj", "image_proj_model", "ip_adapter", "adapter_modules")
+    adapter_prefixes = (
+        "image_proj",
+        "image_proj_model",
+        "ip_adapter_proj_model",
+        "ip_adapter",
+        "adapter_modules",
+    )
     is_nested = any(tensor_key in ("image_proj", "ip_adapter") for tensor_key in file_content.keys)
     return is_nested or file_content.starts(*(f"{prefix}." for prefix in adapter_prefixes))
 
 
-def _is_flux(file_content: FileContent) -> bool:
-    has_flux_layers = file_content.starts("double_blocks.", "ip_adapter_proj_model.")
-    return has_flux_layers or file_content.width("ip_adapter.0.to_k_ip.weight") == 4096
+def _is_flux_instantx(file_content: FileContent) -> bool:
+    is_wide = file_content.width("ip_adapter.0.to_k_ip.weight") == 4096
+    return is_wide and file_content.has("image_proj.proj.2.weight")
 
 
 def _is_sd3(file_content: FileContent) -> bool:
@@ -109,10 +115,10 @@ OTHER_ADAPTERS: Table = (
     (_is_csgo, _other_method("CSGO")),
     (_is_styleshot, _other_method("StyleShot")),
     (
-        _is_flux,
+        _is_flux_instantx,
         Message(
-            "is an IP-Adapter for FLUX; this pack cannot run those yet; choose an adapter "
-            "for SD1.5 or SDXL"
+            "is InstantX's IP-Adapter for FLUX; this pack cannot run those yet; choose an adapter "
+            "of XLabs for FLUX"
         ),
     ),
     (

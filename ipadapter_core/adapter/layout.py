@@ -12,6 +12,7 @@ Weights = Mapping[str, object]  # key -> tensor, anything with a `.shape`, or a 
 _PREFIXES = {
     "image_proj": "image_proj",
     "image_proj_model": "image_proj",
+    "ip_adapter_proj_model": "image_proj",
     "ip_adapter": "ip_adapter",
     "adapter_modules": "ip_adapter",
 }
@@ -19,6 +20,9 @@ _WRAPPERS = re.compile(r"(?:(?:module|state_dict)\.)+")  # of parallel training,
 _DEEPEST = 4  # mappings in one another; published files have two
 _PROCESSOR_KEY = re.compile(
     r"(?:.+\.)?((?:down_blocks|up_blocks|mid_block)\.[\w.]+\.attn2)(?:\.processor)?\.to_([kv])_ip\.weight"
+)
+_XLABS_KEY = re.compile(
+    r"double_blocks\.(\d{1,9})\.processor\.ip_adapter_double_stream_([kv])_proj\.(weight|bias)"
 )
 _LONGEST_NAME = 1000  # of a tensor; longer ones are not looked at as names of processors
 _UNET_ORDER = ("down_blocks", "up_blocks", "mid_block")  # in which diffusers lists its processors
@@ -28,10 +32,11 @@ def flatten(stored_weights: Weights) -> dict[str, object]:
     """One flat mapping with the prefixes `image_proj.` and `ip_adapter.`, from any container.
 
     Takes the nested dict of a `.bin`, the flat keys of a `.safetensors`, the prefixes of training
-    dumps, and layers named after the UNet's processors. Other entries are dropped: some published
-    files carry a second copy of their tensors.
+    dumps, and layers named after the processors of a UNet or of FLUX. Other entries are dropped:
+    some published files carry a second copy of their tensors.
     """
-    plain_weights = plain_names(stored_weights)
+    stored_names = plain_names(stored_weights)
+    plain_weights = {_numbered_block(key): value for key, value in stored_names.items()}
     processor_names = _numbered_processors(plain_weights)
     renamed_weights: dict[str, object] = {}
     for tensor_key, value in plain_weights.items():
@@ -52,6 +57,14 @@ def plain_names(stored_weights: Weights) -> dict[str, object]:
         _WRAPPERS.sub("", tensor_key, count=1) if _WRAPPERS.match(tensor_key) else tensor_key: value
         for tensor_key, value in _flat_items("", stored_weights, _DEEPEST)
     }
+
+
+def _numbered_block(tensor_key: str) -> str:
+    """XLabs' name of a layer of FLUX -> its name by number; other names as they are."""
+    key_match = _XLABS_KEY.fullmatch(tensor_key)
+    if key_match is None:
+        return tensor_key
+    return f"ip_adapter.{key_match[1]}.to_{key_match[2]}_ip.{key_match[3]}"
 
 
 def _flat_items(

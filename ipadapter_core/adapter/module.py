@@ -20,7 +20,7 @@ from .stored_tensors import check_weight
 
 class IPAdapter(nn.Module):
     """Parameters are named as in the files: `image_proj.*`,
-    `ip_adapter.<index>.to_{k,v}_ip.weight`.
+    `ip_adapter.<index>.to_{k,v}_ip.{weight,bias}`.
     """
 
     def __init__(self, spec: AdapterSpec, operations: Operations, device: Device = None):
@@ -29,7 +29,8 @@ class IPAdapter(nn.Module):
         self.image_proj = make_projector(spec.projector, operations, device=device)
 
         def linear(layer_width: int) -> nn.Module:
-            return operations.Linear(spec.text_width, layer_width, bias=False, device=device)
+            has_bias = spec.family.has_bias
+            return operations.Linear(spec.text_width, layer_width, bias=has_bias, device=device)
 
         self.ip_adapter = nn.ModuleDict(
             {

@@ -4,12 +4,14 @@ https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.p
 https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter_faceid.py
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..messages import Predicate
 from .layout import Shape
 
+LAYER_BIAS = re.compile(r"ip_adapter\.\d{1,9}\.to_[kv]_ip\.bias")
 HEAD_WIDTH = 64  # of the Resampler, in every published file
 
 
@@ -89,10 +91,14 @@ ProjectorSpec = (
 
 
 class ProjectorShapes:
-    """The shapes of an image projection, by key."""
+    """The shapes of an image projection, by key.
+
+    has_biased_layers: whether the layers that take its tokens have a bias.
+    """
 
     def __init__(self, tensor_shapes: Mapping[str, Shape], prefix: str = "image_proj."):
         self.prefix = prefix
+        self.has_biased_layers = any(map(LAYER_BIAS.fullmatch, tensor_shapes))
         self.shapes = {
             tensor_key.removeprefix(prefix): tensor_shape
             for tensor_key, tensor_shape in tensor_shapes.items()

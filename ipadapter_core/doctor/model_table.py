@@ -17,10 +17,14 @@ from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
 
 ENCODER, FACEID_LORA, RECOGNISER = "encoder", "FaceID LoRA", "recogniser"
-NON_COMMERCIAL = "non-commercial research"
-TERMS = Message(
-    "FaceID adapters and InsightFace's face recogniser are for non-commercial research only."
-)
+TERMS = {  # by licence: what to agree to before a download
+    "non-commercial research": Message(
+        "FaceID adapters and InsightFace's face recogniser are for non-commercial research only."
+    ),
+    "FLUX.1 [dev] non-commercial": Message(
+        "This adapter for FLUX.1 is under the FLUX.1 [dev] Non-Commercial License."
+    ),
+}
 ROUNDING = 0.01  # how far a size that is known rounded may be off
 PURPOSES = ("look", "face", "composition")
 BASES = ("SD1.5", "SDXL")
@@ -80,7 +84,7 @@ class ModelFile:
     @property
     def terms(self) -> str:
         """What to agree to before it is downloaded; "" for what is free to use."""
-        return TERMS if self.licence == NON_COMMERCIAL else ""
+        return TERMS.get(self.licence, "")
 
     @property
     def size_text(self) -> str:

@@ -8,7 +8,8 @@ https://github.com/huggingface/diffusers/blob/v0.35.0/src/diffusers/models/unets
 import re
 from collections.abc import Iterable
 
-# Block, its number, transformer block in it: the keys of the host's attention patches.
+# Block, its number, and which layer in it: for a UNet the transformer block, as in the keys of the
+# host's attention patches; for a transformer, where the image part is added (`families.Place`).
 Address = tuple[str, int, int]
 Block = tuple[str, int]
 
@@ -16,7 +17,7 @@ _ATTN2 = re.compile(
     r"(input_blocks|output_blocks|middle_block)\.(?:(\d+)\.)?\d+\.transformer_blocks\.(\d+)\.attn2"
 )
 _FILE_ORDER = {"input": 0, "output": 1, "middle": 2}
-_FORWARD_ORDER = ["input", "middle", "output"]
+_FORWARD_ORDER = {"input": 0, "middle": 1, "output": 2, "double": 3, "single": 4}
 
 
 def address(module_name: str) -> Address | None:
@@ -44,4 +45,4 @@ def layer_table(module_names: Iterable[str]) -> dict[Address, str]:
 def blocks_of(layers: Iterable[Address]) -> tuple[Block, ...]:
     """The blocks that hold these layers, in the order of a forward pass."""
     layer_blocks = {(block_kind, block_number) for block_kind, block_number, _ in layers}
-    return tuple(sorted(layer_blocks, key=lambda block: (_FORWARD_ORDER.index(block[0]), block[1])))
+    return tuple(sorted(layer_blocks, key=lambda block: (_FORWARD_ORDER[block[0]], block[1])))

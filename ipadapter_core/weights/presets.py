@@ -1,4 +1,4 @@
-"""A word for each kind of influence, and its weight for every block of the UNet.
+"""A word for each kind of influence, and its weight for every block of the model.
 
 Formulas and block numbers are those of IPAdapter_plus's weight types, with the middle block.
 t: a block's number in a forward pass, L: the number of blocks.
@@ -117,7 +117,13 @@ def _contrast(positive_weighting: BlockWeighting, negative_weighting: BlockWeigh
     )
 
 
+def is_known_for(take: str, blocks: Sequence[Block]) -> bool:
+    """Whether a kind means something for these blocks: their parts are known of UNets alone."""
+    return take in BY_DEPTH or any(block_kind == "input" for block_kind, _ in blocks)
+
+
 BALANCED = "balanced"
+BY_DEPTH = (BALANCED, "ease in", "ease out", "ease in-out", "reverse in-out")
 TAKES: dict[str, Take] = {
     BALANCED: _with_amount(lambda blocks: (1.0,) * len(blocks)),
     "style": _with_amount(_style),

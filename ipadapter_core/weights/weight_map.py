@@ -29,6 +29,7 @@ SDXL: list[Block] = [
     ("middle", 0),
     *(("output", n) for n in range(6)),
 ]
+FLUX: list[Block] = [("double", n) for n in range(19)]
 T = TypeVar("T")
 WeightSchedule = tuple[BlockWeights, ...]  # STEPS + 1 of them
 
@@ -126,10 +127,13 @@ def check_texts(layers_text: str, curve_text: str) -> None:
     if ":" not in layers_text:
         _about_input("layers", lambda: numbers(layers_text))
         return
-    try:
-        layer_factors(layers_text, SDXL)
-    except Predicate:
-        _about_input("layers", lambda: layer_factors(layers_text, SD15))
+    for model_blocks in (SDXL, FLUX):
+        try:
+            layer_factors(layers_text, model_blocks)
+        except Predicate:
+            continue
+        return
+    _about_input("layers", lambda: layer_factors(layers_text, SD15))
 
 
 def layer_factors(text: str, model_blocks: Sequence[Block]) -> BlockWeights:

@@ -45,7 +45,7 @@ def keys_for(
         _check_finite(values, adapter)
         values = values.silent() if negative_side.silent else values
         patcher = adapter.patcher if isinstance(values, FrameTokens) else None
-        return ImageKeys(adapter.name, layers, values, patcher)
+        return ImageKeys(adapter.name, layers, values, patcher, adapter.spec.family.places)
 
     negative_features = negative.features.values() if negative else (None,)
     features = (*positive.features.values(), *negative_features)

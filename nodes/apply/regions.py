@@ -146,7 +146,7 @@ class ApplyIPAdapterRegions(io.ComfyNode):
             description="Makes the model follow several references, each in its own region. What "
             "lies outside of every region follows the text alone.",
             inputs=[
-                io.Model.Input("model", tooltip="The SD1.5 or SDXL model."),
+                io.Model.Input("model", tooltip="The SD1.5, SDXL or FLUX.1 model."),
                 io.Autogrow.Input(
                     "regions",
                     template=io.Autogrow.TemplatePrefix(region, prefix="region", min=1, max=32),

@@ -10,7 +10,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.messages import Predicate
-from ...ipadapter_core.weights.presets import BALANCED, TAKES
+from ...ipadapter_core.weights.presets import BALANCED, TAKES, is_known_for
 from ...ipadapter_core.weights.weight_map import (
     MapSettings,
     WeightMap,
@@ -66,10 +66,10 @@ class IPAdapterWeightMap(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="A factor for each block, from input to middle to output: 16 numbers "
-                    "for SD1.5, 11 for SDXL. Or some of them by number from 0 or by name, like "
-                    "3:1, middle:0.5; the others are 0 then, or what 'rest' says: middle:0, "
-                    "rest:1. Empty: 1 for all.",
+                    tooltip="A factor for each block, in the order of the model: 16 numbers for "
+                    "SD1.5, 11 for SDXL, 19 for FLUX.1. Or some of them by number from 0 or by "
+                    "name, like 3:1, middle:0.5; the others are 0 then, or what 'rest' says: "
+                    "middle:0, rest:1. Empty: 1 for all.",
                 ),
                 io.String.Input(
                     "curve",
@@ -142,7 +142,13 @@ class IPAdapterWeightMap(io.ComfyNode):
         blocks = model_blocks(model)
         if not blocks:
             raise ValueError(
-                f"{NODE}'s 'model' has no cross-attention layers: connect an SD1.5 or SDXL model."
+                f"{NODE}'s 'model' has no attention layers that adapters act on: connect an SD1.5, "
+                "SDXL or FLUX.1 model."
+            )
+        if not is_known_for(take, blocks):
+            raise ValueError(
+                f"{NODE}'s 'take' is '{take}', but which blocks of this model carry what is not "
+                "known: choose balanced or one of the eases, or give factors in 'layers'."
             )
         settings = MapSettings(take, amount, second_amount, layers, curve, jitter, seed)
         try:

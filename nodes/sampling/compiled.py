@@ -62,7 +62,7 @@ def _run_operator(
 ) -> Tensor:
     """The text's output with the image parts of the call that runs now, always in new memory.
 
-    kind, place: the layer's address; sizes: of its grid and of the latent.
+    kind, place: the layer's address; sizes: of its grid and of the latent, and the first row.
     """
     text = text.clone()
     if _current.addition is None:
@@ -71,7 +71,7 @@ def _run_operator(
     if _current.options is not None:
         (kind, number), index = _current.options["block"], _current.options["block_index"]
     address: Address = (kind, number, index)
-    site = LayerSite(address, heads, precision, tuple(sizes[:2]), tuple(sizes[2:]))
+    site = LayerSite(address, heads, precision, tuple(sizes[:2]), tuple(sizes[2:4]), sizes[4])
     return _current.addition(text, query, site)
 
 
@@ -102,7 +102,7 @@ def add_in_graph(text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
     """The operator's call, as a compiler traces it."""
     assert OPERATOR is not None
     kind, *place = site.address
-    sizes = [*site.grid, *site.latent_size]
+    sizes = [*site.grid, *site.latent_size, site.first_row]
     return OPERATOR(text, query, kind, place, site.heads, site.precision, sizes)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
 
+from ...ipadapter_core.adapter.families import AFTER_BLOCK
 from ...ipadapter_core.attention.keys import V_ONLY
 from ...ipadapter_core.weights.weight_map import STEPS, WeightMap, WeightSchedule, is_constant
 from ..sockets import ImageKeys
@@ -18,6 +19,7 @@ from ..sockets import ImageKeys
 OPTIONS_KEY = "ipadapter"  # of the prompts in a model's transformer_options, and of our wrappers
 # What the host's percent_to_sigma gives for 0, at least: some model samplings give a little more.
 BEFORE_FIRST_SIGMA = 999999999.0
+BY_WIDTH = ("K+V with C penalty", "K+mean(V) with C penalty")  # scalings that weaken narrow layers
 log = logging.getLogger("ipadapter")
 
 
@@ -106,6 +108,7 @@ def prompts_for(
 ) -> list[ImagePrompt]:
     """The prompts of one Apply IPAdapter: one on the positive side, and one on the negative side
     where the weight map has weights there. The mask is checked already."""
+    _check_settings(keys, settings)
     if settings.start_at > settings.end_at:
         log.warning(
             "Apply IPAdapter's 'start_at' (%s) is after its 'end_at' (%s): the picture never acts.",
@@ -121,6 +124,20 @@ def prompts_for(
         negative_keys = replace(keys, values=keys.values.as_negative())
         prompts.append(ImagePrompt(negative_keys, negative_ranges, mask, settings, True))
     return prompts
+
+
+def _check_settings(keys: ImageKeys, settings: PromptSettings) -> None:
+    """Raise ValueError for settings that mean nothing where an adapter acts."""
+    if keys.places and settings.scaling in BY_WIDTH:
+        raise ValueError(
+            f"'scaling' is '{settings.scaling}', which weakens narrow layers, but those of "
+            f"'{keys.name}' are all of one width: choose 'V only' or 'K+V'."
+        )
+    if settings.keep_prompt and any(place == AFTER_BLOCK for _, place in keys.places):
+        raise ValueError(
+            f"'keep_prompt' has no meaning for '{keys.name}', which acts on the image between "
+            "blocks and not beside the attention to the text: set it to 0."
+        )
 
 
 def attach_prompts(model: ModelPatcher, prompts: list[ImagePrompt]) -> None:
@@ -142,11 +159,14 @@ def _layer_schedules(
     weight_map, layer_count = settings.weight_map, len(keys.layers)
     if weight_map is None:
         return ((settings.weight,) * layer_count,), ((0.0,) * layer_count,)
-    model_blocks = {(kind, number) for kind, number, _ in keys.layers}
-    if model_blocks != set(weight_map.blocks):
+    layer_blocks = {(kind, number) for kind, number, _ in keys.layers}
+    other_blocks = layer_blocks.symmetric_difference(weight_map.blocks)
+    if keys.places:  # the model has blocks that the adapter leaves alone
+        other_blocks &= layer_blocks
+    if other_blocks:
         raise ValueError(
             f"The weight map is for a model with {len(weight_map.blocks)} blocks, "
-            f"this one has {len(model_blocks)}: connect the same 'model' to "
+            f"this one has {len(layer_blocks)}: connect the same 'model' to "
             "IPAdapter Weight Map and Apply IPAdapter."
         )
 
@@ -165,6 +185,8 @@ def _timestep_ranges(
     start, end = (
         float(sampling.percent_to_sigma(moment)) for moment in (settings.start_at, settings.end_at)
     )
+    if settings.start_at <= 0:  # flow models give 1 for it
+        start = max(start, BEFORE_FIRST_SIGMA)
     if len(schedule) == 1 or start < end:
         return (TimestepRange(start, end, schedule[0]),)
     first_steps = _steps_of_change(schedule)

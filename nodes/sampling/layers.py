@@ -2,6 +2,7 @@
 them.
 """
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -9,12 +10,14 @@ import torch
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
+from ...ipadapter_core.adapter.families import Place
 from ...ipadapter_core.weights.blocks import Address, Block
 from ..sockets import LoadedAdapter
+from .flux import FluxLayout
 from .layout import LayerWidths, ModelLayout
 from .unet import UNetLayout
 
-LAYOUTS: tuple[ModelLayout, ...] = (UNetLayout(),)
+LAYOUTS: tuple[ModelLayout, ...] = (UNetLayout(), FluxLayout())
 
 
 def find_layout(
@@ -25,6 +28,17 @@ def find_layout(
         if layers := layout.layer_widths(diffusion_model):
             return layout, layers
     return None
+
+
+def layers_at(
+    layers: Mapping[Address, LayerWidths], places: tuple[Place, ...]
+) -> dict[Address, LayerWidths]:
+    """The layers of a model at some places, in its order; all of them for none."""
+    return {
+        address: widths
+        for address, widths in layers.items()
+        if not places or (address[0], address[2]) in places
+    }
 
 
 def model_blocks(model: ModelPatcher) -> tuple[Block, ...]:
@@ -51,11 +65,11 @@ def fitting_layers(model: ModelPatcher, adapter: LoadedAdapter) -> tuple[Address
     known_model = find_layout(diffusion_model)
     if known_model is None:
         raise _other_model(adapter, _unknown_model(model))
-    layout, layers = known_model
+    layout, layers = known_model[0], layers_at(known_model[1], spec.family.places)
     base_model = layout.base_model(diffusion_model)
     adapter_widths = [LayerWidths(width, spec.text_width) for _, width in spec.layers]
     if spec.base_model != base_model or list(layers.values()) != adapter_widths:
-        raise _other_model(adapter, _model_name(base_model, layers))
+        raise _other_model(adapter, _model_name(base_model, layers or known_model[1]))
     if problem := layout.host_problem():
         raise ValueError(problem)
     return tuple(layers)

@@ -30,6 +30,7 @@ class LayerSite(NamedTuple):
     precision: torch.dtype | None  # that the host asks of the attention
     grid: Sequence[int]  # height and width of the layer's tokens
     latent_size: Sequence[int]  # of this call
+    first_row: int = 0  # of the image, where the layer's tokens begin with text
 
 
 class Observation(NamedTuple):

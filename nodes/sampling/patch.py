@@ -9,7 +9,7 @@ that other packs placed are called as they are at each step, so the order of nod
 # The host declares few types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -39,7 +39,8 @@ from .image_prompt import (
     prompts_for,
     transformer_options,
 )
-from .layers import find_layout
+from .layers import find_layout, layers_at
+from .layout import LayerWidths
 from .model_call import ModelCall, WatchLike
 from .run import CallTensors, FittingPrompts, ImagePart, PartsByLayer, Run
 
@@ -192,8 +193,7 @@ def _find_fitting_prompts(
     if known_model is None:
         return None
     layout, layers = known_model
-    inner_widths = {address: widths.inner for address, widths in layers.items()}
-    fitting = tuple(prompt for prompt in prompts if _inner_widths(prompt) == inner_widths)
+    fitting = tuple(prompt for prompt in prompts if _is_for(prompt, layers))
     return FittingPrompts(layout, fitting, has_compiled_module(model.diffusion_model))
 
 
@@ -232,5 +232,7 @@ def _image_part(prompt: ImagePrompt, layer: int, range_number: int | None) -> tu
     return (ImagePart(prompt, layer, weight, range_number),) if weight else ()
 
 
-def _inner_widths(prompt: ImagePrompt) -> dict[Address, int]:
-    return dict(zip(prompt.keys.layers, prompt.keys.values.widths, strict=True))
+def _is_for(prompt: ImagePrompt, layers: Mapping[Address, LayerWidths]) -> bool:
+    prompt_widths = dict(zip(prompt.keys.layers, prompt.keys.values.widths, strict=True))
+    model_layers = layers_at(layers, prompt.keys.places)
+    return prompt_widths == {address: widths.inner for address, widths in model_layers.items()}

@@ -40,8 +40,6 @@ TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of th
 REFUSED = {  # name -> what it is called, parameters of the published file
     "kolors_faceid": ("Kolors", None),
     "sd3_instantx": ("SD3", 797_925_888),
-    "flux_xlabs": ("FLUX", None),
-    "flux_xlabs_v2": ("FLUX", None),
     "flux_instantx": ("FLUX", None),
 }
 
@@ -92,16 +90,10 @@ def test_the_layouts_have_the_published_number_of_parameters(name):
 
 
 @pytest.mark.parametrize("container", [dict, nested])
-@pytest.mark.parametrize("name", [name for name in REFUSED if not name.startswith("flux_xlabs")])
+@pytest.mark.parametrize("name", REFUSED)
 def test_other_families_are_refused_by_their_name(name, container):
     with pytest.raises(ValueError, match=REFUSED[name][0]):
         read_spec(container(shapes(name)))
-
-
-@pytest.mark.parametrize("name", ["flux_xlabs", "flux_xlabs_v2"])
-def test_flux_of_xlabs_is_refused_by_its_name(name):
-    with pytest.raises(ValueError, match="FLUX"):
-        read_spec(shapes(name))
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_maps_multiply_and_add_on_both_sides():
     ("layers", "curve", "words"),
     [
         ("1, x", "", "'layers' has no number at entry 2, 'x'"),
-        ("16:1", "", "'layers' has no block '16' at entry 1"),
+        ("57:1", "", "'layers' has no block '57' at entry 1"),
         ("", "0:1, 1", "'curve' has no key frame at entry 2, '1'"),
     ],
 )

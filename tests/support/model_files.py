@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import make_flux
 import make_models
 import torch
 from adapter_layouts import Base
@@ -58,5 +59,7 @@ def save_server_models(folder: Path) -> None:
     for name, (published, base) in ADAPTERS.items():
         tensors = make_models.adapter_tensors(published, base)
         make_models.save(folder / "ipadapter" / name, tensors)
-    encoder = short_encoders.encoder_tensors("vit-h")
-    make_models.save(folder / "clip_vision" / "some" / "model.safetensors", encoder)
+    for kind, name in (("vit-h", "some/model.safetensors"), ("vit-l", "some/large.safetensors")):
+        make_models.save(folder / "clip_vision" / name, short_encoders.encoder_tensors(kind))
+    make_models.save(folder / "checkpoints" / "flux.safetensors", make_flux.checkpoint_tensors())
+    make_models.save(folder / "ipadapter" / "flux.safetensors", make_flux.adapter_tensors())

@@ -37,3 +37,6 @@ PLACE = 2e-3
 # weak one three times.
 EFFECT = 1e-3
 SMALL_EFFECT = 1e-4
+
+# One call of a small FLUX.1 with 5 blocks, as a share of its range: 6e-7 was measured.
+FLUX = 5e-6

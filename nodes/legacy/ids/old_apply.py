@@ -79,6 +79,7 @@ def apply_features(
     model: ModelPatcher, adapter: LoadedAdapter, features: OldFeatures, settings: OldApply
 ) -> ModelPatcher:
     """A clone of the model with one old apply node on it. Raises ValueError."""
+    _require_unet_adapter(adapter, settings)
     is_paper = follows_paper(model)
     mask = checked_mask(settings.attn_mask, settings.node_name, settings.mask_input)
     negative = _negative(adapter, features, settings)
@@ -98,6 +99,14 @@ def apply_features(
         )
         prompts += prompts_for(model, keys, prompt_settings, mask)
     return add_image_prompts(model, prompts)
+
+
+def _require_unet_adapter(adapter: LoadedAdapter, settings: OldApply) -> None:
+    if adapter.spec.family.places:
+        raise ValueError(
+            f"{settings.node_name} is for SD1.5 and SDXL, but '{adapter.name}' is for "
+            f"{adapter.spec.base_model}: use Apply IPAdapter."
+        )
 
 
 def _weighted_parts(

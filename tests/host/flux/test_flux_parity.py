@@ -1,0 +1,73 @@
+"""FLUX.1 with XLabs' adapters equals diffusers, loaded from the same files by its own loader."""
+
+import make_flux
+import pytest
+import torch
+from support.tolerance import FLUX
+
+pytestmark = pytest.mark.host
+WEIGHT = 0.8  # of `apply_flux`
+
+
+def diffusers_output(flux, transformer, call, embeds):
+    """embeds: for each adapter the negative and the positive one, [N, E]."""
+    batch, height, width = len(call.x) // len(call.roles), *call.x.shape[-2:]
+    image = [
+        torch.cat([pair[1 - role].expand(batch, 1, -1) for role in call.roles]) for pair in embeds
+    ]
+    tokens = transformer(
+        hidden_states=flux.pack(call.x),
+        encoder_hidden_states=call.context,
+        pooled_projections=call.pooled,
+        timestep=call.timesteps,
+        img_ids=flux.positions(height, width),
+        txt_ids=torch.zeros(call.context.shape[1], 3),
+        guidance=call.guidance,
+        joint_attention_kwargs={"ip_adapter_image_embeds": image},
+        return_dict=False,
+    )[0]
+    return flux.unpack(tokens, height, width)
+
+
+def load_by_diffusers(transformer, paths, scale):
+    from diffusers.loaders.ip_adapter import FluxIPAdapterMixin
+
+    class Pipeline(FluxIPAdapterMixin):
+        """What diffusers' loader needs of a pipeline."""
+
+    pipeline = Pipeline()
+    pipeline.transformer = transformer
+    folders, names = zip(*((str(path.parent), path.name) for path in paths), strict=True)
+    pipeline.load_ip_adapter(list(folders), list(names), [""] * len(paths), low_cpu_mem_usage=False)
+    for processor in transformer.attn_processors.values():
+        if hasattr(processor, "scale"):
+            processor.scale = [scale] * len(paths)
+    transformer.requires_grad_(False)
+
+
+def difference(result, expected):
+    return float((result - expected).abs().max() / (expected.max() - expected.min()))
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_output_equals_diffusers(flux, model, apply_flux, flux_calls, xlabs, tiny, cfg):
+    transformer = flux.twin(model)
+    load_by_diffusers(transformer, [xlabs[1]], WEIGHT)
+    sides = tuple(tiny.features(seed, projection=768).image_embeds for seed in (6, 5))
+    for call in flux_calls(apply_flux(model), batch=2, cfg=cfg):
+        assert difference(call.out, diffusers_output(flux, transformer, call, [sides])) <= FLUX
+
+
+def test_several_adapters_act_as_in_diffusers(
+    flux, model, apply_flux, flux_calls, xlabs, load_file, tiny
+):
+    second = load_file(make_flux.adapter_tensors(seed=1), "second")
+    transformer = flux.twin(model)
+    load_by_diffusers(transformer, [xlabs[1], second[1]], WEIGHT)
+    changed = apply_flux(apply_flux(model), seed=8, adapter=second[0])
+    sides = [
+        tuple(tiny.features(seed + role, projection=768).image_embeds for role in (1, 0))
+        for seed in (5, 8)
+    ]
+    for call in flux_calls(changed, cfg=3.0):
+        assert difference(call.out, diffusers_output(flux, transformer, call, sides)) <= FLUX
