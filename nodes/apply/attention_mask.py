@@ -22,7 +22,7 @@ def checked_mask(mask: object, node: str, input_name: str = "attn_mask") -> Tens
         return None
     masks = require_masks(mask, node, input_name)
     if not masks.any():
-        log.warning("%s's '%s' is black everywhere: the picture never acts.", node, input_name)
+        log.warning("%s's '%s' is black everywhere: the reference never acts.", node, input_name)
     return masks
 
 

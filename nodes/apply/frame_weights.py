@@ -21,7 +21,7 @@ def mask_per_frame(mask: Tensor | None, text: str) -> Tensor | None:
     if not weights:
         return mask
     if not any(weights):
-        log.warning("Apply IPAdapter's 'frame_weights' are 0 throughout: the picture never acts.")
+        log.warning("Apply IPAdapter's 'frame_weights' are 0 throughout: the reference never acts.")
     factors = torch.tensor(weights).view(-1, 1, 1)
     if mask is None:
         return factors

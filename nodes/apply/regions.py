@@ -58,37 +58,44 @@ class IPAdapterRegion(io.ComfyNode):
             display_name=REGION_NODE,
             category="ipadapter/regions",
             search_aliases=["regional conditioning", "attention mask", "two references"],
-            description="One reference of several: where it acts, how strongly, when, with which "
-            "adapter. For Apply IPAdapter Regions.",
+            description="One of several references: where, when and how strongly it acts, and with "
+            "which adapter. Connect it to Apply IPAdapter Regions.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter of this region."),
                 *basic_inputs(),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the reference acts: white is fully. Of any size; a batch is "
-                    "one for each picture. Without it: everywhere.",
+                    tooltip="Where the reference acts: white is fully, black not at all. Of any "
+                    "size; a batch is one mask for each generated image. Without a mask: "
+                    "everywhere.",
                 ),
                 io.ClipVision.Input(
-                    "clip_vision", optional=True, tooltip="The encoder, for 'image'."
+                    "clip_vision", optional=True, tooltip="The image encoder, needed for 'image'."
                 ),
-                io.Image.Input("image", optional=True, tooltip="The reference of this region."),
+                io.Image.Input(
+                    "image", optional=True, tooltip="The reference image of this region."
+                ),
                 EmbedsSocket.Input(
                     "embeds",
                     optional=True,
-                    tooltip="The reference already encoded, in place of 'image'.",
+                    tooltip="The reference already encoded, instead of 'image'.",
                 ),
                 EmbedsSocket.Input(
-                    "embeds_negative", optional=True, tooltip="What the negative side sees there."
+                    "embeds_negative",
+                    optional=True,
+                    tooltip="The embeds for the negative "
+                    "conditioning of this region, from IPAdapter Negative Reference.",
                 ),
                 *advanced_inputs(),
                 io.String.Input(
                     "region_box",
                     default="",
                     optional=True,
-                    tooltip="The region as a box in percent of the generated image: x, y, width, "
-                    "height. Typed, or drawn below. Empty: the mask alone, or the whole image "
-                    "without one. With a mask, the reference acts where both overlap.",
+                    tooltip="The region as a box, in percent of the generated image: x, y, width, "
+                    "height. Type it, or draw it below. Empty: the mask alone, or the whole image "
+                    "if there is no mask. With a mask, the reference acts where mask and box "
+                    "overlap.",
                 ),
             ],
             outputs=[
@@ -124,7 +131,7 @@ class IPAdapterRegion(io.ComfyNode):
             SideInputs(image=image, embeds=embeds), negative_inputs(embeds=embeds_negative)
         )
         if references is None:
-            raise ValueError(f"{REGION_NODE} got an empty 'image': connect at least one picture.")
+            raise ValueError(f"{REGION_NODE} got an empty 'image': connect at least one image.")
         settings = PromptSettings(
             weight, start_at, end_at, optional_weight_map(weight_map), scaling, keep_prompt
         )
@@ -143,29 +150,29 @@ class ApplyIPAdapterRegions(io.ComfyNode):
             display_name=APPLY_NODE,
             category="ipadapter/regions",
             search_aliases=["regional prompt", "ipadapter from params", "combine params", "masks"],
-            description="Makes the model follow several references, each in its own region. What "
-            "lies outside of every region follows the text alone.",
+            description="Makes the model follow several references, each in its own region. "
+            "Outside of all regions the model follows the text prompt alone.",
             inputs=[
                 io.Model.Input("model", tooltip="The SD1.5, SDXL or FLUX.1 model."),
                 io.Autogrow.Input(
                     "regions",
                     template=io.Autogrow.TemplatePrefix(region, prefix="region", min=1, max=32),
-                    tooltip="The regions; a new place appears when the last one is taken.",
+                    tooltip="The regions. When you connect the last input, another one appears.",
                 ),
                 io.Int.Input(
                     "feather",
                     default=0,
                     min=0,
                     max=512,
-                    tooltip="How many pixels of the masks their edges are soft. Never past what "
-                    "the masks cover together.",
+                    tooltip="Width of the masks' soft edges, in pixels of the masks. The area that "
+                    "the masks cover together does not grow.",
                 ),
                 io.Combo.Input(
                     "overlap",
                     options=OVERLAPS,
                     default=NORMALISED,
-                    tooltip="Where masks overlap: normalised, they share and never add up to more "
-                    "than 1; added, each acts fully.",
+                    tooltip="What happens where masks overlap. normalised: they share the weight "
+                    "and never add up to more than 1; added: each acts at its full weight.",
                 ),
                 inputs.lora_strength(),
             ],
@@ -219,15 +226,18 @@ def _regions(inputs: Mapping[str, object]) -> list[Region]:
 def basic_inputs() -> list[Any]:
     return [
         inputs.weight("How strongly the reference acts."),
-        inputs.start_at("When the reference begins to act: 0 is the first step, 1 the end."),
-        inputs.end_at("When the reference stops to act: 0 is the first step, 1 the end."),
-        inputs.fit("How it becomes square: as in Apply IPAdapter."),
+        inputs.start_at("When the reference starts to act: 0 is the first step, 1 the end."),
+        inputs.end_at("When the reference stops acting: 0 is the first step, 1 the end."),
+        inputs.fit("How the reference becomes square: as in Apply IPAdapter."),
     ]
 
 
 def advanced_inputs() -> list[Any]:
     return [
-        inputs.weight_map("What to take of it, from IPAdapter Weight Map."),
+        inputs.weight_map("What to take from the reference: a map of IPAdapter Weight Map."),
         inputs.scaling("What the weight multiplies: as in Apply IPAdapter."),
-        inputs.keep_prompt("How much of what points the same way as the text is removed."),
+        inputs.keep_prompt(
+            "How well the text prompt is protected: at 1 the reference can neither "
+            "strengthen nor weaken what the text says, only add to it."
+        ),
     ]

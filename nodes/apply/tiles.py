@@ -39,26 +39,28 @@ class IPAdapterTiles(io.ComfyNode):
             display_name=NODE,
             category="ipadapter/regions",
             search_aliases=["ipadapter tiled", "large reference", "panorama"],
-            description="Cuts a large reference into squares that the encoder sees one by one, "
-            "each acting where it lies in the picture.",
+            description="Keeps the composition of a large reference: cuts it into square tiles "
+            "that are encoded one by one, each acting on its own part of the generated image.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter."),
                 *basic_inputs(),
-                io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
-                io.Image.Input("image", tooltip="The large reference."),
+                io.ClipVision.Input(
+                    "clip_vision", tooltip="The image encoder that the adapter needs."
+                ),
+                io.Image.Input("image", tooltip="The large reference image."),
                 io.Int.Input(
                     "short_side",
                     default=1,
                     min=1,
                     max=4,
-                    tooltip="How many tiles along the shorter side. A nearly square picture is "
-                    "cut 2 x 2 at least.",
+                    tooltip="The number of tiles along the shorter side. A nearly square reference "
+                    "is cut into at least 2 x 2 tiles.",
                 ),
                 *advanced_inputs(),
                 EmbedsSocket.Input(
                     "embeds_negative",
                     optional=True,
-                    tooltip="What the negative side sees, the same for all tiles.",
+                    tooltip="The embeds for the negative conditioning, the same for all tiles.",
                 ),
             ],
             outputs=[
@@ -86,7 +88,7 @@ class IPAdapterTiles(io.ComfyNode):
     ) -> io.NodeOutput:
         adapter, pictures = require_adapter(ipadapter), rgb(image, NODE, "image")
         if not len(pictures):
-            raise ValueError(f"{NODE} got an empty 'image': connect a picture.")
+            raise ValueError(f"{NODE} got an empty 'image': connect an image.")
         _refuse_face_adapter(adapter)
         height, width = pictures.shape[1:3]
         squares = tile_boxes(height, width, short_side)
@@ -111,8 +113,8 @@ class IPAdapterTiles(io.ComfyNode):
 def _refuse_face_adapter(adapter: LoadedAdapter) -> None:
     if adapter.spec.identity_input is not None:
         raise ValueError(
-            f"{NODE} cuts a picture into tiles, but '{adapter.name}' takes the identity of a face: "
-            "connect the picture to Apply IPAdapter or IPAdapter Region."
+            f"{NODE} cuts an image into tiles, but '{adapter.name}' takes the identity of a face: "
+            "connect the image to Apply IPAdapter or IPAdapter Region."
         )
 
 

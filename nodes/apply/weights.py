@@ -41,25 +41,26 @@ class IPAdapterWeightMap(io.ComfyNode):
                 "mad scientist",
                 "schedule",
             ],
-            description="Says what to take from a picture: a kind in words, times a number for "
-            "each block of layers, times a curve over time. For Apply IPAdapter, which "
-            "multiplies it by its weight.",
+            description="Chooses what to take from a reference image: a kind such as style or "
+            "layout, times a number for each block of layers, times a curve over time. Apply "
+            "IPAdapter multiplies the map by its own weight.",
             inputs=[
-                io.Model.Input("model", tooltip="The model whose layers these are."),
+                io.Model.Input("model", tooltip="The model that the map is for."),
                 io.Combo.Input(
                     "take",
                     options=list(TAKES),
                     default=BALANCED,
                     tooltip="balanced: everything; style: colours and manner; layout: what is "
-                    "where; subject: what is in the picture. strong: also from neighbouring "
-                    "layers; precise: the other half stands on the negative side. The rest "
-                    "weaken or strengthen layers by depth.",
+                    "where; subject: what is in the image. strong: also from neighbouring layers; "
+                    "precise: guidance also leads away from the rest, by the negative "
+                    "conditioning. The other kinds weaken or strengthen layers by depth.",
                 ),
-                _amount("amount", "How much of it."),
+                _amount("amount", "The weight of the chosen kind."),
                 _amount(
                     "second_amount",
-                    "The other half of the kinds that have two: the layout of 'style and layout'; "
-                    "for the precise kinds, how strongly guidance leads away from the rest.",
+                    "The weight of the second part, for the kinds that have two: the layout of "
+                    "'style and layout'; for the precise kinds, how strongly guidance leads away "
+                    "from the rest.",
                 ),
                 io.String.Input(
                     "layers",
@@ -67,8 +68,8 @@ class IPAdapterWeightMap(io.ComfyNode):
                     multiline=True,
                     optional=True,
                     tooltip="A factor for each block, in the order of the model: 16 numbers for "
-                    "SD1.5, 11 for SDXL, 19 for FLUX.1. Or some of them by number from 0 or by "
-                    "name, like 3:1, middle:0.5; the others are 0 then, or what 'rest' says: "
+                    "SD1.5, 11 for SDXL, 19 for FLUX.1. Or name only some blocks, by number from 0 "
+                    "or by name: 3:1, middle:0.5. The others are 0 then, or what 'rest' says: "
                     "middle:0, rest:1. Empty: 1 for all.",
                 ),
                 io.String.Input(
@@ -76,9 +77,10 @@ class IPAdapterWeightMap(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="A factor over time, 0 the first step, 1 the end: key frames like "
-                    "0:1.0, 0.4:0.6 ease, 1:0. A word says how the key frame is reached: "
-                    "linear, ease, ease in, ease out, ease in-out, hold. Empty: 1 throughout.",
+                    tooltip="A factor over time, where 0 is the first step and 1 the end: key "
+                    "frames like 0:1.0, 0.4:0.6 ease, 1:0. The word says how the curve gets to its "
+                    "key frame: linear, ease, ease in, ease out, ease in-out, hold. Empty: 1 "
+                    "throughout.",
                 ),
                 io.Float.Input(
                     "jitter",
@@ -87,7 +89,7 @@ class IPAdapterWeightMap(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="Shakes every weight by up to this part of itself, at random.",
+                    tooltip="Changes every weight at random, by up to this share of itself.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -96,21 +98,22 @@ class IPAdapterWeightMap(io.ComfyNode):
                     max=0xFFFFFFFF,
                     control_after_generate=io.ControlAfterGenerate.fixed,
                     optional=True,
-                    tooltip="Of the jitter: the same seed shakes the same.",
+                    tooltip="Seed of the jitter: the same seed gives the same changes.",
                 ),
                 WeightMapSocket.Input(
-                    "multiply", optional=True, tooltip="Another map that this one is multiplied by."
+                    "multiply", optional=True, tooltip="Another map to multiply this one by."
                 ),
                 WeightMapSocket.Input(
-                    "add", optional=True, tooltip="Another map that is added, after 'multiply'."
+                    "add", optional=True, tooltip="Another map to add, after 'multiply'."
                 ),
             ],
             outputs=[
                 WeightMapSocket.Output("weight_map", tooltip="The map, for Apply IPAdapter."),
                 io.Image.Output(
                     "picture",
-                    tooltip="The map: blocks from top to bottom, time from left to right; orange "
-                    "for the picture, blue against it.",
+                    tooltip="The map as an image: blocks from top to bottom, time from left to "
+                    "right; orange where the reference is followed, blue where guidance leads away "
+                    "from it.",
                 ),
             ],
         )

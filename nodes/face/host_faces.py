@@ -73,9 +73,9 @@ def read_box(box: HostBox, picture_size: PictureSize, node: str) -> Face:
     if not is_area or not _touches_picture(x, y, width, height, picture_size):
         raise ValueError(
             f"{node}'s 'bboxes' hold a box (x {x:g}, y {y:g}, width {width:g}, height "
-            f"{height:g}) that is empty or lies outside the picture of "
+            f"{height:g}) that is empty or lies outside the image of "
             f"{picture_size.width} x {picture_size.height} pixels: connect boxes found in "
-            f"the picture connected to 'image'."
+            f"the image connected to 'image'."
         )
     face = face_in_box(x, y, x + width, y + height)
     return face._replace(score=float(box.get("score", face.score)))

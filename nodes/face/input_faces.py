@@ -30,8 +30,8 @@ def read_typed_box(settings: FaceCropSettings, picture_size: PictureSize) -> Fac
     if 0 in visible_part(box, picture_size)[2:]:
         raise ValueError(
             f"{NODE}'s box (x {box.x}, y {box.y}, width {box.width}, height {box.height}) "
-            f"lies outside the picture of {picture_size.width} x {picture_size.height} "
-            f"pixels: type where the face is in the picture connected to 'image', or width "
+            f"lies outside the image of {picture_size.width} x {picture_size.height} "
+            f"pixels: type where the face is in the image connected to 'image', or width "
             f"0 for no box."
         )
     return _face_of(box)
@@ -50,8 +50,8 @@ def checked_masks(mask: Tensor | None, picture_count: int) -> Tensor:
     face_masks = mask.reshape(-1, *mask.shape[-2:])
     if len(face_masks) not in (1, picture_count):
         raise ValueError(
-            f"{NODE} has {picture_count} pictures in 'image' but {len(face_masks)} masks in "
-            f"'mask': connect one mask for all, or one for each picture."
+            f"{NODE} has {picture_count} images in 'image' but {len(face_masks)} masks in "
+            f"'mask': connect one mask for all, or one for each image."
         )
     return face_masks.expand(picture_count, -1, -1)
 
@@ -99,8 +99,8 @@ def _for_each_picture(
 ) -> list[list[Item]]:
     if len(lists) not in (0, 1, picture_count):
         raise ValueError(
-            f"{node} has {picture_count} pictures in 'image' but '{input_name}' is for "
-            f"{len(lists)}: connect what was found in the same pictures, or in one for "
+            f"{node} has {picture_count} images in 'image' but '{input_name}' is for "
+            f"{len(lists)}: connect what was found in the same images, or in one for "
             f"all."
         )
     if len(lists) == 1:

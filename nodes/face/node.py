@@ -49,9 +49,9 @@ class FaceCrop(io.ComfyNode):
                 "prep image",
             ],
             description=(
-                "Finds the face in a picture and cuts out the square around it that the face "
-                "adapters want. A typed box, a mask, or another node's boxes or landmarks say "
-                "where it is instead."
+                "Finds the face in an image and crops a square around it, as the face adapters "
+                "need. You can also say where the face is: with a typed box, a mask, or another "
+                "node's boxes or landmarks."
             ),
             inputs=[*picture_inputs(), *widget_inputs(), *face_inputs()],
             outputs=[
@@ -59,32 +59,34 @@ class FaceCrop(io.ComfyNode):
                 io.Mask.Output(
                     "mask",
                     tooltip=(
-                        "For each crop, where the face is in its picture: the box without "
-                        "padding, soft-edged, for 'attn_mask' when that picture is redrawn. "
-                        "All white where the whole image was taken, all black where nothing "
-                        "was."
+                        "For each crop, a mask of the face in the original image: the box without "
+                        "padding, with a soft edge, for 'attn_mask' if that image is redrawn. All "
+                        "white where the whole image was used, all black if every image was "
+                        "skipped."
                     ),
                 ),
-                io.BoundingBox.Output("bboxes", tooltip="The same as boxes, a list per picture."),
+                io.BoundingBox.Output(
+                    "bboxes", tooltip="The same faces as boxes, a list per image."
+                ),
                 LandmarksSocket.Output(
                     "face_landmarks",
                     tooltip=(
-                        "Eyes, nose and corners of the mouth of these faces, as the host's "
-                        "FACE_LANDMARKS."
+                        "Eyes, nose and corners of the mouth of these faces, in ComfyUI's "
+                        "FACE_LANDMARKS format."
                     ),
                 ),
                 io.Image.Output(
                     "preview",
                     tooltip=(
-                        "The pictures, at most 768 pixels large, with what was found: the "
-                        "chosen face green, a doubtful one orange, others and the crop grey."
+                        "The images, at most 768 pixels large, with the faces marked: the chosen "
+                        "face green, an uncertain one orange, other faces and the crop grey."
                     ),
                 ),
                 io.Int.Output(
                     "picture",
                     is_output_list=True,
                     tooltip=(
-                        "From which picture each crop is, counted from 0: for 'batch_index' "
+                        "For each crop, the number of its image, counted from 0: for 'batch_index' "
                         "of Get Image from Batch."
                     ),
                 ),
@@ -137,7 +139,7 @@ def _checked_pictures(image: Tensor) -> Tensor:
     """[B, H, W, any] -> [B, H, W, 3]."""
     if 0 in image.shape:
         raise ValueError(
-            f"{NODE}'s 'image' holds no picture: its shape is {list(image.shape)}. Connect "
+            f"{NODE}'s 'image' holds no image: its shape is {list(image.shape)}. Connect "
             f"the IMAGE output of another node."
         )
     return rgb(image, NODE, "image")

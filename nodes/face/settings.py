@@ -41,14 +41,14 @@ class FaceCropSettings:
 
 def picture_inputs() -> list[io.Input]:
     return [
-        io.Image.Input("image", tooltip="The picture with the face, or a batch of them."),
+        io.Image.Input("image", tooltip="The image with the face, or a batch of images."),
         io.Mask.Input(
             "mask",
             optional=True,
             tooltip=(
-                "The face, painted: the box around it is used. Or, with 'which' at 'inside "
-                "the mask', where to look for it. One mask for all pictures or one for each, "
-                "of any size; an empty one counts as none."
+                "Paint over the face: the box around the paint is used. With 'which' at 'inside "
+                "the mask', it shows where to look for faces instead. One mask for all images or "
+                "one for each, of any size; an empty mask is ignored."
             ),
         ),
     ]
@@ -61,16 +61,16 @@ def face_inputs() -> list[io.Input]:
             optional=True,
             force_input=True,
             tooltip=(
-                "Faces found by another node (MediaPipe, RT-DETR, SAM), instead of detecting. "
-                "A picture without any is looked at."
+                "Boxes around faces from another node (MediaPipe, RT-DETR, SAM), used instead of "
+                "detecting. An image without a box is searched by the built-in detector."
             ),
         ),
         LandmarksSocket.Input(
             "face_landmarks",
             optional=True,
             tooltip=(
-                "Faces with their landmarks, from Detect Face Landmarks (MediaPipe) or "
-                "another Face Crop, instead of detecting."
+                "Faces with their landmarks, from Detect Face Landmarks (MediaPipe) or another "
+                "Face Crop, used instead of detecting."
             ),
         ),
     ]
@@ -92,16 +92,21 @@ def widget_inputs() -> list[io.Input]:
 
 def _square_inputs() -> list[io.Input]:
     return [
-        _pixel_input("x", -LARGEST_PICTURE, "Left edge of the face."),
-        _pixel_input("y", -LARGEST_PICTURE, "Top edge of the face."),
-        _pixel_input("width", 0, "Width of the face. 0: no box is typed."),
-        _pixel_input("height", 0, "Height of the face. 0: no box is typed."),
+        _pixel_input("x", -LARGEST_PICTURE, "Left edge of the box around the face, in pixels."),
+        _pixel_input("y", -LARGEST_PICTURE, "Top edge of the box around the face, in pixels."),
+        _pixel_input(
+            "width", 0, "Width of the box around the face, in pixels. 0: there is no box."
+        ),
+        _pixel_input(
+            "height", 0, "Height of the box around the face, in pixels. 0: there is no box."
+        ),
         _number_input(
             "padding",
             (-0.5, 4.0, 0.01),
             (
-                "Room around the face: the square is its longer side times 1 + padding. 0.08: "
-                "the face alone, as in training; 0.4: with hair; 1.2: head and shoulders."
+                "Room around the face: the side of the square is the longer side of the face times "
+                "1 + padding. 0.08: the face alone, as in training; 0.4: with hair; 1.2: head and "
+                "shoulders."
             ),
         ),
         io.Int.Input(
@@ -110,8 +115,8 @@ def _square_inputs() -> list[io.Input]:
             min=16,
             max=4096,
             tooltip=(
-                "Height of the crop in pixels. CLIP Vision sees 224: more brings nothing to "
-                "an adapter."
+                "Height of the crop in pixels. CLIP Vision sees 224 pixels, so an adapter gains "
+                "nothing from more."
             ),
         ),
     ]
@@ -123,8 +128,9 @@ def _fallback_inputs() -> list[io.Input]:
             "border",
             [BLACK, EDGE, SHIFT],
             (
-                "Where the square reaches past the picture: black (as in training), the edge "
-                "repeated, or the square shifted into the picture."
+                "What to do if the square extends beyond the image. black: fill the rest with "
+                "black, as in training; edge: repeat the outermost pixels; shift: move the square "
+                "back into the image."
             ),
             advanced=True,
         ),
@@ -132,9 +138,9 @@ def _fallback_inputs() -> list[io.Input]:
             "on_none",
             [WHOLE, ERROR, SKIP],
             (
-                "Where no face is found: the centre square of the whole image, with a warning "
-                "in the log; stop; or leave that picture out (with none left, Apply IPAdapter "
-                "takes it as no reference)."
+                "What to do if no face is found. whole image: use its centre square, with a "
+                "warning; error: stop; skip: leave this image out (if none is left, Apply "
+                "IPAdapter treats it as no reference)."
             ),
         ),
     ]
@@ -145,7 +151,8 @@ def _choice_of_face_inputs() -> list[io.Input]:
         _choice_input(
             "which",
             WHICH,
-            "Which face, where there are several: one per picture, or all of them (one crop each).",
+            "Which face to use if there are several: one per image, or all of them (one crop "
+            "each).",
             optional=True,
         ),
         io.Int.Input(
@@ -165,8 +172,8 @@ def _alignment_inputs() -> list[io.Input]:
             "shape",
             [SQUARE, PORTRAIT, LANDSCAPE],
             (
-                "Shape of the crop; its height is 'size'. Adapters see squares: of other "
-                "shapes they crop the middle."
+                "Shape of the crop; its height is 'size'. Adapters see squares: they crop the "
+                "middle of other shapes."
             ),
             optional=True,
             advanced=True,
@@ -175,10 +182,10 @@ def _alignment_inputs() -> list[io.Input]:
             "align",
             [NOT_TURNED, UPRIGHT, ARCFACE],
             (
-                "upright: a tilted face is turned until its eyes are level. ArcFace: eyes, "
-                "nose and mouth at the places of the template the face adapters were trained "
-                "with; 'padding' then has no say. none: as it is. Typed boxes and painted "
-                "masks are only turned by ArcFace."
+                "upright: a tilted face is rotated until its eyes are level. ArcFace: eyes, nose "
+                "and mouth are placed as in the training of the face adapters, and 'padding' is "
+                "ignored. none: the face is not rotated. Typed boxes and painted masks are rotated "
+                "by ArcFace only."
             ),
             optional=True,
         ),
@@ -190,8 +197,8 @@ def _threshold_input() -> io.Input:
         "threshold",
         (0.3, 0.95, 0.01),
         (
-            "How sure it has to be that it is a face. Lower: more drawings and blurred "
-            "faces, and more things that are none."
+            "How sure the detector has to be. Lower it to find more drawn and blurred faces; more "
+            "objects are then taken for faces too."
         ),
         optional=True,
     )
@@ -205,7 +212,8 @@ def _video_inputs() -> list[io.Input]:
             optional=True,
             advanced=True,
             tooltip=(
-                "The batch is a video: keep to the person chosen in its first frame with a face."
+                "For a batch that is a video: stay with the person chosen in the first frame that "
+                "has a face."
             ),
         ),
         io.Boolean.Input(
@@ -214,16 +222,16 @@ def _video_inputs() -> list[io.Input]:
             optional=True,
             advanced=True,
             tooltip=(
-                "With 'follow': where the person is not found, take the place between the "
-                "frames before and after."
+                "With 'follow': in frames where the person is not found, use a position between "
+                "those in the frames before and after."
             ),
         ),
         _number_input(
             "smooth",
             (0.0, 30.0, 0.5),
             (
-                "With 'follow': smooth place, size and turn over so many frames to each side. "
-                "0: not at all."
+                "With 'follow': average position, size and rotation over this many frames before "
+                "and after. 0: no smoothing."
             ),
             optional=True,
             advanced=True,
@@ -235,16 +243,14 @@ def _device_input() -> io.Input:
     return _choice_input(
         "device",
         [DEFAULT, CPU],
-        "Where to look: on the host's own device, or on the processor.",
+        "Where the detector runs: on the device that ComfyUI uses, or on the processor.",
         optional=True,
         advanced=True,
     )
 
 
 def _pixel_input(input_name: str, lowest: int, tooltip: str) -> io.Int.Input:
-    return io.Int.Input(
-        input_name, default=0, min=lowest, max=LARGEST_PICTURE, tooltip=f"{tooltip} In pixels."
-    )
+    return io.Int.Input(input_name, default=0, min=lowest, max=LARGEST_PICTURE, tooltip=tooltip)
 
 
 def _number_input(

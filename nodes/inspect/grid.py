@@ -14,27 +14,27 @@ NODE = "Label Image Grid"
 class LabelImageGrid(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        image_input = io.Image.Input("image", tooltip="A picture, or a batch of them.")
+        image_input = io.Image.Input("image", tooltip="An image, or a batch of images.")
         return io.Schema(
             node_id="LabelImageGrid",
             display_name=NODE,
             category="ipadapter/inspect",
             search_aliases=["compare", "xy plot", "contact sheet", "a/b"],
-            description="Puts pictures into one grid, each with a line of text above it.",
+            description="Arranges images in one grid, each with a line of text above it.",
             inputs=[
                 io.Autogrow.Input(
                     "images",
                     template=io.Autogrow.TemplatePrefix(image_input, prefix="image", min=1, max=64),
-                    tooltip="The pictures, row by row.",
+                    tooltip="The images, row by row.",
                 ),
                 io.String.Input(
                     "labels",
                     default="",
                     multiline=True,
-                    tooltip="One line for each picture, in their order.",
+                    tooltip="One line for each image, in the same order.",
                 ),
                 io.Int.Input(
-                    "columns", default=3, min=1, max=64, tooltip="How many pictures stand in a row."
+                    "columns", default=3, min=1, max=64, tooltip="How many images are in a row."
                 ),
             ],
             outputs=[io.Image.Output("image", tooltip="The grid.")],
@@ -49,7 +49,7 @@ class LabelImageGrid(io.ComfyNode):
         ]
         image_batches = [batch for batch in image_batches if len(batch)]
         if not image_batches:
-            raise ValueError(f"{NODE} has no pictures: connect at least one to 'image0'.")
+            raise ValueError(f"{NODE} has no images: connect at least one to 'image0'.")
         height, width = image_batches[0].shape[1:3]
         all_images = torch.cat([_resize(batch, (height, width)) for batch in image_batches])
         return io.NodeOutput(draw_labelled_grid(all_images, labels.splitlines(), columns))

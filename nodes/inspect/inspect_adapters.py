@@ -27,24 +27,28 @@ class InspectIPAdapter(io.ComfyNode):
             category="ipadapter/inspect",
             search_aliases=["reweight", "mute", "list adapters", "who patched"],
             description=(
-                "Lists the adapters on a model and what other packs have put on its attention; "
-                "changes weights without encoding anything again."
+                "Lists the adapters applied to a model and the patches of other packs on its "
+                "attention; changes weights without encoding anything again."
             ),
             inputs=[
-                io.Model.Input("model", tooltip="The model to look at."),
+                io.Model.Input("model", tooltip="The model to inspect."),
                 io.String.Input(
                     "changes",
                     default="",
                     multiline=True,
                     tooltip=(
-                        "By number: 1: 0.5 multiplies its weight, 2: mute takes it off, "
-                        "order: 2 1 puts the second first. Empty: nothing is changed."
+                        "Changes by the adapter's number. 1: 0.5 multiplies the weight of the "
+                        "first by 0.5; 2: mute switches the second off; order: 2 1 puts the second "
+                        "first. Empty: nothing is changed."
                     ),
                 ),
             ],
             outputs=[
                 io.Model.Output("model", tooltip="The model with the changes."),
-                io.String.Output("report", tooltip="What hangs on it, one line each."),
+                io.String.Output(
+                    "report",
+                    tooltip="The applied adapters and the patches of other packs, one line each.",
+                ),
             ],
             is_output_node=True,
         )
@@ -59,7 +63,7 @@ class InspectIPAdapter(io.ComfyNode):
             if OPTIONS_KEY in options:
                 options[OPTIONS_KEY] = prompts
         report_lines = [f"{number}. {describe(prompt)}" for number, prompt in enumerate(prompts, 1)]
-        report_lines = report_lines or ["No adapter of this pack is on the model."]
+        report_lines = report_lines or ["No adapter of this pack is applied to the model."]
         report = "\n".join(report_lines + other_patches(options))
         return io.NodeOutput(model, report, ui=shown_texts(report))
 
@@ -115,9 +119,9 @@ def describe(prompt: ImagePrompt) -> str:
     if settings.weight_map is not None:
         facts.append(_describe_map(prompt))
     if prompt.on_negative:
-        facts.append("on the negative side")
+        facts.append("in the negative conditioning")
     if keys_values.frames > 1:
-        facts.append(f"{keys_values.frames} references, one for each picture")
+        facts.append(f"{keys_values.frames} references, one for each image")
     if prompt.mask is not None:
         count, height, width = prompt.mask.shape
         facts.append(f"{count} mask{'s' * (count > 1)} of {width} x {height}")

@@ -102,34 +102,37 @@ class WatchIPAdapterAttention(io.ComfyNode):
             category="ipadapter/inspect",
             search_aliases=["attention map", "heat map", "attention visualisation"],
             description=(
-                "Remembers, while the model samples, where in the picture each token of a "
-                "reference was attended to. Put it between Apply IPAdapter and the sampler."
+                "Records, while the model samples, where in the generated image each image token "
+                "of a reference gets attention. Put it between Apply IPAdapter and the sampler."
             ),
             inputs=[
-                io.Model.Input("model", tooltip="A model with an adapter on it."),
+                io.Model.Input("model", tooltip="A model with an applied adapter."),
                 io.Int.Input(
                     "number",
                     default=1,
                     min=1,
                     max=64,
-                    tooltip="Which of the adapters on the model, as Inspect IPAdapter numbers "
-                    "them.",
+                    tooltip="Which of the applied adapters, numbered as in Inspect IPAdapter.",
                 ),
-                _moment("start_at", 0.0, "From when to look."),
-                _moment("end_at", 1.0, "Until when to look."),
+                _moment(
+                    "start_at", 0.0, "When to start recording: 0 is the first step, 1 the end."
+                ),
+                _moment("end_at", 1.0, "When to stop recording: 0 is the first step, 1 the end."),
                 io.String.Input(
                     "layers",
                     default="",
                     tooltip=(
-                        "Numbers of the blocks to look at, from 0 as in IPAdapter Weight Map, "
-                        "like 3, 6. Empty: all."
+                        "Numbers of the blocks to record, from 0 as in IPAdapter Weight Map, for "
+                        "example 3, 6. Empty: all."
                     ),
                 ),
             ],
             outputs=[
-                io.Model.Output("model", tooltip="The model, watched. It gives the same pictures."),
+                io.Model.Output(
+                    "model", tooltip="The watched model. It generates the same images as before."
+                ),
                 WatchSocket.Output(
-                    "watch", tooltip="For Show IPAdapter Attention, after sampling."
+                    "watch", tooltip="The recorded attention, for Show IPAdapter Attention."
                 ),
             ],
         )
@@ -187,13 +190,13 @@ class ShowIPAdapterAttention(io.ComfyNode):
             category="ipadapter/inspect",
             search_aliases=["attention map", "heat map"],
             description=(
-                "Heat maps over the picture that was made: first where the reference acted at all, "
-                "then one for each of its tokens."
+                "Draws heat maps over a generated image: first where the reference acted, then one "
+                "map for each of its image tokens."
             ),
             inputs=[
                 WatchSocket.Input("watch", tooltip="From Watch IPAdapter Attention."),
                 io.Image.Input(
-                    "image", tooltip="The picture that was made with the watched model."
+                    "image", tooltip="The image that was generated with the watched model."
                 ),
                 io.Int.Input(
                     "tokens",
@@ -201,14 +204,15 @@ class ShowIPAdapterAttention(io.ComfyNode):
                     min=0,
                     max=MOST_TOKENS,
                     tooltip=(
-                        "How many tokens to show, those with the strongest preferences first. "
-                        "A base adapter has 4, a plus adapter 16."
+                        "How many image tokens to show: those whose attention varies most across "
+                        "the image. A base adapter has 4, a plus adapter 16."
                     ),
                 ),
             ],
             outputs=[
                 io.Image.Output(
-                    "maps", tooltip="For each picture: where the reference acted, then its tokens."
+                    "maps",
+                    tooltip="For each image: where the reference acted, then its image tokens.",
                 ),
             ],
         )
@@ -219,7 +223,7 @@ class ShowIPAdapterAttention(io.ComfyNode):
         if frame_maps is None:
             raise ValueError(
                 f"{SHOW_NODE} has nothing to show: sample with the 'model' of {NODE} and connect "
-                "the picture that comes of it, with an adapter of that number on the model."
+                "the image that it generates, with an adapter of that number on the model."
             )
         heat_maps: list[Tensor] = []
         for number, picture in enumerate(rgb(image, SHOW_NODE, "image").float().cpu()):

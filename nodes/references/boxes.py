@@ -15,8 +15,8 @@ def box_input() -> io.String.Input:
         default="",
         optional=True,
         advanced=True,
-        tooltip="Which part of the reference is used, in its pixels: x, y, width, height. Typed, "
-        "or drawn in the picture below. Empty: all of it. 'fit' then makes that part square.",
+        tooltip="The part of the reference to use, in its pixels: x, y, width, height. Type it, or "
+        "draw it in the image below. Empty: the whole image. 'fit' makes this part square.",
     )
 
 
@@ -28,14 +28,14 @@ def parse_box(text: str) -> Box | None:
     if len(pixels) != 4 or any(pixel != int(pixel) for pixel in pixels):
         raise Predicate(
             "is '<1>': write four whole numbers, x, y, width, height, or nothing for the "
-            "whole picture",
+            "whole image",
             printable(text),
         )
     box = Box(*map(int, pixels))
     if box.width <= 0 or box.height <= 0:
         raise Predicate(
             "has the width <1> and the height <2>: both must be above 0; leave it empty for "
-            "the whole picture",
+            "the whole image",
             f"{box.width:g}",
             f"{box.height:g}",
         )
@@ -69,7 +69,7 @@ def visible_box(images: Tensor, text: str, node: str) -> Box:
     part = visible_part(box, PictureSize(height, width))
     if not (part.width and part.height):
         raise ValueError(
-            f"{node}'s 'box' ({printable(text.strip())}) lies outside the picture of "
-            f"{width} x {height} pixels: draw it again, or leave it empty for the whole picture."
+            f"{node}'s 'box' ({printable(text.strip())}) lies outside the image of "
+            f"{width} x {height} pixels: draw it again, or leave it empty for the whole image."
         )
     return part

@@ -45,27 +45,28 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
             display_name=COMBINE_NODE,
             category="ipadapter/embeds",
             search_aliases=["merge embeds", "average embeds", "slerp", "blend references"],
-            description="Makes one reference out of several. Each counts with its own weight, set "
-            "where it was encoded.",
+            description="Combines several references into one. Each counts with the weight it was "
+            "encoded with.",
             inputs=[
                 io.Autogrow.Input(
                     "references",
                     template=io.Autogrow.TemplatePrefix(embeds, prefix="embeds", min=2, max=16),
-                    tooltip="The references, in order; 'subtract' takes the others from the first.",
+                    tooltip="The references, in order: 'subtract' subtracts the mean of the others "
+                    "from the first.",
                 ),
                 io.Combo.Input(
                     "method",
                     options=list(METHODS),
                     default=CONCAT,
-                    tooltip="concat: side by side, each looked at on its own; weighted: the mean "
-                    "by weight; slerp: along the sphere; the others element by element.",
+                    tooltip="concat: side by side; weighted: the mean, with the weights as shares; "
+                    "slerp: interpolation along a sphere; the others: element by element.",
                 ),
                 io.Combo.Input(
                     "projection",
                     options=[BEFORE, AFTER],
                     default=BEFORE,
-                    tooltip="Whether what the encoder saw is combined, or the tokens that the "
-                    "adapter makes of it.",
+                    tooltip="What is combined. before: the embeddings of the image encoder; after: "
+                    "the image tokens that the adapter makes of them.",
                 ),
             ],
             outputs=[EmbedsSocket.Output("embeds", tooltip="The combined reference.")],
@@ -142,25 +143,25 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
             display_name=SAVE_NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadpt", "store embeds"],
-            description="Saves embeds as a safetensors file in the output folder, with what is "
-            "needed to use them on another machine.",
+            description="Saves embeds as a safetensors file in the output folder, with all that "
+            "another machine needs to use them.",
             inputs=[
                 EmbedsSocket.Input("embeds", tooltip="The references to save."),
                 io.String.Input(
                     "filename_prefix",
                     default="embeds/reference",
-                    tooltip="Where below the output folder, and how the file's name begins.",
+                    tooltip="Folder in the output folder, and the beginning of the file's name.",
                 ),
                 EmbedsSocket.Input(
                     "embeds_negative",
                     optional=True,
-                    tooltip="The negative side, saved in the same file. Plus and full-face "
-                    "adapters need it where there is no encoder.",
+                    tooltip="The negative embeds, saved in the same file. Plus and full-face "
+                    "adapters need them if there is no encoder.",
                 ),
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="The reference itself, for a small preview in the file.",
+                    tooltip="The reference image, for a small preview in the file.",
                 ),
             ],
             outputs=[],
@@ -199,14 +200,14 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
             display_name=LOAD_NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadpt", "open embeds"],
-            description="Opens embeds from the input or output folder: those of Save IPAdapter "
+            description="Opens embeds from the input or output folder: files of Save IPAdapter "
             "Embeds, and .ipadpt files of IPAdapter_plus and diffusers. Nothing in a file is "
-            "run.",
+            "executed.",
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=embeds_file_names(),
-                    tooltip="A .safetensors or .ipadpt file; [output] marks those in the output "
+                    tooltip="A .safetensors or .ipadpt file; [output] marks files in the output "
                     "folder.",
                 )
             ],
@@ -216,7 +217,7 @@ class LoadIPAdapterEmbeds(io.ComfyNode):
                 ),
                 EmbedsSocket.Output(
                     "embeds_negative",
-                    tooltip="The negative side, if the file has one, for 'embeds_negative' of "
+                    tooltip="The negative embeds, if the file has them, for 'embeds_negative' of "
                     "Apply IPAdapter.",
                 ),
             ],

@@ -159,7 +159,7 @@ def crop_warning(images: Tensor, fit: str, input_name: str) -> Message | None:
         return None
     sides = Message("left and right") if width > height else Message("top and bottom")
     return Message(
-        "<1>: <2> of the picture is cut off (<3> of <4> x <5>); 'fit' can pad or stretch instead.",
+        "<1>: <2> of the image is cut off (<3> of <4> x <5>); 'fit' can pad or stretch instead.",
         input_name,
         f"{lost_share:.0%}",
         sides,

@@ -21,7 +21,7 @@ NODE = "IPAdapter Negative Reference"
 NONE, ZEROS, BLACK, IMAGE = "none", "zeros", "black", "image"
 KINDS = [ZEROS, NONE, BLACK, IMAGE, *NOISES]
 BLACK_SIDE = 224  # of the image where none is connected
-NO_IMAGE = f"{NODE}'s kind 'image' needs a picture: connect 'image'."
+NO_IMAGE = f"{NODE}'s kind 'image' needs an image: connect 'image'."
 
 
 class IPAdapterNegativeReference(io.ComfyNode):
@@ -32,19 +32,22 @@ class IPAdapterNegativeReference(io.ComfyNode):
             display_name=NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadapter noise", "negative image", "uncond", "image_negative"],
-            description="What the negative side sees in place of a picture. Guidance leads away "
-            "from it.",
+            description="Chooses what guidance leads the generated image away from: like a "
+            "negative prompt, but with an image. Connect it to 'embeds_negative' of Apply "
+            "IPAdapter.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter the embeds are for."),
-                io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
+                io.ClipVision.Input(
+                    "clip_vision", tooltip="The image encoder that the adapter needs."
+                ),
                 io.Combo.Input(
                     "kind",
                     options=KINDS,
                     default=ZEROS,
-                    tooltip="zeros: nothing, as the adapters were trained; none: no image part at "
-                    "all on the negative side; black: a black picture, as IPAdapter_plus does; "
-                    "image: the picture itself; the others put noise into the picture, or into "
-                    "black.",
+                    tooltip="zeros: the unconditional embeds that adapters are trained with; none: "
+                    "no image tokens in the negative conditioning; black: a black image, as in "
+                    "IPAdapter_plus; image: the connected image; the others add noise to that "
+                    "image, or to a black one.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -52,37 +55,39 @@ class IPAdapterNegativeReference(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How much noise.",
+                    tooltip="Amount of noise.",
                 ),
                 io.Int.Input(
                     "seed",
                     default=0,
                     min=0,
                     max=0xFFFFFFFF,
-                    tooltip="Of the noise: the same seed gives the same noise.",
+                    tooltip="Seed of the noise: the same seed gives the same noise.",
                 ),
                 io.Int.Input(
                     "blur",
                     default=0,
                     min=0,
                     max=32,
-                    tooltip="Radius in pixels by which the noisy picture is blurred.",
+                    tooltip="Radius in pixels by which the noisy image is blurred.",
                 ),
                 io.Image.Input(
-                    "image", optional=True, tooltip="The picture for 'image' and the noises."
+                    "image",
+                    optional=True,
+                    tooltip="The image for 'image' and for the kinds with noise.",
                 ),
                 io.Combo.Input(
                     "fit",
                     options=FITS,
                     default=CROP,
                     optional=True,
-                    tooltip="As in Apply IPAdapter.",
+                    tooltip="How the image becomes square: as in Apply IPAdapter.",
                 ),
             ],
             outputs=[
                 EmbedsSocket.Output("embeds", tooltip="For 'embeds_negative' of Apply IPAdapter."),
                 io.Image.Output(
-                    "image", tooltip="The picture that was encoded; black for none and zeros."
+                    "image", tooltip="The image that was encoded; black for none and zeros."
                 ),
             ],
         )
@@ -117,7 +122,7 @@ class IPAdapterNegativeReference(io.ComfyNode):
             picture = noisy(picture, kind, strength, seed, blur)
         encoded = encode_reference(clip_vision, picture, fit, "image", NODE)
         if encoded is None:
-            raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
+            raise ValueError(f"{NODE} got an empty 'image': connect at least one image.")
         return io.NodeOutput(
             references_for(encoded.output, adapter, "image", is_negative=True), picture
         )

@@ -34,19 +34,23 @@ class EncodeIPAdapterReference(io.ComfyNode):
             display_name=NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadapter encoder", "clip vision enhancer", "tiles", "embeds"],
-            description="Encodes reference pictures for an adapter, once: the embeds can be "
-            "combined, saved as a file and used by many Apply IPAdapter nodes.",
+            description="Encodes reference images for an adapter once. The embeds can be combined, "
+            "saved to a file, and used by many Apply IPAdapter nodes.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter the embeds are for."),
-                io.ClipVision.Input("clip_vision", tooltip="The encoder that the adapter needs."),
-                io.Image.Input("image", tooltip="The reference; a batch is several references."),
+                io.ClipVision.Input(
+                    "clip_vision", tooltip="The image encoder that the adapter needs."
+                ),
+                io.Image.Input(
+                    "image", tooltip="The reference image; a batch is several references."
+                ),
                 io.Float.Input(
                     "weight",
                     default=1.0,
                     min=-5.0,
                     max=5.0,
                     step=0.05,
-                    tooltip="How much this reference counts among those it is combined with.",
+                    tooltip="How much this reference counts when it is combined with others.",
                 ),
                 io.Combo.Input(
                     "fit",
@@ -61,9 +65,9 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     min=1,
                     max=16,
                     optional=True,
-                    tooltip="From 2 on the picture is also cut into detail x detail tiles, each "
-                    "seen by the encoder on its own, and their patches averaged back to one "
-                    "grid: a large picture keeps its small things.",
+                    tooltip="From 2 on, the image is also cut into detail x detail tiles, which "
+                    "are encoded one by one and averaged into one grid. This keeps small things in "
+                    "a large image.",
                 ),
                 io.Float.Input(
                     "detail_ratio",
@@ -72,7 +76,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     optional=True,
-                    tooltip="How much of the tiles: 0 is the whole picture alone, 1 the tiles "
+                    tooltip="How much the tiles count: 0 uses the whole image alone, 1 the tiles "
                     "alone.",
                 ),
                 box_input(),
@@ -81,17 +85,17 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     options=WEIGHT_TARGETS,
                     default=TOKENS,
                     optional=True,
-                    tooltip="What the weight multiplies. tokens: what the adapter makes of the "
-                    "reference, so that 0 is nothing at all; features: what the encoder saw, "
-                    "before the adapter, which evens most of it out, as IPAdapter_plus has it.",
+                    tooltip="What the weight multiplies. tokens: the image tokens that the adapter "
+                    "makes of the reference; 0 removes it. features: the output of the encoder, as "
+                    "in IPAdapter_plus; the adapter evens out most of the difference.",
                 ),
             ],
             outputs=[
-                EmbedsSocket.Output("embeds", tooltip="The references, encoded."),
+                EmbedsSocket.Output("embeds", tooltip="The encoded references."),
                 EmbedsSocket.Output(
                     "embeds_negative",
-                    tooltip="What this encoder gives for nothing: save it with the embeds, and no "
-                    "encoder is needed later.",
+                    tooltip="The unconditional embeds: what the encoder gives for no image. Save "
+                    "them with the embeds, and no encoder is needed later.",
                 ),
             ],
         )
@@ -119,12 +123,12 @@ class EncodeIPAdapterReference(io.ComfyNode):
         adapter = require_adapter(ipadapter)
         if adapter.spec.identity_input is not None:
             raise ValueError(
-                f"'{adapter.name}' takes the identity of a face: encode the picture with Encode "
+                f"'{adapter.name}' takes the identity of a face: encode the image with Encode "
                 f"Face Identity in place of {NODE}."
             )
         encoded = encode_reference(clip_vision, image, fit, "image", NODE, box)
         if encoded is None:
-            raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
+            raise ValueError(f"{NODE} got an empty 'image': connect at least one image.")
         references = references_for(encoded.output, adapter, "image")
         if detail > 1:
             tiles = TileSettings(detail, detail_ratio, fit, box)
@@ -168,7 +172,7 @@ def add_detail(
             square = full_size_square(images[number : number + 1], tiles.fit)
             if square.shape[1] < tiles.count:
                 raise ValueError(
-                    f"{NODE}'s 'detail' is {tiles.count}, but the picture is only "
+                    f"{NODE}'s 'detail' is {tiles.count}, but the image is only "
                     f"{square.shape[1]} pixels wide: use less."
                 )
             output = encode(clip_vision, cut_tiles(square, tiles.count), CROP, progress)

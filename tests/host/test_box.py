@@ -101,7 +101,7 @@ def test_a_box_or_none_and_one_that_comes_over_a_link_pass(nodes_by_id, box):
 
 
 def test_a_box_outside_of_the_picture_is_refused(pack, encoder, picture):
-    with pytest.raises(ValueError, match="outside the picture of 56 x 40 pixels"):
+    with pytest.raises(ValueError, match="outside the image of 56 x 40 pixels"):
         pack.nodes.references.encode.encode_reference(
             encoder, picture, "crop", "image", "A node", "56, 0, 9, 9"
         )
@@ -177,7 +177,7 @@ def test_the_editor_reads_boxes_as_the_node_does(pack):
             "'which' is 'nearest': choose one",
             {"which": "largest"},
         ),
-        ("IPAdapterNegativeReference", {"kind": "image"}, "needs a picture", {"image": None}),
+        ("IPAdapterNegativeReference", {"kind": "image"}, "needs an image", {"image": None}),
         ("IPAdapterNegativeReference", {"kind": "dust"}, "'kind' is 'dust'", {"kind": "none"}),
     ],
 )

@@ -193,7 +193,7 @@ def test_what_a_run_found_is_said_on_the_node(page):
     assert page.queue() == ["execution_success", None]
     page.settle()
     note = page.run("() => n1.widgets.find(w => w.name === 'ipadapter_note').element.textContent")
-    assert note == "No adapter of this pack is on the model."
+    assert note == "No adapter of this pack is applied to the model."
     assert page.run("() => n1.serialize().widgets_values") == [""]
 
 

@@ -293,4 +293,6 @@ def test_a_mask_of_zeros_is_said_once(models, apply, caplog):
 def test_frame_weights_of_zero_do_not_blame_the_mask(models, apply, caplog, mask):
     apply(models("sd15"), frame_weights="0", attn_mask=mask)
     (warning,) = caplog.messages
-    assert warning == "Apply IPAdapter's 'frame_weights' are 0 throughout: the picture never acts."
+    assert (
+        warning == "Apply IPAdapter's 'frame_weights' are 0 throughout: the reference never acts."
+    )

@@ -164,7 +164,7 @@ def test_the_tiles_of_several_references_are_one_progress(clip_vision, pack, ste
         (100, 100, None),
         (100, 111, None),
         (100, 112, "11%"),
-        (300, 200, "33% of the picture is cut off (top"),
+        (300, 200, "33% of the image is cut off (top"),
     ],
 )
 def test_a_crop_that_removes_more_than_a_tenth_is_said(encode, height, width, words):

@@ -93,7 +93,7 @@ def test_the_node_shows_what_the_encoder_sees_and_how_much_was_cut_off(server):
     entry = server.run(graph("c.safetensors", weight=0.4, image_negative=["picture", 0]))
     shown = entry["outputs"]["apply"]
     assert [picture.shape for picture in pictures(server, entry, "apply")] == [(224, 224, 3)] * 2
-    assert "20% of the picture is cut off (top and bottom of 256 x 320)" in shown["text"][0]
+    assert "20% of the image is cut off (top and bottom of 256 x 320)" in shown["text"][0]
     assert entry["outputs"]["adapter"]["text"] == [
         "SD1.5 full-face, one token per patch, needs CLIP ViT-H/14"
     ]

@@ -104,5 +104,5 @@ def test_grid_has_a_label_above_each_picture(nodes_by_id):
     assert grid.shape == (1, 2 * (40 + 22), 60, 3)
     assert grid[0, 30, 10, 0] == pytest.approx(0.5, abs=0.01)
     assert (grid[0, 62 + 30, 10] == 1).all()
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         node.execute({}, "", 2)

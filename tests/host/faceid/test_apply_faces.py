@@ -160,7 +160,7 @@ def test_the_box_says_where_the_face_is(apply_faces, installed, trained_net, sam
     results = [sample(output.args[0]) for output in (left, right, expected)]
     assert difference(results[0], results[2]) < SAMPLING
     assert difference(results[1], results[2]) > EFFECT
-    with pytest.raises(ValueError, match="lies outside the picture"):
+    with pytest.raises(ValueError, match="lies outside the image"):
         apply_faces(image=people, box="5000, 0, 10, 10")
 
 

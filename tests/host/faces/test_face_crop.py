@@ -253,8 +253,8 @@ def holed(value):
             {"x": 7, "width": 3, "height": 3},
             ["x 7, y 0, width 3, height 3", "7 x 5 pixels"],
         ),
-        (torch.zeros(1, 5, 7, 3), {"y": -3, "width": 3, "height": 3}, ["outside the picture"]),
-        (torch.zeros(3, 5, 7, 3), {"mask": torch.zeros(2, 5, 7)}, ["3 pictures", "2 masks"]),
+        (torch.zeros(1, 5, 7, 3), {"y": -3, "width": 3, "height": 3}, ["outside the image"]),
+        (torch.zeros(3, 5, 7, 3), {"mask": torch.zeros(2, 5, 7)}, ["3 images", "2 masks"]),
         (holed(torch.nan), {}, ["'image' number 2 of 2", "NaN"]),
         (holed(torch.inf), {}, ["'image' number 2 of 2", "infinite"]),
         (

@@ -149,11 +149,11 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ({"bboxes": [[BOX], [BOX], [BOX]]}, ["2 pictures", "'bboxes' is for 3"]),
-        ({"bboxes": {**BOX, "x": 9000}}, ["'bboxes'", "outside the picture of 512 x 640"]),
+        ({"bboxes": [[BOX], [BOX], [BOX]]}, ["2 images", "'bboxes' is for 3"]),
+        ({"bboxes": {**BOX, "x": 9000}}, ["'bboxes'", "outside the image of 512 x 640"]),
         ({"bboxes": {**BOX, "width": 0}}, ["'bboxes'", "empty"]),
         ({"bboxes": {**BOX, "y": NAN}}, ["'bboxes'", "nan"]),
-        ({"face_landmarks": landmarks_for(3)}, ["2 pictures", "'face_landmarks' is for 3"]),
+        ({"face_landmarks": landmarks_for(3)}, ["2 images", "'face_landmarks' is for 3"]),
         ({"follow": True, "which": "all"}, ["'follow'", "one person"]),
         ({"mask": torch.zeros(1, 0, 4)}, ["'mask' must be masks of shape", "[1, 0, 4]"]),
     ],
