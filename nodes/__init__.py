@@ -1,6 +1,7 @@
 """Every node of the pack, in the order in which a graph uses them."""
 
 from .apply.apply import ApplyIPAdapter
+from .apply.image_prompt_node import ImagePrompt
 from .apply.regions import ApplyIPAdapterRegions, IPAdapterRegion
 from .apply.tiles import IPAdapterTiles
 from .apply.weights import IPAdapterWeightMap
@@ -23,6 +24,7 @@ folders.register()
 NODES = [
     check_new_node(node)
     for node in (
+        ImagePrompt,
         LoadIPAdapter,
         LoadCLIPVision,
         ApplyIPAdapter,

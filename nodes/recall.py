@@ -20,7 +20,8 @@ T = TypeVar("T")
 class Recalled(Enum):
     """The kinds of results; two kinds never answer for each other, whatever their settings."""
 
-    INSTALLED_ENCODER = auto()  # that no node loads
+    INSTALLED_ADAPTER = auto()  # that no node loads
+    INSTALLED_ENCODER = auto()
     ENCODED_REFERENCE = auto()
     UNCONDITIONAL_OUTPUT = auto()
     BLACK_OUTPUT = auto()

@@ -72,6 +72,7 @@ DEMO = (
     "14_several_references",
     "15_negative_reference",
     "16_animation_frames",
+    "23_full_nodes",
 )
 DEMO_STAND_INS = {
     "v1-5-pruned-emaonly-fp16.safetensors": "demo-sd15.safetensors",

@@ -5,6 +5,7 @@ import { translate } from './words.js'
 export const NOTE = 'ipadapter_note' // the widget, and the entry in a node's output
 
 export const OURS = new Set([
+  'ImagePrompt',
   'LoadIPAdapter',
   'LoadCLIPVision',
   'ApplyIPAdapter',
@@ -19,9 +20,12 @@ export const OURS = new Set([
   'InspectIPAdapter',
 ])
 
+/** @type {Record<string, [number, number]>} */
+const HEIGHTS = { IPAdapterDoctor: [240, 480], ImagePrompt: [80, 120] } // of the nodes that say more than a line
+
 /** The least and greatest height of a node's note. @param {string} kind of node @returns {[number, number]} */
 export function heightsOf(kind) {
-  return kind === 'IPAdapterDoctor' ? [240, 480] : [32, 60]
+  return HEIGHTS[kind] ?? [32, 60]
 }
 
 /**

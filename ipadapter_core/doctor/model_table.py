@@ -133,6 +133,13 @@ def published(
     return matching_rows[0] if len(matching_rows) == 1 else None
 
 
+def purpose_of(adapter: AdapterSpec, row: ModelFile | None) -> str:
+    """What an adapter is for; plus adapters have one shape, so only a published name tells them
+    apart.
+    """
+    return row.purpose if row is not None else adapter.family.purpose or PURPOSES[0]
+
+
 def size_text(byte_count: int) -> str:
     if byte_count < 1e5:
         return Message("<1> bytes", byte_count)

@@ -22,6 +22,7 @@ from .model_table import (
     RECOGNISER,
     ModelFile,
     published,
+    purpose_of,
     size_text,
 )
 
@@ -222,7 +223,7 @@ def _need(
 
 
 def _follows(adapter: Entry, base_model: str, purpose: str) -> bool:
-    return _base(adapter) == base_model and purpose in _purposes(adapter)
+    return _base(adapter) == base_model and purpose == _purpose(adapter)
 
 
 def _missing_encoders(
@@ -246,12 +247,6 @@ def _encoder(entry: Entry) -> str:
     return entry.file.content.encoder if isinstance(entry.file.content, AdapterSpec) else ""
 
 
-def _purposes(entry: Entry) -> tuple[str, ...]:
-    """What an adapter is for; plus adapters have one shape, so only a published name tells them
-    apart.
-    """
-    if entry.row is not None:
-        return (entry.row.purpose,)
-    if isinstance(entry.file.content, AdapterSpec) and entry.file.content.family.purpose:
-        return (entry.file.content.family.purpose,)
-    return ("look",)
+def _purpose(entry: Entry) -> str:
+    content = entry.file.content
+    return purpose_of(content, entry.row) if isinstance(content, AdapterSpec) else "look"

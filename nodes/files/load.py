@@ -59,6 +59,13 @@ def open_encoder(adapter: LoadedAdapter) -> ClipVisionModel:
     return open_encoder_file(find_encoder(adapter), adapter)
 
 
+def installed_adapter(owner: ModelPatcher, name: str) -> LoadedAdapter:
+    """The adapter in a file of models/ipadapter, which stays in memory with a model."""
+    stamp = file_stamp(folders.path_of(folders.ADAPTERS, name))
+    kind = Recalled.INSTALLED_ADAPTER
+    return recall(origin(owner), kind, lambda: open_adapter(name), settings=stamp)
+
+
 def installed_encoder(owner: ModelPatcher, name: str, adapter: LoadedAdapter) -> ClipVisionModel:
     """The encoder in a file of models/clip_vision, which stays in memory with a model or adapter.
 

@@ -3,13 +3,14 @@ them.
 """
 
 from collections.abc import Mapping
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
+from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.families import Place
 from ...ipadapter_core.weights.blocks import Address, Block
 from ..sockets import LoadedAdapter
@@ -41,6 +42,19 @@ def layers_at(
     }
 
 
+class ModelKind(NamedTuple):
+    """The base model by name, and its layers that adapters can act on."""
+
+    base_model: str
+    layers: Mapping[Address, LayerWidths]
+
+    def fits(self, spec: AdapterSpec) -> bool:
+        """Whether an adapter was made for it."""
+        adapter_widths = [LayerWidths(width, spec.text_width) for _, width in spec.layers]
+        own_widths = list(layers_at(self.layers, spec.family.places).values())
+        return spec.base_model == self.base_model and own_widths == adapter_widths
+
+
 def model_blocks(model: ModelPatcher) -> tuple[Block, ...]:
     """The blocks that adapters act on, in the order of a forward pass."""
     known_model = find_layout(model.get_model_object("diffusion_model"))
@@ -57,6 +71,16 @@ def base_model(model: ModelPatcher) -> str:
     return known_model[0].base_model(diffusion_model) if known_model else ""
 
 
+def model_kind(model: ModelPatcher) -> ModelKind:
+    """What an adapter has to fit; no layers where none could act."""
+    diffusion_model = model.get_model_object("diffusion_model")
+    known_model = find_layout(diffusion_model)
+    if known_model is None:
+        return ModelKind("", {})
+    layout, layers = known_model
+    return ModelKind(layout.base_model(diffusion_model), layers)
+
+
 def fitting_layers(model: ModelPatcher, adapter: LoadedAdapter) -> tuple[Address, ...]:
     """The model's layers, in the order of the adapter's. Raises ValueError where the two do not
     fit.
@@ -67,8 +91,7 @@ def fitting_layers(model: ModelPatcher, adapter: LoadedAdapter) -> tuple[Address
         raise _other_model(adapter, _unknown_model(model))
     layout, layers = known_model[0], layers_at(known_model[1], spec.family.places)
     base_model = layout.base_model(diffusion_model)
-    adapter_widths = [LayerWidths(width, spec.text_width) for _, width in spec.layers]
-    if spec.base_model != base_model or list(layers.values()) != adapter_widths:
+    if not ModelKind(base_model, layers).fits(spec):
         raise _other_model(adapter, _model_name(base_model, layers or known_model[1]))
     if problem := layout.host_problem():
         raise ValueError(problem)

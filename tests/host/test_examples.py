@@ -92,6 +92,7 @@ def run(server, info):
         ("15_negative_reference", (64, 128), 1),
         ("17_controlnet", (64, 128), 1),
         ("19_sdxl", (64, 128), 1),
+        ("23_full_nodes", (64, 128), 1),
     ],
 )
 def test_example_runs(server, run, name, size, count):

@@ -1,0 +1,209 @@
+"""Image Prompt: a model and a picture; adapter, encoder, layers and weights are found."""
+
+# The host calls a node's methods by the names of its inputs.
+
+from typing import Any
+
+from torch import Tensor
+
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+
+from ...ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
+from ...ipadapter_core.doctor.model_table import load, published
+from ...ipadapter_core.messages import Message
+from ...ipadapter_core.references.images import CROP, FITS
+from ..files import folders
+from ..files.file_specs import file_stamp, installed_spec
+from ..files.load import installed_adapter, installed_encoders
+from ..notes import with_texts
+from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
+from ..sampling.image_prompt import PromptSettings
+from ..sampling.layers import ModelKind, model_blocks, model_kind
+from ..sampling.patch import add_image_prompt
+from ..sockets import KEEPS_SHOWING
+from .attention_mask import checked_mask
+from .keys import keys_for
+from .lora import add_lora
+from .plan import (
+    BALANCED,
+    CUSTOM,
+    NODE,
+    STRENGTHS,
+    TASKS,
+    InstalledAdapter,
+    Plan,
+    Request,
+    Strength,
+    make_plan,
+)
+from .tasks import WHOLE_IMAGE, task_map
+
+PLAN = "ipadapter_plan"  # in what the page gets of a run
+
+
+class ImagePrompt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ImagePrompt",
+            display_name=NODE,
+            category="ipadapter",
+            **KEEPS_SHOWING,
+            search_aliases=[
+                "ip adapter",
+                "ip-adapter",
+                "ipadapter",
+                "image prompt",
+                "picture prompt",
+                "style transfer",
+                "reference",
+                "reference image",
+                "composition",
+                "face",
+            ],
+            description="Makes the model follow a picture, beside the text. It finds the adapter "
+            "and the encoder among the installed files, and says which it took.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model, from a checkpoint loader or a LoRA."),
+                io.Image.Input(
+                    "image",
+                    tooltip="The reference image; a batch is several references at once.",
+                ),
+                io.Combo.Input(
+                    "task",
+                    options=TASKS,
+                    default=WHOLE_IMAGE,
+                    tooltip="What to take from the reference: all of it, its colours and manner, "
+                    "what is where, both of these, what is in it, or the face in it. 'face "
+                    "identity' needs a FaceID adapter.",
+                ),
+                io.Combo.Input(
+                    "strength",
+                    options=STRENGTHS,
+                    default=BALANCED,
+                    tooltip="How strongly the model follows the reference. custom: by 'weight', "
+                    "'start_at' and 'end_at'.",
+                ),
+                io.Mask.Input(
+                    "attn_mask",
+                    optional=True,
+                    tooltip="Where the reference acts in the generated image: white is fully, "
+                    "black not at all. Of any size.",
+                ),
+                *_custom_inputs(),
+            ],
+            outputs=[io.Model.Output("model", tooltip="The model that follows the reference.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **values: object) -> str:
+        kinds = (folders.ADAPTERS, folders.ENCODERS)
+        return "\n".join(folders.stamp(kind, folders.names(kind)) for kind in kinds)
+
+    @classmethod
+    def execute(
+        cls,
+        model: ModelPatcher,
+        image: Tensor,
+        task: str,
+        strength: str,
+        attn_mask: Tensor | None = None,
+        weight: float = 1.0,
+        start_at: float = 0.0,
+        end_at: float = 1.0,
+        fit: str = CROP,
+    ) -> io.NodeOutput:
+        request = Request(task, strength, Strength(weight, start_at, end_at))
+        kind = model_kind(model)
+        plan = make_plan(request, kind.base_model, fitting_adapters(kind), load())
+        adapter = installed_adapter(model, plan.ipadapter_file)
+        mask = checked_mask(attn_mask, NODE)
+        encoder = ReferenceEncoder(None, adapter, fit, NODE, None, model)
+        references = encoder.encode_sides(SideInputs(image), negative_inputs())
+        if references is None:
+            raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
+        keys = keys_for(model, adapter, *references)
+        layers_map = task_map(model_blocks(model), plan.task, NODE)
+        model, notes = add_lora(model, adapter, 1.0 if plan.strength.weight else 0.0)
+        settings = PromptSettings(*plan.strength, layers_map)
+        model = add_image_prompt(model, keys, settings, mask)
+        texts = (Message("<1>: <2>", adapter.name, adapter.spec.describe()), _plan_text(plan))
+        display = with_texts(encoder.display, *texts, *notes)
+        return io.NodeOutput(
+            model, ui={**display, PLAN: (_page_plan(plan, adapter.spec, request, fit),)}
+        )
+
+
+def fitting_adapters(kind: ModelKind) -> list[InstalledAdapter]:
+    """The installed adapters for a model, with the published file that each most likely is."""
+    adapters: list[InstalledAdapter] = []
+    model_table = load()
+    for name in folders.names(folders.ADAPTERS):
+        spec = installed_spec(folders.ADAPTERS, name, read_spec)
+        if spec is None or not kind.fits(spec):
+            continue
+        has_encoder = spec.clip_input is None or bool(installed_encoders(spec))
+        size = file_stamp(folders.path_of(folders.ADAPTERS, name)).size
+        row = published(model_table, name, size, spec)
+        adapters.append(InstalledAdapter(name, spec, has_encoder, row))
+    return adapters
+
+
+def _plan_text(plan: Plan) -> Message:
+    weight, start_at, end_at = (f"{number:g}" for number in plan.strength)
+    return Message("<1>, weight <2>, active from <3> to <4>", plan.task, weight, start_at, end_at)
+
+
+def _page_plan(plan: Plan, spec: AdapterSpec, request: Request, fit: str) -> dict[str, Any]:
+    """The widgets of Load IPAdapter and Apply IPAdapter that give the same, and those of this node
+    that they stand for.
+    """
+    own_widgets: dict[str, Any] = {"task": request.task, "strength": request.strength, "fit": fit}
+    if request.strength == CUSTOM:
+        own_widgets |= request.custom._asdict()
+    return {
+        "loader": {"ipadapter_file": plan.ipadapter_file},
+        "apply": {"task": plan.task, "fit": fit, **plan.strength._asdict()},
+        "needs_encoder": spec.clip_input is not None,
+        "made_for": own_widgets,
+    }
+
+
+def _custom_inputs() -> list[Any]:
+    """Optional inputs, which API prompts may leave out."""
+    return [
+        io.Float.Input(
+            "weight",
+            default=1.0,
+            min=-1.0,
+            max=5.0,
+            step=0.05,
+            optional=True,
+            tooltip="For the strength 'custom': how strongly the reference acts. 0 is not at all.",
+        ),
+        _moment("start_at", 0.0, "when the reference begins to act: 0 is the start, 1 the end."),
+        _moment("end_at", 1.0, "when the reference stops acting."),
+        io.Combo.Input(
+            "fit",
+            options=FITS,
+            default=CROP,
+            optional=True,
+            advanced=True,
+            tooltip="How a reference that is not square becomes square: crop its middle, pad it "
+            "with grey bars, or stretch it.",
+        ),
+    ]
+
+
+def _moment(name: str, default: float, meaning: str) -> io.Float.Input:
+    return io.Float.Input(
+        name,
+        default=default,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        optional=True,
+        advanced=True,
+        tooltip=f"For the strength 'custom': {meaning}",
+    )

@@ -1,0 +1,166 @@
+"""What Image Prompt decides: which installed adapter, for which layers, how strongly and when.
+
+Pure: from what is installed and what the user chose in words to what Load IPAdapter and Apply
+IPAdapter have as inputs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ...ipadapter_core.adapter.checkpoint import AdapterSpec
+from ...ipadapter_core.doctor.model_table import ENCODER, ModelFile, purpose_of
+from .tasks import (
+    COMPOSITION,
+    STYLE,
+    STYLE_AND_COMPOSITION,
+    SUBJECT,
+    TASKS as LAYER_TASKS,
+    WHOLE_IMAGE,
+)
+
+NODE = "Image Prompt"
+FACE, FACE_IDENTITY = "face", "face identity"
+TASKS = [*LAYER_TASKS, FACE, FACE_IDENTITY]
+SUBTLE, BALANCED, STRONG, CUSTOM = "subtle", "balanced", "strong", "custom"
+STRENGTHS = [SUBTLE, BALANCED, STRONG, CUSTOM]
+LOOK = "look"
+# Task -> what an adapter for it is made for, the best first.
+PURPOSES: Mapping[str, tuple[str, ...]] = {
+    COMPOSITION: (COMPOSITION, LOOK),
+    FACE: ("face",),
+    FACE_IDENTITY: ("identity",),
+}
+ONE_VECTOR = 1.2  # adapters that take one vector of a reference follow it less than the others
+
+
+class Strength(NamedTuple):
+    """How strongly an adapter acts, and from when to when."""
+
+    weight: float
+    start_at: float = 0.0
+    end_at: float = 1.0
+
+
+# Subtle, balanced, strong. What is where is decided in the first steps, and few layers carry a
+# style or a composition.
+ALL_LAYERS = (Strength(0.4, end_at=0.8), Strength(0.7), Strength(1.0))
+SOME_LAYERS = (Strength(0.6), Strength(1.0), Strength(1.4))
+STRENGTHS_BY_TASK: Mapping[str, tuple[Strength, Strength, Strength]] = {
+    WHOLE_IMAGE: ALL_LAYERS,
+    STYLE: SOME_LAYERS,
+    COMPOSITION: (Strength(0.6, end_at=0.5), Strength(1.0, end_at=0.7), Strength(1.4)),
+    STYLE_AND_COMPOSITION: SOME_LAYERS,
+    SUBJECT: SOME_LAYERS,
+    FACE: ALL_LAYERS,
+    FACE_IDENTITY: (Strength(0.5), Strength(0.8), Strength(1.0)),
+}
+
+
+@dataclass(frozen=True)
+class InstalledAdapter:
+    """An adapter file that fits the model; row: the published file that it most likely is."""
+
+    name: str
+    spec: AdapterSpec
+    has_encoder: bool  # whether one that fits is installed, or none is needed
+    row: ModelFile | None = None
+
+    @property
+    def purpose(self) -> str:
+        return purpose_of(self.spec, self.row)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Inputs of Load IPAdapter and Apply IPAdapter that give the same."""
+
+    ipadapter_file: str
+    task: str
+    strength: Strength
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user chose; custom: the strength of that name, as typed."""
+
+    task: str
+    strength: str
+    custom: Strength
+
+    @property
+    def purposes(self) -> tuple[str, ...]:
+        return PURPOSES.get(self.task, (LOOK,))
+
+
+def make_plan(
+    request: Request,
+    base_model: str,
+    adapters: Sequence[InstalledAdapter],
+    model_table: Sequence[ModelFile],
+) -> Plan:
+    """The plan with the best of the adapters. Raises ValueError with the file that is missing."""
+    suitable_adapters = [adapter for adapter in adapters if adapter.purpose in request.purposes]
+    if not suitable_adapters:
+        raise ValueError(_missing_adapter(request, base_model, model_table))
+    adapter = min(suitable_adapters, key=lambda adapter: _rank(adapter, request, model_table))
+    if not adapter.has_encoder:
+        raise ValueError(_missing_encoder(adapter, model_table))
+    is_look = adapter.purpose == LOOK
+    strength = request.custom
+    if request.strength != CUSTOM:
+        strength = STRENGTHS_BY_TASK[request.task][STRENGTHS.index(request.strength)]
+        if is_look and _takes_one_vector(adapter.spec):
+            strength = strength._replace(weight=round(strength.weight * ONE_VECTOR, 2))
+    return Plan(adapter.name, request.task if is_look else WHOLE_IMAGE, strength)
+
+
+def _rank(
+    adapter: InstalledAdapter, request: Request, model_table: Sequence[ModelFile]
+) -> tuple[object, ...]:
+    """Lowest for the best: made for the task, usable, recommended, with the richest features."""
+    row = adapter.row
+    return (
+        not adapter.has_encoder,
+        request.purposes.index(adapter.purpose),
+        row is None or not row.first,
+        -len(adapter.spec.inputs),
+        _takes_one_vector(adapter.spec),
+        list(model_table).index(row) if row else len(model_table),
+        adapter.name,
+    )
+
+
+def _takes_one_vector(spec: AdapterSpec) -> bool:
+    return all(feature.source.axes == 2 for feature in spec.inputs)
+
+
+def _missing_adapter(request: Request, base_model: str, model_table: Sequence[ModelFile]) -> str:
+    rows = [
+        row
+        for row in model_table
+        if row.runs and row.base == base_model and row.purpose == request.purposes[-1]
+    ]
+    return (
+        f"{NODE} finds no adapter for the task '{request.task}' and {base_model or 'this model'} "
+        f"in models/ipadapter: {_advice(rows)}"
+    )
+
+
+def _missing_encoder(adapter: InstalledAdapter, model_table: Sequence[ModelFile]) -> str:
+    encoder = adapter.spec.encoder
+    rows = [row for row in model_table if (row.kind, row.encoder) == (ENCODER, encoder)]
+    return (
+        f"{NODE} takes '{adapter.name}', which needs {encoder}, and none is in "
+        f"models/clip_vision: {_advice(rows)}"
+    )
+
+
+def _advice(rows: Sequence[ModelFile]) -> str:
+    row = min(rows, key=lambda row: not row.first, default=None)
+    if row is None:
+        return "put one there, and press R."
+    return (
+        f"put {row.name} ({row.link}) there, or fetch it with IPAdapter Doctor in the menu "
+        "Extensions, and press R."
+    )

@@ -1,0 +1,73 @@
+"""Image Prompt in the host's own page: what it says of a run, and the full nodes in its place."""
+
+import pytest
+from support.graphs import pictures
+
+pytestmark = pytest.mark.http
+MENU = """() => app.extensionManager && window.comfyAPI.app.app.extensions
+  .filter(({ name }) => name === 'ipadapternodes.ImagePrompt')
+  .flatMap((extension) => extension.getNodeMenuItems(n2))
+  .forEach(({ callback }) => callback())"""
+PROMPT = "async () => (await app.graphToPrompt()).output"
+
+
+@pytest.fixture
+def drawn(page):
+    """A checkpoint, a portrait, Image Prompt and the host's nodes up to a picture."""
+    kinds = ["CheckpointLoaderSimple", "LoadImage", "ImagePrompt", "CLIPTextEncode"]
+    page.add(*kinds, "EmptyLatentImage", "KSampler", "VAEDecode", "PreviewImage")
+    values = [
+        (0, "ckpt_name", "sd15.safetensors"),
+        (1, "image", "portrait.jpg"),
+        (2, "strength", "strong"),
+        (4, "width", 64),
+        (4, "height", 64),
+        (5, "steps", 1),
+        (5, "control_after_generate", "fixed"),
+    ]
+    for number, name, value in values:
+        page.run(
+            f"(value) => n{number}.widgets.find(w => w.name === '{name}').value = value", value
+        )
+    for link in [(0, 0, 2, "model"), (1, 0, 2, "image"), (0, 1, 3, "clip"), (2, 0, 5, "model")]:
+        page.connect(*link)
+    for link in [(3, 0, 5, "positive"), (3, 0, 5, "negative"), (4, 0, 5, "latent_image")]:
+        page.connect(*link)
+    for link in [(5, 0, 6, "samples"), (0, 2, 6, "vae"), (6, 0, 7, "images")]:
+        page.connect(*link)
+    return page
+
+
+@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same menu in both renderers
+def test_the_full_nodes_take_its_place_with_the_same_result(server, drawn):
+    drawn.run(MENU)
+    assert drawn.run("() => app.graph._nodes.filter(n => n.type === 'ImagePrompt').length") == 1
+    prompt = drawn.run(PROMPT)
+    assert drawn.queue() == ["execution_success", None]
+    drawn.settle()
+    note = drawn.run("() => n2.widgets.find(w => w.name === 'ipadapter_note').element.textContent")
+    assert "b.bin: SD1.5 plus" in note and "weight 1, active from 0 to 1" in note
+    drawn.run(MENU)
+    drawn.settle()
+    replaced = drawn.run(PROMPT)
+    kinds = sorted(node["class_type"] for node in replaced.values())
+    assert kinds == sorted(
+        {node["class_type"] for node in prompt.values()} - {"ImagePrompt"}
+        | {"LoadIPAdapter", "LoadCLIPVision", "ApplyIPAdapter"}
+    )
+    (before,), (after,) = (
+        pictures(server, server.run(graph), key)
+        for graph in (prompt, replaced)
+        for key in [next(k for k, node in graph.items() if node["class_type"] == "PreviewImage")]
+    )
+    assert (before == after).all()
+
+
+@pytest.mark.parametrize("opened", ["vue"], indirect=True)  # the classic renderer shows them all
+def test_inputs_that_few_graphs_need_are_behind_a_button(page):
+    page.add("ApplyIPAdapter")
+    assert page.page.get_by_text("lora_strength").count() == 1
+    assert page.page.get_by_text("frame_weights").count() == 0
+    page.page.get_by_text("Show advanced inputs").click()
+    page.settle()
+    assert page.page.get_by_text("frame_weights").count() == 1
