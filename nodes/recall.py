@@ -36,6 +36,7 @@ class Recalled(Enum):
     NORMALISED_FEATURE = auto()
     ZERO_IDENTITY = auto()
     LORA_PATCHES = auto()  # by which id the host knows them
+    PATCHES_ONCE = auto()  # the same without what other nodes added too
     OLD_FEATURES = auto()  # of nodes of old graphs
     OLD_UNCONDITIONAL = auto()
 

@@ -28,15 +28,12 @@ from ..files.faceid_loras import LORAS, find_lora
 from ..files.file_specs import FileStamp, file_stamp
 from ..files.open_files import read_weights
 from ..recall import Recalled, recall
+from ..sampling.adapter_lora import AdapterLora, WeightPatch, same_lora
 from ..sampling.layers import find_layout
 from ..sockets import LoadedAdapter
 
 PROJECTIONS = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}
 Patches = dict[str, Any]  # name of a weight in the model -> the host's patch
-
-
-class AdapterLora(LoRAAdapter):
-    """A LoRA patch that this pack added; the host treats it as any other."""
 
 
 def add_lora(
@@ -83,10 +80,16 @@ def _lora_patches(
         return {}
     patches = comfy.lora.load_lora(tensors, weight_names, log_missing=False)
     return {
-        name: AdapterLora(patch.loaded_keys, patch.weights)
+        name: _adapter_patch(patch, adapter.name)
         for name, patch in cast(Patches, patches).items()
         if isinstance(patch, LoRAAdapter)
     }
+
+
+def _adapter_patch(patch: LoRAAdapter, adapter_name: str) -> AdapterLora:
+    named_patch = AdapterLora(patch.loaded_keys, patch.weights)
+    named_patch.adapter_name = adapter_name
+    return named_patch
 
 
 def _weight_names(model: ModelPatcher, lora: Mapping[LoraTarget, LoraPair]) -> dict[str, str]:
@@ -118,21 +121,8 @@ def _name(target: LoraTarget) -> str:
 def _present_patch(model: ModelPatcher, patches: Patches) -> tuple[float, bool] | None:
     """(strength, whether this pack added it) of the same LoRA on the model, or None."""
     name, patch = next(iter(patches.items()))
-    for strength, other, *_ in cast("list[tuple[float, object]]", model.patches.get(name, [])):
-        if isinstance(other, LoRAAdapter) and _is_same(other.weights, patch.weights):
-            return strength, isinstance(other, AdapterLora)
-    return None
-
-
-def _is_same(weights: Any, others: Any) -> bool:
-    """Whether two LoRAs have the same matrices, but for rounding."""
-    for first, second in zip(weights[:2], others[:2], strict=True):
-        if first.shape != second.shape:
-            return False
-        first, second = first.float().cpu(), second.float().cpu()
-        if not torch.allclose(first, second, rtol=0.01, atol=0.001 * float(second.abs().max())):
-            return False
-    return True
+    present = same_lora(cast("list[WeightPatch]", model.patches.get(name, [])), patch)
+    return None if present is None else (present[0], isinstance(present[1], AdapterLora))
 
 
 def _present_notes(

@@ -22,6 +22,7 @@ from comfy.samplers import CFGGuider
 
 from ...ipadapter_core.weights.blocks import Address
 from ..sockets import ImageKeys
+from .adapter_lora import without_repeated_loras
 from .batch_rows import Cond, CondBatch, read_batch_rows, read_cond_batch
 from .compiled import (
     MARKER,
@@ -111,6 +112,16 @@ def run_sampling(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
         run.close()
 
 
+def load_weights(executor: WrapperExecutor, model: ModelPatcher, *args: Any, **kwargs: Any) -> Any:
+    """PREPARE_SAMPLING: the host loads the model's weights, with each LoRA once."""
+    once = without_repeated_loras(model)
+    options = cast("dict[str, Options]", kwargs.get("model_options") or {})
+    run: Run | None = options.get("transformer_options", {}).get(RUN_KEY)
+    if run is not None:
+        run.loaded_model = once
+    return executor(once, *args, **kwargs)
+
+
 def note_cond_batch(
     executor: WrapperExecutor,
     model: BaseModel,
@@ -171,6 +182,7 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
 
 WRAPPERS = {
     WrappersMP.OUTER_SAMPLE: run_sampling,
+    WrappersMP.PREPARE_SAMPLING: load_weights,
     WrappersMP.CALC_COND_BATCH: note_cond_batch,
     WrappersMP.APPLY_MODEL: add_to_attention,
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from comfy.model_patcher import ModelPatcher
 from comfy.samplers import CFGGuider
 
 from ...ipadapter_core.attention.keys import V_ONLY, KeysValues, LayerKeysValues
@@ -147,6 +148,7 @@ class Run:
     """
 
     guider: CFGGuider | None = None
+    loaded_model: ModelPatcher | None = None  # kept, since the host only refers to it weakly
     fitting_prompts: PromptsByModel = field(default_factory=PromptsByModel)
     parts: KeptParts = field(default_factory=KeptParts)
     call_tensors: KeptCallTensors = field(default_factory=KeptCallTensors)
@@ -158,10 +160,11 @@ class Run:
     @property
     def is_empty(self) -> bool:
         """Whether the run holds nothing, as after `close`."""
-        return self.guider is None and not any(map(len, self._stores()))
+        has_objects = self.guider is not None or self.loaded_model is not None
+        return not has_objects and not any(map(len, self._stores()))
 
     def close(self) -> None:
-        self.guider = None
+        self.guider = self.loaded_model = None
         for store in self._stores():
             store.clear()
 

@@ -216,22 +216,60 @@ def test_another_weight_leaves_the_models_weights_loaded(follow, models):
     assert not followed.clone_has_same_weights(model)
 
 
-def test_a_lora_added_by_hand_is_not_added_again(follow, models, adapters, tiny, nodes_by_id):
+@pytest.fixture
+def add_by_hand(adapters, tiny):
+    """(model, strength) -> the model with the LoRA that is in the FaceID adapter's file."""
     import comfy.sd
 
     _, tensors = adapters(FACEID)
-    unet, by_hand = tiny.diffusers_unet("sd15"), {}
+    unet, lora = tiny.diffusers_unet("sd15"), {}
     for number, name in enumerate(unet.attn_processors):
         place = name.removesuffix(".processor").replace(".", "_")
         for letter, layer in (("q", "q"), ("k", "k"), ("v", "v"), ("out", "out_0")):
             for part in ("up", "down"):
                 value = tensors[f"ip_adapter.{number}.to_{letter}_lora.{part}.weight"]
-                by_hand[f"lora_unet_{place}_to_{layer}.lora_{part}.weight"] = value.half()
-    loaded, _ = comfy.sd.load_lora_for_models(models("sd15"), None, by_hand, 0.6, 0)
+                lora[f"lora_unet_{place}_to_{layer}.lora_{part}.weight"] = value.half()
+    return lambda model, strength: comfy.sd.load_lora_for_models(model, None, lora, strength, 0)[0]
+
+
+def test_a_lora_added_by_hand_is_not_added_again(follow, models, add_by_hand):
+    loaded = add_by_hand(models("sd15"), 0.6)
     assert strengths(loaded) == {(0.6,)} and len(loaded.patches) == 128
     followed, (text,), _ = follow(loaded)
     assert strengths(followed) == {(0.6,)}
     assert "The LoRA of 'ip-adapter-faceid_sd15' is already applied to this model" in text
+
+
+def test_a_lora_added_by_hand_later_acts_once_with_its_own_strength(
+    follow, models, add_by_hand, sampled, caplog
+):
+    model = models("sd15")
+    expected = sampled(follow(add_by_hand(model, 0.6))[0])
+    followed, *_ = follow(model)
+    twice = add_by_hand(followed, 0.6)
+    assert strengths(twice) == {(1.0, 0.6)}
+    caplog.clear()
+    assert torch.equal(sampled(twice), expected)
+    (text,) = [record.getMessage() for record in caplog.records if "LoRA of" in record.message]
+    assert text == (
+        "Another node applies the LoRA of 'ip-adapter-faceid_sd15' too, with strength 0.6: that "
+        "strength holds, and it is not added again."
+    )
+    assert strengths(twice) == {(1.0, 0.6)}  # the model of the graph stays as it was
+    loaded = model.model.current_weight_patches_uuid
+    assert torch.equal(sampled(twice), expected)
+    assert model.model.current_weight_patches_uuid == loaded  # nothing is loaded anew
+    assert not torch.equal(sampled(followed), expected)
+
+
+def test_another_lora_added_later_acts_beside_the_adapters(
+    pack, follow, models, add_by_hand, sampled
+):
+    plain, *_ = follow(models("sd15"), PLUS)
+    both = add_by_hand(plain, 0.6)
+    assert strengths(both) == {(1.0, 0.6)}
+    assert pack.nodes.sampling.adapter_lora.without_repeated_loras(both) is both
+    assert not torch.equal(sampled(both), sampled(plain))
 
 
 def test_another_lora_on_the_model_stays_beside_it(follow, models, adapters):
