@@ -108,9 +108,9 @@ class BoxEditor {
   translate() {
     this.switch.textContent = say('draw the box')
     this.clear.textContent = say('no box')
-    label(this.switch, this.holder.canvas ? say('Opens the square, to draw the region in it') : say('Shows the picture, to draw the box in it'))
+    label(this.switch, this.holder.canvas ? say('Opens the square, to draw the region in it') : say('Shows the image so that you can draw the box in it'))
     label(this.clear, say('Removes the box'))
-    const area = this.holder.canvas ? say('The generated image; Enter goes to the box') : say('The picture; Enter goes to the box')
+    const area = this.holder.canvas ? say('The generated image; Enter goes to the box') : say('The image; Enter goes to the box')
     this.area.setAttribute('aria-label', area)
     this.refresh()
   }
@@ -183,12 +183,12 @@ class BoxEditor {
 
   /** @param {{ box?: logic.Box, error?: string } | null} content of the widgets @param {logic.Size | null} size */
   sentence(content, size) {
-    if (content?.error === 'linked') return say('The box comes over a link.')
-    if (!size) return say('Connect Load Image, or run once, to see the picture here.')
+    if (content?.error === 'linked') return say('The box comes from a connected node.')
+    if (!size) return say('Connect Load Image, or run once, to see the image here.')
     if (content?.error) return content.error
     if (!content && this.holder.canvas) return say('Drag a box: the square stands for the generated image.')
-    if (!content) return say('Drag a box in the picture, or press Enter in it.')
-    return say('x <x>, y <y>, <width> wide, <height> high', content.box) + '. ' + say('Keys: arrows, with Shift ten pixels; Delete.')
+    if (!content) return say('Drag in the image to draw a box, or press Enter in it.')
+    return say('x <x>, y <y>, <width> wide, <height> high', content.box) + '. ' + say('Arrow keys move the box, with Shift by ten pixels; Delete removes it.')
   }
 
   /** @param {logic.Size} size */

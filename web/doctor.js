@@ -49,7 +49,7 @@ async function open() {
 
 /** @param {any} dialog @param {string} message to show above the report */
 async function fill(dialog, message = '') {
-  const body = make('div', { className: 'body' }, say('Looking at the files ...'))
+  const body = make('div', { className: 'body' }, say('Reading the files ...'))
   dialog.replaceChildren(style(), head(dialog), body)
   try {
     const report = await (await api.fetchApi(`${ROUTES}/doctor`)).json()
@@ -61,7 +61,7 @@ async function fill(dialog, message = '') {
     const state = await read()
     if (isRunning(state)) follow.start(state)
   } catch (error) {
-    body.textContent = say("The doctor does not answer (<error>): see ComfyUI's log, and restart it.", { error })
+    body.textContent = say("IPAdapter Doctor does not answer (<error>): see ComfyUI's log, and restart ComfyUI.", { error })
   }
 }
 
@@ -98,7 +98,7 @@ async function get(row, follow) {
 function head(dialog) {
   const copy = make('button', { type: 'button' }, say('Copy report'))
   copy.onclick = () => copyReport(dialog, copy)
-  const reload = make('button', { type: 'button' }, say('Look again'))
+  const reload = make('button', { type: 'button' }, say('Refresh'))
   reload.onclick = () => fill(dialog)
   const close = make('button', { type: 'button', ariaLabel: say('Close') }, '\u00d7')
   close.onclick = () => dialog.close()

@@ -4,7 +4,7 @@ import { say, translate } from './words.js'
 
 export const BASES = ['SD1.5', 'SDXL']
 export const PURPOSES = [
-  ['look', 'the look of a picture'],
+  ['look', 'the look of an image'],
   ['face', 'a face'],
   ['composition', 'the composition alone'],
 ]
@@ -53,8 +53,8 @@ function textOf(file) {
   const [what, size] = [translate(file.text), translate(file.size)]
   if (file.kind !== 'adapter') return say('<what> (<size>)', { what, size })
   const encoders = file.works_with.join(', ')
-  if (file.missing === 'recogniser') return say('<what> (<size>); no face recogniser here fits', { what, size })
-  if (!encoders) return say('<what> (<size>); no encoder here fits', { what, size })
+  if (file.missing === 'recogniser') return say('<what> (<size>); no installed face recogniser fits', { what, size })
+  if (!encoders) return say('<what> (<size>); no installed encoder fits', { what, size })
   return say('<what> (<size>); works with <encoders>', { what, size, encoders })
 }
 
@@ -74,7 +74,7 @@ export function aboutRow(row) {
   const purpose = PURPOSES.find(([name]) => name === row.purpose)?.[1]
   const model = [row.base, kind].filter(Boolean).join(' ')
   let what = purpose ? say('<model> for <purpose>', { model, purpose: say(purpose) }) : model
-  if (!row.runs) what = say('<model>, for other packs: this one does not run it', { model })
+  if (!row.runs) what = say('<model>: for other packs, not supported by this one', { model })
   const about = say('<what>; <size>; <licence>; into models/<folder>', { what, size, licence, folder })
   return row.origin ? `${about}; ${translate(row.origin)}` : about
 }
@@ -88,7 +88,7 @@ export function shareOf(state) {
 export function stateText(state) {
   if (!state) return ''
   const { name, status } = state
-  if (status === 'done') return say('<name> is in its place.', { name })
+  if (status === 'done') return say('<name> is installed.', { name })
   if (status === 'cancelled') return say('<name>: cancelled, nothing was left behind.', { name })
   if (status === 'failed') return translate(state.message)
   return say(DOING[state.doing], { name, done: bytes(state.done), total: bytes(state.total) })

@@ -79,10 +79,10 @@ class Editor {
     this.curveName.textContent = say('over time')
     label(this.bars, say('A factor for each block of layers'))
     label(this.points, say('A factor over time, by key frames'))
-    fill(this.family, Object.keys(logic.FAMILIES), say('Number of blocks: that of the base model'))
-    fill(this.layersPreset, Object.keys(logic.LAYER_PRESETS), say('A ready list for the layers'), say('preset'))
-    fill(this.curvePreset, Object.keys(logic.CURVE_PRESETS), say('A ready curve'), say('preset'))
-    fill(this.easing, logic.EASINGS, say('How the chosen key frame is reached'))
+    fill(this.family, Object.keys(logic.FAMILIES), say('The number of blocks, by base model'))
+    fill(this.layersPreset, Object.keys(logic.LAYER_PRESETS), say('A preset for the layers'), say('preset'))
+    fill(this.curvePreset, Object.keys(logic.CURVE_PRESETS), say('A preset for the curve'), say('preset'))
+    fill(this.easing, logic.EASINGS, say('How the curve gets to the selected key frame'))
     this.refresh(true)
   }
 
@@ -111,7 +111,7 @@ class Editor {
     this.drawBars(linkedNames.includes('layers') ? [] : bars.values)
     this.drawCurve(linkedNames.includes('curve') ? null : curve)
     this.family.value = bars.values.length === 11 ? 'SDXL' : bars.values.length === 16 ? 'SD1.5' : ''
-    const links = linkedNames.map((name) => say("'<name>' comes over a link", { name }))
+    const links = linkedNames.map((name) => say("'<name>' comes from a connected node", { name }))
     this.status.textContent = [...links, bars.error, curve.error].filter(Boolean).join('; ') || this.hint
   }
 

@@ -125,7 +125,7 @@ export function parseCurve(text) {
     }
     if (!isValid(key) || (keys.length && key.time < keys.at(-1).time)) {
       const values = { place: place + 1, entry }
-      return { keys: [], error: say("curve: entry <place>, '<entry>', is no key frame after the one before it", values) }
+      return { keys: [], error: say("curve: entry <place>, '<entry>', is no key frame, or is earlier than the one before it", values) }
     }
     keys.push(key)
   }

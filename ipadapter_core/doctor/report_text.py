@@ -12,11 +12,11 @@ TITLES = {
     RECOGNISER: "Face recognisers",
     EMBEDS: "Embeds files",
 }
-MISSING = {ENCODER: "no encoder here fits", RECOGNISER: "no face recogniser here fits"}
+MISSING = {ENCODER: "no installed encoder fits", RECOGNISER: "no installed face recogniser fits"}
 GOALS = {
-    "look": "the look of a picture",
+    "look": "the look of an image",
     "face": "a face",
-    "composition": "the composition of a picture",
+    "composition": "the composition of an image",
 }
 
 
@@ -70,7 +70,7 @@ def _need_lines(need: Need) -> list[str]:
 
 def row_lines(row: ModelFile) -> list[str]:
     row_notes = " ".join(filter(None, (row.base, row.kind)))
-    row_notes += "" if row.runs else ", for other packs: this one does not run it"
+    row_notes += "" if row.runs else ", for other packs, not supported by this one"
     checksum = [f"      SHA-256 {row.sha256}"] if row.sha256 else []
     return [
         f"  {row.name} ({row_notes}, {row.size_text}, {row.licence}) into models/{row.folder}",

@@ -208,7 +208,7 @@ def test_the_text_says_everything_once_and_the_data_holds_the_same():
     assert "models/ipadapter/a.bin: SD1.5 plus, 16 tokens, needs CLIP ViT-H/14 (5 bytes)" in text
     assert "works with e.safetensors" in text
     assert "output/x.safetensors: embeds of CLIP ViT-H/14" in text
-    assert "For SD1.5, to follow the look of a picture: ready" in text
+    assert "For SD1.5, to follow the look of an image: ready" in text
     for row in report.need("SDXL", "look").missing:
         assert "\n".join(row_lines(row)) in text
     data = as_data(report)

@@ -24,7 +24,7 @@ def test_a_face_adapter_without_its_recogniser_is_a_problem():
     assert entry.advice == (
         "needs the face recogniser w600k_r50, which is not in models/insightface"
     )
-    assert "no face recogniser here fits" in as_text(report)
+    assert "no installed face recogniser fits" in as_text(report)
     assert "a space of its own that no FaceID adapter knows" in as_text(report)
 
 
@@ -41,8 +41,8 @@ def test_a_face_adapter_works_with_its_recogniser(space):
 def test_a_plus_face_adapter_needs_encoder_and_recogniser():
     parts = [adapter("a", "ip-adapter-faceid-plusv2_sd15"), recogniser("w600k_r50"), encoder("h")]
     assert "works with h, any.onnx" in as_text(examine(parts, TABLE))
-    assert "no encoder here fits" in as_text(examine(parts[:2], TABLE))
-    assert "no face recogniser here fits" in as_text(examine([parts[0], parts[2]], TABLE))
+    assert "no installed encoder fits" in as_text(examine(parts[:2], TABLE))
+    assert "no installed face recogniser fits" in as_text(examine([parts[0], parts[2]], TABLE))
 
 
 def test_the_published_recogniser_is_known_by_content_and_a_damaged_one_by_name():

@@ -60,7 +60,7 @@ def test_the_command_reports_without_a_server(command):
     assert finished.returncode == 0, finished.stderr
     assert "ipadapter/sub folder/b.bin (outside the models folder): SD1.5 plus" in finished.stdout
     assert (
-        "For SDXL, to follow the look of a picture: ready\n  d.bin with some/model"
+        "For SDXL, to follow the look of an image: ready\n  d.bin with some/model"
         in finished.stdout
     )
     assert finished.stdout.count("\nFor ") == 1

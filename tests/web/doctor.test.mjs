@@ -42,8 +42,8 @@ test('what is missing is named by its row of the table', () => {
 test('files that can be used come first, adapters before encoders before embeds', () => {
   assert.deepEqual(installedOf(report), [
     { path: 'models/a', text: 'SD1.5 plus (9 MB); works with e' },
-    { path: 'models/b', text: 'SDXL base (9 MB); no encoder here fits' },
-    { path: 'models/f', text: 'FaceID (9 MB); no face recogniser here fits' },
+    { path: 'models/b', text: 'SDXL base (9 MB); no installed encoder fits' },
+    { path: 'models/f', text: 'FaceID (9 MB); no installed face recogniser fits' },
     { path: 'models/e', text: 'ViT-H (1 MB)' },
     { path: 'output/x', text: 'embeds (1 MB)' },
   ])
@@ -69,7 +69,7 @@ test('a row says kind, size, licence and folder', () => {
   const adapterRow = { ...row, base: 'SDXL', kind: 'plus', purpose: 'face', folder: 'ipadapter' }
   assert.equal(aboutRow(adapterRow), 'SDXL plus for a face; 2.53 GB; Apache-2.0; into models/ipadapter')
   const foreign = { ...adapterRow, kind: 'FaceID', purpose: '', runs: false }
-  assert.match(aboutRow(foreign), /^SDXL FaceID, for other packs: this one does not run it; /)
+  assert.match(aboutRow(foreign), /^SDXL FaceID: for other packs, not supported by this one; /)
 })
 
 test('a download is told by what it does and how far it is', () => {
@@ -78,7 +78,7 @@ test('a download is told by what it does and how far it is', () => {
   assert.equal(stateText(state), 'downloading h: 500.0 MB of 2.00 GB')
   assert.ok(isRunning(state))
   assert.equal(stateText({ ...state, status: 'failed', message: 'No room.' }), 'No room.')
-  assert.equal(stateText({ ...state, status: 'done' }), 'h is in its place.')
+  assert.equal(stateText({ ...state, status: 'done' }), 'h is installed.')
   assert.equal(stateText({ ...state, status: 'cancelled' }), 'h: cancelled, nothing was left behind.')
   assert.equal(stateText(null), '')
   assert.deepEqual([shareOf(null), shareOf({ done: 5, total: 0 }), shareOf({ done: 3, total: 2 })], [0, 0, 1])

@@ -128,7 +128,7 @@ def test_the_node_says_it_all_and_nothing_of_the_person(
     assert "y.safetensors" not in text
     assert "input/z.ipadpt: embeds of 2 pictures, 1024 wide" in text
     assert (
-        "For SD1.5, to follow the look of a picture: ready\n  a.safetensors with e.safetensors"
+        "For SD1.5, to follow the look of an image: ready\n  a.safetensors with e.safetensors"
         in text
     )
     assert text.count("\nFor ") == 1
