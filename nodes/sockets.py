@@ -12,6 +12,7 @@ from ..ipadapter_core.adapter.checkpoint import AdapterSpec
 from ..ipadapter_core.adapter.families import Place
 from ..ipadapter_core.adapter.lora import LoraPair, LoraTarget
 from ..ipadapter_core.attention.keys import FrameTokens, KeysValues
+from ..ipadapter_core.attention.timed_keys import TimedKeys
 from ..ipadapter_core.messages import printable
 from ..ipadapter_core.references.embeds import References
 from ..ipadapter_core.weights.weight_map import WeightMap
@@ -60,7 +61,7 @@ class ImageKeys:
 
     name: str
     layers: tuple[tuple[str, int, int], ...]
-    values: KeysValues | FrameTokens
+    values: KeysValues | FrameTokens | TimedKeys
     patcher: ModelPatcher | None = None  # the adapter, where it is needed while sampling
     places: tuple[Place, ...] = ()
 

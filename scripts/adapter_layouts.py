@@ -240,9 +240,9 @@ FLUX_ADAPTERS: dict[str, Callable[..., Layout]] = {
     "flux-ip-adapter": flux_by_name(4),
     "flux-ip-adapter-v2": flux_by_name(16),
 }
-OTHERS: dict[str, Callable[..., Layout]] = {  # recognised and refused
+OTHERS: dict[str, Callable[..., Layout]] = {  # for other models, or refused
     "kolors_faceid": kolors_faceid,
-    "sd3_instantx": sd3,
+    "SD3.5-Large-IP-Adapter": sd3,
     "flux_instantx": flux_instantx,
 }
 

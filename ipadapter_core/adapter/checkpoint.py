@@ -17,11 +17,20 @@ from .features import FeatureSpec, Source, Unconditional
 from .foreign import refuse_foreign
 from .layout import Shape, Weights, flatten, plain_names, shapes_of
 from .lora import LoraSpec, is_lora_key, read_lora_spec
-from .projections import LAYER_BIAS, MLPSpec, ProjectorShapes, ProjectorSpec
+from .projections import (
+    LAYER_BIAS,
+    MLPSpec,
+    ProjectorShapes,
+    ProjectorSpec,
+    TimeResamplerSpec,
+)
 
 SDXL_TEXT_WIDTH = 2048
 BASE_MODELS = {768: "SD1.5", 1024: "SD2.x", SDXL_TEXT_WIDTH: "SDXL"}  # by the width of their text
 _LAYER_KEY = re.compile(r"ip_adapter\.(\d{1,9})\.to_([kv])_ip\.weight")
+_JOINT_LAYER_KEY = re.compile(
+    r"ip_adapter\.\d{1,9}\.(?:norm_ip\.linear\.(?:weight|bias)|norm_(?:q|k|ip_k)\.weight)"
+)
 Layers = tuple[tuple[int, int], ...]  # (index in the file, inner width), in the file's order
 
 
@@ -51,6 +60,11 @@ class AdapterSpec:
     @property
     def base_model(self) -> str:
         return self.family.base_model or base_model_of(self.text_width)
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether image tokens are others at each timestep."""
+        return isinstance(self.projector, TimeResamplerSpec)
 
     @property
     def clip_input(self) -> FeatureSpec | None:
@@ -138,7 +152,8 @@ def _read_layers(tensor_shapes: Mapping[str, Shape]) -> tuple[Layers, int]:
 
 
 def _is_known(tensor_key: str) -> bool:
-    return is_lora_key(tensor_key) or LAYER_BIAS.fullmatch(tensor_key) is not None
+    patterns = (LAYER_BIAS, _JOINT_LAYER_KEY)
+    return is_lora_key(tensor_key) or any(pattern.fullmatch(tensor_key) for pattern in patterns)
 
 
 def _key_value_shapes(tensor_shapes: Mapping[str, Shape]) -> dict[int, dict[str, Shape]]:

@@ -14,6 +14,8 @@ from .features import (
     CLIP_L,
     CLIP_L_336,
     CLIP_L_336_TOKENS,
+    SIGLIP,
+    SIGLIP_TOKENS,
     FeatureSpec,
     Source,
 )
@@ -25,7 +27,9 @@ _NAMES = {
     (24, 1024, 768): CLIP_L,
 }
 _NAMES_BY_TOKENS = {(CLIP_L, CLIP_L_336_TOKENS): CLIP_L_336}
-_PUBLISHED_NAMES = {*_NAMES.values(), *_NAMES_BY_TOKENS.values()}
+# without a projection, so that its embeds are no output that an adapter takes
+_SIGLIP_SIZES = (27, 1152, SIGLIP_TOKENS)  # layers, width, tokens
+_PUBLISHED_NAMES = {*_NAMES.values(), *_NAMES_BY_TOKENS.values(), SIGLIP}
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class EncoderSpec:
         )
         encoder_name = _NAMES.get((layer_count, hidden_width, projection_width), unknown_name)
         encoder_name = _NAMES_BY_TOKENS.get((encoder_name, token_count), encoder_name)
+        if not projection_width and (layer_count, hidden_width, token_count) == _SIGLIP_SIZES:
+            encoder_name = SIGLIP
         return cls(encoder_name, hidden_width, projection_width)
 
     def fits(self, adapter: AdapterSpec) -> bool:
@@ -94,7 +100,7 @@ _LAYOUTS = (
 
 
 def read_encoder(stored_weights: Weights) -> EncoderSpec | None:
-    """The encoder in a file, or None if there is none that the host would load as CLIP.
+    """The encoder in a file, or None if there is none that the host would load as CLIP or SigLIP.
 
     stored_weights: the file's flat keys, anything with a `.shape` as values.
     """
@@ -102,9 +108,11 @@ def read_encoder(stored_weights: Weights) -> EncoderSpec | None:
         layer_count = _layer_count(stored_weights, layout.layers)
         patch_shape = shape_of(stored_weights.get(layout.patches))
         projection_shape = shape_of(stored_weights.get(layout.projection))
-        if layer_count and len(patch_shape) == 4 and len(projection_shape) == 2:
-            token_count, *_ = shape_of(stored_weights.get(layout.positions)) or (0,)
-            projection_width = projection_shape[layout.projection_axis]
+        token_count, *_ = shape_of(stored_weights.get(layout.positions)) or (0,)
+        is_siglip = (layer_count, *patch_shape[:1], token_count) == _SIGLIP_SIZES
+        has_projection = len(projection_shape) == 2
+        if layer_count and len(patch_shape) == 4 and (has_projection or is_siglip):
+            projection_width = projection_shape[layout.projection_axis] if has_projection else 0
             return EncoderSpec.of(layer_count, patch_shape[0], projection_width, token_count)
     return None
 

@@ -19,6 +19,7 @@ from .features import (
     clip_feature,
     identity_feature,
     kolors_feature,
+    siglip_hidden,
 )
 from .projections import (
     ProjectorShapes,
@@ -30,12 +31,14 @@ from .projections import (
     read_linear,
     read_mlp,
     read_resampler,
+    read_time_resampler,
 )
 
 Place = tuple[str, int]  # a kind of block, and where in it the image part is added
 ATTENTION, AFTER_BLOCK = 0, 1  # to the attention's output, or to the image that the block gives
 IDENTITY_WIDTH = 512  # of a face embedding
 PORTRAIT_TOKENS = 16
+SD35_LARGE, INSTANTX = "SD3.5 Large", "InstantX"
 KOLORS, KOLORS_WIDTHS = "Kolors", (2048, 1024)  # of the queries, and of the encoder's output
 
 
@@ -115,6 +118,10 @@ def _kolors_hidden(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
     return (kolors_feature(projector.feature_width),)
 
 
+def _siglip_hidden(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    return (siglip_hidden(projector.feature_width),)
+
+
 def _identity(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
     return (identity_feature(projector.feature_width, WEBFACE_R50, is_normalised=True),)
 
@@ -154,6 +161,10 @@ def _is_kolors(projector_shapes: ProjectorShapes) -> bool:
         projector_shapes.shapes.get(key, ()) for key in ("latents", "proj_in.weight")
     )
     return len(latents) == 3 and (latents[2], *first_shape[1:]) == KOLORS_WIDTHS
+
+
+def _is_time_resampler(projector_shapes: ProjectorShapes) -> bool:
+    return "time_embedding.linear_1.weight" in projector_shapes.shapes
 
 
 def _is_mlp(projector_shapes: ProjectorShapes) -> bool:
@@ -199,6 +210,14 @@ FAMILIES = (
         UNNORM, *_RAW, _raw_identity, ZEROS, IDENTITY, name_marks=("unnorm", "faceid", "portrait")
     ),
     Family(INSTANTID, *_RAW, _instantid_identity, ZEROS, IDENTITY, name_marks=("instantid",)),
+    Family(
+        INSTANTX,
+        _is_time_resampler,
+        read_time_resampler,
+        _siglip_hidden,
+        ZEROS,
+        base_model=SD35_LARGE,
+    ),
     Family("plus", _is_kolors, read_resampler, _kolors_hidden, ZERO_PIXELS, base_model=KOLORS),
     Family("plus", _is_resampler, read_resampler, _clip_hidden, ZERO_PIXELS),
     Family("full-face", _is_mlp, read_mlp, _clip_hidden, ZERO_PIXELS, FACE),

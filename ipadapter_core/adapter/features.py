@@ -70,8 +70,9 @@ class FeatureSpec:
 
 EMBEDS, HIDDEN = Source.CLIP_EMBEDS.value, Source.CLIP_HIDDEN.value
 CLIP_L, CLIP_H, CLIP_BIGG = "CLIP ViT-L/14", "CLIP ViT-H/14", "CLIP ViT-bigG/14"
-CLIP_L_336 = "CLIP ViT-L/14-336"
+CLIP_L_336, SIGLIP = "CLIP ViT-L/14-336", "SigLIP so400m/14-384"
 CLIP_L_336_TOKENS = 577  # 24 x 24 patches and the class; at 224 pixels there are 257
+SIGLIP_TOKENS = 729  # 27 x 27 patches
 WEBFACE_R50, GLINT_R100 = "w600k_r50", "glintr100"  # face recognisers, by the names of their files
 ENCODERS: Mapping[tuple[Source, int], str] = {
     (Source.CLIP_EMBEDS, 768): CLIP_L,
@@ -80,6 +81,7 @@ ENCODERS: Mapping[tuple[Source, int], str] = {
     (Source.CLIP_HIDDEN, 1024): CLIP_L,
     (Source.CLIP_HIDDEN, 1280): CLIP_H,
     (Source.CLIP_HIDDEN, 1664): CLIP_BIGG,
+    (Source.CLIP_HIDDEN, 1152): SIGLIP,
 }
 
 
@@ -95,6 +97,11 @@ def kolors_feature(width: int) -> FeatureSpec:
     """What Kolors takes of CLIP ViT-L/14 at 336 pixels."""
     feature = clip_feature(Source.CLIP_HIDDEN, width)
     return replace(feature, encoder=CLIP_L_336, sequence_length=CLIP_L_336_TOKENS)
+
+
+def siglip_hidden(width: int) -> FeatureSpec:
+    """Every patch that SigLIP gives before its last layer."""
+    return replace(clip_feature(Source.CLIP_HIDDEN, width), sequence_length=SIGLIP_TOKENS)
 
 
 def encoder_of(source: Source, shape: tuple[int, ...]) -> str | None:

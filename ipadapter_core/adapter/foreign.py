@@ -64,10 +64,6 @@ def _is_flux_instantx(file_content: FileContent) -> bool:
     return is_wide and file_content.has("image_proj.proj.2.weight")
 
 
-def _is_sd3(file_content: FileContent) -> bool:
-    return file_content.has("image_proj.time_embedding.linear_1.weight")
-
-
 def _is_kolors_faceid(file_content: FileContent) -> bool:
     return file_content.width("image_proj.perceiver_resampler.proj_in.weight") == 1024
 
@@ -119,13 +115,6 @@ OTHER_ADAPTERS: Table = (
         Message(
             "is InstantX's IP-Adapter for FLUX; this pack cannot run those yet; choose an adapter "
             "of XLabs for FLUX"
-        ),
-    ),
-    (
-        _is_sd3,
-        Message(
-            "is an IP-Adapter for SD3; this pack cannot run those yet; choose an adapter "
-            "for SD1.5 or SDXL"
         ),
     ),
     (

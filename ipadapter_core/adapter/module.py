@@ -6,7 +6,10 @@ B batch, T image tokens, D text width, C inner width of a layer.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from ..messages import Predicate, printable
@@ -16,6 +19,7 @@ from .layout import Weights, flatten
 from .lora import is_lora_key
 from .projectors import FacePlusProjection, make_projector
 from .stored_tensors import check_weight
+from .time_resampler import JointLayer, TimeResampler
 
 
 class IPAdapter(nn.Module):
@@ -28,18 +32,20 @@ class IPAdapter(nn.Module):
         self.spec = spec
         self.image_proj = make_projector(spec.projector, operations, device=device)
 
-        def linear(layer_width: int) -> nn.Module:
-            has_bias = spec.family.has_bias
-            return operations.Linear(spec.text_width, layer_width, bias=has_bias, device=device)
-
         self.ip_adapter = nn.ModuleDict(
             {
-                str(layer_index): nn.ModuleDict(
-                    {"to_k_ip": linear(layer_width), "to_v_ip": linear(layer_width)}
-                )
+                str(layer_index): self.make_layer(layer_width, operations, device)
                 for layer_index, layer_width in spec.layers
             }
         )
+
+    def make_layer(self, layer_width: int, operations: Operations, device: Device) -> nn.Module:
+        text_width, has_bias = self.spec.text_width, self.spec.family.has_bias
+
+        def linear() -> nn.Module:
+            return operations.Linear(text_width, layer_width, bias=has_bias, device=device)
+
+        return nn.ModuleDict({"to_k_ip": linear(), "to_v_ip": linear()})
 
     def project(self, *image_features: Tensor, face_structure: float = 1.0) -> Tensor:
         """[B, E] or [B, S, E] for each of `spec.inputs`, in their order -> tokens [B, T, D].
@@ -57,6 +63,48 @@ class IPAdapter(nn.Module):
             yield layer["to_k_ip"](image_tokens), layer["to_v_ip"](image_tokens)  # type: ignore[index]
 
 
+class TimedAdapter(IPAdapter):
+    """Parameters are named as in the files, which have a time embedding and norms beside those."""
+
+    def make_layer(self, layer_width: int, operations: Operations, device: Device) -> nn.Module:
+        time_width = cast(TimeResampler, self.image_proj).proj_in.out_features
+        widths = self.spec.text_width, layer_width
+        return JointLayer(widths, time_width, operations, device=device)
+
+    def at(self, timestep: float) -> "AdapterAt":
+        return AdapterAt(self, timestep)
+
+    def head_norms(self) -> Tensor:
+        """[L, 2, H] in float32 on the CPU: of the generated image's queries and keys, by layer."""
+        layers = cast("list[JointLayer]", list(self.ip_adapter.values()))
+        norms = [torch.stack((layer.norm_q.weight, layer.norm_k.weight)) for layer in layers]
+        return torch.stack(norms).to(device="cpu", dtype=torch.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class AdapterAt:
+    """An adapter as it is at one timestep."""
+
+    adapter: TimedAdapter
+    timestep: float
+
+    @property
+    def spec(self) -> AdapterSpec:
+        return self.adapter.spec
+
+    def project(self, *image_features: Tensor, face_structure: float = 1.0) -> Tensor:
+        return self.adapter.image_proj(*image_features, self.timestep)
+
+    def keys_values(self, image_tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        projector = cast(TimeResampler, self.adapter.image_proj)
+        time_embedding = projector.time_embedding.embed(self.timestep, image_tokens)
+        for layer in self.adapter.ip_adapter.values():
+            yield layer(image_tokens, time_embedding)
+
+
+AnyAdapter = IPAdapter | AdapterAt
+
+
 def build(
     stored_weights: Weights, operations: Operations, twin_kind: str | None = None
 ) -> IPAdapter:
@@ -68,6 +116,7 @@ def build(
     Raises Predicate for a file that is damaged or no adapter.
     """
     spec = read_spec(stored_weights, twin_kind)
+    adapter_class = TimedAdapter if spec.depends_on_time else IPAdapter
     named_tensors = {
         tensor_key: value
         for tensor_key, value in flatten(stored_weights).items()
@@ -76,10 +125,10 @@ def build(
     # torch's own layers have shapes at once; the host's may make their weights only when these come
     expected_shapes = {
         tensor_key: tuple(tensor.shape)
-        for tensor_key, tensor in IPAdapter(spec, nn, device="meta").state_dict().items()
+        for tensor_key, tensor in adapter_class(spec, nn, device="meta").state_dict().items()
     }
     _check(named_tensors, expected_shapes)
-    adapter = IPAdapter(spec, operations, device="meta")
+    adapter = adapter_class(spec, operations, device="meta")
     adapter.load_state_dict(named_tensors, assign=True)
     return adapter.requires_grad_(False).eval()
 

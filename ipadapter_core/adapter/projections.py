@@ -52,6 +52,13 @@ class IdentityResamplerSpec(ResamplerSpec):
 
 
 @dataclass(frozen=True)
+class TimeResamplerSpec(ResamplerSpec):
+    """One whose tokens depend on the timestep too, as waves of `time_width` values."""
+
+    time_width: int
+
+
+@dataclass(frozen=True)
 class IdentitySpec:
     """A small MLP: a face embedding becomes `token_count` tokens."""
 
@@ -86,7 +93,13 @@ class FacePlusSpec:
 
 
 ProjectorSpec = (
-    LinearSpec | MLPSpec | ResamplerSpec | IdentityResamplerSpec | IdentitySpec | FacePlusSpec
+    LinearSpec
+    | MLPSpec
+    | ResamplerSpec
+    | IdentityResamplerSpec
+    | TimeResamplerSpec
+    | IdentitySpec
+    | FacePlusSpec
 )
 
 
@@ -157,6 +170,11 @@ def _read_perceiver(
         head_count=projector_shapes.sizes("layers.0.0.to_q.weight", 2)[0] // HEAD_WIDTH,
         hidden_width=projector_shapes.sizes("layers.0.1.1.weight", 2)[0],
     )
+
+
+def read_time_resampler(projector_shapes: ProjectorShapes) -> TimeResamplerSpec:
+    time_width = projector_shapes.sizes("time_embedding.linear_1.weight", 2)[1]
+    return TimeResamplerSpec(**vars(read_resampler(projector_shapes)), time_width=time_width)
 
 
 def read_identity_resampler(projector_shapes: ProjectorShapes) -> ResamplerSpec:

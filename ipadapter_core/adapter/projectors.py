@@ -16,8 +16,10 @@ from .projections import (
     MLPSpec,
     ProjectorSpec,
     ResamplerSpec,
+    TimeResamplerSpec,
 )
 from .resampler import IdentityResampler, Perceiver, Resampler
+from .time_resampler import TimeResampler
 
 
 class ImageProjection(nn.Module):
@@ -103,6 +105,8 @@ def make_projector(spec: ProjectorSpec, operations: Operations, device: Device =
             return MLPProjection(spec, operations, device=device)
         case IdentityResamplerSpec():
             return IdentityResampler(spec, operations, device=device)
+        case TimeResamplerSpec():
+            return TimeResampler(spec, operations, device=device)
         case ResamplerSpec():
             return Resampler(spec, operations, device=device)
         case IdentitySpec():

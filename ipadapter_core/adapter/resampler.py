@@ -30,7 +30,10 @@ class PerceiverAttention(nn.Module):
         self.to_out = operations.Linear(inner_width, query_width, bias=False, device=device)
 
     def forward(self, image_features: Tensor, latents: Tensor) -> Tensor:
-        image_features, latents = self.norm1(image_features), self.norm2(latents)
+        return self.attend(self.norm1(image_features), self.norm2(latents))
+
+    def attend(self, image_features: Tensor, latents: Tensor) -> Tensor:
+        """Of what is normalised already."""
         key, value = self.to_kv(torch.cat((image_features, latents), dim=1)).chunk(2, dim=-1)
         query, key, value = (self._split(part) for part in (self.to_q(latents), key, value))
         attended_values = scaled_dot_product_attention(query, key, value)  # [B, heads, Q, 64]

@@ -12,7 +12,7 @@ from math import lcm
 import torch
 from torch import Tensor
 
-from ..adapter.module import IPAdapter
+from ..adapter.module import AnyAdapter, IPAdapter
 from ..references.embeds import CONCAT, References, combine
 
 # Roles of a row. ALONE: the positive side of a sampling that computes no negative one (CFG 1).
@@ -138,7 +138,7 @@ class FrameTokens:
 
 
 def image_keys(
-    adapter: IPAdapter,
+    adapter: AnyAdapter,
     positive: References,
     negative: References,
     dtype: torch.dtype,
@@ -200,7 +200,7 @@ def _frames_of(batch: Tensor, frames: Sequence[int]) -> Tensor:
 
 
 def project_keys_values(
-    adapter: IPAdapter,
+    adapter: AnyAdapter,
     tokens: Tensor,
     frames: int,
     dtype: torch.dtype,
@@ -218,7 +218,7 @@ def project_keys_values(
     return KeysValues(torch.cat(flat), tokens.shape[1], widths, len(tokens) // frames, frames)
 
 
-def tokens_of(adapter: IPAdapter, references: References) -> tuple[Tensor, Tensor]:
+def tokens_of(adapter: AnyAdapter, references: References) -> tuple[Tensor, Tensor]:
     """Tokens of all references in one row [N * T, D], and the share of each [N * T]."""
     features = references.select(adapter.spec.inputs)
     weights, method = references.weights, references.method

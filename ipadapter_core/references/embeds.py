@@ -47,7 +47,9 @@ class References:
     def zeros(cls, adapter_inputs: Iterable[FeatureSpec]) -> "References":
         """One reference for the unconditional side of an adapter that takes zeros there."""
         feature_shapes = {
-            feature.name: (1,) * (feature.source.axes - 1) + (feature.width,)
+            feature.name: (1, feature.sequence_length or 1, feature.width)
+            if feature.source.axes == 3
+            else (1, feature.width)
             for feature in adapter_inputs
         }
         zero_features = {name: torch.zeros(shape) for name, shape in feature_shapes.items()}

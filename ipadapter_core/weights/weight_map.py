@@ -30,6 +30,7 @@ SDXL: list[Block] = [
     *(("output", n) for n in range(6)),
 ]
 FLUX: list[Block] = [("double", n) for n in range(19)]
+SD35_LARGE: list[Block] = [("joint", n) for n in range(38)]
 T = TypeVar("T")
 WeightSchedule = tuple[BlockWeights, ...]  # STEPS + 1 of them
 
@@ -127,7 +128,7 @@ def check_texts(layers_text: str, curve_text: str) -> None:
     if ":" not in layers_text:
         _about_input("layers", lambda: numbers(layers_text))
         return
-    for model_blocks in (SDXL, FLUX):
+    for model_blocks in (SDXL, FLUX, SD35_LARGE):
         try:
             layer_factors(layers_text, model_blocks)
         except Predicate:

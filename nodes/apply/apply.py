@@ -63,7 +63,7 @@ class ApplyIPAdapter(io.ComfyNode):
             description="Makes the model follow one or several reference pictures, beside the "
             "text. The node shows what the encoder sees of them.",
             inputs=[
-                io.Model.Input("model", tooltip="The SD1.5, SDXL or FLUX.1 model."),
+                io.Model.Input("model", tooltip="The SD1.5, SDXL, FLUX.1 or SD3.5 Large model."),
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter, from Load IPAdapter."),
                 io.ClipVision.Input(
                     "clip_vision",

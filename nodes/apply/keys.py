@@ -5,13 +5,16 @@
 # pyright: reportUnknownVariableType=false
 
 from dataclasses import replace
+from typing import cast
 
 import torch
 
 import comfy.model_management
 from comfy.model_patcher import ModelPatcher
 
+from ...ipadapter_core.adapter.module import IPAdapter, TimedAdapter
 from ...ipadapter_core.attention.keys import FrameTokens, KeysValues, frame_keys, image_keys
+from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.references.embeds import References
 from ..recall import Recalled, recall
 from ..sampling.layers import fitting_layers
@@ -41,10 +44,10 @@ def keys_for(
     settings = (layers, dtype, by_frame, positive.settings, negative and negative_side.settings)
 
     def make() -> ImageKeys:
-        values = _project(adapter, positive, negative_side, dtype, by_frame)
+        values = _keys_or_tokens(adapter, positive, negative_side, dtype, by_frame)
         _check_finite(values, adapter)
         values = values.silent() if negative_side.silent else values
-        patcher = adapter.patcher if isinstance(values, FrameTokens) else None
+        patcher = adapter.patcher if not isinstance(values, KeysValues) else None
         return ImageKeys(adapter.name, layers, values, patcher, adapter.spec.family.places)
 
     negative_features = negative.features.values() if negative else (None,)
@@ -55,6 +58,26 @@ def keys_for(
 def _keys_dtype(model: ModelPatcher) -> torch.dtype:
     dtype: torch.dtype = model.model.get_dtype_inference()
     return dtype if dtype in ATTENTION_DTYPES else torch.float32
+
+
+def _keys_or_tokens(
+    adapter: LoadedAdapter,
+    positive: References,
+    negative: References,
+    dtype: torch.dtype,
+    by_frame: bool,
+) -> KeysValues | FrameTokens | TimedKeys:
+    module = cast(IPAdapter, adapter.patcher.model)
+    if not isinstance(module, TimedAdapter):
+        return _project(adapter, positive, negative, dtype, by_frame)
+    # Further tokens take attention from the generated image, so none may be repeated.
+    if not by_frame and positive.count % negative.count:
+        raise ValueError(
+            f"'{adapter.name}' needs as many references on the negative side as on the positive "
+            f"one, which are {positive.count}, or a single one, but there are {negative.count}: "
+            "connect other images."
+        )
+    return TimedKeys(module, negative, positive, module.head_norms(), by_frame)
 
 
 def _project(
@@ -73,10 +96,16 @@ def _project(
     return image_keys(adapter.patcher.model, *sides, dtype=dtype, store=store)
 
 
-def _check_finite(values: KeysValues | FrameTokens, adapter: LoadedAdapter) -> None:
+def _check_finite(values: KeysValues | FrameTokens | TimedKeys, adapter: LoadedAdapter) -> None:
     """Once for a reference, not while sampling, where one NaN would make a black image."""
-    is_tokens = isinstance(values, FrameTokens)
-    tensors = (values.positive, values.negative) if is_tokens else (values.flat,)
+    match values:
+        case KeysValues():
+            tensors = [values.flat]
+        case FrameTokens():
+            tensors = [values.positive, values.negative]
+        case TimedKeys():
+            sides = (values.positive, values.negative)
+            tensors = [tensor for side in sides for tensor in side.features.values()]
     if not all(tensor.isfinite().all() for tensor in tensors):
         raise ValueError(
             f"'{adapter.name}' gives keys that are not finite for this reference: the file is "

@@ -153,7 +153,7 @@ class ApplyIPAdapterRegions(io.ComfyNode):
             description="Makes the model follow several references, each in its own region. "
             "Outside of all regions the model follows the text prompt alone.",
             inputs=[
-                io.Model.Input("model", tooltip="The SD1.5, SDXL or FLUX.1 model."),
+                io.Model.Input("model", tooltip="The SD1.5, SDXL, FLUX.1 or SD3.5 Large model."),
                 io.Autogrow.Input(
                     "regions",
                     template=io.Autogrow.TemplatePrefix(region, prefix="region", min=1, max=32),

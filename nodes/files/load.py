@@ -170,7 +170,8 @@ def encoder_name(encoder: ClipVisionModel) -> str:
     config = cast("dict[str, int]", encoder.config)
     sizes = (config.get(key, 0) for key in ("num_hidden_layers", "hidden_size", "projection_dim"))
     patches_per_side = config.get("image_size", 224) // config.get("patch_size", 14)
-    return EncoderSpec.of(*sizes, token_count=1 + patches_per_side**2).name
+    class_tokens = 0 if "siglip" in str(config.get("model_type")) else 1
+    return EncoderSpec.of(*sizes, token_count=class_tokens + patches_per_side**2).name
 
 
 def find_encoder(adapter: LoadedAdapter) -> str:

@@ -5,8 +5,9 @@ model computes it.
 # The host declares few types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,16 @@ from .model_call import LayerSite, ModelCall, Observation
 from .run import ImagePart
 
 
+class AttendedPart(NamedTuple):
+    """An image part before weight and mask, and the queries that it is of: both [B, N, C]."""
+
+    image: Tensor
+    query: Tensor
+
+
+PartAttention = Callable[[ImagePart, Tensor, Tensor], AttendedPart]
+
+
 def add_image_parts(
     text: Tensor,
     query: Tensor,
@@ -26,29 +37,38 @@ def add_image_parts(
     parts: tuple[ImagePart, ...],
     call: ModelCall,
     in_place: bool,
+    attention: PartAttention | None = None,
 ) -> Tensor:
     """The text's attention output plus every image part. in_place: the output may be
     overwritten.
+
+    attention: of a part with its key and value, where it is more than one of the queries to those.
     """
     keeps_prompt = any(part.prompt.settings.keep_prompt for part in parts)
-    attend = partial(_attend, site.precision)
+    attention = attention or partial(_attend_part, query, site.precision)
     in_place = in_place and not keeps_prompt and not text.requires_grad
     out = text
     for part in parts:
         prompt = part.prompt
         key, value = call.keys_values(part, query, site.heads)
-        image = image_attention(query, key, value, attend)
+        image, part_query = attention(part, key, value)
         if prompt.settings.keep_prompt:
             image = remove_text_part(image, text, prompt.settings.keep_prompt)
         mask = call.attention_mask(prompt, site, query)
         if call.watch is not None and prompt is call.watched_prompt:
-            call.watch.look(call, Observation(part, query, key, image, text, mask, site))
+            call.watch.look(call, Observation(part, part_query, key, image, text, mask, site))
         out = add_image(out, image, part.output_weight, mask, in_place)
         in_place = not out.requires_grad
     return out
 
 
-def _attend(precision: torch.dtype | None, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend_part(
+    query: Tensor, precision: torch.dtype | None, part: ImagePart, key: Tensor, value: Tensor
+) -> AttendedPart:
+    return AttendedPart(image_attention(query, key, value, partial(attend, precision)), query)
+
+
+def attend(precision: torch.dtype | None, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The host's attention without transformer_options: an override there is about the text.
 
     With few image tokens a quantised attention gains nothing and loses accuracy. Where the host

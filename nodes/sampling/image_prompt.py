@@ -13,6 +13,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ...ipadapter_core.adapter.families import AFTER_BLOCK
 from ...ipadapter_core.attention.keys import V_ONLY
+from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.weight_map import STEPS, WeightMap, WeightSchedule, is_constant
 from ..sockets import ImageKeys
 
@@ -120,14 +121,25 @@ def prompts_for(
     ranges = _timestep_ranges(sampling, settings, positive_schedule)
     prompts = [ImagePrompt(keys, ranges, mask, settings)]
     negative_ranges = _timestep_ranges(sampling, settings, negative_schedule)
+    values = keys.values
     if any(any(timestep_range.layer_weights) for timestep_range in negative_ranges):
-        negative_keys = replace(keys, values=keys.values.as_negative())
+        if isinstance(values, TimedKeys):
+            raise ValueError(
+                f"The weight map has weights on the negative side, which have no meaning for "
+                f"'{keys.name}': choose another 'take' in IPAdapter Weight Map."
+            )
+        negative_keys = replace(keys, values=values.as_negative())
         prompts.append(ImagePrompt(negative_keys, negative_ranges, mask, settings, True))
     return prompts
 
 
 def _check_settings(keys: ImageKeys, settings: PromptSettings) -> None:
     """Raise ValueError for settings that mean nothing where an adapter acts."""
+    if settings.scaling != V_ONLY and isinstance(keys.values, TimedKeys):
+        raise ValueError(
+            f"'scaling' is '{settings.scaling}', which has no meaning for '{keys.name}': there the "
+            "generated image attends to the reference and to itself at once; choose 'V only'."
+        )
     if keys.places and settings.scaling in BY_WIDTH:
         raise ValueError(
             f"'scaling' is '{settings.scaling}', which weakens narrow layers, but those of "

@@ -16,9 +16,10 @@ from ...ipadapter_core.weights.blocks import Address, Block
 from ..sockets import LoadedAdapter
 from .flux import FluxLayout
 from .layout import LayerWidths, ModelLayout
+from .mmdit import MMDiTLayout
 from .unet import UNetLayout
 
-LAYOUTS: tuple[ModelLayout, ...] = (UNetLayout(), FluxLayout())
+LAYOUTS: tuple[ModelLayout, ...] = (UNetLayout(), FluxLayout(), MMDiTLayout())
 
 
 def find_layout(

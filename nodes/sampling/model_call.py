@@ -16,10 +16,19 @@ from ...ipadapter_core.attention.keys import (
     scale_keys_values,
 )
 from ...ipadapter_core.attention.masks import pick_masks, stack_row_masks, to_grid, to_guessed_grid
+from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address
 from .batch_rows import BatchRows
 from .image_prompt import ImagePrompt
-from .run import CallTensors, ImagePart, MaskPlacement, Placement, Run, WatchTotals
+from .run import (
+    CallTensors,
+    ImagePart,
+    MaskPlacement,
+    Placement,
+    PromptMoment,
+    Run,
+    WatchTotals,
+)
 
 
 class LayerSite(NamedTuple):
@@ -65,6 +74,8 @@ class ModelCall:
     watch: WatchLike | None = None
     watched_prompt: ImagePrompt | None = None
     tensors: CallTensors = field(default_factory=CallTensors)
+    timestep: float | None = None  # as the model gets it, where keys depend on it
+    diffusion_model: torch.nn.Module = field(default_factory=torch.nn.Module)
 
     def keys_values(self, part: ImagePart, query: Tensor, heads: int) -> LayerKeysValues:
         """Key and value [R or R * B, H, T, D], in the order of the rows."""
@@ -75,6 +86,17 @@ class ModelCall:
             pair = split_heads(key, heads), split_heads(value, heads)
             self.tensors.keys_values[place] = pair
         return pair
+
+    def head_norms(self, part: ImagePart, query: Tensor) -> tuple[Tensor, Tensor]:
+        """The adapter's norms at a layer, of queries and keys of the generated image: [D] each."""
+        place = (part.prompt, Placement(query.device, query.dtype))
+        norms = self.tensors.head_norms.get(place)
+        if norms is None:
+            values = part.prompt.keys.values
+            assert isinstance(values, TimedKeys)
+            norms = self.tensors.head_norms[place] = values.head_norms.to(*place[1])
+        query_norm, key_norm = norms[part.layer]
+        return query_norm, key_norm
 
     def attention_mask(self, prompt: ImagePrompt, site: LayerSite, query: Tensor) -> Tensor | None:
         """[1 or R * B, N, 1] on the layer's grid."""
@@ -100,22 +122,21 @@ class ModelCall:
         roles = self.rows.roles_by_position if settings.old_masks else self.rows.roles
 
         def make() -> list[LayerKeysValues]:
-            return self._moved(prompt, frames, range_number, placement).for_roles(roles)
+            return self._moved(prompt, moment, placement).for_roles(roles)
 
-        slot = (prompt, roles, placement)
-        return self.run.arranged.get(slot, (frames, range_number), make)[part.layer]
+        slot, moment = (prompt, roles, placement), (frames, range_number, self.timestep)
+        return self.run.arranged.get(slot, moment, make)[part.layer]
 
-    def _moved(
-        self,
-        prompt: ImagePrompt,
-        frames: tuple[int, ...] | None,
-        range_number: int | None,
-        placement: Placement,
-    ) -> KeysValues:
-        """All roles on the device, for these frames and this timestep range."""
+    def _moved(self, prompt: ImagePrompt, moment: PromptMoment, placement: Placement) -> KeysValues:
+        """All roles on the device, for these frames, this timestep range and this timestep."""
+        frames, range_number, timestep = moment
 
         def make() -> KeysValues:
-            values = prompt.keys.values.select(frames or (), *placement)
+            stored = prompt.keys.values
+            if isinstance(stored, TimedKeys):
+                assert timestep is not None
+                return stored.select_at(timestep, frames or (), *placement)
+            values = stored.select(frames or (), *placement)
             scaling, frame_weights = prompt.settings.scaling, prompt.settings.frame_weights
             weights = () if range_number is None else prompt.ranges[range_number].layer_weights
             if frame_weights:
@@ -124,7 +145,7 @@ class ModelCall:
                 return scale_by_frame(values, scaling, weights, factors)
             return scale_keys_values(values, scaling, weights) if weights else values
 
-        return self.run.moved.get((prompt, placement), (frames, range_number), make)
+        return self.run.moved.get((prompt, placement), moment, make)
 
     def _row_masks(self, mask: Tensor, place: MaskPlacement, token_count: int) -> Tensor:
         key = (place, self.rows)

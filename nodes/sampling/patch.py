@@ -20,6 +20,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_with_key
 from comfy.samplers import CFGGuider
 
+from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address
 from ..sockets import ImageKeys
 from .adapter_lora import without_repeated_loras
@@ -161,6 +162,7 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
     active_ranges = _active_ranges(prompts, call.sigma)
     rows = read_batch_rows(batch, options, call.x)
     watched = watch.prompt_at(all_prompts, call.sigma) if watch else None
+    timestep = _timestep(prompts, cast(BaseModel, executor.class_obj), call.sigma)
     model_call = ModelCall(
         run,
         rows,
@@ -168,8 +170,10 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
         watch=watch if watched in prompts else None,
         watched_prompt=watched,
         tensors=run.call_tensors.get(
-            (prompts, rows.roles, rows.indices), (active_ranges, rows), CallTensors
+            (prompts, rows.roles, rows.indices), (active_ranges, rows, timestep), CallTensors
         ),
+        timestep=timestep,
+        diffusion_model=cast(BaseModel, executor.class_obj).diffusion_model,
     )
     parts = _parts_by_layer(run, prompts, active_ranges)
     if parts and (fitting.is_compiled or is_compiled_by_host(options)):
@@ -218,6 +222,13 @@ def _active_ranges(prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> tuple[int
         return (0,) * len(prompts)
     current_sigma = float(sigma[0])
     return tuple(prompt.range_at(current_sigma) for prompt in prompts)
+
+
+def _timestep(prompts: tuple[ImagePrompt, ...], model: BaseModel, sigma: Tensor) -> float | None:
+    """The timestep that the model gets, where keys depend on it: asks the device for it."""
+    if not any(isinstance(prompt.keys.values, TimedKeys) for prompt in prompts):
+        return None
+    return float(cast(Any, model).model_sampling.timestep(sigma)[0])
 
 
 def _parts_by_layer(

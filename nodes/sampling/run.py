@@ -88,6 +88,7 @@ class MaskPlacement(NamedTuple):
 
 PartKeysValues = dict[tuple[ImagePart, Placement], LayerKeysValues]
 MasksByPlacement = dict[MaskPlacement, Tensor]
+NormsByPrompt = dict[tuple[ImagePrompt, Placement], Tensor]
 
 
 @dataclass(eq=False)
@@ -98,6 +99,7 @@ class CallTensors:
 
     keys_values: PartKeysValues = field(default_factory=PartKeysValues)
     masks: MasksByPlacement = field(default_factory=MasksByPlacement)
+    head_norms: NormsByPrompt = field(default_factory=NormsByPrompt)
 
 
 @dataclass(eq=False)
@@ -124,18 +126,18 @@ class FittingPrompts(NamedTuple):
 
 
 ActiveRanges = tuple[int | None, ...]  # the number of each prompt's timestep range
-# Frames and timestep range, where keys and values depend on them.
-PromptFrames = tuple[tuple[int, ...] | None, int | None]
+# Frames, timestep range and timestep, where keys and values depend on them.
+PromptMoment = tuple[tuple[int, ...] | None, int | None, float | None]
 PromptsByModel = dict[int, FittingPrompts | None]  # by id of model
 KeptParts = Latest[tuple[ImagePrompt, ...], ActiveRanges, PartsByLayer]
 KeptCallTensors = Latest[  # for prompts, roles and conditionings of a call
     tuple[tuple[ImagePrompt, ...], tuple[int, ...], tuple[int, ...]],
-    tuple[ActiveRanges, BatchRows],
+    tuple[ActiveRanges, BatchRows, float | None],
     CallTensors,
 ]
-MovedKeys = Latest[tuple[ImagePrompt, Placement], PromptFrames, KeysValues]
+MovedKeys = Latest[tuple[ImagePrompt, Placement], PromptMoment, KeysValues]
 ArrangedKeys = Latest[
-    tuple[ImagePrompt, tuple[int, ...], Placement], PromptFrames, list[LayerKeysValues]
+    tuple[ImagePrompt, tuple[int, ...], Placement], PromptMoment, list[LayerKeysValues]
 ]
 MasksByRows = dict[tuple[MaskPlacement, BatchRows], Tensor]
 TotalsByShape = dict[tuple[torch.device, torch.Size], WatchTotals]

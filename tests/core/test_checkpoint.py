@@ -39,7 +39,6 @@ TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of th
 }
 REFUSED = {  # name -> what it is called, parameters of the published file
     "kolors_faceid": ("Kolors", None),
-    "sd3_instantx": ("SD3", 797_925_888),
     "flux_instantx": ("FLUX", None),
 }
 

@@ -47,9 +47,20 @@ def test_encoders_are_recognised_in_both_layouts(name, layout):
 def test_other_files_hold_no_encoder():
     assert read_encoder(meta({"model.diffusion_model.out.2.weight": (3,)})) is None
     assert read_encoder({}) is None
+    larger_siglip = transformers_layout(27, 1152, 1152, 1024)
+    del larger_siglip["visual_projection.weight"]
+    assert read_encoder(larger_siglip) is None
+
+
+def test_siglip_is_recognised_and_fits_the_adapter_for_sd35_alone():
     siglip = transformers_layout(27, 1152, 1152, 729)
     del siglip["visual_projection.weight"]
-    assert read_encoder(siglip) is None
+    encoder = read_encoder(siglip)
+    assert encoder == EncoderSpec("SigLIP so400m/14-384", 1152, 0)
+    assert encoder.fits(adapter("SD3.5-Large-IP-Adapter"))
+    assert not any(encoder.fits(adapter(name)) for name in adapter_layouts.ADAPTERS)
+    clip_names = [EncoderSpec.of(*sizes) for sizes in DEPTHS.values()]
+    assert not any(clip.fits(adapter("SD3.5-Large-IP-Adapter")) for clip in clip_names)
 
 
 def adapter(name):

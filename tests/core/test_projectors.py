@@ -4,6 +4,7 @@ import adapter_layouts
 import make_models
 import pytest
 import torch
+from diffusers.loaders.transformer_sd3 import SD3Transformer2DLoadersMixin
 from diffusers.loaders.unet import UNet2DConditionLoadersMixin
 from support.tolerance import ENCODING
 
@@ -26,6 +27,10 @@ FEATURES = {  # published name -> what the encoder gives it, odd and unequal whe
 
 class NoLayers(torch.nn.Module, UNet2DConditionLoadersMixin):
     """What diffusers' loader needs of a UNet to make the projection alone."""
+
+
+class NoBlocks(torch.nn.Module, SD3Transformer2DLoadersMixin):
+    """The same for a transformer."""
 
 
 def projection_only(name, twin_kind=None):
@@ -102,6 +107,27 @@ def test_a_face_and_its_picture_become_the_tokens_of_diffusers(name, kind, struc
         without = ours.project(identities, hidden, face_structure=0.0)
     torch.testing.assert_close(result, expected.reshape(result.shape), **TOLERANCE)
     assert torch.equal(without, result) == (not theirs.shortcut)
+
+
+@pytest.mark.parametrize("timestep", [613.7])
+def test_tokens_of_a_timestep_are_those_of_diffusers(sd35, timestep):
+    ours, theirs = sd35
+    features = torch.randn(2, 729, 1152, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        expected, _ = theirs(features, torch.tensor([timestep]))
+        result = ours.at(timestep).project(features)
+    assert result.shape == (2, 64, 2432)
+    torch.testing.assert_close(result, expected, **TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def sd35():
+    """The projection at full size with one layer behind it, here and in diffusers."""
+    shapes = adapter_layouts.sd3(blocks=1)
+    tensors = make_models.draw(shapes, make_models.generator("sd35", 0), torch.float32)
+    state = make_models.nested(tensors)["image_proj"]
+    convert = NoBlocks()._convert_ip_adapter_image_proj_to_diffusers
+    return module.build(tensors, torch.nn), convert(state, low_cpu_mem_usage=False)
 
 
 @pytest.mark.parametrize("name", ["ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"])

@@ -27,7 +27,7 @@ def test_the_operator_keeps_the_rules_of_torch(pack):
 def test_an_error_leaves_nothing_and_each_thread_has_its_own_call(pack):
     module = pack.nodes.sampling.compiled
     text, query = torch.zeros(2, 1, 2, 4)
-    arguments = (text, query, "input", [1, 0], 1, None, [1, 2, 1, 2])
+    arguments = (text, query, "input", [1, 0], 1, None, [1, 2, 1, 2, 0])
     results = {}
 
     def work(number):

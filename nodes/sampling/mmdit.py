@@ -1,0 +1,228 @@
+"""The MMDiT of Stable Diffusion 3.5: in every joint block the generated image attends to itself and
+to the reference a second time, and the result is added to its part of the joint attention.
+
+https://github.com/huggingface/diffusers/blob/v0.35.0/src/diffusers/models/attention_processor.py
+(SD3IPAdapterJointAttnProcessor2_0)
+B images of all rows, N image tokens, H heads of width D, C = H * D, T tokens of the reference.
+"""
+
+# The host declares few types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from ...ipadapter_core.adapter.families import SD35_LARGE
+from ...ipadapter_core.adapter.time_resampler import unit_heads
+from ...ipadapter_core.attention.image_part import split_heads
+from ...ipadapter_core.attention.keys import NEGATIVE
+from ...ipadapter_core.attention.timed_keys import TimedKeys
+from ...ipadapter_core.weights.blocks import Address, Block
+from .attention import AttendedPart, add_image_parts, attend
+from .compiled import COMPILED_MODULE, LayerAddition, named_modules
+from .layout import LayerWidths
+from .model_call import LayerSite, ModelCall
+from .run import ImagePart, PartsByLayer
+
+JOINT = "joint"
+PATCH_SIDE = 2  # latent pixels that a token has in height and width
+DIT, DOUBLE_BLOCK = "dit", "double_block"  # the host's names
+OVERRIDE = "optimized_attention_override"
+BlockArguments = dict[str, Any]  # what the host gives a block and takes from it: img, txt, ...
+OriginalBlock = Mapping[str, Callable[[BlockArguments], BlockArguments]]
+BlockPatch = Callable[[BlockArguments, OriginalBlock], BlockArguments]
+Attention = Callable[..., Tensor]
+_ATTENTION = re.compile(r"joint_blocks\.(\d+)\.x_block\.attn")
+
+
+class HostAttention(Protocol):
+    """What is used of the host's attention of a block's image."""
+
+    qkv: torch.nn.Linear
+    ln_q: torch.nn.Module
+    ln_k: torch.nn.Module
+
+
+class MMDiTLayout:
+    """Joint blocks, in which image and text attend to each other."""
+
+    def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
+        # reference tokens are as wide as the model's own
+        widths = {
+            number: attention.qkv.out_features // 3
+            for number, attention in _attentions(diffusion_model).items()
+        }
+        return {(JOINT, number, 0): LayerWidths(width, width) for number, width in widths.items()}
+
+    def base_model(self, diffusion_model: torch.nn.Module) -> str:
+        names = set(named_modules(diffusion_model))
+        if any(name.endswith("x_block.attn2") for name in names):
+            return "SD3.5 Medium"
+        return SD35_LARGE if any(map(_has_norm, _attentions(diffusion_model).values())) else "SD3"
+
+    def host_problem(self) -> str:
+        return ""
+
+    def attention_names(self, diffusion_model: torch.nn.Module) -> list[tuple[str, str]]:
+        return []
+
+    def blocks(self, layers: Iterable[Address]) -> tuple[Block, ...]:
+        return tuple(dict.fromkeys((kind, number) for kind, number, _ in layers))
+
+    def add_to_call(
+        self, options: dict[str, Any], parts: PartsByLayer, call: ModelCall
+    ) -> tuple[dict[str, Any], LayerAddition]:
+        replacements: dict[str, Any] = dict(options.get("patches_replace") or {})
+        blocks: dict[Any, BlockPatch] = dict(replacements.get(DIT) or {})
+        patched_call = PatchedCall(parts, call)
+        for address in parts:
+            key = (DOUBLE_BLOCK, address[1])
+            blocks[key] = cast(
+                BlockPatch, partial(run_block, patched_call, blocks.get(key), address)
+            )
+        return {
+            **options,
+            "patches_replace": {**replacements, DIT: blocks},
+        }, _leave_as_it_is
+
+
+class PatchedCall:
+    """One call of the model: what is added in the block that runs."""
+
+    def __init__(self, parts: PartsByLayer, call: ModelCall):
+        self.parts, self.call = parts, call
+        self.attentions = _attentions(call.diffusion_model)
+
+    def add(self, image: Tensor, parts_of_image: "ImageHeads", address: Address) -> Tensor:
+        """The image's rows of the joint attention [B, N, C] with all image parts, as new ones."""
+        height, width = self.call.latent_size
+        grid = -(-height // PATCH_SIDE), -(-width // PATCH_SIDE)
+        heads = parts_of_image.query.shape[1]
+        site = LayerSite(address, heads, None, grid, self.call.latent_size)
+        parts, query = self.parts[address], parts_of_image.query.transpose(1, 2).flatten(2)
+        attended = partial(self._attend, parts_of_image)
+        return add_image_parts(image, query, site, parts, self.call, False, attended)
+
+    def _attend(
+        self, image: "ImageHeads", part: ImagePart, key: Tensor, value: Tensor
+    ) -> AttendedPart:
+        """Attention of the generated image to itself and to the reference, with the adapter's own
+        norms; key, value: [R or R * B, H, T, D].
+        """
+        query_norm, key_norm = self.call.head_norms(part, image.query)
+        query, image_key = image.query * query_norm, image.key * key_norm
+        count = len(query) // len(key)
+        key, value = (tensor.repeat_interleave(count, 0) for tensor in (key, value))
+        joint_key = torch.cat((image_key, key), 2)
+        joint_value = torch.cat((image.value, value), 2)
+        attended: Tensor = attend(None, query, joint_key, joint_value)
+        image_output = attended.reshape(len(query), query.shape[2], -1)
+        values = part.prompt.keys.values
+        if isinstance(values, TimedKeys) and values.is_silent:
+            image_output = image_output * self._positive_rows(image_output)
+        return AttendedPart(image_output, query.transpose(1, 2).flatten(2))
+
+    def _positive_rows(self, rows: Tensor) -> Tensor:
+        """[B, 1, 1]: 0 for the images of the negative rows, 1 for others."""
+        factors = [float(role != NEGATIVE) for role in self.call.rows.roles]
+        return rows.new_tensor(factors).repeat_interleave(len(rows) // len(factors))[:, None, None]
+
+
+@torch.compiler.disable
+def run_block(
+    call: PatchedCall,
+    previous: BlockPatch | None,
+    address: Address,
+    arguments: BlockArguments,
+    extra: OriginalBlock,
+) -> BlockArguments:
+    """A replacement of a joint block: what another pack placed there, or the host's, with the image
+    parts within its attention.
+    """
+    if call.parts[address]:
+        options: dict[str, Any] = arguments["transformer_options"]
+        attention = JointAttention(call, address, arguments["txt"].shape[1], options)
+        arguments = {**arguments, "transformer_options": {**options, OVERRIDE: attention}}
+    return previous(arguments, extra) if previous else extra["original_block"](arguments)
+
+
+class ImageHeads:
+    """Queries, keys and values of the generated image [B, H, N, D], without the model's norms."""
+
+    def __init__(self, tokens: Iterable[Tensor], heads: int, attention: HostAttention):
+        query, key, value = (split_heads(part, heads) for part in tokens)
+        self.query = unit_heads(query / _norm_weight(attention.ln_q, query))
+        self.key = unit_heads(key / _norm_weight(attention.ln_k, key))
+        self.value = value
+
+
+class JointAttention:
+    """The host's attention override for one run of one block.
+
+    The attention is whatever it would be without this one. Only the first of a block is the joint
+    one; text tokens stand before those of the image.
+    """
+
+    def __init__(
+        self, call: PatchedCall, address: Address, text_length: int, options: Mapping[str, Any]
+    ):
+        self.call, self.address, self.text_length = call, address, text_length
+        self.options, self.is_done = options, False
+
+    def __call__(
+        self,
+        function: Attention,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        kwargs["transformer_options"] = self.options
+        previous: Attention | None = self.options.get(OVERRIDE)
+        attention = partial(previous, function) if previous else function
+        joint = attention(query, key, value, *args, **kwargs)
+        if self.is_done:
+            return joint
+        self.is_done = True
+        heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
+        tokens = [part[:, self.text_length :] for part in (query, key, value)]
+        image = ImageHeads(tokens, heads, self.call.attentions[self.address[1]])
+        text, image_rows = joint[:, : self.text_length], joint[:, self.text_length :]
+        return torch.cat((text, self.call.add(image_rows, image, self.address)), 1)
+
+
+def _leave_as_it_is(text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
+    """For the operator of compiled models, which no block of this architecture calls."""
+    return text
+
+
+def _attentions(diffusion_model: torch.nn.Module) -> dict[int, HostAttention]:
+    """The joint attention of the image in each block, by number."""
+    modules = {
+        name.replace(f"{COMPILED_MODULE}.", ""): module
+        for name, module in named_modules(diffusion_model).items()
+    }
+    return {
+        int(match[1]): cast(HostAttention, module)
+        for name, module in modules.items()
+        if (match := _ATTENTION.fullmatch(name)) and hasattr(module, "qkv")
+    }
+
+
+def _has_norm(attention: HostAttention) -> bool:
+    return getattr(attention.ln_q, "weight", None) is not None
+
+
+def _norm_weight(norm: torch.nn.Module, like: Tensor) -> Tensor:
+    """The weight of an RMSNorm, as the host has it in memory: its value for ones. A weight of 0
+    leaves nothing that could be restored.
+    """
+    weight: Tensor = norm(like.new_ones(1, 1, 1, like.shape[-1]))
+    return torch.where(weight == 0, 1, weight)
