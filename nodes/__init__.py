@@ -18,6 +18,7 @@ from .references.embeds import CombineIPAdapterEmbeds, LoadIPAdapterEmbeds, Save
 from .references.identity_node import EncodeFaceIdentity
 from .references.negative_reference import IPAdapterNegativeReference
 from .references.reference import EncodeIPAdapterReference
+from .references.several_references import IPAdapterReferences
 
 folders.register()
 
@@ -30,6 +31,7 @@ NODES = [
         ApplyIPAdapter,
         FaceCrop,
         IPAdapterWeightMap,
+        IPAdapterReferences,
         EncodeIPAdapterReference,
         EncodeFaceIdentity,
         IPAdapterNegativeReference,

@@ -6,6 +6,7 @@ export const NOTE = 'ipadapter_note' // the widget, and the entry in a node's ou
 
 export const OURS = new Set([
   'ImagePrompt',
+  'IPAdapterReferences',
   'LoadIPAdapter',
   'LoadCLIPVision',
   'ApplyIPAdapter',

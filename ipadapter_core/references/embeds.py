@@ -82,6 +82,31 @@ class References:
         return replace(self, features=changed_features)
 
 
+def join(parts: Sequence[References]) -> References:
+    """References side by side, with the notes of the first; what was combined before counts as
+    one.
+    """
+    plain_parts = [_as_plain(part) for part in parts]
+    return References(
+        {
+            name: torch.cat([part.features[name] for part in plain_parts])
+            for name in parts[0].features
+        },
+        tuple(weight for part in plain_parts for weight in part.weights),
+        face_structure=parts[0].face_structure,
+        notes=parts[0].notes,
+    )
+
+
+def _as_plain(references: References) -> References:
+    if references.method == CONCAT:
+        return references
+    combined = references.change_features(
+        lambda tensor: combine(tensor, references.weights, references.method)
+    )
+    return replace(combined, weights=(1.0,))
+
+
 def combine(image_features: Tensor, reference_weights: Sequence[float], method: str) -> Tensor:
     """[N, ...] -> [1, ...], or [N, ...] for concat; a single reference only gets its weight.
 

@@ -2,6 +2,6 @@
 
 encode.py one run of the host's encoder; side_inputs.py the positive and negative inputs of a node;
 face_identity.py faces of images become embeddings; pair.py whether an encoder's output fits an
-adapter; boxes.py a part of an image; reference.py, identity_node.py, negative_reference.py and
-embeds.py the nodes about embeds.
+adapter; boxes.py a part of an image; reference.py, several_references.py, identity_node.py,
+negative_reference.py and embeds.py the nodes about embeds.
 """

@@ -15,7 +15,7 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.messages import Message, Predicate, printable
-from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, combine
+from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, join
 from ...ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
 from ...ipadapter_core.references.images import scale_to_side
 from ..files.folders import NO_NAME, names_below
@@ -82,17 +82,8 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
             if embeds is not None
         ]
         _check_parts(parts)
-        joined = [_features_and_weights(part) for part in parts]
         combined = replace(
-            parts[0],
-            features={
-                name: torch.cat([features[name] for features, _ in joined])
-                for name in parts[0].features
-            },
-            weights=tuple(weight for _, weights in joined for weight in weights),
-            method=method,
-            projected=projection == AFTER and method != CONCAT,
-            silent=False,
+            join(parts), method=method, projected=projection == AFTER and method != CONCAT
         )
         return io.NodeOutput(combined)
 
@@ -121,18 +112,6 @@ def _shapes(references: References) -> dict[str, list[int]]:
 
 def _shape_text(references: References) -> str:
     return ", ".join(map(str, _shapes(references).values()))
-
-
-def _features_and_weights(
-    references: References,
-) -> tuple[Mapping[str, Tensor], tuple[float, ...]]:
-    """Of references that are combined with others; what was combined before counts as one."""
-    if references.method == CONCAT:
-        return references.features, references.weights
-    combined = references.change_features(
-        lambda tensor: combine(tensor, references.weights, references.method)
-    )
-    return combined.features, (1.0,)
 
 
 class SaveIPAdapterEmbeds(io.ComfyNode):

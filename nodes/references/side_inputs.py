@@ -30,6 +30,7 @@ class SideInputs:
     clip_vision_output: Any = None
     embeds: Any = None
     suffix: str = ""  # of the inputs' names on the node
+    is_negative: bool = False
 
     def input_name(self, field: str) -> str:
         return field + self.suffix
@@ -47,7 +48,7 @@ class SideInputs:
 def negative_inputs(
     image: Any = None, clip_vision_output: Any = None, embeds: Any = None
 ) -> SideInputs:
-    return SideInputs(image, clip_vision_output, embeds, "_negative")
+    return SideInputs(image, clip_vision_output, embeds, "_negative", is_negative=True)
 
 
 class ReferenceEncoder:
@@ -124,10 +125,10 @@ class ReferenceEncoder:
             return None
         if output is None:
             return None
-        return references_for(output, self._adapter, side.input_name(field), bool(side.suffix))
+        return references_for(output, self._adapter, side.input_name(field), side.is_negative)
 
     def _encode_image(self, side: SideInputs, by_frame: bool) -> Output | References | None:
-        box = None if side.suffix else self._box
+        box = None if side.is_negative else self._box
         if self._adapter.spec.identity_input is not None:
             patcher = self._adapter.patcher
             encoded = self._encode_faces(side, box or "", by_frame)
@@ -159,7 +160,7 @@ class ReferenceEncoder:
             if not len(pictures):
                 return None
             part = visible_box(pictures, box, self._node)
-            source = FaceSource(self._node, input_name, part, by_frame, bool(side.suffix))
+            source = FaceSource(self._node, input_name, part, by_frame, side.is_negative)
             faces = encoder.encode(pictures, source, clip_vision)
             return faces.references, faces.display()
 

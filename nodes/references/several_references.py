@@ -1,0 +1,124 @@
+"""IPAdapter References: several pictures, each with its weight, become embeds at once."""
+
+# The host calls a node's methods by the names of its inputs.
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from comfy.clip_vision import ClipVisionModel
+from comfy_api.latest import io
+
+from ...ipadapter_core.messages import Predicate
+from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, join
+from ...ipadapter_core.references.images import CROP, FITS
+from ...ipadapter_core.weights.curves import numbers
+from ..sockets import KEEPS_SHOWING, EmbedsSocket, IPAdapterSocket, require_adapter
+from .side_inputs import ReferenceEncoder, SideInputs, negative_inputs
+
+NODE = "IPAdapter References"
+MOST_PICTURES = 16
+
+
+class IPAdapterReferences(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        image = io.Image.Input(
+            "image", tooltip="A reference image; a batch is several with one weight."
+        )
+        return io.Schema(
+            node_id="IPAdapterReferences",
+            display_name=NODE,
+            category="ipadapter/embeds",
+            **KEEPS_SHOWING,
+            search_aliases=["several references", "multiple images", "reference weights"],
+            description="Encodes several reference images for an adapter, each with its own "
+            "weight. Connect its outputs to 'embeds' and 'embeds_negative' of Apply IPAdapter.",
+            inputs=[
+                IPAdapterSocket.Input("ipadapter", tooltip="The adapter, from Load IPAdapter."),
+                io.Autogrow.Input(
+                    "images",
+                    template=io.Autogrow.TemplatePrefix(
+                        image, prefix="image", min=1, max=MOST_PICTURES
+                    ),
+                    tooltip="The reference images, in the order of the weights.",
+                ),
+                io.String.Input(
+                    "weights",
+                    default="",
+                    tooltip="A weight for each picture, like 1, 0.5, 0.8. Pictures without a "
+                    "number have 1.",
+                ),
+                io.Combo.Input(
+                    "method",
+                    options=list(METHODS),
+                    default=CONCAT,
+                    tooltip="How the pictures act together. concat: side by side, each looked at "
+                    "on its own; weighted: their mean by weight; more in Combine IPAdapter Embeds.",
+                ),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    optional=True,
+                    tooltip="The encoder that the adapter needs, from Load CLIP Vision. Not "
+                    "connected: the installed one that fits is used, and the node names it.",
+                ),
+                io.Combo.Input(
+                    "fit",
+                    options=FITS,
+                    default=CROP,
+                    optional=True,
+                    tooltip="How a reference that is not square becomes square: as in Apply "
+                    "IPAdapter.",
+                ),
+            ],
+            outputs=[
+                EmbedsSocket.Output("embeds", tooltip="The references, encoded."),
+                EmbedsSocket.Output(
+                    "embeds_negative", tooltip="What the encoder gives for nothing."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        ipadapter: object,
+        images: Mapping[str, Tensor | None],
+        weights: str,
+        method: str,
+        clip_vision: ClipVisionModel | None = None,
+        fit: str = CROP,
+    ) -> io.NodeOutput:
+        adapter = require_adapter(ipadapter)
+        pictures = {name: image for name, image in images.items() if image is not None}
+        encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE)
+        parts: list[References] = []
+        negative = None
+        for (name, image), weight in zip(
+            pictures.items(), picture_weights(weights, len(pictures)), strict=True
+        ):
+            side = SideInputs(image, suffix=name.removeprefix("image"))
+            references = encoder.encode_sides(side, negative_inputs())
+            if references is not None:
+                positive, negative = references
+                parts.append(replace(positive, weights=(weight,) * positive.count))
+        if not parts:
+            raise ValueError(f"{NODE} has no picture: connect at least one to 'image0'.")
+        zeros = References.zeros(adapter.spec.inputs)
+        embeds = replace(join(parts), method=method)
+        return io.NodeOutput(embeds, negative or zeros, ui=encoder.display)
+
+
+def picture_weights(text: str, count: int) -> list[float]:
+    """A weight for each of so many pictures; 1 where there is no number. Raises ValueError."""
+    try:
+        weights = numbers(text) if text.strip() else []
+    except Predicate as error:
+        raise error.about(f"{NODE}'s 'weights'") from None
+    if len(weights) > count:
+        raise ValueError(
+            f"{NODE}'s 'weights' has {len(weights)} numbers for {count} pictures: write one for "
+            "each, in the order of the inputs."
+        )
+    return weights + [1.0] * (count - len(weights))
