@@ -1,6 +1,7 @@
 """Every node of the pack, in the order in which a graph uses them."""
 
 from .apply.apply import ApplyIPAdapter
+from .apply.face_tokens import FaceTokensToControlNet
 from .apply.image_prompt_node import ImagePrompt
 from .apply.regions import ApplyIPAdapterRegions, IPAdapterRegion
 from .apply.tiles import IPAdapterTiles
@@ -34,6 +35,7 @@ NODES = [
         IPAdapterReferences,
         EncodeIPAdapterReference,
         EncodeFaceIdentity,
+        FaceTokensToControlNet,
         IPAdapterNegativeReference,
         CombineIPAdapterEmbeds,
         SaveIPAdapterEmbeds,

@@ -7,7 +7,7 @@ one where it is written otherwise but means the same, or raises one sentence.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from numbers import Real
 from typing import Any, NamedTuple, cast
@@ -202,6 +202,16 @@ def _check_landmarks(value: object, spec: InputSpec, node: str, name: str) -> ob
     return landmarks
 
 
+def _check_conditioning(value: object, spec: InputSpec, node: str, name: str) -> object:
+    """Pairs of a text and a dictionary; the host itself makes lists of them."""
+    entries = cast("list[object]", value) if isinstance(value, list) else [None]
+    for entry in entries:
+        pair = cast("Sequence[object]", entry) if isinstance(entry, list | tuple) else ()
+        if len(pair) != 2 or not isinstance(pair[1], dict):
+            raise wrong_link(cast("object", value), node, name, "CONDITIONING")
+    return entries
+
+
 def _check_group(value: object, spec: InputSpec, node: str, name: str) -> object:
     """Inputs that grow with their links: each by the template that it was made from."""
     template = spec.options.get("template")
@@ -246,6 +256,7 @@ CHECKS: dict[str, Check] = {
     "MODEL": _check_model,
     "CLIP_VISION": _check_clip_vision,
     "CLIP_VISION_OUTPUT": _check_clip_vision_output,
+    "CONDITIONING": _check_conditioning,
     "COMFY_AUTOGROW_V3": _check_group,
     "INSIGHTFACE": _check_insightface,
     "FACE_LANDMARKS": _check_landmarks,

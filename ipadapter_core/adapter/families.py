@@ -51,7 +51,8 @@ class Family:
     unconditional: of the feature of an image encoder; a face identity is always zeros.
     purpose: what such an adapter follows, where its shapes say so; "" where only a published name
     does. has_lora: whether it was trained together with one for the model's own attention.
-    name_marks: what the names of such files hold, for twins.
+    name_marks: what the names of such files hold, for twins. guides_controlnet: whether a
+    ControlNet was trained to read its tokens.
     base_model: that the shapes of the projection tell; "" where the width of the tokens does.
     places: where in the model its layers are, in their order; empty for all that a model has.
     has_bias: whether the layers have a bias.
@@ -65,6 +66,7 @@ class Family:
     purpose: str = ""
     has_lora: bool = False
     name_marks: tuple[str, ...] = ()
+    guides_controlnet: bool = False
     base_model: str = ""
     places: tuple[Place, ...] = ()
     has_bias: bool = False
@@ -209,7 +211,15 @@ FAMILIES = (
     Family(
         UNNORM, *_RAW, _raw_identity, ZEROS, IDENTITY, name_marks=("unnorm", "faceid", "portrait")
     ),
-    Family(INSTANTID, *_RAW, _instantid_identity, ZEROS, IDENTITY, name_marks=("instantid",)),
+    Family(
+        INSTANTID,
+        *_RAW,
+        _instantid_identity,
+        ZEROS,
+        IDENTITY,
+        name_marks=("instantid",),
+        guides_controlnet=True,
+    ),
     Family(
         INSTANTX,
         _is_time_resampler,

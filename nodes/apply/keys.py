@@ -8,12 +8,19 @@ from dataclasses import replace
 from typing import cast
 
 import torch
+from torch import Tensor
 
 import comfy.model_management
 from comfy.model_patcher import ModelPatcher
 
 from ...ipadapter_core.adapter.module import IPAdapter, TimedAdapter
-from ...ipadapter_core.attention.keys import FrameTokens, KeysValues, frame_keys, image_keys
+from ...ipadapter_core.attention.keys import (
+    FrameTokens,
+    KeysValues,
+    frame_keys,
+    image_keys,
+    tokens_of,
+)
 from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.references.embeds import References
 from ..recall import Recalled, recall
@@ -53,6 +60,14 @@ def keys_for(
     negative_features = negative.features.values() if negative else (None,)
     features = (*positive.features.values(), *negative_features)
     return recall(adapter.patcher, Recalled.IMAGE_KEYS, make, features, settings)
+
+
+def image_tokens(adapter: LoadedAdapter, references: References) -> Tensor:
+    """The tokens of references side by side, [1, N * T, D] in float32."""
+    comfy.model_management.load_models_gpu([adapter.patcher])
+    moved = _on_device(references, adapter.patcher.load_device)
+    tokens, _ = tokens_of(adapter.patcher.model, moved)
+    return tokens[None].to(comfy.model_management.intermediate_device())
 
 
 def _keys_dtype(model: ModelPatcher) -> torch.dtype:

@@ -65,6 +65,7 @@ WRONG = {  # type of the host -> values that no node can read as that
     "MODEL": WRONG_TYPES | {"a text": "model"},
     "CLIP_VISION": WRONG_TYPES | {"a text": "encoder"},
     "CLIP_VISION_OUTPUT": WRONG_TYPES | {"a text": "output"},
+    "CONDITIONING": WRONG_TYPES | {"a text": "prompt", "a pair alone": [None, {}]},
     "EMBEDS": WRONG_TYPES
     | {
         "a text": "embeds",
