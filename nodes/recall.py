@@ -33,6 +33,7 @@ class Recalled(Enum):
     IMAGE_KEYS = auto()
     RECOGNISER = auto()
     ENCODED_FACES = auto()
+    POOLED_OUTPUT = auto()
     NORMALISED_FEATURE = auto()
     ZERO_IDENTITY = auto()
     LORA_PATCHES = auto()  # by which id the host knows them

@@ -23,6 +23,7 @@ class Base:
 
 SD15 = Base(768, (320,) * 2 + (640,) * 2 + (1280,) * 5 + (640,) * 3 + (320,) * 3 + (1280,))
 SDXL = Base(2048, (640,) * 4 + (1280,) * 50 + (640,) * 6 + (1280,) * 10)
+FLUX = Base(4096, (3072,) * 57)  # double blocks, single blocks
 
 
 def nest(prefix: str, layout: Layout) -> Layout:
@@ -152,9 +153,15 @@ def flux_by_name(tokens: int) -> Callable[..., Layout]:
     return layout_for
 
 
-def flux_instantx() -> Layout:
-    layout = dense("proj.0", 2304, 1152) | dense("proj.2", 128 * 4096, 2304) | norm("norm", 4096)
-    layers = {f"{number}.to_{x}_ip.weight": (3072, 4096) for number in range(57) for x in "kv"}
+def flux_instantx(base: Base | None = None, tokens: int = 128, hidden: int = 2304) -> Layout:
+    text, widths = (base or FLUX).text, (base or FLUX).widths
+    layout = dense("proj.0", hidden, 1152) | dense("proj.2", tokens * text, hidden)
+    layout |= norm("norm", text)
+    layers = {
+        f"{number}.to_{x}_ip.weight": (width, text)
+        for number, width in enumerate(widths)
+        for x in "kv"
+    }
     return nest("image_proj", layout) | nest("ip_adapter", layers)
 
 
@@ -239,11 +246,11 @@ ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by th
 FLUX_ADAPTERS: dict[str, Callable[..., Layout]] = {
     "flux-ip-adapter": flux_by_name(4),
     "flux-ip-adapter-v2": flux_by_name(16),
+    "FLUX.1-dev-IP-Adapter": flux_instantx,
 }
 OTHERS: dict[str, Callable[..., Layout]] = {  # for other models, or refused
     "kolors_faceid": kolors_faceid,
     "SD3.5-Large-IP-Adapter": sd3,
-    "flux_instantx": flux_instantx,
 }
 
 

@@ -2,7 +2,7 @@
 
 import make_models
 import torch
-from adapter_layouts import Base
+from adapter_layouts import Base, Layout, dense, flux_instantx, norm
 from make_models import Tensors
 
 FLUX = {  # a small one of two and three blocks, for text of CLIP-L's width
@@ -43,7 +43,24 @@ def checkpoint_tensors(seed: int = 0) -> Tensors:
     return tensors | make_models.nest_tensors("vae", make_models.vae_tensors(16, seed))
 
 
+def instantx_tensors(tokens: int = 8, seed: int = 0) -> Tensors:
+    """InstantX's adapter with few tokens and a narrow projection, in float32."""
+    blocks = FLUX["depth"] + FLUX["depth_single_blocks"]
+    base = Base(FLUX["context_in_dim"], (FLUX["hidden_size"],) * blocks)
+    shapes = flux_instantx(base, tokens, hidden=32)
+    return make_models.draw(shapes, make_models.generator("instantx", seed), torch.float32)
+
+
 def adapter_tensors(name: str = "flux-ip-adapter", seed: int = 0) -> Tensors:
     """An adapter of XLabs, in float32."""
     base = Base(FLUX["context_in_dim"], (FLUX["hidden_size"],) * FLUX["depth"])
     return make_models.adapter_tensors(name, base, seed, torch.float32)
+
+
+def siglip_head_layout(width: int, inner: int) -> Layout:
+    """SigLIP's pooling head, as it stands in the encoder's file."""
+    layout = {"probe": (1, 1, width), "attention.in_proj_weight": (3 * width, width)}
+    layout |= {"attention.in_proj_bias": (3 * width,)} | norm("layernorm", width)
+    layout |= dense("attention.out_proj", width, width)
+    layout |= dense("mlp.fc1", inner, width) | dense("mlp.fc2", width, inner)
+    return {f"vision_model.head.{key}": shape for key, shape in layout.items()}

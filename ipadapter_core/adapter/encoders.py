@@ -63,6 +63,7 @@ class EncoderSpec:
         output_widths = {
             Source.CLIP_EMBEDS: self.projection_width,
             Source.CLIP_HIDDEN: self.hidden_width,
+            Source.SIGLIP_POOLED: self.hidden_width,
         }
         is_published = feature.encoder in _PUBLISHED_NAMES
         return output_widths.get(feature.source) == feature.width and (

@@ -20,6 +20,7 @@ from .features import (
     identity_feature,
     kolors_feature,
     siglip_hidden,
+    siglip_pooled,
 )
 from .projections import (
     ProjectorShapes,
@@ -37,6 +38,7 @@ from .projections import (
 Place = tuple[str, int]  # a kind of block, and where in it the image part is added
 ATTENTION, AFTER_BLOCK = 0, 1  # to the attention's output, or to the image that the block gives
 IDENTITY_WIDTH = 512  # of a face embedding
+SIGLIP_WIDTH = 1152  # of what SigLIP gives
 PORTRAIT_TOKENS = 16
 SD35_LARGE, INSTANTX = "SD3.5 Large", "InstantX"
 KOLORS, KOLORS_WIDTHS = "Kolors", (2048, 1024)  # of the queries, and of the encoder's output
@@ -56,6 +58,8 @@ class Family:
     base_model: that the shapes of the projection tell; "" where the width of the tokens does.
     places: where in the model its layers are, in their order; empty for all that a model has.
     has_bias: whether the layers have a bias.
+    head_width: of heads whose keys and values are each brought to a mean square of 1; 0: as they
+    are.
     """
 
     kind: str
@@ -70,6 +74,7 @@ class Family:
     base_model: str = ""
     places: tuple[Place, ...] = ()
     has_bias: bool = False
+    head_width: int = 0
 
     @property
     def twins(self) -> tuple["Family", ...]:
@@ -124,6 +129,10 @@ def _siglip_hidden(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
     return (siglip_hidden(projector.feature_width),)
 
 
+def _siglip_pooled(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    return (siglip_pooled(projector.feature_width),)
+
+
 def _identity(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
     return (identity_feature(projector.feature_width, WEBFACE_R50, is_normalised=True),)
 
@@ -147,6 +156,12 @@ def _is_linear(projector_shapes: ProjectorShapes) -> bool:
 
 def _is_xlabs(projector_shapes: ProjectorShapes) -> bool:
     return _is_linear(projector_shapes) and projector_shapes.has_biased_layers
+
+
+def _is_flux_instantx(projector_shapes: ProjectorShapes) -> bool:
+    if not _is_identity(projector_shapes):
+        return False
+    return read_identity(projector_shapes).feature_width == SIGLIP_WIDTH
 
 
 def _is_identity_resampler(projector_shapes: ProjectorShapes) -> bool:
@@ -192,6 +207,7 @@ FACEID, FACEID_PLUS, FACEID_PLUS_V2 = "FaceID", "FaceID plus", "FaceID plus v2"
 BLACK_IMAGE = Unconditional.BLACK_IMAGE
 FLUX = "FLUX.1"
 XLABS = "XLabs"
+FLUX_HEAD_WIDTH = 128
 PORTRAIT, UNNORM, INSTANTID = "FaceID portrait", "FaceID portrait unnorm", "InstantID"
 FACE, IDENTITY = "face", "identity"
 _RAW = (_is_identity_resampler, read_identity_resampler)
@@ -206,6 +222,16 @@ FAMILIES = (
         base_model=FLUX,
         places=(("double", AFTER_BLOCK),),
         has_bias=True,
+    ),
+    Family(
+        INSTANTX,
+        _is_flux_instantx,
+        read_identity,
+        _siglip_pooled,
+        Unconditional.NOTHING,
+        base_model=FLUX,
+        places=(("double", ATTENTION), ("single", ATTENTION)),
+        head_width=FLUX_HEAD_WIDTH,
     ),
     Family("base", _is_linear, read_linear, _clip_embeds, ZEROS),
     Family(

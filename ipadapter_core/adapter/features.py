@@ -15,11 +15,13 @@ from ..messages import Message
 class Source(Enum):
     """Where a feature comes from; the value is its usual name on links and in embeds files.
 
-    Those of CLIP are named as the host's outputs are; a face identity is what a recogniser gives.
+    Those of CLIP are named as the host's outputs are; a face identity is what a recogniser gives,
+    and SigLIP's pooled output what its pooling head makes of the host's output.
     """
 
     CLIP_EMBEDS = "image_embeds"
     CLIP_HIDDEN = "penultimate_hidden_states"
+    SIGLIP_POOLED = "siglip_pooled"
     FACE_IDENTITY = "face_identity"
 
     @property
@@ -102,6 +104,12 @@ def kolors_feature(width: int) -> FeatureSpec:
 def siglip_hidden(width: int) -> FeatureSpec:
     """Every patch that SigLIP gives before its last layer."""
     return replace(clip_feature(Source.CLIP_HIDDEN, width), sequence_length=SIGLIP_TOKENS)
+
+
+def siglip_pooled(width: int) -> FeatureSpec:
+    """What SigLIP's pooling head gives."""
+    pooled = Source.SIGLIP_POOLED
+    return FeatureSpec(pooled.value, pooled, width, SIGLIP)
 
 
 def encoder_of(source: Source, shape: tuple[int, ...]) -> str | None:

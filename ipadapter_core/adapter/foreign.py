@@ -59,11 +59,6 @@ def is_adapter(file_content: FileContent) -> bool:
     return is_nested or file_content.starts(*(f"{prefix}." for prefix in adapter_prefixes))
 
 
-def _is_flux_instantx(file_content: FileContent) -> bool:
-    is_wide = file_content.width("ip_adapter.0.to_k_ip.weight") == 4096
-    return is_wide and file_content.has("image_proj.proj.2.weight")
-
-
 def _is_kolors_faceid(file_content: FileContent) -> bool:
     return file_content.width("image_proj.perceiver_resampler.proj_in.weight") == 1024
 
@@ -110,13 +105,6 @@ OTHER_ADAPTERS: Table = (
     (_is_ms_diffusion, _other_method("MS-Diffusion")),
     (_is_csgo, _other_method("CSGO")),
     (_is_styleshot, _other_method("StyleShot")),
-    (
-        _is_flux_instantx,
-        Message(
-            "is InstantX's IP-Adapter for FLUX; this pack cannot run those yet; choose an adapter "
-            "of XLabs for FLUX"
-        ),
-    ),
     (
         _is_kolors_faceid,
         Message(

@@ -5,7 +5,7 @@ https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/attention_pr
 B batch, T image tokens, D text width, C inner width of a layer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +20,9 @@ from .lora import is_lora_key
 from .projectors import FacePlusProjection, make_projector
 from .stored_tensors import check_weight
 from .time_resampler import JointLayer, TimeResampler
+
+HEAD_EPSILON = 1e-5
+Projection = Callable[[Tensor], Tensor]
 
 
 class IPAdapter(nn.Module):
@@ -59,8 +62,24 @@ class IPAdapter(nn.Module):
 
     def keys_values(self, image_tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """tokens [B, T, D] -> key and value [B, T, C] of each layer, in the file's order."""
-        for layer in self.ip_adapter.values():
-            yield layer["to_k_ip"](image_tokens), layer["to_v_ip"](image_tokens)  # type: ignore[index]
+        head_width = self.spec.family.head_width
+        layers = cast("Iterable[Mapping[str, Projection]]", self.ip_adapter.values())
+        for layer in layers:
+            key, value = (layer[name](image_tokens) for name in ("to_k_ip", "to_v_ip"))
+            yield _unit_heads(key, head_width), _unit_heads(value, head_width)
+
+
+def _unit_heads(tokens: Tensor, head_width: int) -> Tensor:
+    """[B, T, C] with each head of each token at a mean square of 1; as it is for a width of 0.
+
+    InstantX normalises keys and values so, without weights:
+    https://huggingface.co/InstantX/FLUX.1-dev-IP-Adapter
+    """
+    if not head_width:
+        return tokens
+    heads = tokens.reshape(*tokens.shape[:-1], -1, head_width)
+    mean_square = (heads * heads).mean(-1, keepdim=True)
+    return (heads * torch.rsqrt(mean_square + HEAD_EPSILON)).reshape(tokens.shape)
 
 
 class TimedAdapter(IPAdapter):

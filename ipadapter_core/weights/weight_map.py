@@ -29,7 +29,10 @@ SDXL: list[Block] = [
     ("middle", 0),
     *(("output", n) for n in range(6)),
 ]
-FLUX: list[Block] = [("double", n) for n in range(19)]
+FLUX: list[Block] = [
+    *(("double", n) for n in range(19)),
+    *(("single", n) for n in range(38)),
+]
 SD35_LARGE: list[Block] = [("joint", n) for n in range(38)]
 T = TypeVar("T")
 WeightSchedule = tuple[BlockWeights, ...]  # STEPS + 1 of them

@@ -68,7 +68,7 @@ class IPAdapterWeightMap(io.ComfyNode):
                     multiline=True,
                     optional=True,
                     tooltip="A factor for each block, in the order of the model: 16 numbers for "
-                    "SD1.5, 11 for SDXL, 19 for FLUX.1, 38 for SD3.5 Large. Or name only some "
+                    "SD1.5, 11 for SDXL, 57 for FLUX.1, 38 for SD3.5 Large. Or name only some "
                     "blocks, by number from 0 or by name: 3:1, middle:0.5. The others are 0 then, "
                     "or what 'rest' says: middle:0, rest:1. Empty: 1 for all.",
                 ),

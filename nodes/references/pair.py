@@ -10,7 +10,6 @@ from torch.nn.functional import normalize
 
 from comfy.clip_vision import ClipVisionModel, Output
 
-from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.features import (
     EMBEDS,
     HIDDEN,
@@ -26,6 +25,7 @@ from ..files.load import encoder_hint
 from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
 from .encode import black_output, unconditional_output
+from .siglip import pooled_output
 
 
 def unconditional(adapter: LoadedAdapter, clip_vision: ClipVisionModel) -> References:
@@ -68,7 +68,7 @@ def references_for(
     spec = adapter.spec
     references = output
     if not isinstance(references, References):
-        references = _references(references, spec)
+        references = _references(references, adapter)
         if is_negative and spec.identity_input is not None:
             references = _of_nobody(references, adapter, spec.identity_input)
     _check_identity(references, adapter, input_name)
@@ -128,9 +128,14 @@ def _normalised(references: References, adapter: LoadedAdapter) -> References:
     return replace(references, features=features)
 
 
-def _references(output: Output, spec: AdapterSpec) -> References:
+def _references(output: Output, adapter: LoadedAdapter) -> References:
     """The outputs that an adapter takes, as far as an encoder gave them."""
-    outputs = {feature.name: getattr(output, feature.source.value, None) for feature in spec.inputs}
+    outputs = {
+        feature.name: pooled_output(output, adapter)
+        if feature.source is Source.SIGLIP_POOLED
+        else getattr(output, feature.source.value, None)
+        for feature in adapter.spec.inputs
+    }
     features = {name: tensor for name, tensor in outputs.items() if tensor is not None}
     count = max((len(tensor) for tensor in features.values()), default=0)
     return References(features, (1.0,) * count)

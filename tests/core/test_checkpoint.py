@@ -39,7 +39,6 @@ TABLE = {  # name -> base model, kind, tokens, encoder, layers, parameters of th
 }
 REFUSED = {  # name -> what it is called, parameters of the published file
     "kolors_faceid": ("Kolors", None),
-    "flux_instantx": ("FLUX", None),
 }
 
 

@@ -57,6 +57,18 @@ def test_a_damaged_adapter_of_xlabs_is_said(change, words):
         module.build(flat, torch.nn)
 
 
+@pytest.mark.parametrize("container", [dict, make_models.nested])
+def test_the_adapter_of_instantx_is_recognised(container):
+    flat = shapes("FLUX.1-dev-IP-Adapter")
+    assert sum(value.numel() for value in flat.values()) == 1_211_148_544 + 1_434_451_968
+    spec = read_spec(container(flat))
+    assert spec.describe() == "FLUX.1 InstantX, 128 tokens, needs SigLIP so400m/14-384"
+    assert spec.layers == tuple((number, 3072) for number in range(57))
+    assert spec.unconditional is Unconditional.NOTHING
+    assert EncoderSpec.of(27, 1152, 0, 729).fits(spec)
+    assert not EncoderSpec.of(24, 1024, 768, 257).fits(spec)
+
+
 def test_the_encoder_of_xlabs_is_vit_l():
     spec = read_spec(shapes("flux-ip-adapter"))
     encoders = {  # name -> layers, widths, tokens

@@ -1,6 +1,6 @@
 """A small FLUX.1 in ComfyUI and in diffusers with the same weights, and XLabs' adapters for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import make_flux
@@ -173,3 +173,27 @@ def positions(height: int, width: int) -> Tensor:
     ids[..., 1] += torch.arange(height // 2)[:, None]
     ids[..., 2] += torch.arange(width // 2)[None]
     return ids.reshape(-1, 3)
+
+
+def diffusers_output(
+    transformer: Any, call: Any, embeds: Sequence[tuple[Tensor, ...]] = ()
+) -> Tensor:
+    """The output for one call of ours; embeds: for each adapter the negative and the positive one,
+    [N, E].
+    """
+    batch, height, width = len(call.x) // len(call.roles), *call.x.shape[-2:]
+    image = [
+        torch.cat([pair[1 - role].expand(batch, 1, -1) for role in call.roles]) for pair in embeds
+    ]
+    tokens = transformer(
+        hidden_states=pack(call.x),
+        encoder_hidden_states=call.context,
+        pooled_projections=call.pooled,
+        timestep=call.timesteps,
+        img_ids=positions(height, width),
+        txt_ids=torch.zeros(call.context.shape[1], 3),
+        guidance=call.guidance,
+        joint_attention_kwargs={"ip_adapter_image_embeds": image} if image else {},
+        return_dict=False,
+    )[0]
+    return unpack(tokens, height, width)

@@ -113,7 +113,6 @@ def save_sparse(path, shapes):
     ("name", "sentence"),
     [
         ("kolors_faceid", "the FaceID adapter for Kolors, which this pack does not run"),
-        ("flux_instantx", "cannot run those yet"),
     ],
 )
 def test_families_of_later_are_refused_by_name(folders, load, name, sentence):

@@ -59,6 +59,25 @@ def xlabs(load_file):
     return load_file(make_flux.adapter_tensors(), "first")
 
 
+@pytest.fixture(scope="module")
+def instantx(load_file):
+    return load_file(make_flux.instantx_tensors(), "instantx")
+
+
+@pytest.fixture
+def apply_instantx(nodes_by_id, pack, instantx):
+    """(model, references [N, 1152] of SigLIP's pooling head, settings) -> the model with them."""
+
+    def run(model, pooled, **settings):
+        embeds = pack.nodes.sockets.References.of(pooled, "siglip_pooled")
+        inputs = {"embeds": embeds, "weight": WEIGHT}
+        return (
+            nodes_by_id["ApplyIPAdapter"].execute(model, instantx[0], **inputs | settings).args[0]
+        )
+
+    return run
+
+
 @pytest.fixture
 def apply_flux(nodes_by_id, xlabs, tiny):
     def run(model, seed=5, count=1, adapter=None, **settings):
@@ -122,3 +141,14 @@ def second_block_input(flux):
         return image
 
     return run
+
+
+@pytest.fixture
+def own_encoders(host, tmp_path, monkeypatch):
+    """The host's folder of encoders, empty."""
+    import folder_paths
+
+    folder = [str(tmp_path)], folder_paths.supported_pt_extensions
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "clip_vision", folder)
+    monkeypatch.delitem(folder_paths.filename_list_cache, "clip_vision", raising=False)
+    return tmp_path

@@ -2,31 +2,11 @@
 
 import make_flux
 import pytest
-import torch
+from support.compare import difference
 from support.tolerance import FLUX
 
 pytestmark = pytest.mark.host
 WEIGHT = 0.8  # of `apply_flux`
-
-
-def diffusers_output(flux, transformer, call, embeds):
-    """embeds: for each adapter the negative and the positive one, [N, E]."""
-    batch, height, width = len(call.x) // len(call.roles), *call.x.shape[-2:]
-    image = [
-        torch.cat([pair[1 - role].expand(batch, 1, -1) for role in call.roles]) for pair in embeds
-    ]
-    tokens = transformer(
-        hidden_states=flux.pack(call.x),
-        encoder_hidden_states=call.context,
-        pooled_projections=call.pooled,
-        timestep=call.timesteps,
-        img_ids=flux.positions(height, width),
-        txt_ids=torch.zeros(call.context.shape[1], 3),
-        guidance=call.guidance,
-        joint_attention_kwargs={"ip_adapter_image_embeds": image},
-        return_dict=False,
-    )[0]
-    return flux.unpack(tokens, height, width)
 
 
 def load_by_diffusers(transformer, paths, scale):
@@ -45,17 +25,13 @@ def load_by_diffusers(transformer, paths, scale):
     transformer.requires_grad_(False)
 
 
-def difference(result, expected):
-    return float((result - expected).abs().max() / (expected.max() - expected.min()))
-
-
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 def test_output_equals_diffusers(flux, model, apply_flux, flux_calls, xlabs, tiny, cfg):
     transformer = flux.twin(model)
     load_by_diffusers(transformer, [xlabs[1]], WEIGHT)
     sides = tuple(tiny.features(seed, projection=768).image_embeds for seed in (6, 5))
     for call in flux_calls(apply_flux(model), batch=2, cfg=cfg):
-        assert difference(call.out, diffusers_output(flux, transformer, call, [sides])) <= FLUX
+        assert difference(call.out, flux.diffusers_output(transformer, call, [sides])) <= FLUX
 
 
 def test_several_adapters_act_as_in_diffusers(
@@ -70,4 +46,4 @@ def test_several_adapters_act_as_in_diffusers(
         for seed in (5, 8)
     ]
     for call in flux_calls(changed, cfg=3.0):
-        assert difference(call.out, diffusers_output(flux, transformer, call, sides)) <= FLUX
+        assert difference(call.out, flux.diffusers_output(transformer, call, sides)) <= FLUX

@@ -15,7 +15,10 @@ def test_a_weight_map_acts_by_block(flux, model, apply_flux, nodes_by_id, second
     node = nodes_by_id["IPAdapterWeightMap"]
     settings = {"amount": 1.0, "second_amount": 1.0}
     weight_map = node.execute(model, "balanced", layers="double 0: 1", **settings).args[0]
-    assert weight_map.blocks == (("double", 0), ("double", 1))
+    assert weight_map.blocks == (
+        *(("double", number) for number in range(2)),
+        *(("single", number) for number in range(3)),
+    )
     first_block = apply_flux(model, weight_map=weight_map)
     whole = apply_flux(model)
     assert torch.equal(second_block_input(first_block), second_block_input(whole))
