@@ -233,8 +233,8 @@ def _wrong_value(
     options: Mapping[str, Any] = spec.options if spec else {}
     limits = f" from {options['min']} to {options['max']}" if {"min", "max"} <= {*options} else ""
     return ValueError(
-        f"{node}'s '{name}' got {described(value)}: it wants {expected}{limits}; type one, or "
-        "connect a node that gives one."
+        f"{node}'s '{name}' got {described(value)}: expected {expected}{limits}; type one, or "
+        "connect a node that outputs one."
     )
 
 

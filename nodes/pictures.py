@@ -33,7 +33,7 @@ def require_images(value: object, node: str, input_name: str) -> Tensor:
     _require_plain(value, node, input_name)
     if value.ndim != 4 or 0 in value.shape[1:] or value.shape[-1] > LARGEST_CHANNELS:
         raise ValueError(
-            f"{node}'s '{input_name}' must be pictures of shape [batch, height, width, channels], "
+            f"{node}'s '{input_name}' must be images of shape [batch, height, width, channels], "
             f"found {list(value.shape)}: connect the IMAGE output of another node."
         )
     images = _as_floats(value, f"{node}'s '{input_name}'", _picture_white)
@@ -107,7 +107,7 @@ def _require_plain(value: Tensor, node: str, input_name: str) -> None:
     if value.numel() > LARGEST_COUNT:
         raise ValueError(
             f"{node}'s '{input_name}' is {list(value.shape)}, which no memory holds as floats: "
-            "connect fewer or smaller pictures."
+            "connect fewer or smaller images."
         )
 
 

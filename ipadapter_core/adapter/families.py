@@ -87,7 +87,7 @@ def find_family(projector_shapes: ProjectorShapes, twin_kind: str | None = None)
     for family in FAMILIES:
         if family.has_shapes(projector_shapes):
             return next((twin for twin in family.twins if twin.kind == twin_kind), family)
-    raise Predicate("is no IP-Adapter: it has no image projection of a known kind")
+    raise Predicate("is not an IP-Adapter: it has no image projection of a known kind")
 
 
 def twin_named(family: Family, file_name: str) -> Family | None:

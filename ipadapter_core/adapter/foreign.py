@@ -44,7 +44,7 @@ def refuse_foreign(outer_keys: Sequence[str], tensor_shapes: Mapping[str, Shape]
     for is_kind, sentence in OTHER_FILES:
         if is_kind(file_content):
             raise Predicate.of(sentence)
-    raise Predicate("is no IP-Adapter: none of its tensors belongs to one")
+    raise Predicate("is not an IP-Adapter: none of its tensors belongs to one")
 
 
 def is_adapter(file_content: FileContent) -> bool:
@@ -81,7 +81,7 @@ def _is_styleshot(file_content: FileContent) -> bool:
 
 def _other_method(method_name: str) -> Message:
     return Message(
-        "is a file of <1>, which this pack does not run; choose an adapter for SD1.5 or SDXL",
+        "is a file of <1>, which this pack does not support; choose an adapter for SD1.5 or SDXL",
         method_name,
     )
 

@@ -111,7 +111,7 @@ def _entry(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) ->
     if content is None:
         note = installed_file.note or Message("holds nothing that this pack uses")
         if installed_file.folder == FOLDERS[ENCODER]:
-            note = Message("is no image encoder that an adapter of this pack needs")
+            note = Message("is not an image encoder that an adapter of this pack needs")
         text = installed_file.fault or note
         published_row = None if installed_file.fault else _foreign(installed_file, model_table)
         advice = _fault_advice(installed_file, model_table)
@@ -157,7 +157,7 @@ def _fault_advice(installed_file: InstalledFile, model_table: tuple[ModelFile, .
         is_own_download = installed_file.name.rsplit("/", 1)[-1].startswith(".")
         next_step = Message("finish it")
         if is_own_download:
-            next_step = Message("download it again, which goes on from there")
+            next_step = Message("download it again, which continues where it stopped")
         size_so_far = add_published_size(size_text(installed_file.size))
         return Message(
             "is an unfinished download of <1>: <2>, or delete it", size_so_far, next_step
@@ -177,12 +177,12 @@ def _name_advice(installed_file: InstalledFile) -> str:
     proper_name = finished_name(base_name)
     if not installed_file.is_listed and installed_file.folder:
         return Message(
-            "is whole, but ComfyUI does not list it under this name: rename it to '<1>'",
+            "is complete, but ComfyUI does not list it under this name: rename it to '<1>'",
             proper_name,
         )
     if proper_name != base_name:
         return Message(
-            "has a stray space or copy mark in its name, so graphs of others do not find it: "
+            "has a stray space or copy mark in its name, so other people's graphs do not find it: "
             "rename it to '<1>'",
             proper_name,
         )

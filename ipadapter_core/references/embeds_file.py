@@ -211,11 +211,11 @@ def _check_features(image_features: Mapping[str, Tensor]) -> None:
     for feature_name, tensor in image_features.items():
         if feature_name not in sources_by_name or tensor.ndim != sources_by_name[feature_name].axes:
             raise Predicate(
-                "holds a tensor of shape <1>, which is no output of an image encoder",
+                "holds a tensor of shape <1>, which is not the output of an image encoder",
                 list(tensor.shape),
             )
         if 0 in tensor.shape or not tensor.is_floating_point():
-            raise Predicate("is damaged: its embeds are empty or no numbers")
+            raise Predicate("is damaged: its embeds are empty or not numbers")
         check_number_type(tensor, EXACT_TYPES)
         if not tensor.isfinite().all():
             raise Predicate("is damaged: its embeds hold NaN or infinite values")

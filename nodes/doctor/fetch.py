@@ -100,8 +100,8 @@ def _accept_existing(row: ModelFile, target: Path, progress: Progress) -> str:
         return str(target)
     raise ValueError(
         Message(
-            "'<1>' is there, but it is not the published file (its SHA-256 differs): rename "
-            "or delete it, then try again.",
+            "'<1>' exists, but it is not the published file (its SHA-256 differs): rename or "
+            "delete it, then try again.",
             display(str(target), row.folder, row.name),
         )
     )
@@ -208,8 +208,8 @@ def _check(row: ModelFile, expected_digest: str, part: Path, progress: Progress)
         part.unlink()
         raise ValueError(
             Message(
-                "What came as '<1>' is not the published file (SHA-256 <2>..., expected <3>...): "
-                "it was deleted; try again, or without a mirror.",
+                "What was downloaded as '<1>' is not the published file (SHA-256 <2>..., expected "
+                "<3>...): it was deleted; try again, or without a mirror.",
                 row.name,
                 digest[:12],
                 expected_digest[:12],
@@ -259,8 +259,8 @@ def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
     advice = Message("Check the connection and HF_ENDPOINT, or download it by its link.")
     if kept_bytes:
         return Message(
-            "The server did not send '<1>' (<2>); <3> are kept, and trying again goes on "
-            "from there. <4>",
+            "The server did not send '<1>' (<2>); <3> are kept, and a new try continues from "
+            "there. <4>",
             row.name,
             reason,
             size_text(kept_bytes),

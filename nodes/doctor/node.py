@@ -20,9 +20,9 @@ class IPAdapterDoctor(io.ComfyNode):
             category="ipadapter/inspect",
             **KEEPS_SHOWING,
             search_aliases=["missing models", "model not found", "which encoder", "check install"],
-            description="Lists every adapter, encoder and embeds file that is installed, what "
-            "fits what, what is wrong, and what is missing, with links. The same report "
-            "with downloads: menu Extensions > IPAdapter Doctor.",
+            description="Lists every installed adapter, encoder and embeds file, which of them "
+            "work together, what is wrong, and what is missing, with links. The menu Extensions > "
+            "IPAdapter Doctor shows the same report with downloads.",
             inputs=[
                 io.Combo.Input(
                     "base_model",
@@ -35,8 +35,8 @@ class IPAdapterDoctor(io.ComfyNode):
                     "purpose",
                     options=[EVERY, *PURPOSES],
                     default=EVERY,
-                    tooltip="What the picture should give: its look (content and style), a face, "
-                    "or the composition alone.",
+                    tooltip="What you want to take from the reference image: its look (content and "
+                    "style), a face, or only the composition.",
                 ),
             ],
             outputs=[

@@ -161,7 +161,7 @@ def _describe_file(kind: str, path: str, file_name: str, is_listed: bool) -> Ins
             display_path,
             0,
             is_listed,
-            fault=Message("is a link to a file that is not there"),
+            fault=Message("is a link to a missing file"),
         )
     is_in_its_folder = kind in (ADAPTERS, ENCODERS)
     spec, fault, note = content(path, status.st_size, status.st_mtime_ns, is_in_its_folder)
@@ -259,7 +259,7 @@ def _describe_embeds(directory: str, path: str, file_name: str) -> InstalledFile
             positive_references, _ = from_ipadpt(read_embeds(path)[0])
             width = positive_references.single_feature.shape[-1]
             count = positive_references.count
-            text = Message("embeds of <1> pictures, <2> wide", count, width)
+            text = Message("embeds of <1> images, width <2>", count, width)
         else:
             metadata = read_metadata(path)
             if metadata.get("format") != FORMAT:

@@ -113,7 +113,7 @@ def test_other_methods_are_refused_by_their_name(key, name, container):
         parts.setdefault(prefix, {})[rest] = extra[key]
     else:
         parts = file | extra
-    with pytest.raises(ValueError, match=f"is a file of {name}, which this pack does not run"):
+    with pytest.raises(ValueError, match=f"is a file of {name}, which this pack does not support"):
         read_spec(parts)
 
 
@@ -164,7 +164,7 @@ def test_sizes_are_read_from_the_file():
         (lambda flat: flat.update({"image_proj.proj.weight": torch.empty(0, 1024)}), "damaged"),
         (lambda flat: flat.update({"image_proj.norm.weight": torch.empty(768, 2)}), "damaged"),
         (lambda flat: flat.update({"ip_adapter.1.to_q_ip.weight": torch.empty(3)}), "to_q_ip"),
-        (lambda flat: flat.clear(), "no IP-Adapter"),
+        (lambda flat: flat.clear(), "not an IP-Adapter"),
     ],
 )
 def test_damaged_files_are_refused(change, words):
@@ -180,7 +180,7 @@ def test_damaged_files_are_refused(change, words):
         ("vision_model.embeddings.class_embedding", "models/clip_vision"),
         ("model.diffusion_model.out.2.weight", "models/checkpoints"),
         ("lora_unet_mid_block.lora_up.weight", "models/loras"),
-        ("something.else", "no IP-Adapter"),
+        ("something.else", "not an IP-Adapter"),
     ],
 )
 def test_files_for_other_folders_are_sent_there(key, words):

@@ -94,7 +94,7 @@ def test_a_damaged_file_is_said_with_the_size_it_should_have():
     )
     assert (
         advice(part) == f"is an unfinished download of 9.0 MB ('{name}' has 98.2 MB): download it "
-        "again, which goes on from there, or delete it"
+        "again, which continues where it stopped, or delete it"
     )
 
 
@@ -222,11 +222,11 @@ def test_the_text_says_everything_once_and_the_data_holds_the_same():
 
 def test_what_is_no_encoder_is_told_by_its_folder():
     other = InstalledFile(
-        "clip_vision", "s.bin", "models/clip_vision/s.bin", 9, True, note="is no IP-Adapter"
+        "clip_vision", "s.bin", "models/clip_vision/s.bin", 9, True, note="is not an IP-Adapter"
     )
     (entry,) = examine([other], TABLE).entries
     assert (entry.text, entry.advice) == (
-        "is no image encoder that an adapter of this pack needs",
+        "is not an image encoder that an adapter of this pack needs",
         "",
     )
 

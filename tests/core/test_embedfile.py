@@ -81,8 +81,8 @@ def test_every_ipadpt_in_circulation_is_read(content, feature, expected, expecte
         ([], "holds no tensor"),
         (torch.zeros(0, 1024), "empty"),
         (torch.full((1, 1024), torch.nan), "NaN"),
-        (torch.zeros(5), "no output of an image encoder"),
-        (torch.ones(1, 1024, dtype=torch.int64), "no numbers"),
+        (torch.zeros(5), "not the output of an image encoder"),
+        (torch.ones(1, 1024, dtype=torch.int64), "not numbers"),
     ],
 )
 def test_what_is_no_embeds_is_refused(content, words):
@@ -94,7 +94,7 @@ def test_what_is_no_embeds_is_refused(content, words):
     ("change", "words"),
     [
         ({"format": "other"}, "no embeds of this pack"),
-        ({"feature": "x"}, "no output of an image encoder"),
+        ({"feature": "x"}, "not the output of an image encoder"),
         ({"weights": "[1, 2]"}, "2 weights for 1 references"),
         ({"weights": "{"}, "cannot be read"),
         ({"method": "sum"}, "unknown method 'sum'"),

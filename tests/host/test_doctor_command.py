@@ -72,7 +72,7 @@ def test_the_command_downloads_from_the_named_endpoint_and_checks(command, tmp_p
         finished = command("--get", name, HF_ENDPOINT=hub.base)
     assert finished.returncode == 1
     assert f"downloading {name}" in finished.stdout
-    assert f"What came as '{name}' is not the published file" in finished.stderr
+    assert f"What was downloaded as '{name}' is not the published file" in finished.stderr
     assert list((tmp_path / "base" / "models" / "ipadapter").iterdir()) == []
     first = next(path for _, path, _ in hub.asked if "/resolve/" in path)
     assert first.startswith("/h94/IP-Adapter/resolve/018e402774aeeddd60609b4ecdb7e298259dc729/")

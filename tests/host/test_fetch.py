@@ -130,7 +130,7 @@ def test_a_server_that_goes_away_leaves_what_came_and_the_next_time_goes_on(
             hub.status = 503
 
     hub.drops = [500_000]
-    with pytest.raises(ValueError, match=r"are kept, and trying again goes on from there"):
+    with pytest.raises(ValueError, match=r"are kept, and a new try continues from there"):
         fetch.fetch(row, gone)
     assert left(folder) == [f".{row.name}.part"]
     have = (folder / f".{row.name}.part").stat().st_size
@@ -165,7 +165,7 @@ def test_without_a_published_sha256_the_servers_counts(fetch, row, hub, folder):
     assert (folder / row.name).read_bytes() == CONTENT
     assert fetch.fetch(unpublished, quiet) == str(folder / row.name)
     (folder / row.name).write_bytes(b"another size")
-    with pytest.raises(ValueError, match="is there, but it is not the published file"):
+    with pytest.raises(ValueError, match="exists, but it is not the published file"):
         fetch.fetch(unpublished, quiet)
 
 

@@ -239,7 +239,7 @@ def test_every_node_checks_what_comes_in(pack, legacy):
 
 @pytest.mark.parametrize("weight", [NAN, INFINITE, -INFINITE, 1e300])
 def test_a_weight_that_is_no_number_never_reaches_the_model(models, apply, weight):
-    with pytest.raises(ValueError, match=r"'weight' got a float .*it wants a number"):
+    with pytest.raises(ValueError, match=r"'weight' got a float .*expected a number"):
         apply(models("sd15"), weight=weight)
 
 

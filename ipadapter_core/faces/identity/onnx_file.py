@@ -80,7 +80,7 @@ class _Reader:
     def graph(self, data: memoryview) -> OnnxGraph:
         graph_messages = self._fields_by_number(data)[MODEL_GRAPH]
         if len(graph_messages) != 1:
-            raise Predicate("is no ONNX file: it holds <1> graphs", len(graph_messages))
+            raise Predicate("is not an ONNX file: it holds <1> graphs", len(graph_messages))
         fields = self._fields_by_number(_message(graph_messages[0]))
         tensors = [self._tensor(_message(field_value)) for field_value in fields[GRAPH_TENSOR]]
         tensors_by_name = {tensor.name: tensor for tensor in tensors}
@@ -177,7 +177,7 @@ class _Reader:
     def _count_field(self) -> None:
         self.field_count += 1
         if self.field_count > MOST_FIELDS:
-            raise Predicate("is no face recogniser: it holds more than <1> fields", MOST_FIELDS)
+            raise Predicate("is not a face recogniser: it holds more than <1> fields", MOST_FIELDS)
 
 
 def _field_length(message: memoryview, position: int, wire_type: int) -> tuple[int, int]:
@@ -254,4 +254,4 @@ def _float(field_value: FieldValue) -> float:
 
 
 def _damaged(reason: str) -> Predicate:
-    return Predicate("is damaged or no ONNX file (<1>): download it again", reason)
+    return Predicate("is damaged or not an ONNX file (<1>): download it again", reason)

@@ -143,4 +143,4 @@ def _check_attributes(node: OnnxNode, stride: int, padding: int) -> None:
 
 
 def _foreign(reason: str) -> Predicate:
-    return Predicate("is an ONNX file of something else than an ArcFace recogniser (<1>)", reason)
+    return Predicate("is an ONNX file, but not of an ArcFace recogniser (<1>)", reason)

@@ -93,7 +93,7 @@ class RecogniserParts:
         starts = [number for number, block in enumerate(self.blocks) if block.shortcut is not None]
         if len(starts) != len(STAGE_WIDTHS) or starts[0] != 0 or len(self.blocks) > MOST_BLOCKS:
             raise Predicate(
-                "is no ArcFace recogniser (IResNet): it has <1> blocks in <2> stages, expected "
+                "is not an ArcFace recogniser (IResNet): it has <1> blocks in <2> stages, expected "
                 "four stages",
                 len(self.blocks),
                 len(starts),
@@ -150,7 +150,8 @@ def load_tensor(source: TensorSource, layer_name: str, shape: tuple[int, ...]) -
     """The tensor in float32. Raises Predicate if it has another shape."""
     if tuple(source.shape) != shape:
         raise Predicate(
-            "is no ArcFace recogniser (IResNet): its layer '<1>' has the shape <2>, expected <3>",
+            "is not an ArcFace recogniser (IResNet): its layer '<1>' has the shape <2>, expected "
+            "<3>",
             layer_name,
             list(source.shape),
             list(shape),

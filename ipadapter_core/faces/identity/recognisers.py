@@ -62,7 +62,7 @@ def read_onnx_recogniser(data: bytes | memoryview) -> RecogniserParts:
 def read_torch_recogniser(tensors: Mapping[str, object]) -> RecogniserParts:
     """The parts of the recogniser in a checkpoint. Raises Predicate for another file."""
     if not is_named_recogniser(tensors):
-        raise Predicate("is no ArcFace recogniser: its layers have other names")
+        raise Predicate("is not an ArcFace recogniser: its layers have other names")
     return read_named_parts(tensors)
 
 
@@ -77,7 +77,7 @@ def net_name(parts: RecogniserParts) -> str:
     depths = parts.depths()
     if depths not in NETS:
         raise Predicate(
-            "is an ArcFace recogniser with <1> blocks, of which no adapter is known: use "
+            "is an ArcFace recogniser with <1> blocks, for which no adapter is known: use "
             "w600k_r50.onnx of buffalo_l or glintr100.onnx of antelopev2",
             " + ".join(map(str, depths)),
         )

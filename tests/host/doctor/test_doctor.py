@@ -57,10 +57,10 @@ def test_near_misses_are_said_in_one_sentence_each(adapter_file, models, advice)
     (folder / "readme.md").write_text("hello")
     make_models.save(folder / "lora.safetensors", {"lora_te_a.weight": torch.zeros(1)})
     expected = {
-        "a .safetensors": "stray space or copy mark in its name, so graphs of others do not find "
-        "it: rename it to 'a.safetensors'",
-        "b.safetensors.1": "is whole, but ComfyUI does not list it under this name: rename it to "
-        "'b.safetensors'",
+        "a .safetensors": "stray space or copy mark in its name, so other people's graphs do "
+        "not find it: rename it to 'a.safetensors'",
+        "b.safetensors.1": "is complete, but ComfyUI does not list it under this name: rename "
+        "it to 'b.safetensors'",
         "cut.safetensors": "is damaged or cut off",
         "c.safetensors.crdownload": "is an unfinished download of 5000 bytes: finish it, or "
         "delete it",
@@ -69,7 +69,7 @@ def test_near_misses_are_said_in_one_sentence_each(adapter_file, models, advice)
         "lfs.safetensors": "is a Git LFS pointer",
         "empty.bin": "is empty",
         "text.pth": "is neither a safetensors nor a torch file",
-        "gone.safetensors": "is a link to a file that is not there",
+        "gone.safetensors": "is a link to a missing file",
         "lora.safetensors": "is a LoRA, not an adapter; move it to models/loras",
         "good.safetensors": "",
     }
@@ -126,7 +126,7 @@ def test_the_node_says_it_all_and_nothing_of_the_person(
     assert "models/ipadapter/bad.bin is damaged" in text
     assert "output/x.safetensors: embeds of CLIP ViT-H" in text
     assert "y.safetensors" not in text
-    assert "input/z.ipadpt: embeds of 2 pictures, 1024 wide" in text
+    assert "input/z.ipadpt: embeds of 2 images, width 1024" in text
     assert (
         "For SD1.5, to follow the look of an image: ready\n  a.safetensors with e.safetensors"
         in text

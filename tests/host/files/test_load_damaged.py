@@ -50,7 +50,7 @@ def compressed(path):
         ("a.bin", lambda path: torch.save({"image_proj": Malicious()}, path), "never run"),
         ("a.bin", compressed, "compressed archive"),
         ("a.bin", lambda path: torch.save([1, 2], path), "no named tensors"),
-        ("a.bin", lambda path: torch.save({"x": torch.zeros(2)}, path), "no IP-Adapter"),
+        ("a.bin", lambda path: torch.save({"x": torch.zeros(2)}, path), "not an IP-Adapter"),
         (
             "a.bin",
             lambda path: torch.save({"image_proj": {"latents": 3}, "ip_adapter": {1: None}}, path),
