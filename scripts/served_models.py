@@ -18,11 +18,13 @@ def demo_models(host: comfy_host.Host) -> Path:
     return folder
 
 
-def flags(models: Path, work: Path) -> tuple[str, ...]:
-    """What makes a server read a models folder, laid out as ComfyUI's; `work` gets the file that
-    says so.
+def flags(models: Path, work: Path, custom_nodes: Path | None = None) -> tuple[str, ...]:
+    """What makes a server read a models folder, laid out as ComfyUI's, and a folder of custom
+    nodes; `work` gets the file that says so.
     """
     config = work / "models.yaml"  # JSON is YAML
-    folders = {"base_path": str(models.resolve()), **{kind: kind for kind in KINDS}}
-    config.write_text(json.dumps({"own": folders}))
+    folders = {"own": {"base_path": str(models.resolve()), **{kind: kind for kind in KINDS}}}
+    if custom_nodes is not None:
+        folders["packs"] = {"custom_nodes": str(custom_nodes.resolve())}
+    config.write_text(json.dumps(folders))
     return ("--extra-model-paths-config", str(config))

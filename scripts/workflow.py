@@ -1,7 +1,6 @@
 """A saved workflow becomes an API prompt, with the host's own description of its nodes."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
@@ -26,20 +25,34 @@ def to_prompt(workflow: dict, object_info: dict) -> dict[str, dict]:
 
 
 def widget_values(node: dict, info: dict) -> dict[str, Any]:
-    """Input name -> saved value; the browser saves some widgets of its own between them.
+    """Input name -> saved value.
 
     A graph saved before a node got its last widgets has fewer values: those keep their defaults, as
     in the browser.
     """
-    saved_values = iter(node.get("widgets_values") or [])
-    values: dict[str, Any] = {}
+    saved_values = node.get("widgets_values") or []
+    places = widget_places(info)
+    return {name: saved_values[place] for name, place in places if place < len(saved_values)}
+
+
+def set_widgets(node: dict, info: dict, values: Mapping[str, Any]) -> None:
+    """Write values by input name into a saved node; those it was saved without stay out."""
+    for name, place in widget_places(info):
+        if name in values and place < len(node["widgets_values"]):
+            node["widgets_values"][place] = values[name]
+
+
+def widget_places(info: dict) -> list[tuple[str, int]]:
+    """(input name, index among the saved values); the browser saves some widgets of its own
+    between them.
+    """
+    places: list[tuple[str, int]] = []
+    next_place = 0
     for name, kind, options in input_specs(info):
         if is_widget(kind, options):
-            for value in islice(saved_values, 1):
-                values[name] = value
-            for _ in range(extra_widgets(name, options)):
-                next(saved_values, None)
-    return values
+            places.append((name, next_place))
+            next_place += 1 + extra_widgets(name, options)
+    return places
 
 
 def input_specs(info: dict) -> Iterator[tuple[str, Any, dict]]:

@@ -43,7 +43,7 @@ class Page:
     not have.
     """
 
-    def __init__(self, chromium, server, **settings):
+    def __init__(self, chromium, server, address=None, **settings):
         set_up(server, **settings)
         self.base, self.errors, self.refused = server.base, [], []
         self.page = chromium.new_page(viewport={"width": 1600, "height": 1000})
@@ -52,7 +52,7 @@ class Page:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("response", self._answered)
         self.page.route(lambda url: not url.startswith(server.base), lambda route: route.abort())
-        self.page.goto(server.base, wait_until="domcontentloaded")
+        self.page.goto(address or server.base, wait_until="domcontentloaded")
         self.page.wait_for_function(READY, timeout=120_000)
 
     def _said(self, message):

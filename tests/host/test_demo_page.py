@@ -1,0 +1,63 @@
+"""`scripts/demo --serve`: templates that run with the demo's model at the first click."""
+
+import comfy_host
+import comfy_server
+import demo_templates
+import pytest
+import served_models
+from support.page import Page
+from workflow import to_prompt
+
+pytestmark = pytest.mark.http
+
+
+@pytest.fixture(scope="module")
+def demo_server(tmp_path_factory):
+    host, work = comfy_host.prepare(), tmp_path_factory.mktemp("demo")
+    models = served_models.demo_models(host)
+    flags = served_models.flags(models, work, demo_templates.make_folder(work))
+    with comfy_server.Server(host, work, *flags) as server:
+        demo_templates.fill(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def object_info(demo_server):
+    return demo_server.get("/object_info")
+
+
+def test_the_page_opens_on_a_graph_whose_run_button_makes_a_picture(demo_server, chromium):
+    page = Page(chromium, demo_server, address=demo_templates.address(demo_server))
+    page.page.wait_for_function("() => app.graph._nodes.length > 5")
+    page.page.get_by_test_id("queue-button").click()
+    page.page.wait_for_function(
+        """() => app.graph._nodes.some(({ id, type }) =>
+          type === 'SaveImage' && app.nodeOutputs[id]?.images?.length === 1)""",
+        timeout=120_000,
+    )
+    assert page.run("() => app.graph._nodes.filter(({ has_errors }) => has_errors).length") == 0
+    assert (page.errors, page.refused) == ([], [])
+    page.page.close()
+
+
+def test_the_host_takes_every_template_of_the_demo(demo_server, object_info):
+    """The first of them runs above; the others do not start, an encoder takes long on a CPU."""
+    embeds = demo_server.work / "output" / "embeds" / "reference_00001_.safetensors"
+    embeds.parent.mkdir()
+    embeds.touch()
+    for name in demo_templates.served():
+        graph = demo_server.get(f"/api/workflow_templates/{demo_templates.PACK_NAME}/{name}.json")
+        prompt = to_prompt(graph, object_info)
+        latents = [node for node in prompt.values() if node["class_type"] == "EmptyLatentImage"]
+        assert all(latent["inputs"]["width"] <= 64 for latent in latents)  # as it was trained
+        demo_server.queue(prompt)  # raises if it is refused
+        demo_server.post("/queue", {"clear": True})
+        demo_server.post("/interrupt", {})
+
+
+@pytest.mark.parametrize("name", demo_templates.NOT_SERVED)
+def test_the_other_templates_name_the_files_they_need(demo_server, name):
+    graph = demo_server.get(f"/api/workflow_templates/{demo_templates.PACK_NAME}/{name}.json")
+    note = graph["nodes"][-1]
+    assert note["type"] == "MarkdownNote"
+    assert demo_templates.NOT_SERVED[name] in note["widgets_values"][0]
