@@ -7,6 +7,7 @@ scripts/brand.py [FOLDER]    icon.png and banner.png, into docs/ if no folder is
 import sys
 from pathlib import Path
 
+import picture_list
 from PIL import Image, ImageDraw
 
 PACK = Path(__file__).resolve().parent.parent
@@ -89,6 +90,8 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else PACK / "docs"
     for name, image in (("icon", icon()), ("banner", banner())):
         image.save(folder / f"{name}.png", optimize=True)
+        if folder == PACK / "docs":
+            picture_list.record(folder / f"{name}.png", __file__, None)
         print(folder / f"{name}.png")
 
 

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Draw the pictures of the templates: references in front of what was generated from them, by the
+demo's model, in a real ComfyUI.
+
+    scripts/thumbnails.py              of all templates, to example_workflows
+    scripts/thumbnails.py 11_style     these alone
+
+Templates that the demo's model cannot serve show what they are about: a face and its crop, edges.
+Run it with the Python of the host or of the tests.
+"""
+
+import argparse
+import shutil
+import tempfile
+import urllib.parse
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import comfy_host
+import comfy_server
+import demo_templates
+import picture_list
+import served_models
+import sheet
+from PIL import Image, ImageDraw, ImageFont, ImageOps, ImageSequence
+from workflow import to_prompt
+
+SIDE, INSET, FRAME = 400, 132, 4
+PHOTOGRAPHS = comfy_host.PACK / "tests" / "data" / "faces"
+WITHOUT_MODEL = (
+    "02_two_people",
+    "13_face",
+    "17_controlnet",
+    "19_sdxl",
+    "21_check_your_files",
+    "22_compare_faces",
+)
+SHOWN = {
+    "08_attention_maps": "PreviewImage",
+    "09_tiles_of_a_large_reference": "PreviewImage",
+    "16_animation_frames": "SaveAnimatedWEBP",
+}
+FACE_CROP = {"x": 0, "y": 0, "width": 0, "height": 0, "padding": 0.3, "size": 224}
+FACE_CROP |= {"border": "black", "on_none": "whole image", "which": "largest"}
+LABELS = {
+    "17_controlnet": "ControlNet",
+    "19_sdxl": "SDXL",
+    "21_check_your_files": "what is installed",
+    "20_on_many_machines": "many machines",
+    "05_save_embeds": "save",
+    "06_from_embeds_file": "from a file",
+}
+
+
+def thumbnail(
+    references: Sequence[Image.Image], results: Sequence[Image.Image], label: str = ""
+) -> Image.Image:
+    """Up to four results fill a square; up to two references lie on its upper left corner."""
+    square = Image.new("RGB", (SIDE, SIDE), "white")
+    across, down = min(len(results), 2), 1 if len(results) < 3 else 2
+    width, height = SIDE // across, SIDE // down
+    for number, result in enumerate(results[:4]):
+        place = (number % across * width, number // across * height)
+        square.paste(ImageOps.fit(result, (width, height), Image.Resampling.BICUBIC), place)
+    for number, reference in enumerate(references[:2]):
+        inset = ImageOps.fit(reference, (INSET, INSET), Image.Resampling.BICUBIC)
+        framed = ImageOps.expand(inset, FRAME, "white")
+        square.paste(framed, (12 + number * (INSET + 2 * FRAME + 8), 12))
+    if label:
+        draw_label(square, label)
+    return square
+
+
+def draw_label(square: Image.Image, label: str) -> None:
+    pen, font = ImageDraw.Draw(square), ImageFont.load_default(34)
+    width = pen.textlength(label, font=font)
+    pen.rectangle((0, SIDE - 58, SIDE, SIDE), fill="#202020")
+    pen.text(((SIDE - width) / 2, SIDE - 50), label, fill="white", font=font)
+
+
+def from_demo(server: comfy_server.Server, name: str) -> Image.Image:
+    """A template that runs with the demo's model."""
+    graph = server.get(f"/api/workflow_templates/{demo_templates.PACK_NAME}/{name}.json")
+    prompt = to_prompt(graph, server.get("/object_info"))
+    outputs = run(server, prompt)
+    loaded = [node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "LoadImage"]
+    references = [Image.open(server.work / "input" / file).convert("RGB") for file in loaded]
+    kind = SHOWN.get(name, "SaveImage")
+    results = [
+        picture
+        for key, pictures in outputs.items()
+        if prompt[key]["class_type"] == kind
+        for picture in pictures
+    ]
+    return thumbnail(references, results or references, LABELS.get(name, ""))
+
+
+def run(server: comfy_server.Server, prompt: dict) -> dict[str, list[Image.Image]]:
+    """Node id -> the pictures it shows."""
+    entry = server.run(prompt, seconds=3600)
+    if entry["status"]["status_str"] != "success":
+        raise SystemExit(f"ComfyUI stopped: {entry['status']['messages'][-1]}")
+    return {
+        key: [picture for file in output["images"] for picture in frames(server, file)]
+        for key, output in entry["outputs"].items()
+        if "images" in output
+    }
+
+
+def frames(server: comfy_server.Server, file: dict) -> list[Image.Image]:
+    data = BytesIO(server.read(f"/view?{urllib.parse.urlencode(file)}"))
+    return [frame.convert("RGB") for frame in ImageSequence.Iterator(Image.open(data))]
+
+
+def compared(server: comfy_server.Server) -> Image.Image:
+    """The whole reference, its style and its layout, and none of it."""
+    nodes, preview_ids = sheet.row("reference-1.png", sheet.SEED)
+    outputs = run(server, nodes)
+    _, none, _, whole, style, layout = (outputs[key][-1] for key in preview_ids)
+    reference = Image.open(server.work / "input" / "reference-1.png").convert("RGB")
+    return thumbnail([reference], [none, whole, style, layout])
+
+
+def face_crop(server: comfy_server.Server, name: str) -> Image.Image:
+    """The face that Face Crop takes from a photograph of the tests."""
+    graph = sheet.Graph(0)
+    crop = graph.add("FaceCrop", image=graph.load(use_photograph(server, name)), **FACE_CROP)
+    key, _ = graph.add("PreviewImage", images=crop)
+    return run(server, graph.nodes)[key][0]
+
+
+def edges(server: comfy_server.Server) -> Image.Image:
+    """What a ControlNet is given."""
+    graph = sheet.Graph(0)
+    image = graph.load(use_photograph(server, "one_astronaut.jpg"))
+    canny = graph.add("Canny", image=image, low_threshold=0.2, high_threshold=0.4)
+    key, _ = graph.add("PreviewImage", images=canny)
+    return run(server, graph.nodes)[key][0]
+
+
+def use_photograph(server: comfy_server.Server, name: str) -> str:
+    shutil.copy(PHOTOGRAPHS / name, server.work / "input")
+    return name
+
+
+def photograph(name: str) -> Image.Image:
+    return Image.open(PHOTOGRAPHS / name).convert("RGB")
+
+
+def without_model(server: comfy_server.Server, name: str) -> Image.Image:
+    """What a template is about, where the demo's model cannot run it."""
+    label = LABELS.get(name, "")
+    if name == "02_two_people":
+        people = [face_crop(server, name) for name in ("one_senator.jpg", "one_portrait.jpg")]
+        return thumbnail([], people, label)
+    if name == "13_face":
+        crop = face_crop(server, "one_standing.jpg")
+        return thumbnail([photograph("one_standing.jpg")], [crop], label)
+    if name == "17_controlnet":
+        return thumbnail([photograph("one_senator.jpg")], [edges(server)], label)
+    if name == "22_compare_faces":
+        return thumbnail([], [photograph("one_senator.jpg"), photograph("one_portrait.jpg")])
+    return thumbnail([], [photograph("one_astronaut.jpg")], label)
+
+
+def draw(server: comfy_server.Server, name: str) -> None:
+    path = demo_templates.TEMPLATES / f"{name}.jpg"
+    shows_model = name not in WITHOUT_MODEL
+    if name == "07_compare_what_is_taken":
+        picture = compared(server)
+    elif shows_model:
+        picture = from_demo(server, name)
+    else:
+        picture = without_model(server, name)
+    picture.save(path, quality=88, optimize=True)
+    picture_list.record(path, __file__, "demo" if shows_model else None)
+    print(f"[thumbnails] {path.name}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="templates; all without any")
+    names = parser.parse_args().names
+    host = comfy_host.prepare()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        models = served_models.demo_models(host)
+        flags = served_models.flags(models, work, demo_templates.make_folder(work))
+        with comfy_server.Server(host, work, *flags) as server:
+            demo_templates.fill(server)
+            demo_templates.save_embeds(server)
+            for name in names or demo_templates.names():
+                draw(server, name)
+
+
+if __name__ == "__main__":
+    main()
