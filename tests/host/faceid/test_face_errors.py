@@ -11,7 +11,7 @@ def test_other_encoders_say_what_to_use(nodes_by_id, adapters, apply_faces, inst
     with pytest.raises(ValueError, match="which 'clip_vision_output' does not hold: connect"):
         apply_faces(clip_vision_output=tiny.features(1))
     picture = batch("one_portrait")
-    with pytest.raises(ValueError, match="encode the picture with Encode Face Identity"):
+    with pytest.raises(ValueError, match="encode the image with Encode Face Identity"):
         nodes_by_id["EncodeIPAdapterReference"].execute(adapter, tower, picture, 1.0, "crop")
     with pytest.raises(ValueError, match="IPAdapter Tiles cuts a picture into tiles, but"):
         nodes_by_id["IPAdapterTiles"].execute(adapter, 1.0, 0.0, 1.0, "crop", tower, picture, 1)
