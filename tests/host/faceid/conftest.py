@@ -8,12 +8,12 @@ from support import arcface
 from support.faceid import FACEID
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def trained_net():
     return arcface.random_net(arcface.R50)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def recogniser_path(trained_net, tmp_path_factory):
     path = tmp_path_factory.mktemp("recogniser") / "any name.safetensors"
     save_file(trained_net.state_dict(), path)
