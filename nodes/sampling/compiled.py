@@ -15,6 +15,7 @@ import itertools
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -118,6 +119,20 @@ class current_addition:
 
     def __exit__(self, *_: object) -> None:
         _current.addition, _current.options = self._outer
+
+
+def uncompiled(is_needed: bool) -> AbstractContextManager[object]:
+    """A context in which compiled models run as they were before: their graphs hold nothing that
+    could tell that there are image parts now.
+    """
+    if not is_needed:
+        return nullcontext()
+    if not hasattr(torch.compiler, "set_stance"):  # before torch 2.6
+        raise ValueError(
+            "The model is compiled, which needs torch 2.6 or newer for an adapter on this kind of "
+            "model: take off TorchCompileModel, or update torch."
+        )
+    return cast("AbstractContextManager[object]", torch.compiler.set_stance("force_eager"))
 
 
 def named_modules(model: torch.nn.Module) -> dict[str, torch.nn.Module]:

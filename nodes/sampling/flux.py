@@ -44,6 +44,8 @@ class FluxLayout:
     single blocks, in which they are one sequence.
     """
 
+    is_compilable = True
+
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
         modules: dict[str, Any] = {
             name.replace(f"{COMPILED_MODULE}.", ""): module

@@ -22,7 +22,13 @@ class LayerWidths(NamedTuple):
 
 
 class ModelLayout(Protocol):
-    """The attention layers of one architecture, and how something is added to them."""
+    """The attention layers of one architecture, and how something is added to them.
+
+    is_compilable: whether image parts can be within a compiled graph; a model of another
+    architecture runs uncompiled in the steps in which they act.
+    """
+
+    is_compilable: bool
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
         """Every layer that adapters act on, in the order of adapter files; empty for another

@@ -52,6 +52,8 @@ class HostAttention(Protocol):
 class MMDiTLayout:
     """Joint blocks, in which image and text attend to each other."""
 
+    is_compilable = False
+
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
         # reference tokens are as wide as the model's own
         widths = {
@@ -81,7 +83,7 @@ class MMDiTLayout:
         replacements: dict[str, Any] = dict(options.get("patches_replace") or {})
         blocks: dict[Any, BlockPatch] = dict(replacements.get(DIT) or {})
         patched_call = PatchedCall(parts, call)
-        for address in parts:
+        for address in filter(parts.get, parts):  # others as if there were no adapter
             key = (DOUBLE_BLOCK, address[1])
             blocks[key] = cast(
                 BlockPatch, partial(run_block, patched_call, blocks.get(key), address)
@@ -134,7 +136,6 @@ class PatchedCall:
         return rows.new_tensor(factors).repeat_interleave(len(rows) // len(factors))[:, None, None]
 
 
-@torch.compiler.disable
 def run_block(
     call: PatchedCall,
     previous: BlockPatch | None,
@@ -145,10 +146,9 @@ def run_block(
     """A replacement of a joint block: what another pack placed there, or the host's, with the image
     parts within its attention.
     """
-    if call.parts[address]:
-        options: dict[str, Any] = arguments["transformer_options"]
-        attention = JointAttention(call, address, arguments["txt"].shape[1], options)
-        arguments = {**arguments, "transformer_options": {**options, OVERRIDE: attention}}
+    options: dict[str, Any] = arguments["transformer_options"]
+    attention = JointAttention(call, address, arguments["txt"].shape[1], options)
+    arguments = {**arguments, "transformer_options": {**options, OVERRIDE: attention}}
     return previous(arguments, extra) if previous else extra["original_block"](arguments)
 
 

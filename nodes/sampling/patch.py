@@ -32,6 +32,7 @@ from .compiled import (
     has_compiled_module,
     is_compiled_by_host,
     marker_for,
+    uncompiled,
 )
 from .image_prompt import (
     OPTIONS_KEY,
@@ -42,7 +43,7 @@ from .image_prompt import (
     transformer_options,
 )
 from .layers import find_layout, layers_at
-from .layout import LayerWidths
+from .layout import LayerWidths, ModelLayout
 from .model_call import ModelCall, WatchLike
 from .run import CallTensors, FittingPrompts, ImagePart, PartsByLayer, Run
 
@@ -176,11 +177,12 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
         diffusion_model=cast(BaseModel, executor.class_obj).diffusion_model,
     )
     parts = _parts_by_layer(run, prompts, active_ranges)
-    if parts and (fitting.is_compiled or is_compiled_by_host(options)):
+    is_compiled = bool(parts) and (fitting.is_compiled or is_compiled_by_host(options))
+    if is_compiled and layout.is_compilable:
         kwargs[MARKER] = marker_for(options, list(parts))
         options = add_block_marking(options)
     options, addition = layout.add_to_call(options, parts, model_call)
-    with current_addition(addition):
+    with current_addition(addition), uncompiled(is_compiled and _acts_outside(layout, parts)):
         return executor(*call.args_with(options), **kwargs)
 
 
@@ -222,6 +224,11 @@ def _active_ranges(prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> tuple[int
         return (0,) * len(prompts)
     current_sigma = float(sigma[0])
     return tuple(prompt.range_at(current_sigma) for prompt in prompts)
+
+
+def _acts_outside(layout: ModelLayout, parts: PartsByLayer) -> bool:
+    """Whether image parts act now that no compiled graph can hold."""
+    return not layout.is_compilable and any(parts.values())
 
 
 def _timestep(prompts: tuple[ImagePrompt, ...], model: BaseModel, sigma: Tensor) -> float | None:

@@ -30,6 +30,8 @@ AttentionPatch = Callable[[Tensor, Tensor, Tensor, ExtraOptions], Tensor]
 class UNetLayout:
     """Cross-attention in transformer blocks of input, middle and output blocks."""
 
+    is_compilable = True
+
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
         # torch.compile puts a module in front of the model, or of a block
         modules: dict[str, Any] = {

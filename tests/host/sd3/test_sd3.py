@@ -165,3 +165,42 @@ def test_a_silent_negative_side_gets_nothing(pack, model, apply, model_calls, sd
     for number, row in enumerate(rows):
         is_same = torch.equal(result[number], plain[0][number])
         assert is_same == (row == 1)
+
+
+@pytest.fixture
+def compiled(host, monkeypatch):
+    """The model as the host's TorchCompileModel returns it, with attention that can be traced."""
+    import comfy.ldm.modules.attention as attention
+    import comfy.ldm.modules.diffusionmodules.mmdit as mmdit
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+
+    try:
+        from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
+    except ImportError:  # older hosts
+        options = {}
+    else:
+        options = {"guard_filter_fn": skip_torch_compile_dict}
+    for module in (attention, mmdit):
+        monkeypatch.setattr(module, "optimized_attention", attention.attention_pytorch)
+    torch.compiler.reset()
+
+    def run(model):
+        model = model.clone()
+        set_torch_compile_wrapper(model, "eager", options=options)
+        return model
+
+    yield run
+    torch.compiler.reset()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_model_follows_the_reference_in_any_order(model, apply, compiled, sd3):
+    plain, expected = sd3.sample(model), sd3.sample(apply(model))
+    graph = compiled(model)
+    assert difference(sd3.sample(graph), plain) < SAMPLING
+    for patched in (apply(graph), compiled(apply(model))):
+        assert difference(sd3.sample(patched), expected) < SAMPLING
+    late = sd3.sample(apply(graph, start_at=0.4))
+    assert difference(late, sd3.sample(apply(model, start_at=0.4))) < SAMPLING
+    assert difference(sd3.sample(graph), plain) < SAMPLING
+    assert difference(expected, plain) > EFFECT
