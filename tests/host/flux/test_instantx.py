@@ -1,13 +1,17 @@
 """FLUX.1 with InstantX's adapter: its formula in diffusers' model, and SigLIP's pooling head."""
 
+import json
+from pathlib import Path
+
 import make_flux
 import make_models
 import pytest
 import torch
 from diffusers.models.transformers.transformer_flux import _get_qkv_projections, apply_rotary_emb
 from support.compare import difference
-from support.tolerance import EFFECT, FLUX
+from support.tolerance import EFFECT, ENCODING, FLUX
 from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
+from transformers import SiglipVisionConfig, SiglipVisionModel
 
 pytestmark = pytest.mark.host
 WEIGHT = 0.8  # of `apply_instantx`
@@ -192,6 +196,35 @@ def test_the_pooling_head_is_read_from_the_installed_file(
     output["image_embeds"] = output["image_embeds"].clone()
     with pytest.raises(ValueError, match=r"pooling head of SigLIP so400m/14-384 .* in no file"):
         node.execute(model, instantx[0], clip_vision_output=output, weight=WEIGHT)
+
+
+def test_a_picture_becomes_the_pooled_output_of_transformers(pack, encode, instantx, own_encoders):
+    """The host's own encoder, two layers deep, and the head out of the file."""
+    import comfy.clip_vision
+
+    config = json.loads(
+        Path(comfy.clip_vision.__file__).with_name("clip_vision_siglip_384.json").read_text()
+    )
+    config |= {"num_hidden_layers": 2, "intermediate_size": 64}
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    sizes = {name: config[name] for name in (*names, "image_size", "patch_size")}
+    torch.manual_seed(0)
+    theirs = SiglipVisionModel(SiglipVisionConfig(**sizes)).eval()
+    weights = {
+        f"vision_model.{key.removeprefix('vision_model.')}": value
+        for key, value in theirs.state_dict().items()
+    }
+    make_models.save(own_encoders / "whole.safetensors", weights)
+    encoder = comfy.clip_vision.ClipVisionModel(config)
+    encoder.model.float()
+    missing, _ = encoder.load_sd(dict(weights))
+    assert not missing
+    image = torch.randint(0, 256, (2, 384, 384, 3)) / 255
+    output = encode.encode(encoder, image, "crop")
+    result = pack.nodes.references.siglip.pooled_output(output, instantx[0])
+    expected = theirs((2 * image - 1).movedim(-1, 1)).pooler_output
+    assert float(expected.abs().max()) > 0.1
+    torch.testing.assert_close(result, expected, atol=ENCODING, rtol=0)
 
 
 def test_another_encoder_is_refused_by_name(model, instantx, nodes_by_id, tiny):
