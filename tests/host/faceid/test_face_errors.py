@@ -13,7 +13,7 @@ def test_other_encoders_say_what_to_use(nodes_by_id, adapters, apply_faces, inst
     picture = batch("one_portrait")
     with pytest.raises(ValueError, match="encode the image with Encode Face Identity"):
         nodes_by_id["EncodeIPAdapterReference"].execute(adapter, tower, picture, 1.0, "crop")
-    with pytest.raises(ValueError, match="IPAdapter Tiles cuts a picture into tiles, but"):
+    with pytest.raises(ValueError, match="IPAdapter Tiles cuts an image into tiles, but"):
         nodes_by_id["IPAdapterTiles"].execute(adapter, 1.0, 0.0, 1.0, "crop", tower, picture, 1)
     with pytest.raises(ValueError, match="needs CLIP ViT-H/14, but no installed file fits"):
         apply_faces(PLUS, image=picture)
