@@ -79,6 +79,7 @@ def run(server, info):
     ("name", "size", "count"),
     [
         ("01_image_prompt", (64, 128), 1),
+        ("23_full_nodes", (64, 128), 1),
         ("03_style_and_layout", (64, 128), 1),
         ("04_regions", (64, 128), 1),
         ("07_compare_what_is_taken", (2 * (64 + 22), 256), 1),
@@ -92,7 +93,6 @@ def run(server, info):
         ("15_negative_reference", (64, 128), 1),
         ("17_controlnet", (64, 128), 1),
         ("19_sdxl", (64, 128), 1),
-        ("23_full_nodes", (64, 128), 1),
     ],
 )
 def test_example_runs(server, run, name, size, count):
