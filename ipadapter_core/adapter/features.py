@@ -67,7 +67,7 @@ class FeatureSpec:
 
     def has_shape(self, shape: tuple[int, ...]) -> bool:
         """Whether a batch of features of that shape can be this one's."""
-        return shape[-1] == self.width and self.sequence_length in (0, shape[1])
+        return shape[-1:] == (self.width,) and self.sequence_length in (0, *shape[1:2])
 
 
 EMBEDS, HIDDEN = Source.CLIP_EMBEDS.value, Source.CLIP_HIDDEN.value

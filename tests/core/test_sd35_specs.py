@@ -43,3 +43,8 @@ def test_a_damaged_adapter_for_sd35_is_said(key, sentence):
     del flat[key]
     with pytest.raises(ValueError, match=sentence):
         module.build(flat, torch.nn)
+
+
+def test_features_without_a_sequence_are_not_siglips():
+    feature = read_spec(shapes("SD3.5-Large-IP-Adapter")).clip_input
+    assert not any(feature.has_shape(shape) for shape in ((), (1152,), (1, 1152)))
