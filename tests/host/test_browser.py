@@ -164,7 +164,8 @@ def test_saved_graphs_keep_the_places_of_their_values(page):
     saved = page.run("() => app.graph.serialize().nodes.map(node => node.widgets_values)")
     seed = [0, "fixed"]  # without jitter another seed would only run everything again
     assert saved[0] == ["balanced", 1, 1, "", "", 0, *seed]
-    assert saved[1] == [1, 0, 1, "crop", "V only", "concat", 0, "together", "", "", 1, 1]
+    texts = ["together", "", "", 1, 1, "whole image"]
+    assert saved[1] == [1, 0, 1, "crop", "V only", "concat", 0, *texts]
     assert len(saved[2]) == 17 and None not in saved[2]
     graph = page.run("() => app.graph.serialize()")
     graph["nodes"][0]["widgets_values"] = ["style", 0.5, 1, "3:1", "0:1, 1:0", 0.25, 7, "fixed"]
