@@ -30,7 +30,7 @@ def test_a_box_is_drawn_in_the_connected_picture(page, node, names):
     page.add("LoadImage", node)
     page.run("() => { n0.widgets.find(w => w.name === 'image').value = 'portrait.jpg' }")
     page.connect(0, 0, 1, "image")
-    page.page.get_by_role("button", name="Shows the picture").click()
+    page.page.get_by_role("button", name="Shows the image").click()
     picture = page.page.locator(".ipadapter-box img")
     page.page.wait_for_function("() => document.querySelector('.ipadapter-box img').naturalWidth")
     page.drag(picture, (0.5, 0.25), (0.6, 0.75))
@@ -64,7 +64,7 @@ def test_after_a_run_the_editors_know_the_picture_and_the_model(page):
     page.connect(0, 0, 1, "image")
     page.connect(1, 0, 2, "images")
     assert page.queue() == ["execution_success", None]
-    page.page.get_by_role("button", name="Shows the picture").click()
+    page.page.get_by_role("button", name="Shows the image").click()
     page.page.wait_for_function("() => document.querySelector('.ipadapter-box img').naturalWidth")
     assert page.run("() => document.querySelector('.ipadapter-box img').naturalWidth") == 300
     page.page.locator(".ipadapter-box .area").focus()
