@@ -15,7 +15,7 @@ from pathlib import Path
 
 import comfy_host
 
-PICTURES, LARGEST = (".png", ".jpg"), 2_000_000  # bytes that a release may hold besides pictures
+PICTURES, LARGEST = (".png", ".jpg", ".webp"), 2_500_000  # bytes of a release besides pictures
 PUBLISHED = {
     "CHANGELOG.md",
     "LICENSE",
