@@ -60,8 +60,8 @@ class ApplyIPAdapter(io.ComfyNode):
                 "composition",
                 "ipadapter advanced",
             ],
-            description="Makes the model follow one or several reference pictures, beside the "
-            "text. The node shows what the encoder sees of them.",
+            description="Makes the model follow one or several reference images, in addition to "
+            "the text. The node shows what the encoder sees of them.",
             inputs=[
                 io.Model.Input("model", tooltip="The SD1.5, SDXL, FLUX.1 or SD3.5 Large model."),
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter, from Load IPAdapter."),
@@ -75,14 +75,14 @@ class ApplyIPAdapter(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="The reference; a batch is several references at once. FaceID adapters "
-                    "take the largest face of each, and the node shows it.",
+                    tooltip="The reference image; a batch is several references at once. FaceID "
+                    "adapters use the largest face of each, and the node shows it.",
                 ),
                 inputs.weight(
-                    "How strongly the picture acts. 0: not at all, exactly the model without it."
+                    "How strongly the model follows the reference. 0: exactly as without it."
                 ),
-                inputs.start_at("When the picture begins to act: 0 is the first step, 1 the end."),
-                inputs.end_at("When the picture stops acting."),
+                inputs.start_at("When the adapter becomes active: 0 is the first step, 1 the end."),
+                inputs.end_at("When the adapter becomes inactive."),
                 inputs.fit(
                     "How a reference that is not square becomes square. crop: its middle, as the "
                     "adapters were trained; pad: all of it, with grey bars; stretch: all of it, "
@@ -93,31 +93,31 @@ class ApplyIPAdapter(io.ComfyNode):
                     "image_negative",
                     optional=True,
                     advanced=True,
-                    tooltip="What the negative side sees, in place of nothing. A black picture "
-                    "gives what IPAdapter_plus does.",
+                    tooltip="A reference for the negative conditioning, which otherwise gets none. "
+                    "A black image gives what IPAdapter_plus does.",
                 ),
                 io.Mask.Input(
                     "attn_mask",
                     optional=True,
-                    tooltip="Where the picture acts, in the picture that is made: white is fully, "
-                    "black not at all. Of any size; a batch is one for each picture.",
+                    tooltip="Where the reference acts in the generated image: white is fully, "
+                    "black not at all. Any size; a batch is one mask for each generated image.",
                 ),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output",
                     optional=True,
                     advanced=True,
-                    tooltip="The reference already encoded (by CLIP Vision Encode), in place of "
+                    tooltip="The reference already encoded (by CLIP Vision Encode), instead of "
                     "'image'.",
                 ),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output_negative",
                     optional=True,
                     advanced=True,
-                    tooltip="The negative reference already encoded, in place of 'image_negative'.",
+                    tooltip="The negative reference already encoded, instead of 'image_negative'.",
                 ),
                 *_advanced_inputs(),
             ],
-            outputs=[io.Model.Output("model", tooltip="The model that follows the picture.")],
+            outputs=[io.Model.Output("model", tooltip="The model that follows the reference.")],
         )
 
     @classmethod
@@ -184,26 +184,26 @@ def _advanced_inputs() -> list[Any]:
     """Optional inputs; they stand after the ones that saved graphs know by position."""
     return [
         inputs.weight_map(
-            "What to take from the picture, by layer and moment, from IPAdapter Weight Map. It is "
+            "A weight for each layer and step, from IPAdapter Weight Map. It is "
             "multiplied by 'weight'."
         ),
         EmbedsSocket.Input(
             "embeds",
             optional=True,
-            tooltip="References that are already encoded, combined or loaded from a file, in "
-            "place of 'image'. No encoder is needed then.",
+            tooltip="References that are already encoded, combined or loaded from a file, instead "
+            "of 'image'. No encoder is needed then.",
         ),
         EmbedsSocket.Input(
             "embeds_negative",
             optional=True,
             advanced=True,
-            tooltip="What the negative side sees, encoded: from IPAdapter Negative Reference or a "
-            "file.",
+            tooltip="The embeds for the negative conditioning, from IPAdapter Negative Reference "
+            "or a file.",
         ),
         inputs.scaling(
             "What the weight multiplies. V only: the result; K+V: keys and values, which also "
-            "sharpens or blurs where the picture is looked at; C penalty: less in narrow layers; "
-            "mean(V): only the common part of the values."
+            "changes which parts of the reference get attention; C penalty: less in narrow "
+            "layers; mean(V): only the mean of the values."
         ),
         io.Combo.Input(
             "combine",
@@ -211,12 +211,12 @@ def _advanced_inputs() -> list[Any]:
             default=CONCAT,
             optional=True,
             advanced=True,
-            tooltip="How a batch of references becomes one. concat: all of them side by side. "
+            tooltip="How a batch of references is combined. concat: all of them side by side. "
             "Combine IPAdapter Embeds gives each its own weight.",
         ),
         inputs.keep_prompt(
-            "How much of the picture's part that points the same way as the text's is removed: 1 "
-            "leaves the text its full say."
+            "Protects the prompt: how much of the reference's effect that points in the same "
+            "direction as the text's is removed."
         ),
         io.Combo.Input(
             "batch",
@@ -224,16 +224,16 @@ def _advanced_inputs() -> list[Any]:
             default=TOGETHER,
             optional=True,
             advanced=True,
-            tooltip="Whether a batch of references acts together on every picture, or the first "
-            "on the first picture, the second on the second and so on, as an animation needs it.",
+            tooltip="Whether a batch of references acts together on every generated image, or the "
+            "first on the first image, the second on the second and so on, as animations need it.",
         ),
         io.String.Input(
             "frame_weights",
             default="",
             optional=True,
             advanced=True,
-            tooltip="A weight for each picture of the batch, times 'weight': key frames by number "
-            "like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
+            tooltip="A weight for each generated image of the batch, multiplied by 'weight': key "
+            "frames like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
         ),
         box_input(),
         io.Float.Input(
@@ -243,12 +243,12 @@ def _advanced_inputs() -> list[Any]:
             max=3.0,
             step=0.05,
             optional=True,
-            tooltip="How much FaceID plus v2 takes from the face's picture, its structure and "
-            "light, beside the identity; 1 is as trained. Other adapters ignore it.",
+            tooltip="How much of the face image (structure and light) FaceID plus v2 uses in "
+            "addition to the identity; 1 is as trained. Other adapters ignore it.",
         ),
         inputs.lora_strength(),
         inputs.task(
-            "What to take from the picture: all of it, its colours and manner, what is where, both "
-            "of these, or what is in it. Times 'weight_map', if there is one."
+            "What to take from the reference: the whole image, its style, its composition, both, "
+            "or its subject. Multiplied by 'weight_map', if one is connected."
         ),
     ]

@@ -62,7 +62,7 @@ class ImagePrompt(io.ComfyNode):
                 "composition",
                 "face",
             ],
-            description="Makes the model follow a picture, beside the text. It finds the adapter "
+            description="Makes the model follow a reference image. It finds the adapter "
             "and the encoder among the installed files, and says which it took.",
             inputs=[
                 io.Model.Input("model", tooltip="The model, from a checkpoint loader or a LoRA."),
