@@ -1,7 +1,7 @@
 """The most memory that any process of a test run has had, servers and commands included, and a
 limit to it.
 
-A machine with 8 GB shall run the tests: two processes of theirs and what these start.
+Three processes of theirs, and what these start, share a machine that need not be a large one.
 """
 
 import resource
