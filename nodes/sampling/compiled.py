@@ -140,6 +140,17 @@ def named_modules(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
     return dict(cast("Iterator[tuple[str, torch.nn.Module]]", model.named_modules()))
 
 
+def plain_modules(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    """The parts of a model by the names that they have where nothing is compiled: torch.compile
+    puts a module in front of the model, or of a block.
+    """
+    return {plain_name(name): module for name, module in named_modules(model).items()}
+
+
+def plain_name(name: str) -> str:
+    return name.replace(f"{COMPILED_MODULE}.", "")
+
+
 def has_compiled_module(diffusion_model: torch.nn.Module) -> bool:
     """Whether the model or a part of it is compiled already: the host's wrapper does it later."""
     return any(

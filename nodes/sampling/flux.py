@@ -23,14 +23,13 @@ from comfy.ldm.flux.layers import DoubleStreamBlock
 from ...ipadapter_core.adapter.families import AFTER_BLOCK, ATTENTION, FLUX
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of
 from .attention import add_image_parts
-from .compiled import COMPILED_MODULE, LayerAddition, add_in_graph, named_modules
+from .compiled import LayerAddition, add_in_graph, plain_modules
 from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import ImagePart, PartsByLayer
 
 DOUBLE, SINGLE = "double", "single"
 PLACES = {DOUBLE: (ATTENTION, AFTER_BLOCK), SINGLE: (ATTENTION,)}
-PATCH_SIDE = 2  # latent pixels that a token has in height and width
 TOO_OLD = "IP-Adapters for FLUX.1 need ComfyUI 0.18.2 or newer: update ComfyUI."
 QUERY_PATCH, OUTPUT_PATCH = "attn1_patch", "attn1_output_patch"
 DIT, DOUBLE_BLOCK = "dit", "double_block"
@@ -47,10 +46,7 @@ class FluxLayout:
     is_compilable = True
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
-        modules: dict[str, Any] = {
-            name.replace(f"{COMPILED_MODULE}.", ""): module
-            for name, module in named_modules(diffusion_model).items()
-        }
+        modules: dict[str, Any] = {**plain_modules(diffusion_model)}
         text_width = getattr(modules.get("txt_in"), "in_features", None)
         if text_width is None or "vector_in" not in modules:
             return {}
@@ -164,8 +160,7 @@ class PatchedCall:
         Single blocks have the text attend to the image prompt too, unless a mask says where the
         prompt acts.
         """
-        height, width = self.call.latent_size
-        grid = -(-height // PATCH_SIDE), -(-width // PATCH_SIDE)
+        grid = self.call.token_grid
         site = site._replace(grid=grid, latent_size=self.call.latent_size)
         first_row, end_row = site.first_row, site.first_row + grid[0] * grid[1]
         parts = self.parts.get(site.address, ())

@@ -25,13 +25,12 @@ from ...ipadapter_core.attention.keys import NEGATIVE
 from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address, Block
 from .attention import AttendedPart, add_image_parts, attend
-from .compiled import COMPILED_MODULE, LayerAddition, named_modules
+from .compiled import LayerAddition, named_modules, plain_modules
 from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import ImagePart, PartsByLayer
 
 JOINT = "joint"
-PATCH_SIDE = 2  # latent pixels that a token has in height and width
 DIT, DOUBLE_BLOCK = "dit", "double_block"  # the host's names
 OVERRIDE = "optimized_attention_override"
 BlockArguments = dict[str, Any]  # what the host gives a block and takes from it: img, txt, ...
@@ -99,14 +98,15 @@ class PatchedCall:
 
     def __init__(self, parts: PartsByLayer, call: ModelCall):
         self.parts, self.call = parts, call
-        self.attentions = _attentions(call.diffusion_model)
+
+    def attention(self, block_number: int) -> HostAttention:
+        name = f"joint_blocks.{block_number}.x_block.attn"
+        return cast(HostAttention, self.call.diffusion_model.get_submodule(name))
 
     def add(self, image: Tensor, parts_of_image: "ImageHeads", address: Address) -> Tensor:
         """The image's rows of the joint attention [B, N, C] with all image parts, as new ones."""
-        height, width = self.call.latent_size
-        grid = -(-height // PATCH_SIDE), -(-width // PATCH_SIDE)
         heads = parts_of_image.query.shape[1]
-        site = LayerSite(address, heads, None, grid, self.call.latent_size)
+        site = LayerSite(address, heads, None, self.call.token_grid, self.call.latent_size)
         parts, query = self.parts[address], parts_of_image.query.transpose(1, 2).flatten(2)
         attended = partial(self._attend, parts_of_image)
         return add_image_parts(image, query, site, parts, self.call, False, attended)
@@ -156,7 +156,7 @@ class ImageHeads:
     """Queries, keys and values of the generated image [B, H, N, D], without the model's norms."""
 
     def __init__(self, tokens: Iterable[Tensor], heads: int, attention: HostAttention):
-        query, key, value = (split_heads(part, heads) for part in tokens)
+        query, key, value = (split_heads(tensor, heads) for tensor in tokens)
         self.query = unit_heads(query / _norm_weight(attention.ln_q, query))
         self.key = unit_heads(key / _norm_weight(attention.ln_k, key))
         self.value = value
@@ -192,8 +192,8 @@ class JointAttention:
             return joint
         self.is_done = True
         heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
-        tokens = [part[:, self.text_length :] for part in (query, key, value)]
-        image = ImageHeads(tokens, heads, self.call.attentions[self.address[1]])
+        tokens = [tensor[:, self.text_length :] for tensor in (query, key, value)]
+        image = ImageHeads(tokens, heads, self.call.attention(self.address[1]))
         text, image_rows = joint[:, : self.text_length], joint[:, self.text_length :]
         return torch.cat((text, self.call.add(image_rows, image, self.address)), 1)
 
@@ -205,13 +205,9 @@ def _leave_as_it_is(text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
 
 def _attentions(diffusion_model: torch.nn.Module) -> dict[int, HostAttention]:
     """The joint attention of the image in each block, by number."""
-    modules = {
-        name.replace(f"{COMPILED_MODULE}.", ""): module
-        for name, module in named_modules(diffusion_model).items()
-    }
     return {
         int(match[1]): cast(HostAttention, module)
-        for name, module in modules.items()
+        for name, module in plain_modules(diffusion_model).items()
         if (match := _ATTENTION.fullmatch(name)) and hasattr(module, "qkv")
     }
 

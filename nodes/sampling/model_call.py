@@ -30,6 +30,8 @@ from .run import (
     WatchTotals,
 )
 
+TOKEN_SIDE = 2  # latent pixels in height and width, of the transformers that adapters exist for
+
 
 class LayerSite(NamedTuple):
     """The layer that attends now, as the model's layout reads it from the host."""
@@ -76,6 +78,12 @@ class ModelCall:
     tensors: CallTensors = field(default_factory=CallTensors)
     timestep: float | None = None  # as the model gets it, where keys depend on it
     diffusion_model: torch.nn.Module = field(default_factory=torch.nn.Module)
+
+    @property
+    def token_grid(self) -> tuple[int, int]:
+        """Height and width in tokens of a diffusion transformer, which pads to whole ones."""
+        height, width = self.latent_size
+        return -(-height // TOKEN_SIDE), -(-width // TOKEN_SIDE)
 
     def keys_values(self, part: ImagePart, query: Tensor, heads: int) -> LayerKeysValues:
         """Key and value [R or R * B, H, T, D], in the order of the rows."""

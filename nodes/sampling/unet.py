@@ -17,7 +17,7 @@ from ...ipadapter_core.adapter.families import KOLORS
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_table
 from . import compiled
 from .attention import add_image_parts
-from .compiled import LayerAddition, add_in_graph, named_modules
+from .compiled import LayerAddition, add_in_graph, plain_modules, plain_name
 from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import PartsByLayer
@@ -33,11 +33,7 @@ class UNetLayout:
     is_compilable = True
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
-        # torch.compile puts a module in front of the model, or of a block
-        modules: dict[str, Any] = {
-            name.replace("_orig_mod.", ""): module
-            for name, module in named_modules(diffusion_model).items()
-        }
+        modules: dict[str, Any] = {**plain_modules(diffusion_model)}
         projections = {
             address: modules[name].to_k for address, name in layer_table(modules).items()
         }
@@ -127,18 +123,14 @@ def _is_kolors(diffusion_model: torch.nn.Module) -> bool:
     """Whether it is SDXL's UNet with the text width of ChatGLM3, as other packs load Kolors: its
     projection to the width of the layers is a part of the model, or done before.
     """
-    names = {
-        name.replace("_orig_mod.", ""): module
-        for name, module in named_modules(diffusion_model).items()
-    }
-    label_width = getattr(names.get("label_emb.0.0"), "in_features", 0)
-    return "encoder_hid_proj" in names or label_width == KOLORS_LABEL_WIDTH
+    modules = plain_modules(diffusion_model)
+    label_width = getattr(modules.get("label_emb.0.0"), "in_features", 0)
+    return "encoder_hid_proj" in modules or label_width == KOLORS_LABEL_WIDTH
 
 
 def _attn2_names(module_names: Iterable[str]) -> dict[Address, str]:
     """The name in the model of every cross-attention layer, in the order of adapter files."""
-    # torch.compile puts a module in front of the model, or of a block
-    names = {name.replace("_orig_mod.", ""): name for name in module_names}
+    names = {plain_name(name): name for name in module_names}
     return {address: names[plain_name] for address, plain_name in layer_table(names).items()}
 
 
