@@ -9,17 +9,15 @@ Run it with the Python of the tests: it needs playwright.
 
 import base64
 import io
-import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import comfy_host
 import comfy_server
+import demo_page
 import demo_templates
 import picture_list
-import served_models
 import sheet
 from PIL import Image
 
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from support.page import Page
 
 PACK = comfy_host.PACK
-sys.path.append(str(PACK / "tests"))
-
 TARGET, WIDTH = PACK / "web" / "docs" / "first_minute.webp", 1000
 HOLD, GLANCE = 2200, 900  # ms that a result and a change stay
 TEMPLATE = "11_style"
@@ -92,7 +88,7 @@ class Film:
 
 
 def arranged(server: comfy_server.Server) -> dict:
-    graph = server.get(f"/api/workflow_templates/{demo_templates.PACK_NAME}/{TEMPLATE}.json")
+    graph = demo_templates.template(server, TEMPLATE)
     for number, node in enumerate(graph["nodes"]):
         node["pos"] = [PLACES.get(node["type"], 20 + 340 * number), 60]
         node["pos"][1] += 0 if node["type"] in PLACES else 1600
@@ -118,21 +114,8 @@ def record(page: "Page", server: comfy_server.Server) -> Film:
 
 
 def main() -> None:
-    from playwright.sync_api import sync_playwright
-    from support.page import Page, launch
-
-    with tempfile.TemporaryDirectory() as folder:
-        work, host = Path(folder), comfy_host.prepare()
-        models = served_models.demo_models(host)
-        flags = served_models.flags(models, work, demo_templates.make_folder(work))
-        with comfy_server.Server(host, work, *flags) as server, sync_playwright() as playwright:
-            demo_templates.fill(server)
-            chromium = launch(playwright)
-            settings = {"VueNodes_Enabled": False, "Minimap_Visible": False}
-            page = Page(chromium, server, Graph_CanvasInfo=False, **settings)
-            page.page.set_viewport_size({"width": 1520, "height": 960})
-            record(page, server).save(TARGET)
-            chromium.close()
+    with demo_page.open_page(1520, 960) as (page, server):
+        record(page, server).save(TARGET)
     picture_list.record(TARGET, __file__, "demo")
     print(f"[animation] {TARGET}: {TARGET.stat().st_size / 1e6:.2f} MB")
 

@@ -7,11 +7,14 @@ runs them for the pictures of the templates.
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import comfy_host
 import comfy_server
+import served_models
 import sheet
 import workflow
 
@@ -155,11 +158,26 @@ def fill(server: comfy_server.Server) -> None:
         (templates / f"{name}.json").write_text(json.dumps(copy_with_note(name)))
 
 
+def template(server: comfy_server.Server, name: str) -> dict:
+    return server.get(f"/api/workflow_templates/{PACK_NAME}/{name}.json")
+
+
 def save_embeds(server: comfy_server.Server) -> None:
     """Run the template that saves the embeds file which others load, once."""
     if not any((server.work / "output" / "embeds").glob("reference*")):
-        graph = server.get(f"/api/workflow_templates/{PACK_NAME}/{SAVES_EMBEDS}.json")
+        graph = template(server, SAVES_EMBEDS)
         server.run(workflow.to_prompt(graph, server.get("/object_info")))
+
+
+@contextmanager
+def running_server(work: Path) -> Iterator[comfy_server.Server]:
+    """A host with the demo's models and these templates, that reads and writes in a folder."""
+    host = comfy_host.prepare()
+    models = served_models.demo_models(host)
+    flags = served_models.flags(models, work, make_folder(work))
+    with comfy_server.Server(host, work, *flags) as server:
+        fill(server)
+        yield server
 
 
 def address(server: comfy_server.Server) -> str:

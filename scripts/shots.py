@@ -10,25 +10,21 @@ The graph runs with the demo's model. Run it with the Python of the tests: it ne
 
 import argparse
 import io
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import browser
 import comfy_host
 import comfy_server
+import demo_page
 import demo_templates
 import picture_list
-import served_models
 from PIL import Image
 
 if TYPE_CHECKING:
     from support.page import Page
 
 PACK = comfy_host.PACK
-sys.path.append(str(PACK / "tests"))
-
 DOCS = PACK / "web" / "docs"
 GRAPH, TEMPLATE = DOCS / "apply.png", "23_full_nodes"
 ALONE = """([kind, values]) => {
@@ -112,7 +108,7 @@ def take_node(page: "Page", kind: str) -> None:
 
 def take_graph(page: "Page", server: comfy_server.Server) -> None:
     """A template after a run."""
-    graph = server.get(f"/api/workflow_templates/{demo_templates.PACK_NAME}/{TEMPLATE}.json")
+    graph = demo_templates.template(server, TEMPLATE)
     page.run("graph => app.loadGraphData(graph, true, true, null, {})", graph)
     page.settle()
     print(f"[pictures] {TEMPLATE}: {page.queue()}", flush=True)
@@ -127,24 +123,11 @@ def main() -> None:
     parser.add_argument("--graph", action="store_true")
     parser.add_argument("nodes", nargs="*", help="node ids; all without any")
     arguments = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-    from support.page import Page, launch
-
-    with tempfile.TemporaryDirectory() as folder:
-        work, host = Path(folder), comfy_host.prepare()
-        models = served_models.demo_models(host)
-        flags = served_models.flags(models, work, demo_templates.make_folder(work))
-        with comfy_server.Server(host, work, *flags) as server, sync_playwright() as playwright:
-            demo_templates.fill(server)
-            chromium = launch(playwright)
-            settings = {"VueNodes_Enabled": False, "Minimap_Visible": False}
-            page = Page(chromium, server, Graph_CanvasInfo=False, **settings)
-            page.page.set_viewport_size({"width": 1700, "height": 1700})
-            if arguments.graph or not arguments.nodes:
-                take_graph(page, server)
-            for kind in [] if arguments.graph else arguments.nodes or our_nodes(page):
-                take_node(page, kind)
-            chromium.close()
+    with demo_page.open_page(1700, 1700) as (page, server):
+        if arguments.graph or not arguments.nodes:
+            take_graph(page, server)
+        for kind in [] if arguments.graph else arguments.nodes or our_nodes(page):
+            take_node(page, kind)
     print(f"[pictures] taken with Chromium at {browser.find()[0]}")
 
 

@@ -21,21 +21,16 @@ import comfy_host
 import comfy_server
 import demo_templates
 import picture_list
-import served_models
 import sheet
 from PIL import Image, ImageDraw, ImageFont, ImageOps, ImageSequence
 from workflow import to_prompt
 
 SIDE, INSET, FRAME = 400, 132, 4
 PHOTOGRAPHS = comfy_host.PACK / "tests" / "data" / "faces"
-WITHOUT_MODEL = (
-    "02_two_people",
-    "13_face",
-    "17_controlnet",
-    "19_sdxl",
-    "21_check_your_files",
-    "22_compare_faces",
+COMPARED = (
+    "07_compare_what_is_taken"  # the template does not run with the demo, this comparison does
 )
+WITHOUT_MODEL = {*demo_templates.NOT_SERVED, "21_check_your_files"} - {COMPARED}
 SHOWN = {
     "08_attention_maps": "PreviewImage",
     "09_tiles_of_a_large_reference": "PreviewImage",
@@ -81,7 +76,7 @@ def draw_label(square: Image.Image, label: str) -> None:
 
 def from_demo(server: comfy_server.Server, name: str) -> Image.Image:
     """A template that runs with the demo's model."""
-    graph = server.get(f"/api/workflow_templates/{demo_templates.PACK_NAME}/{name}.json")
+    graph = demo_templates.template(server, name)
     prompt = to_prompt(graph, server.get("/object_info"))
     outputs = run(server, prompt)
     loaded = [node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "LoadImage"]
@@ -167,7 +162,7 @@ def without_model(server: comfy_server.Server, name: str) -> Image.Image:
 def draw(server: comfy_server.Server, name: str) -> None:
     path = demo_templates.TEMPLATES / f"{name}.jpg"
     shows_model = name not in WITHOUT_MODEL
-    if name == "07_compare_what_is_taken":
+    if name == COMPARED:
         picture = compared(server)
     elif shows_model:
         picture = from_demo(server, name)
@@ -184,16 +179,13 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", help="templates; all without any")
     names = parser.parse_args().names
-    host = comfy_host.prepare()
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        models = served_models.demo_models(host)
-        flags = served_models.flags(models, work, demo_templates.make_folder(work))
-        with comfy_server.Server(host, work, *flags) as server:
-            demo_templates.fill(server)
-            demo_templates.save_embeds(server)
-            for name in names or demo_templates.names():
-                draw(server, name)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        demo_templates.running_server(Path(folder)) as server,
+    ):
+        demo_templates.save_embeds(server)
+        for name in names or demo_templates.names():
+            draw(server, name)
 
 
 if __name__ == "__main__":

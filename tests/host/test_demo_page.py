@@ -1,10 +1,7 @@
 """`scripts/demo --serve`: templates that run with the demo's model at the first click."""
 
-import comfy_host
-import comfy_server
 import demo_templates
 import pytest
-import served_models
 from support.page import Page
 from workflow import to_prompt
 
@@ -13,11 +10,7 @@ pytestmark = pytest.mark.http
 
 @pytest.fixture(scope="module")
 def demo_server(tmp_path_factory):
-    host, work = comfy_host.prepare(), tmp_path_factory.mktemp("demo")
-    models = served_models.demo_models(host)
-    flags = served_models.flags(models, work, demo_templates.make_folder(work))
-    with comfy_server.Server(host, work, *flags) as server:
-        demo_templates.fill(server)
+    with demo_templates.running_server(tmp_path_factory.mktemp("demo")) as server:
         yield server
 
 
@@ -46,7 +39,7 @@ def test_the_host_takes_every_template_of_the_demo(demo_server, object_info):
     embeds.parent.mkdir()
     embeds.touch()
     for name in demo_templates.served():
-        graph = demo_server.get(f"/api/workflow_templates/{demo_templates.PACK_NAME}/{name}.json")
+        graph = demo_templates.template(demo_server, name)
         prompt = to_prompt(graph, object_info)
         latents = [node for node in prompt.values() if node["class_type"] == "EmptyLatentImage"]
         assert all(latent["inputs"]["width"] <= 64 for latent in latents)  # as it was trained
@@ -57,7 +50,7 @@ def test_the_host_takes_every_template_of_the_demo(demo_server, object_info):
 
 @pytest.mark.parametrize("name", demo_templates.NOT_SERVED)
 def test_the_other_templates_name_the_files_they_need(demo_server, name):
-    graph = demo_server.get(f"/api/workflow_templates/{demo_templates.PACK_NAME}/{name}.json")
+    graph = demo_templates.template(demo_server, name)
     note = graph["nodes"][-1]
     assert note["type"] == "MarkdownNote"
     assert demo_templates.NOT_SERVED[name] in note["widgets_values"][0]
