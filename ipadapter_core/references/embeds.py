@@ -86,13 +86,13 @@ def join(parts: Sequence[References]) -> References:
     """References side by side, with the notes of the first; what was combined before counts as
     one.
     """
-    plain_parts = [_as_plain(part) for part in parts]
+    plain_parts = [_as_plain(references) for references in parts]
     return References(
         {
-            name: torch.cat([part.features[name] for part in plain_parts])
+            name: torch.cat([references.features[name] for references in plain_parts])
             for name in parts[0].features
         },
-        tuple(weight for part in plain_parts for weight in part.weights),
+        tuple(weight for references in plain_parts for weight in references.weights),
         face_structure=parts[0].face_structure,
         notes=parts[0].notes,
     )

@@ -47,15 +47,15 @@ class IPAdapterReferences(io.ComfyNode):
                 io.String.Input(
                     "weights",
                     default="",
-                    tooltip="A weight for each picture, like 1, 0.5, 0.8. Pictures without a "
-                    "number have 1.",
+                    tooltip="A weight for each reference, like 1, 0.5, 0.8. References without a "
+                    "number have weight 1.",
                 ),
                 io.Combo.Input(
                     "method",
                     options=list(METHODS),
                     default=CONCAT,
-                    tooltip="How the pictures act together. concat: side by side, each looked at "
-                    "on its own; weighted: their mean by weight; more in Combine IPAdapter Embeds.",
+                    tooltip="How the references are combined. concat: side by side; weighted: "
+                    "their mean by weight; Combine IPAdapter Embeds describes the others.",
                 ),
                 io.ClipVision.Input(
                     "clip_vision",
@@ -74,9 +74,7 @@ class IPAdapterReferences(io.ComfyNode):
             ],
             outputs=[
                 EmbedsSocket.Output("embeds", tooltip="The references, encoded."),
-                EmbedsSocket.Output(
-                    "embeds_negative", tooltip="What the encoder gives for nothing."
-                ),
+                EmbedsSocket.Output("embeds_negative", tooltip="The unconditional embeds."),
             ],
         )
 
