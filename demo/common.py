@@ -37,7 +37,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], **about: object) -> None:
     import safetensors.torch
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_name(path.name + ".part")
+    partial_path = path.with_name(f"{path.name}.{os.getpid()}.part")  # another may be making it too
     separate_tensors = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
     safetensors.torch.save_file(
         separate_tensors, partial_path, {key: str(value) for key, value in about.items()}

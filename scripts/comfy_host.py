@@ -111,8 +111,18 @@ def fetch_tree(version: str) -> Path:
                 if member.name.startswith(tree_prefix) and (member.isfile() or member.isdir())
             ]
             tar.extractall(folder, members)
-        os.replace(folder / tree_prefix, tree)
+        publish(folder / tree_prefix, tree)
     return tree
+
+
+def publish(made_folder: Path, folder: Path) -> None:
+    """Move a folder that is complete to its place, unless another process has been faster."""
+    try:
+        made_folder.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(made_folder)
 
 
 def requirements_without_torch(tree: Path) -> str:

@@ -228,7 +228,7 @@ def text_encoder_tensors(seed: int = 0) -> Tensors:
 def save(path: Path, tensors: Mapping[str, Tensor]) -> Path:
     """Write a .safetensors, or a nested .bin, that says what it is; whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_name(path.name + ".part")
+    partial_path = path.with_name(f"{path.name}.{os.getpid()}.part")  # another may be making it too
     if path.suffix == ".bin":
         torch.save(nested(tensors), partial_path)
     else:

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import importlib
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -207,10 +206,7 @@ def model_folder(host):
     if not folder.exists():
         part = Path(tempfile.mkdtemp(prefix="making-", dir=comfy_host.CACHE))
         save_server_models(part)
-        try:
-            part.rename(folder)
-        except OSError:  # another process was faster
-            shutil.rmtree(part)
+        comfy_host.publish(part, folder)
     return folder
 
 
