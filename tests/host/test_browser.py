@@ -1,6 +1,7 @@
 """The editors in the host's own page, in both renderers: they read and write the typed values."""
 
 import pytest
+from playwright.sync_api import expect
 from support.page import Page, set_up
 
 pytestmark = pytest.mark.http
@@ -122,11 +123,11 @@ def test_typed_numbers_are_bars_and_what_is_wrong_is_said(page):
     layers = page.page.locator("textarea").nth(0)
     layers.fill("1, 0.5, 0")
     bars = panel(page, "A factor for each block").get_by_role("slider")
+    expect(bars).to_have_count(3)
     assert [bars.nth(n).get_attribute("aria-valuenow") for n in range(3)] == ["1", "0.5", "0"]
-    assert bars.count() == 3
     layers.fill("1, x")
-    assert bars.count() == 0
-    assert "entry 2" in page.page.locator(".ipadapter-weight-map .status").inner_text()
+    expect(bars).to_have_count(0)
+    expect(page.page.locator(".ipadapter-weight-map .status")).to_contain_text("entry 2")
 
 
 def test_key_frames_are_made_moved_eased_and_removed(page):
@@ -141,7 +142,7 @@ def test_key_frames_are_made_moved_eased_and_removed(page):
     page.press("Enter", "Delete", "Delete")
     assert page.value("curve") == "0:1, 1:1"
     page.page.locator("textarea").nth(1).fill("0:1, 0.5:0 hold")
-    assert curve.get_by_role("slider").count() == 2
+    expect(curve.get_by_role("slider")).to_have_count(2)
 
 
 def test_presets_and_the_family_are_written_as_text(page):
@@ -182,7 +183,7 @@ def test_after_a_run_the_map_has_as_many_bars_as_the_model_has_blocks(page):
     assert page.queue() == ["execution_success", None]
     page.settle()
     bars = panel(page, "A factor for each block").get_by_role("slider")
-    assert bars.count() == 11
+    expect(bars).to_have_count(11)
     assert bars.nth(4).get_attribute("aria-label") == "block 4, middle"
     assert page.run("() => app.nodeOutputs[n1.id].images.length") == 1  # the map, on the node
 

@@ -1,6 +1,7 @@
 """The editor of boxes in the host's own page, in both renderers."""
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.http
 
@@ -16,7 +17,7 @@ def test_a_graph_with_a_box_shows_it_and_does_not_grow_each_time_it_is_opened(pa
         page.settle()
         sizes.append(page.run("() => app.graph._nodes.map(node => [...node.size])"))
     assert sizes[0] == sizes[1] == sizes[2]
-    assert page.page.locator(".ipadapter-box.open").count() == 1
+    expect(page.page.locator(".ipadapter-box.open")).to_have_count(1)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 from workflow import to_prompt
 
 pytestmark = pytest.mark.http
@@ -58,4 +59,4 @@ def test_a_blueprint_opens_as_one_node_with_its_widgets(page, info, path):
 def test_the_page_offers_the_blueprints_and_complains_of_none(page, server):
     offered = {blueprint["name"] for blueprint in server.get("/global_subgraphs").values()}
     assert {path.stem for path in BLUEPRINTS.glob("*.json")} <= offered
-    assert page.page.locator(".p-toast-message-error").count() == 0
+    expect(page.page.locator(".p-toast-message-error")).to_have_count(0)

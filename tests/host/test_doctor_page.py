@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 
 import pytest
+from playwright.sync_api import expect
 from support.page import Page, set_up
 
 pytestmark = pytest.mark.http
@@ -40,22 +42,23 @@ def test_the_panel_says_what_is_there_and_missing_and_leaves_the_graph_alone(pag
     page.run("() => app.extensionManager.command.execute('ipadapternodes.Doctor.Open')")
     panel = page.page.get_by_role("dialog", name="IPAdapter Doctor")
     panel.get_by_text("Ready").wait_for()
-    assert "ipadapter/sub folder/b.bin" in panel.inner_text()
+    expect(panel).to_contain_text("ipadapter/sub folder/b.bin")
     panel.get_by_label("Base model").select_option("SDXL")
     panel.get_by_label("Purpose").select_option("face")
-    answer = panel.locator(".answer").inner_text()
-    assert answer.startswith("Missing")
-    assert "ip-adapter-plus-face_sdxl_vit-h.safetensors" in answer
-    assert "847.5 MB; Apache-2.0; into models/ipadapter" in answer
-    assert panel.get_by_role("button", name="Download ip-adapter").first.is_enabled()
+    answer = panel.locator(".answer")
+    expect(answer).to_contain_text(re.compile("^Missing"))
+    expect(answer).to_contain_text("ip-adapter-plus-face_sdxl_vit-h.safetensors")
+    expect(answer).to_contain_text("847.5 MB; Apache-2.0; into models/ipadapter")
+    expect(panel.get_by_role("button", name="Download ip-adapter").first).to_be_enabled()
     panel.get_by_text("The report as text").click()
-    assert panel.locator("textarea").input_value().startswith("IPAdapter Doctor\nip-adapter-nodes")
+    report = re.compile("^IPAdapter Doctor\nip-adapter-nodes")
+    expect(panel.locator("textarea")).to_have_value(report)
     page.page.mouse.move(800, 500)
     page.page.mouse.wheel(0, 300)
     page.press("Delete", "Backspace")
     assert page.run(view) == view_at_first
     page.press("Escape")
-    assert panel.count() == 0
+    expect(panel).to_have_count(0)
 
 
 def test_terms_stand_before_the_download_of_a_recogniser(page):
@@ -66,10 +69,10 @@ def test_terms_stand_before_the_download_of_a_recogniser(page):
     button = panel.get_by_role("button", name=name)
     row = panel.locator(".file", has=page.page.get_by_role("button", name=name))
     terms = row.locator(".terms")
-    assert not terms.count()
+    expect(terms).to_have_count(0)
     button.click()
-    assert "non-commercial research only" in terms.inner_text()
-    assert button.inner_text() == "Agree and download"
+    expect(terms).to_contain_text("non-commercial research only")
+    expect(button).to_have_text("Agree and download")
     page.press("Escape")
 
 
@@ -101,7 +104,7 @@ def test_a_saved_graph_has_the_links_that_the_next_page_offers(page):
     page.page.get_by_role("button", name="View details").first.click()
     group = page.page.get_by_test_id("error-group-missing-model")
     group.first.wait_for()
-    assert page.page.get_by_test_id("missing-model-download").count() == 1
+    expect(page.page.get_by_test_id("missing-model-download")).to_have_count(1)
     assert page.run(
         "() => app.graph.nodes.every((node) => !node.widgets.some(({ disabled }) => disabled))"
     )
@@ -122,9 +125,7 @@ def test_a_shared_graph_offers_the_encoder_that_auto_needs_too(page):
     page.page.get_by_text("2 errors found").or_(page.page.get_by_text(VIT_G)).first.wait_for()
     page.page.get_by_role("button", name="View details").first.click()
     page.page.get_by_test_id("error-group-missing-model").first.wait_for()
-    shown = page.page.get_by_test_id("missing-model-download")
-    shown.nth(1).wait_for()
-    assert shown.count() == 2
+    expect(page.page.get_by_test_id("missing-model-download")).to_have_count(2)
     again, prompt = page.run(
         "async () => [app.graph.serialize(), (await app.graphToPrompt()).output]"
     )

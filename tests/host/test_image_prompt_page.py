@@ -1,6 +1,7 @@
 """Image Prompt in the host's own page: what it says of a run, and the full nodes in its place."""
 
 import pytest
+from playwright.sync_api import expect
 from support.graphs import pictures
 
 pytestmark = pytest.mark.http
@@ -66,8 +67,7 @@ def test_the_full_nodes_take_its_place_with_the_same_result(server, drawn):
 @pytest.mark.parametrize("opened", ["vue"], indirect=True)  # the classic renderer shows them all
 def test_inputs_that_few_graphs_need_are_behind_a_button(page):
     page.add("ApplyIPAdapter")
-    assert page.page.get_by_text("lora_strength").count() == 1
-    assert page.page.get_by_text("frame_weights").count() == 0
+    expect(page.page.get_by_text("lora_strength")).to_have_count(1)
+    expect(page.page.get_by_text("frame_weights")).to_have_count(0)
     page.page.get_by_text("Show advanced inputs").click()
-    page.settle()
-    assert page.page.get_by_text("frame_weights").count() == 1
+    expect(page.page.get_by_text("frame_weights")).to_have_count(1)

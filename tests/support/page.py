@@ -5,7 +5,9 @@ import os
 import urllib.request
 
 import browser
+from playwright.sync_api import expect
 
+BUSY_MACHINE = 30_000  # ms that the page may take over what usually takes it 10
 KNOWN = (  # the host's own, on every start of a fresh installation
     "ComfyApp graph accessed before initialization",
     "huggingface.co",  # graphs say where models come from, and the page may not go out
@@ -47,7 +49,8 @@ class Page:
         set_up(server, **settings)
         self.base, self.errors, self.refused = server.base, [], []
         self.page = chromium.new_page(viewport={"width": 1600, "height": 1000})
-        self.page.set_default_timeout(30_000)  # of a busy machine
+        self.page.set_default_timeout(BUSY_MACHINE)
+        expect.set_options(timeout=BUSY_MACHINE)
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("response", self._answered)
