@@ -17,6 +17,7 @@ import inside
 
 ADAPTERS = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}
 LATENT, STEPS, ROUNDS = 16, 3, 5
+OTHER_TREE = "other tree's adapter, compiled"
 TOLERANCE = 2e-2  # of the range, in half precision with other kernels
 
 
@@ -80,26 +81,34 @@ def step_time(model: Any, kind: str, latent: int, steps: int = STEPS) -> float:
     return statistics.median(times)
 
 
-def report(models: Mapping[str, Any], kind: str, latent: int, rounds: int = ROUNDS) -> None:
-    """First steps, which compile without anything compiled earlier, then steps of all models in
-    shuffled order; a ratio is the median of those in the same round.
-    """
+def first_step(model: Any, kind: str, latent: int) -> str:
+    """What the first step took and compiled, without anything compiled earlier."""
     from torch._dynamo.utils import counters
     from torch._inductor.utils import fresh_cache
 
+    counters.clear()
+    with fresh_cache():
+        seconds = step_time(model, kind, latent, steps=1) / 1000
+    graphs, breaks = counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
+    return f"first step {seconds:.1f} s, {graphs} graphs, {breaks} graph breaks"
+
+
+def report(
+    models: Mapping[str, Any], kind: str, latent: int, rounds: int = ROUNDS, other: Any = None
+) -> None:
+    """First steps, then steps of all models in shuffled order; a ratio is the median of those in
+    the same round.
+
+    other: an OtherTree, of the same kind of model and size.
+    """
     for name, model in models.items():
-        counters.clear()
-        with fresh_cache():
-            first = step_time(model, kind, latent, steps=1) / 1000
-        graphs, breaks = counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
-        print(
-            f"{kind} {latent}x{latent}, {name}: first step {first:.1f} s, "
-            f"{graphs} graphs, {breaks} graph breaks",
-            flush=True,
-        )
+        print(f"{kind} {latent}x{latent}, {name}: {first_step(model, kind, latent)}", flush=True)
     runs = {name: partial(step_time, model, kind, latent) for name, model in models.items()}
+    if other is not None:
+        print(f"{kind} {latent}x{latent}, {OTHER_TREE}: {other.first_step}", flush=True)
+        runs[OTHER_TREE] = other.run(STEPS)
     times = inside.Times().measure(runs, rounds).rounds
-    for name in models:
+    for name in runs:
         plain = times[f"plain, {name.split(', ')[1]}"]
         ratios = [time / other for time, other in zip(times[name], plain, strict=True)]
         median, ratio = statistics.median(times[name]), statistics.median(ratios)
@@ -162,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tree", type=Path)
     parser.add_argument("--peer", type=Path, help="a folder with IPAdapter_plus")
+    parser.add_argument("--beside", type=Path, help="a folder with another release of this pack")
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--kind", choices=tuple(ADAPTERS), help="this model alone")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each is timed")
@@ -169,7 +179,14 @@ def main() -> None:
     pack = inside.start(options.tree)
     for kind in [options.kind] if options.kind else ADAPTERS:
         models = variants_of(pack, whole_model(kind), kind, options.backend, options.peer)
-        report(models, kind, LATENT, options.rounds)
+        other = None
+        if options.beside:
+            from other_tree import OtherTree
+
+            other = OtherTree(options.tree, options.beside, kind, options.backend)
+        report(models, kind, LATENT, options.rounds, other)
+        if other is not None:
+            other.close()
 
 
 if __name__ == "__main__":
