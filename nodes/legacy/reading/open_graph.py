@@ -11,8 +11,9 @@ from typing import Any
 from ....ipadapter_core.messages import Message
 from ..ids.old_node import Inputs
 from . import saved_graph
-from .encoders import ADAPTER_INPUTS
+from .encoders import ADAPTER_INPUTS, ENCODER_LOADER
 from .primitives import changed_values, primitive_values, type_primitives
+from .promoted import Promoted, inner_source, promoted_inputs
 from .prompts import OldNodes, Registry, read_prompt
 from .readers import SUBGRAPH_OUTPUT
 from .saved_graph import SavedNode
@@ -36,40 +37,85 @@ def open_graph(
     definitions = workflow.get("definitions")
     subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
     graphs: list[Any] = [workflow, *(subgraphs if isinstance(subgraphs, list) else [])]
-    opening = Opening(old_nodes, _with_subgraphs(our_nodes, graphs[1:]), foreign_nodes)
+    by_id = {str(graph.get("id")): graph for graph in graphs[1:] if isinstance(graph, dict)}
+    opening = Opening(old_nodes, _with_subgraphs(our_nodes, graphs[1:]), foreign_nodes, by_id)
     return [opening.read(graph) for graph in graphs], list(opening.report)
 
 
 @dataclass
 class Opening:
-    """One workflow while it is opened; report: what was replaced, each once."""
+    """One workflow while it is opened.
+
+    subgraphs: by id; promoted: what values on subgraphs' nodes have been read as; report: what was
+    replaced, each once.
+    """
 
     old_nodes: OldNodes
     our_nodes: Registry
     foreign_nodes: Registry
+    subgraphs: Mapping[str, saved_graph.Graph]
+    promoted: dict[tuple[Promoted, str], Any] = field(default_factory=dict)
     report: dict[Message, None] = field(default_factory=dict)
 
     def read(self, graph: object) -> list[Any]:
         if not isinstance(graph, dict):
             return []
-        nodes, links = _nodes(graph), saved_graph.links_by_id(graph)
-        keys = _unique_keys(nodes)
-        saved = {key: node for key, node in zip(keys, nodes, strict=True) if isinstance(node, dict)}
-        linked = {
-            key: saved_graph.read_node(node, links, self.old_nodes, self.foreign_nodes)
-            for key, node in saved.items()
-        }
+        saved = _by_key(graph)
+        linked = self._linked(graph)
         primitives = primitive_values(saved)
         before = {key: type_primitives(node, primitives) for key, node in linked.items()}
-        prompt = {**before, **_border(links)}
-        after = read_prompt(prompt, self.old_nodes, self.our_nodes, self.foreign_nodes)
+        after = self._meant(graph, before)
         rewritten = {
-            key: self._rewrite(node, before[key], after[key]) for key, node in saved.items()
+            key: self._rewrite_promoted(self._rewrite(node, before[key], after[key]))
+            for key, node in saved.items()
         }
         for key, value in changed_values(linked, after, primitives).items():
             values = saved_graph.widget_values(saved[key])
             rewritten[key] = {**saved[key], "widgets_values": [value, *values[1:]]}
+        nodes = _nodes(graph)
+        keys = _unique_keys(nodes)
         return [rewritten.get(key, node) for key, node in zip(keys, nodes, strict=True)]
+
+    def _linked(self, graph: saved_graph.Graph) -> dict[str, ReadNode]:
+        """Its nodes as a prompt has them, with links where values come out of nodes."""
+        links = saved_graph.links_by_id(graph)
+        return {
+            key: saved_graph.read_node(
+                node, links, self.old_nodes, self.foreign_nodes, inner_source
+            )
+            for key, node in _by_key(graph).items()
+        }
+
+    def _meant(self, graph: saved_graph.Graph, nodes: Mapping[str, ReadNode]) -> dict[str, Any]:
+        prompt = {**nodes, **_border(saved_graph.links_by_id(graph))}
+        return read_prompt(prompt, self.old_nodes, self.our_nodes, self.foreign_nodes)
+
+    def _rewrite_promoted(self, node: SavedNode) -> SavedNode:
+        """The node of a subgraph with other values, where the nodes inside would have others."""
+        values = saved_graph.widget_values(node)
+        for promoted in promoted_inputs(node, self.subgraphs):
+            if promoted.place >= len(values) or not isinstance(values[promoted.place], str):
+                continue
+            before = values[promoted.place]
+            if (promoted, before) not in self.promoted:
+                self.promoted[promoted, before] = self._promoted_value(promoted, before)
+            values[promoted.place] = self.promoted[promoted, before]
+            if values[promoted.place] != before:
+                replacement = _replacement(before, values[promoted.place], promoted.input_name)
+                self.report[replacement] = None
+        is_same = values == saved_graph.widget_values(node)
+        return node if is_same else {**node, "widgets_values": values}
+
+    def _promoted_value(self, promoted: Promoted, value: str) -> Any:
+        """What the node inside takes for a value; an encoder is chosen by the graph around it."""
+        graph, key, name = self.subgraphs[promoted.subgraph], promoted.node_key, promoted.input_name
+        nodes = self._linked(graph)
+        if key not in nodes:
+            return value
+        inner_node = {**nodes[key], "inputs": {**nodes[key]["inputs"], name: value}}
+        around = nodes if inner_node["class_type"] == ENCODER_LOADER else {}
+        after = self._meant(graph, {**around, key: inner_node})
+        return after[key]["inputs"].get(name, value)
 
     def _rewrite(self, node: SavedNode, before: ReadNode, after: ReadNode) -> SavedNode:
         """The saved node with another id, other names of sockets and other typed values, where they
@@ -121,6 +167,12 @@ def _with_subgraphs(our_nodes: Registry, subgraphs: list[object]) -> Registry:
 
 def _node_classes(graph: saved_graph.Graph) -> set[str]:
     return {saved_graph.saved_class(node) for node in _nodes(graph) if isinstance(node, dict)}
+
+
+def _by_key(graph: saved_graph.Graph) -> dict[str, SavedNode]:
+    nodes = _nodes(graph)
+    keyed = zip(_unique_keys(nodes), nodes, strict=True)
+    return {key: node for key, node in keyed if isinstance(node, dict)}
 
 
 def _nodes(graph: saved_graph.Graph) -> list[object]:
