@@ -107,15 +107,18 @@ class Opening:
         return node if is_same else {**node, "widgets_values": values}
 
     def _promoted_value(self, promoted: Promoted, value: str) -> Any:
-        """What the node inside takes for a value; an encoder is chosen by the graph around it."""
+        """What the node inside takes for a value, where that alone means the same there."""
+        inputs = self._inputs_inside(promoted, value)
+        meant = inputs.get(promoted.input_name, value)
+        return meant if self._inputs_inside(promoted, meant) == inputs else value
+
+    def _inputs_inside(self, promoted: Promoted, value: object) -> Inputs:
+        """Inputs of the node inside as they are meant; an encoder is chosen by the graph around."""
         graph, key, name = self.subgraphs[promoted.subgraph], promoted.node_key, promoted.input_name
         nodes = self._linked(graph)
-        if key not in nodes:
-            return value
         inner_node = {**nodes[key], "inputs": {**nodes[key]["inputs"], name: value}}
         around = nodes if inner_node["class_type"] == ENCODER_LOADER else {}
-        after = self._meant(graph, {**around, key: inner_node})
-        return after[key]["inputs"].get(name, value)
+        return self._meant(graph, {**around, key: inner_node})[key]["inputs"]
 
     def _rewrite(self, node: SavedNode, before: ReadNode, after: ReadNode) -> SavedNode:
         """The saved node with another id, other names of sockets and other typed values, where they

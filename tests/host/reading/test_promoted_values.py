@@ -68,3 +68,12 @@ def test_a_subgraph_that_holds_itself_opens(opened_graph):
     inside = subgraph("sub", promoted(2, "sub", "shown", 5, [OLD]))
     values, _, report = opened(opened_graph, promoted(1, "sub", "shown", None, [OLD]), inside)
     assert (values, report) == ([OLD], [])
+
+
+def test_an_option_that_became_two_inputs_stays(opened_graph):
+    """What the subgraph shows is one of them; the run reads the old option as both."""
+    inner_node = promoted(2, "IPAdapterAdvanced", "weight_type", 5, ADVANCED)
+    shown = promoted(1, "sub", "shown", None, ["channel penalty"])
+    values, _, report = opened(opened_graph, shown, subgraph("sub", inner_node))
+    assert values == ["channel penalty"]
+    assert [line.values for line in report] == [(OLD, TODAY)]  # inside
