@@ -117,6 +117,7 @@ class ImagePrompt(io.ComfyNode):
         request = Request(task, strength, Strength(weight, start_at, end_at))
         kind = model_kind(model)
         plan = make_plan(request, kind.base_model, fitting_adapters(kind), load())
+        layers_map = task_map(model_blocks(model), plan.task, NODE)
         adapter = installed_adapter(model, plan.ipadapter_file)
         mask = checked_mask(attn_mask, NODE)
         encoder = ReferenceEncoder(None, adapter, fit, NODE, None, model)
@@ -124,7 +125,6 @@ class ImagePrompt(io.ComfyNode):
         if references is None:
             raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
         keys = keys_for(model, adapter, *references)
-        layers_map = task_map(model_blocks(model), plan.task, NODE)
         model, notes = add_lora(model, adapter, 1.0 if plan.strength.weight else 0.0)
         settings = PromptSettings(*plan.strength, layers_map)
         model = add_image_prompt(model, keys, settings, mask)

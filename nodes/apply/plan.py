@@ -141,8 +141,13 @@ def _missing_adapter(request: Request, base_model: str, model_table: Sequence[Mo
         for row in model_table
         if row.runs and row.base == base_model and row.purpose == request.purposes[-1]
     ]
+    if not rows:
+        return (
+            f"{NODE} knows no published adapter for the task '{request.task}' and "
+            f"{base_model or 'this model'}: choose another task, or connect another model."
+        )
     return (
-        f"{NODE} finds no adapter for the task '{request.task}' and {base_model or 'this model'} "
+        f"{NODE} finds no adapter for the task '{request.task}' and {base_model} "
         f"in models/ipadapter: {_advice(rows)}"
     )
 

@@ -3,7 +3,7 @@ picture.
 """
 
 import pytest
-from support.graphs import failure, graph, pictures, without_adapter
+from support.graphs import failure, graph, node, pictures, without_adapter
 
 pytestmark = pytest.mark.http
 ADAPTER = "sd15 base.safetensors"  # of the graph that is changed into one of FLUX.1
@@ -34,6 +34,21 @@ def test_a_graph_of_flux_follows_the_picture(server):
     assert (unweighted == plain).all()
     (adapter_text,) = entry["outputs"]["adapter"]["text"]
     assert adapter_text == "FLUX.1 XLabs, 4 tokens, needs CLIP ViT-L/14"
+
+
+def test_image_prompt_gives_what_the_full_nodes_give(server):
+    prompt = flux_graph()
+    del prompt["encoder"], prompt["adapter"]
+    links = {"model": ["ckpt", 0], "image": ["picture", 0]}
+    prompt["apply"] = node("ImagePrompt", **links, task="whole image", strength="subtle")
+    entry = server.run(prompt)
+    (result,) = pictures(server, entry)
+    (expected,) = pictures(server, server.run(flux_graph(weight=0.48, end_at=0.8)))
+    assert (result == expected).all()
+    assert (
+        "flux.safetensors: FLUX.1 XLabs, 4 tokens, needs CLIP ViT-L/14"
+        in (entry["outputs"]["apply"]["text"])
+    )
 
 
 def test_an_adapter_of_flux_on_another_model_is_refused_in_one_sentence(server):
