@@ -186,9 +186,14 @@ def test_a_blueprint_runs_on_a_model_and_pictures(server, info, name):
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path):
     assert re.fullmatch(r"\d\d_[a-z_]+", path.stem)
-    for saved in json.loads(path.read_text("utf-8"))["nodes"]:
-        if saved["type"] == "MarkdownNote":
+    nodes = json.loads(path.read_text("utf-8"))["nodes"]
+    notes = [saved for saved in nodes if saved["type"] == "MarkdownNote"]
+    assert len(notes) == 1
+    assert "`" not in notes[0]["widgets_values"][0]  # the page shows code as blue on blue
+    for saved in nodes:
+        if saved in notes:
             continue
+        assert not info[saved["type"]].get("deprecated")
         ours = info[saved["type"]]["category"].startswith("ipadapter")
         assert saved["properties"]["cnr_id"] == ("ip-adapter-nodes" if ours else "comfy-core")
         models = {each["name"]: each for each in saved["properties"].get("models", ())}
