@@ -6,7 +6,7 @@ export const BASES = ['SD1.5', 'SDXL']
 export const PURPOSES = [
   ['look', 'the look of an image'],
   ['face', 'a face'],
-  ['composition', 'the composition alone'],
+  ['composition', 'only the composition'],
 ]
 export const DOING = {
   connecting: 'connecting: <name>',

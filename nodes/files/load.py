@@ -194,7 +194,7 @@ def find_encoder(adapter: LoadedAdapter) -> str:
 def no_encoder_note(adapter: LoadedAdapter) -> Message:
     """The sentence for an adapter of face identities alone."""
     return Message(
-        "'<1>' takes no image encoder, only <2>: nothing is loaded.",
+        "'<1>' needs no image encoder, only <2>: nothing is loaded.",
         adapter.name,
         adapter.spec.needs,
     )

@@ -115,7 +115,7 @@ def _safetensors(file: Any) -> dict[str, Tensor]:
 def _named_tensors(path: str, device: str) -> Weights:
     saved_content = _torch_content(path, device)
     if not isinstance(saved_content, Mapping):
-        raise Predicate("is no model file: it holds no named tensors")
+        raise Predicate("is not a model file: it holds no named tensors")
     weights = cast("Mapping[object, object]", saved_content)
     nested = weights.get("state_dict")
     if isinstance(nested, Mapping):
@@ -172,12 +172,13 @@ def _is_plain_zip(path: str) -> bool:
             "is damaged or cut off (as a torch file: no end of archive); download it again"
         ) from None
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise Predicate("is no model file: it is a compressed archive, which torch never writes")
+        raise Predicate("is not a model file: it is a compressed archive, which torch never writes")
     # torch swaps the bytes of every tensor then, also of those without memory: the process would
     # die
     if _byte_order(path) != b"little":
         raise Predicate(
-            "is from a machine with another order of bytes, or damaged: convert it to safetensors"
+            "was saved on a machine with another byte order, or is damaged:"
+            " convert it to safetensors"
         )
     return True
 

@@ -100,9 +100,12 @@ def test_every_graph_opens_in_the_page_and_becomes_the_prompt_on_record(page):
         assert each["prompt"] == make_workflows.prompt(name), name
 
 
-@pytest.mark.parametrize("name", GRAPHS)
-def test_comfy_cli_finds_nothing_wrong_with_the_prompt(offered, name):
-    path = make_workflows.PROMPTS / f"{name}.json"
+def test_comfy_cli_finds_nothing_wrong_with_the_prompts(offered):
+    merged = MergedPrompt()
+    for name in GRAPHS:
+        merged.add_prompt(make_workflows.prompt(name), name)
+    path = offered / "prompts.json"
+    path.write_text(json.dumps(merged.nodes))
     inputs = ("--workflow", str(path), "--input", str(offered / "object_info.json"))
     lines = outside_checks.run(offered, offered, "comfy", *QUIET, "workflow", "validate", *inputs)
     result = json.loads(lines[lines.index("{") :])["data"]
@@ -129,7 +132,7 @@ def test_a_program_that_sends_old_names_gets_what_the_page_makes_of_them(old_ser
 def test_the_page_says_what_it_replaced(page):
     lines = page.run(OPEN_AND_READ, GRAPHS["v2_names"].saved())
     assert (
-        "'ip-adapter_sd15.bin' is not here, and 'ip-adapter_sd15.safetensors' is of the same kind"
+        "'ip-adapter_sd15.bin' is not installed: 'ip-adapter_sd15.safetensors', of the same kind, is used instead."
         in lines
     )
 

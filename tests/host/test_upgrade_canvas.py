@@ -116,7 +116,7 @@ def test_regions_and_their_texts(redraw):
     assert kinds.count("ApplyIPAdapter") == 2 and kinds.count("ConditioningSetMask") == 1
     assert not [kind for kind in kinds if "Params" in kind or kind == "Reroute"]
     lines = [change.describe() for change in report]
-    assert sum(" goes: " in line for line in lines) == 2
+    assert sum(" is removed: " in line for line in lines) == 2
     again, _ = redraw(saved.graph(), {str(applied)})
     check_links(again)
 

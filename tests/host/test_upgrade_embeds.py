@@ -195,4 +195,4 @@ def test_how_many_negative_references_there_are_must_be_seen(models, shallow, up
     against, _ = encoded(graph, graph.constant(picture(2, 2)))
     graph.add("IPAdapterEmbeds", **graph.all, pos_embed=recorded, neg_embed=against, **SETTINGS)
     _, report = upgraded(graph.prompt)
-    assert any("how many references its negative side has" in each.describe() for each in report)
+    assert any("the number of its negative references" in each.describe() for each in report)

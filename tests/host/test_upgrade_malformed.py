@@ -99,7 +99,7 @@ def test_a_linked_preset_keeps_the_loader_and_nothing_else(redraw, upgraded):
         loader = next(change for change in report if change.name == "IPAdapter Unified Loader")
         assert loader.is_kept and loader.notes == ["its 'preset' comes from another node"]
         apply = next(change for change in report if change.name == "IPAdapter Advanced")
-        remaining = "which kind of adapter it has depends on 'preset' of node 3"
+        remaining = "the kind of its adapter depends on 'preset' of node 3"
         assert apply.notes[0].startswith(remaining)
 
 

@@ -62,8 +62,8 @@ def test_a_picture_prepared_in_2023(models, shallow, upgraded, own_folders, run_
         ({}, "half a pixel"),
         ({"interpolation": "BOX"}, "does not resize by 'BOX'"),
         ({"crop_position": "top"}, "crops at an edge"),
-        ({"sharpening": 0.2}, "sharpening"),
-        ({"image": ["1", 0]}, "how large its picture is"),
+        ({"sharpening": 0.2}, "sharpens"),
+        ({"image": ["1", 0]}, "the size of its image"),
     ],
 )
 def test_what_the_host_prepares_otherwise_stays(shallow, upgraded, own_folders, changed, words):
@@ -96,8 +96,8 @@ def test_noise_on_black(models, shallow, check, run_prompt, file, kind):
     ("changed", "words"),
     [
         ({"type": "shuffle"}, "its shuffle"),
-        ({"blur": 3}, "it blurs in another way"),
-        ({"image_optional": ["1", 0]}, "a seed that it makes of the picture"),
+        ({"blur": 3}, "it blurs differently"),
+        ({"image_optional": ["1", 0]}, "the seed of its noise from the image"),
     ],
 )
 def test_other_noise_stays(shallow, upgraded, changed, words):
@@ -137,7 +137,7 @@ def test_tiles_that_do_not_overlap(models, shallow, check, own_folders, run_prom
         ((60, 40), "overlap"),
         ((60, 61), "half a pixel"),
         ((30, 141), "overlap"),
-        ((30, 150), "so long"),
+        ((30, 150), "this long"),
     ],
 )
 def test_tiles_that_overlap_stay(shallow, upgraded, own_folders, size, words):
@@ -177,7 +177,7 @@ def test_an_enhancer_whose_tiles_are_cut_otherwise_stays(shallow, upgraded, own_
     for file, size, words in (
         (PLUS, (64, 60), "from a square"),
         (PLUS, (65, 65), "from a square"),
-        (BASE, (64, 64), "as a picture"),
+        (BASE, (64, 64), "for an image"),
     ):
         graph = Old(None, shallow, file)
         image = graph.image(saved(own_folders, "a.png", *size))

@@ -40,7 +40,9 @@ def test_regions(models, shallow, check, file, combine):
     last = graph.add("IPAdapterFromParams", **graph.all, ipadapter_params=every, **inputs)
     new_prompt, lines = check(graph, last, size=(24, 16))
     kinds = [node["class_type"] for node in new_prompt.values()]
-    assert kinds.count("ApplyIPAdapter") == 3 and sum(" goes: " in each for each in lines) == 5
+    assert (
+        kinds.count("ApplyIPAdapter") == 3 and sum(" is removed: " in each for each in lines) == 5
+    )
 
 
 def test_a_region_against_a_picture(models, shallow, check):
@@ -127,7 +129,7 @@ def test_a_list_of_weights(models, shallow, check, file, settings):
     last = graph.add("IPAdapterBatch", **graph.all, image=image, weight=every, **settings)
     new_prompt, lines = check(graph, last, batch=5)
     assert any("frame_weights" in node["inputs"] for node in new_prompt.values())
-    assert sum(" goes: " in each for each in lines) == 3
+    assert sum(" is removed: " in each for each in lines) == 3
 
 
 def test_a_list_of_weights_on_a_node_for_one_weight(models, shallow, check):
@@ -146,8 +148,8 @@ def test_a_list_of_weights_on_a_node_for_one_weight(models, shallow, check):
 def test_lists_that_are_known_only_when_the_graph_runs_stay(models, shallow, upgraded):
     for changed, words in (
         ({"timing": "random"}, "random"),
-        ({"image": ["1", 0]}, "how many pictures there are"),
-        ({"weights": ["1", 0]}, "has to run first"),
+        ({"image": ["1", 0]}, "the number of images"),
+        ({"weights": ["1", 0]}, "must run first"),
     ):
         graph = Old(None, shallow, BASE)
         weights = graph.add("IPAdapterWeights", **{**WEIGHTS, **changed})
@@ -196,7 +198,7 @@ def test_a_loader_of_faces_goes(models, shallow, check):
     inputs = {**graph.all, "image": image, "insightface": face}
     last = graph.add("IPAdapterApplyFaceID", **inputs, **FIRST, noise=0.0)
     _, lines = check(graph, last)
-    assert any("goes: nothing here uses InsightFace" in each for each in lines)
+    assert any("is removed: this pack does not use InsightFace" in each for each in lines)
 
 
 @pytest.mark.parametrize("file", [BASE, PLUS])

@@ -106,7 +106,7 @@ class LoadEmbeds(OldNode):
         try:
             content, metadata = read_embeds(embeds_path(embeds))
             if metadata is not None:
-                raise Predicate("is no .ipadpt file: open it with Load IPAdapter Embeds")
+                raise Predicate("is not an .ipadpt file: open it with Load IPAdapter Embeds")
             is_pair = is_stack(content)
             return (content.float() if is_pair else from_ipadpt(content)[0].single_feature,)
         except Predicate as error:

@@ -214,5 +214,9 @@ def _widget_values(node: SavedNode, names: list[str], inputs: Inputs) -> list[An
 
 def _replacement(old_value: object, new_value: object, name: str) -> Message:
     if name in FILE_INPUTS:
-        return Message("'<1>' is not here, and '<2>' is of the same kind.", old_value, new_value)
+        return Message(
+            "'<1>' is not installed: '<2>', of the same kind, is used instead.",
+            old_value,
+            new_value,
+        )
     return Message("'<1>' is called '<2>' today.", old_value, new_value)

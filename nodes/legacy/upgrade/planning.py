@@ -14,7 +14,7 @@ from .report import CannotUpgrade, Change
 OldNodes = Mapping[str, type[OldNode]]
 Plans = dict[str, Plan]
 Reasons = dict[str, Message]
-LEAVES_NOTE = Message("what it gives leaves the subgraph")
+LEAVES_NOTE = Message("its output leaves the subgraph")
 
 
 def make_plans(

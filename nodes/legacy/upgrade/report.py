@@ -31,7 +31,7 @@ class Change:
         subject = Message("<1> (node <2>)", self.name, self.node_id)
         notes = joined("; ", dict.fromkeys(self.notes))
         if self.is_removed:
-            return Message("<1> goes: <2>.", subject, notes)
+            return Message("<1> is removed: <2>.", subject, notes)
         if self.is_kept:
             return Message("<1> stays: <2>.", subject, notes)
         new_kinds = ", ".join(self.new_kinds)

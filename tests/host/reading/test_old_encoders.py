@@ -12,6 +12,7 @@ from support.saved import (
     node,
 )
 
+REPLACED = f"'{MISSING}' is not installed: '{INSTALLED}', of the same kind, is used instead."
 pytestmark = pytest.mark.host
 
 MOST_SECONDS = 2
@@ -28,7 +29,9 @@ def test_an_encoder_behind_a_reroute_is_replaced(installed_encoder, opened_graph
         )
     )
     assert encoder_of(nodes) == INSTALLED
-    assert report == [f"'{MISSING}' is not here, and '{INSTALLED}' is of the same kind."]
+    assert report == [
+        f"'{MISSING}' is not installed: '{INSTALLED}', of the same kind, is used instead."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,9 @@ def test_a_primitive_holds_the_file_that_is_here(installed_encoder, opened_graph
     (nodes,), report = opened_graph(saved)
     assert nodes[0]["widgets_values"] == [INSTALLED, "fixed"]
     assert nodes[1]["widgets_values"] == [INSTALLED]
-    assert report == [f"'{MISSING}' is not here, and '{INSTALLED}' is of the same kind."]
+    assert report == [
+        f"'{MISSING}' is not installed: '{INSTALLED}', of the same kind, is used instead."
+    ]
 
 
 def test_a_primitive_of_nodes_that_want_different_values_stays(opened_graph):

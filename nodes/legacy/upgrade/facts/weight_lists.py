@@ -41,7 +41,7 @@ def run_weights_node(graph: Graph, link: object) -> Sequence[Any]:
     """All outputs of a weights node. Raises CannotUpgrade where only running the graph tells."""
     outputs = graph.once("weights", link, lambda: _run_weights_node(graph, link), None)
     if outputs is None:
-        raise CannotUpgrade("its weights come from a node that has to run first")
+        raise CannotUpgrade("its weights come from a node that must run first")
     return outputs
 
 
@@ -92,7 +92,7 @@ def _counted_images(graph: Graph, node: GraphNode) -> Inputs:
         return {}
     count = image_count(graph, image)
     if count is None:
-        raise CannotUpgrade("its list of weights depends on how many pictures there are")
+        raise CannotUpgrade("its list of weights depends on the number of images")
     if not 0 <= count <= MOST_FRAMES:
         raise CannotUpgrade("its list of weights is too long")
     return {"image": torch.zeros(count, 1, 1, 3)}

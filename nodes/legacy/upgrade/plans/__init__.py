@@ -47,9 +47,9 @@ FACES = Message(
     "different negative side"
 )
 REASONS = {  # why a node stays whatever its inputs are
-    "IPAdapterTiledBatch": Message("IPAdapter Tiles takes one picture, not one for each frame"),
-    "IPAdapterTilesMasked": Message("its tiles overlap, with weights of their own"),
-    "PrepImageForInsightFace": Message("Face Crop frames faces in another way"),
+    "IPAdapterTiledBatch": Message("IPAdapter Tiles takes one image, not one for each frame"),
+    "IPAdapterTilesMasked": Message("its tiles overlap, each with its own weights"),
+    "PrepImageForInsightFace": Message("Face Crop frames faces differently"),
     "IPAdapterUnifiedLoaderFaceID": FACES,
 }
 WORKS = Message("it works as before")

@@ -14,15 +14,15 @@ APPLY_ID = "ApplyIPAdapter"
 WITHOUT_MIDDLE = "middle:0, rest:1"  # IPAdapter_plus does not reach the middle block
 BLACK_SIDE = 224
 NORM_AVERAGE = "norm average"
-UNKNOWN_ADAPTER = Message("which kind of adapter it has is not to be seen: its file is not here")
+UNKNOWN_ADAPTER = Message("the kind of its adapter is unknown: its file is not installed")
 NAMING_INPUTS = "preset", "ipadapter_file", "model_name"
 BLACK_NOTE = Message(
-    "a black picture is the negative, as IPAdapter_plus has it"
-    " (without it the adapter sees nothing, as it was trained)"
+    "a black image is the negative, as in IPAdapter_plus"
+    " (without it, the adapter gets no image there, as in its training)"
 )
 MASK_NOTE = Message(
-    "masks lie exactly now: the same for pictures of a multiple of 64 pixels,"
-    " straight where IPAdapter_plus sheared them"
+    "masks are exact now: the same for images whose sides are multiples of 64 pixels,"
+    " and not skewed for others, as in IPAdapter_plus"
 )
 MIDDLE_NOTE = Message(
     "the weight map leaves out the middle block, as IPAdapter_plus did"
@@ -57,7 +57,7 @@ def unknown_adapter(old_node: NodeContext) -> Message:
         for input_name in NAMING_INPUTS:
             if is_link(loader.inputs.get(input_name)):
                 return Message(
-                    "which kind of adapter it has depends on '<1>' of node <2>,"
+                    "the kind of its adapter depends on '<1>' of node <2>,"
                     " which comes from another node",
                     input_name,
                     loader.id,

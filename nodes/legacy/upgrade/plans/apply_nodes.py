@@ -30,7 +30,7 @@ STYLE_COMPOSITION_IDS = ("IPAdapterStyleComposition", "IPAdapterStyleComposition
 
 def plan_apply(old_node: NodeContext) -> Plan:
     if 1 in old_node.used_outputs:
-        raise CannotUpgrade("its second output, the face, is used")
+        raise CannotUpgrade("its second output, the face, is in use")
     connections = apply_inputs.connections(old_node)
     tiled = tiled_references(old_node, connections.inputs["clip_vision"])
     connections |= tiled or Fragment({"image": OldInput("image")})
@@ -67,7 +67,7 @@ def plan_style_and_composition(old_node: NodeContext) -> Plan:
 def _one_aspect(
     old_node: NodeContext, aspect: str, take: str, image: str
 ) -> tuple[Inputs, Fragment]:
-    """Inputs for the style or the composition alone, and the weight map among them."""
+    """Inputs for the style or only the composition, and the weight map among them."""
     weight = f"weight_{aspect}"
     if find_weight_list(old_node.graph, old_node.inputs.get(weight)) is not None:
         raise CannotUpgrade("its weights are a list")

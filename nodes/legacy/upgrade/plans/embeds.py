@@ -17,8 +17,8 @@ ENCODE_ID, COMBINE_ID = "EncodeIPAdapterReference", "CombineIPAdapterEmbeds"
 FIRST_OUTPUT = frozenset({0})
 COMBINED_INPUTS = tuple(f"embed{number}" for number in range(1, 6))
 BATCHED_INPUTS = ("embed1", "embed2")
-UNKNOWN_NEGATIVE = "whether its embeds hold a negative side is not to be seen"
-SINGLE_NOTE = Message("it had one reference alone, and gave it on")
+UNKNOWN_NEGATIVE = "it is unknown whether its embeds have a negative side"
+SINGLE_NOTE = Message("it had a single reference and passed it on")
 FILE_NOTE = Message("the file is a .safetensors now, for Load IPAdapter Embeds")
 
 
@@ -40,7 +40,7 @@ def combine_node(embeds: Sequence[object], method: object, follows_paper: bool =
 
 def plan_encoder(old_node: NodeContext) -> Plan:
     if "mask" in old_node.inputs:
-        raise CannotUpgrade("its mask lies on the small picture that the encoder gets")
+        raise CannotUpgrade("its mask applies to the small image that the encoder gets")
     encoder = apply_inputs.encoder(old_node)
     helpers = dict(encoder.helpers)
     connections: Inputs = {"ipadapter": OldInput("ipadapter"), **encoder.inputs}
@@ -64,13 +64,13 @@ def plan_combine(old_node: NodeContext) -> Plan:
     method = str(old_node.inputs.get("method", CONCAT))
     if any(content.has_negative is not False for content in contents):
         raise CannotUpgrade(
-            "it combines embeds whose negative side is stacked behind the positive one"
+            "it combines embeds that hold the negative side behind the positive one"
         )
     _require_counts(contents)
     chain = Plan(needs_new_readers=FIRST_OUTPUT, needs_new_sources=tuple(input_names))
     if len(input_names) == 1:
         if method != CONCAT and contents[0].count != 1:
-            raise CannotUpgrade("it combines one batch alone")
+            raise CannotUpgrade("it combines only one batch")
         return replace(chain, outputs={0: OldInput(input_names[0])}, notes=(SINGLE_NOTE,))
     combined = combine_node([OldInput(input_name) for input_name in input_names], method)
     return replace(chain, replacement=combined, outputs={0: NewOutput()})
@@ -79,7 +79,7 @@ def plan_combine(old_node: NodeContext) -> Plan:
 def plan_apply_embeds(old_node: NodeContext) -> Plan:
     """IPAdapter Embeds and its batch."""
     if 1 in old_node.used_outputs:
-        raise CannotUpgrade("its second output is used")
+        raise CannotUpgrade("its second output is in use")
     connections = _references(old_node, "pos_embed", "neg_embed")
     if "attn_mask" in old_node.inputs:
         connections |= apply_inputs.mask(OldInput("attn_mask"))
@@ -94,7 +94,7 @@ def plan_apply_embeds(old_node: NodeContext) -> Plan:
 def plan_apply_encoded(old_node: NodeContext) -> Plan:
     """Apply IPAdapter from Encoded, of before March 2024, which reached every layer."""
     if "attn_mask" in old_node.inputs:
-        raise CannotUpgrade("it resizes masks in another way")
+        raise CannotUpgrade("it resizes masks differently")
     old_node = replace(
         old_node,
         inputs=first_settings(old_node.inputs),
@@ -187,14 +187,14 @@ def _require_counts(contents: Sequence[EmbedsContent]) -> None:
     """References of no image are one today: beside others their number has to be known."""
     is_uncounted = any(content.is_empty and content.count is None for content in contents)
     if is_uncounted and not all(content.is_empty for content in contents):
-        raise CannotUpgrade("how many negative references it combines is not to be seen")
+        raise CannotUpgrade("the number of negative references that it combines is unknown")
 
 
 def _require_equal_counts(positive: EmbedsContent, negative: EmbedsContent) -> None:
     if negative.is_empty or negative.count == 1:
         return
     if negative.count is None or negative.count != positive.count:
-        raise CannotUpgrade("how many references its negative side has is not to be seen")
+        raise CannotUpgrade("the number of its negative references is unknown")
 
 
 PLANS = {

@@ -53,7 +53,7 @@ def plan_encode_images(old_node: NodeContext) -> Plan:
 def _weighted_images(old_node: NodeContext) -> dict[str, float]:
     """The connected image inputs, each with its weight. Raises CannotUpgrade."""
     if apply_inputs.is_set(old_node.inputs.get("noise"), 0):
-        raise CannotUpgrade("its noise has no counterpart")
+        raise CannotUpgrade("no new node makes its noise")
     weight_names = {
         image_name: image_name.replace("image", "weight")
         for image_name in IMAGE_INPUTS
@@ -70,7 +70,7 @@ def _weighted_images(old_node: NodeContext) -> dict[str, float]:
 def _find_reader(old_node: NodeContext) -> GraphNode:
     reader = old_node.graph.reader_with(old_node.id, "ipadapter")
     if reader is None:
-        raise CannotUpgrade("which adapter it encodes for is not to be seen")
+        raise CannotUpgrade("it is unknown which adapter it encodes for")
     return reader
 
 
@@ -96,7 +96,7 @@ def _batch_by_weight(old_node: NodeContext, images: Mapping[str, float]) -> Weig
         return WeightedBatches([(image, first_weight)], helpers)
     count = image_count(old_node.graph, old_node.inputs[first_name])
     if count is None:
-        raise CannotUpgrade("how many pictures its first one is, is not to be seen")
+        raise CannotUpgrade("the number of images in its first input is unknown")
     batches = WeightedBatches([(first_image, first_weight)], helpers)
     for image_name in other_names:
         helpers[f"with_{image_name}"] = _image_batch(first_image, image_name)

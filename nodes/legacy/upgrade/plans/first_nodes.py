@@ -9,13 +9,13 @@ from . import apply_inputs
 from .embeds import first_settings
 
 ALWAYS: Inputs = {"start_at": 0.0, "end_at": 1.0}
-OTHER_MASKS = "it resizes masks in another way"
+OTHER_MASKS = "it resizes masks differently"
 APPLIED_OUTPUT = {0: NewOutput()}
 
 
 def plan_apply(old_node: NodeContext) -> Plan:
     if apply_inputs.is_set(old_node.inputs.get("noise"), 0):
-        raise CannotUpgrade("its noise has no counterpart")
+        raise CannotUpgrade("no new node makes its noise")
     if "attn_mask" in old_node.inputs and not old_node.follows_paper:
         raise CannotUpgrade(OTHER_MASKS)
     old_node = replace(
@@ -60,7 +60,7 @@ def plan_laksjdjf_clip_vision_output(old_node: NodeContext) -> Plan:
 
 def _plan_laksjdjf(old_node: NodeContext, references: tuple[str, ...]) -> Plan:
     if 1 in old_node.used_outputs:
-        raise CannotUpgrade("its second output, what the encoder saw, is used")
+        raise CannotUpgrade("its second output, the image as the encoder sees it, is in use")
     if "mask" in old_node.inputs:
         raise CannotUpgrade(OTHER_MASKS)
     file = old_node.adapter.file or old_node.inputs.get("model_name") or ""

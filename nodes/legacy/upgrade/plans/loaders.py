@@ -4,7 +4,7 @@ from .....ipadapter_core.messages import Message
 from ..plan import NewNode, NewOutput, NodeContext, OldInput, Plan
 from ..report import CannotUpgrade
 
-INSIGHTFACE_NOTE = Message("nothing here uses InsightFace")
+INSIGHTFACE_NOTE = Message("this pack does not use InsightFace")
 
 
 def plan_model_loader(old_node: NodeContext) -> Plan:
@@ -16,7 +16,7 @@ def plan_unified_loader(old_node: NodeContext) -> Plan:
     file = old_node.adapter.file
     if file is None:
         raise CannotUpgrade(
-            "which adapter its preset means depends on the model, and no file of that kind is here"
+            "which adapter its preset means depends on the model, and no such file is installed"
         )
     note = Message("the preset '<1>' is the file '<2>'", old_node.inputs.get("preset"), file)
     outputs = {0: OldInput("model"), 1: NewOutput()}

@@ -19,7 +19,7 @@ NEARLY_SQUARE = (0.75, 1.33)  # height / width of what is cut into two by two ti
 MOST_ENHANCER_TILES = 16
 FILTERS = ("lanczos", "bicubic", "bilinear", "area", "nearest-exact")  # of the host's ImageScale
 SAME_NOISE = ("fade", "dissolve", "gaussian")
-UNKNOWN_SIZE = "how large its picture is, is not to be seen"
+UNKNOWN_SIZE = "the size of its image is unknown"
 SHARED_SETTINGS = ("weight", "start_at", "end_at", "scaling")
 
 
@@ -42,11 +42,11 @@ def plan_prepared(old_node: NodeContext) -> Plan:
     filter = str(old_node.inputs.get("interpolation", "LANCZOS"))
     filter = filter.lower() if filter == "LANCZOS" else filter
     if filter not in FILTERS:
-        raise CannotUpgrade("the host does not resize by '<1>'", filter)
+        raise CannotUpgrade("ComfyUI does not resize by '<1>'", filter)
     if old_node.inputs.get("crop_position", "center") != "center":
-        raise CannotUpgrade("it crops at an edge, which the host's nodes do by numbers alone")
+        raise CannotUpgrade("it crops at an edge, where ComfyUI's nodes need numbers")
     if apply_inputs.is_set(old_node.inputs.get("sharpening"), 0):
-        raise CannotUpgrade("its sharpening has no counterpart")
+        raise CannotUpgrade("no new node sharpens as it does")
     _require_same_crop(image_size(old_node.graph, old_node.inputs.get("image")))
     scale = Scaling(filter, ENCODER_SIDE, ENCODER_SIDE, "center").node()
     if old_node.inputs.get("add_weight") is not True:
@@ -60,21 +60,21 @@ def _require_same_crop(size: tuple[int, int] | None) -> None:
         raise CannotUpgrade(UNKNOWN_SIZE)
     if (size[0] - size[1]) % 2:
         raise CannotUpgrade(
-            "its crop lies half a pixel beside the host's at the size of its picture"
+            "at this image size, its crop is half a pixel off the crop that ComfyUI's nodes make"
         )
 
 
 def plan_noise(old_node: NodeContext) -> Plan:
     """Noise on black has the seed 0; in an image it has a seed made of the image."""
     if "image_optional" in old_node.inputs:
-        raise CannotUpgrade("its noise begins with a seed that it makes of the picture")
+        raise CannotUpgrade("it takes the seed of its noise from the image")
     if old_node.inputs.get("type", "fade") not in SAME_NOISE:
-        raise CannotUpgrade("its shuffle moves pixels in another way")
+        raise CannotUpgrade("its shuffle moves pixels differently")
     if apply_inputs.is_set(old_node.inputs.get("blur"), 0):
-        raise CannotUpgrade("it blurs in another way")
+        raise CannotUpgrade("it blurs differently")
     reader = old_node.graph.reader_with(old_node.id, "ipadapter")
     if reader is None:
-        raise CannotUpgrade("which adapter it is for is not to be seen")
+        raise CannotUpgrade("it is unknown which adapter it is for")
     adapter, clip_vision = reader.inputs["ipadapter"], reader.inputs.get("clip_vision")
     encoder = apply_inputs.automatic_encoder(adapter)
     if is_link(clip_vision):
@@ -122,11 +122,11 @@ def plan_tiled(old_node: NodeContext) -> Plan:
 
 def _require_plain_tiles(old_node: NodeContext) -> None:
     if apply_inputs.is_set(old_node.inputs.get("sharpening"), 0):
-        raise CannotUpgrade("its sharpening has no counterpart")
+        raise CannotUpgrade("no new node sharpens as it does")
     if "attn_mask" in old_node.inputs:
         raise CannotUpgrade("IPAdapter Tiles takes no mask")
     if image_count(old_node.graph, old_node.inputs.get("image")) != 1:
-        raise CannotUpgrade("how many pictures it cuts is not to be seen")
+        raise CannotUpgrade("the number of images that it tiles is unknown")
 
 
 def _negative_of_tiles(old_node: NodeContext, connections: Inputs) -> Fragment:
@@ -150,9 +150,9 @@ def _scaling_for_tiles(size: tuple[int, int] | None) -> Scaling:
         return Scaling("lanczos", 2 * TILE_SIDE, 2 * TILE_SIDE, "center")
     long_side = TILE_SIDE * max(size) // min(size)
     if long_side % TILE_SIDE:
-        raise CannotUpgrade("its tiles overlap, and add up where they do")
+        raise CannotUpgrade("its tiles overlap and add up there")
     if long_side > MOST_TILES * TILE_SIDE:
-        raise CannotUpgrade("it cuts off the ends of so long a picture")
+        raise CannotUpgrade("it cuts off the ends of an image this long")
     if width > height:
         return Scaling("lanczos", long_side, TILE_SIDE, "disabled")
     return Scaling("lanczos", TILE_SIDE, long_side, "disabled")
@@ -177,7 +177,7 @@ def tiled_references(old_node: NodeContext, clip_vision: object) -> Fragment | N
         helpers = {"whole": whole, "tiles": tiles, "both": both}
         return Fragment({"embeds": NewOutput("both")}, helpers)
     if is_link(ratio) or method != CONCAT:
-        raise CannotUpgrade("it combines several pictures with their tiles")
+        raise CannotUpgrade("it combines several images with their tiles")
     tiles_ratio = 1 - apply_inputs.typed_number(old_node, "enhance_ratio", 1.0)
     tiles = encode_node(connections, image, 1.0, {**detail, "detail_ratio": tiles_ratio})
     return Fragment({"embeds": NewOutput("tiles")}, {"tiles": tiles})
@@ -185,7 +185,7 @@ def tiled_references(old_node: NodeContext, clip_vision: object) -> Fragment | N
 
 def _enhancer_tile_count(old_node: NodeContext) -> int:
     if is_link(old_node.inputs.get("enhance_tiles")):
-        raise CannotUpgrade("how many tiles it cuts comes from another node")
+        raise CannotUpgrade("its number of tiles comes from another node")
     return min(int(apply_inputs.typed_number(old_node, "enhance_tiles", 1)), MOST_ENHANCER_TILES)
 
 
@@ -194,16 +194,16 @@ def _require_whole_tiles(old_node: NodeContext, tile_count: int) -> int:
     if not old_node.adapter.is_known:
         raise CannotUpgrade.because(apply_inputs.unknown_adapter(old_node))
     if old_node.adapter.takes_zero_features:
-        raise CannotUpgrade("with a base adapter it reads the embedding of its tiles as a picture")
+        raise CannotUpgrade(
+            "with a base adapter, it takes the embeddings of its tiles for an image"
+        )
     count = image_count(old_node.graph, old_node.inputs.get("image"))
     size = image_size(old_node.graph, old_node.inputs.get("image"))
     if count is None or size is None:
         raise CannotUpgrade(UNKNOWN_SIZE)
     width, height = size
     if width != height or width % tile_count:
-        raise CannotUpgrade(
-            "its tiles are cut from the whole picture, and the new node's from a square"
-        )
+        raise CannotUpgrade("it cuts tiles from the whole image, the new node from a square")
     return count
 
 

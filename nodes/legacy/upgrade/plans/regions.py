@@ -15,8 +15,8 @@ PARAMS_OUTPUT = frozenset({0})
 TEXT_OUTPUTS = {1: "positive", 2: "negative"}
 REGION_SETTINGS = ("weight_type", "start_at", "end_at")
 PARAMS_INPUTS = tuple(f"params_{number}" for number in range(1, 6))
-ONE_REGION_NOTE = Message("its picture is on an Apply IPAdapter of its own")
-REGIONS_NOTE = Message("each region is on an Apply IPAdapter of its own")
+ONE_REGION_NOTE = Message("its image goes to an Apply IPAdapter of its own")
+REGIONS_NOTE = Message("each region goes to an Apply IPAdapter of its own")
 
 
 def plan_regional_conditioning(old_node: NodeContext) -> Plan:
@@ -43,7 +43,7 @@ def _used_texts(old_node: NodeContext) -> dict[int, str]:
     }
     for text_name in texts.values():
         if text_name not in old_node.inputs:
-            raise CannotUpgrade("its output '<1>' is used, and is empty", text_name)
+            raise CannotUpgrade("its output '<1>' is in use, but always empty", text_name)
     return texts
 
 
@@ -60,7 +60,7 @@ def plan_combine_params(old_node: NodeContext) -> Plan:
 def plan_apply_params(old_node: NodeContext) -> Plan:
     """IPAdapter from Params: an apply node for each region."""
     if 1 in old_node.used_outputs:
-        raise CannotUpgrade("its second output is used")
+        raise CannotUpgrade("its second output is in use")
     regions = _regions(old_node.graph, old_node.inputs.get("ipadapter_params"))
     if not regions:
         raise CannotUpgrade("its inputs cannot be read")
@@ -103,7 +103,7 @@ def _regions(graph: Graph, region_link: object) -> list[Inputs]:
 def _read_regions(graph: Graph, region_link: object) -> list[Inputs]:
     node = graph.source(region_link)
     if node is None or node.kind not in (REGION_ID, COMBINE_ID):
-        raise CannotUpgrade("its regions come from a node that has to run first")
+        raise CannotUpgrade("its regions come from a node that must run first")
     if node.kind == REGION_ID:
         return [node.inputs]
     parts = [

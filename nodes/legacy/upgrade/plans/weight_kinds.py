@@ -61,7 +61,7 @@ def apply_nodes(old_node: NodeContext, last_name: str, connections: Fragment) ->
     weights, notes = _read_weights(old_node)
     settings = apply_inputs.settings(old_node, weights.amount)
     if weights.frame_weights and settings["scaling"] != V_ONLY:
-        raise CannotUpgrade("its list of weights changes the keys as well, frame by frame")
+        raise CannotUpgrade("its list of weights also scales the keys, frame by frame")
     shares = _shares(old_node, last_name, weights)
     parts = Fragment(helpers=connections.helpers, notes=connections.notes + notes)
     for share in shares:
@@ -139,7 +139,7 @@ def _precise_layers(old_node: NodeContext, map_name: str, weights: Weights) -> F
     blocks = BLOCKS.get(old_node.adapter.base_model or "")
     if blocks is None:
         raise CannotUpgrade(
-            "which layers its kind means depends on the adapter, whose file is not here"
+            "which layers its weight type means depends on the adapter, whose file is not installed"
         )
     kind = weights.kind.name
     take = weight_types.NEW_TAKES[kind]

@@ -14,7 +14,7 @@ SCHEDULE_NOTE = Message("the schedule is typed")
 
 def plan_weights(old_node: NodeContext) -> Plan:
     if old_node.used_outputs.intersection(IMAGE_OUTPUTS):
-        raise CannotUpgrade("it turns pictures into one for each frame, which has no counterpart")
+        raise CannotUpgrade("it makes one image for each frame, which no new node does")
     return _plan_list(old_node, count_output=2, chained=(*WEIGHTS_OUTPUTS, STRATEGY_OUTPUT))
 
 
