@@ -19,8 +19,8 @@ from ipadapter_core.faces.turned_square import TurnedSquare
 
 PACK = Path(__file__).parent.parent.parent
 PICTURES = PACK / "tests" / "data" / "faces"
-# every so many of the case list and of LFW, and by which angles; benchmarks/faces.py has all
-SHARE, LFW_SHARE, STEP = 6, 2, 60
+# every so many of the case list and of LFW; benchmarks/faces.py has all
+SHARE, LFW_SHARE = 3, 2
 
 needs_pictures = pytest.mark.skipif(
     importlib.util.find_spec("skimage") is None, reason="scikit-image 0.26 is not installed"
@@ -285,7 +285,7 @@ def test_lfw_subset_which_was_not_tuned_on(bench):
 def roll_errors(bench, net):
     """Against the irises as read by hand; the detector's own reading would only test that it agrees
     with itself."""
-    return sorted(bench.roll_errors(net, step=STEP))
+    return sorted(bench.roll_errors(net, step=30))
 
 
 @needs_pictures
