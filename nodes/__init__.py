@@ -11,6 +11,7 @@ from .face.node import FaceCrop
 from .files import folders
 from .files.node import LoadCLIPVision, LoadIPAdapter
 from .input_checks import check_new_node
+from .inspect.compare import CompareImagePrompts
 from .inspect.grid import LabelImageGrid
 from .inspect.inspect_adapters import InspectIPAdapter
 from .inspect.watch import ShowIPAdapterAttention, WatchIPAdapterAttention
@@ -46,6 +47,7 @@ NODES = [
         InspectIPAdapter,
         WatchIPAdapterAttention,
         ShowIPAdapterAttention,
+        CompareImagePrompts,
         LabelImageGrid,
         IPAdapterOldGraphs,
         IPAdapterDoctor,

@@ -12,6 +12,8 @@ from math import isfinite
 from numbers import Real
 from typing import Any, NamedTuple, cast
 
+from torch import Tensor
+
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
@@ -105,8 +107,16 @@ def check_inputs(
 def check_input(value: object, spec: InputSpec, node: str, name: str) -> object:
     if value is None and spec.may_be_none:
         return None
+    if spec.options.get("rawLink") and _is_link(value):
+        return value  # for nodes that check what comes over it
     check = CHECKS.get(spec.type)
     return check(value, spec, node, name) if check else value
+
+
+def _is_link(value: object) -> bool:
+    """[node id, slot], as the host writes links."""
+    parts = cast("list[object]", value) if isinstance(value, list) else []
+    return [type(part) for part in parts] == [str, int]
 
 
 def _check_number(value: object, spec: InputSpec, node: str, name: str) -> object:
@@ -188,6 +198,19 @@ def _check_clip_vision_output(value: object, spec: InputSpec, node: str, name: s
     return value
 
 
+def _check_vae(value: object, spec: InputSpec, node: str, name: str) -> object:
+    if not (hasattr(value, "decode") and hasattr(value, "first_stage_model")):
+        raise wrong_link(value, node, name, "VAE")
+    return value
+
+
+def _check_latent(value: object, spec: InputSpec, node: str, name: str) -> object:
+    latent = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    if not isinstance(latent.get("samples"), Tensor):
+        raise wrong_link(cast("object", value), node, name, "LATENT")
+    return latent
+
+
 def _check_insightface(value: object, spec: InputSpec, node: str, name: str) -> object:
     has_get = callable(getattr(value, "get", None))
     if has_get and not isinstance(value, Mapping):  # which has one too
@@ -257,6 +280,8 @@ CHECKS: dict[str, Check] = {
     "CLIP_VISION": _check_clip_vision,
     "CLIP_VISION_OUTPUT": _check_clip_vision_output,
     "CONDITIONING": _check_conditioning,
+    "VAE": _check_vae,
+    "LATENT": _check_latent,
     "COMFY_AUTOGROW_V3": _check_group,
     "INSIGHTFACE": _check_insightface,
     "FACE_LANDMARKS": _check_landmarks,

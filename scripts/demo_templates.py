@@ -25,7 +25,6 @@ SAVES_EMBEDS = "05_save_embeds"  # the file that the templates from an embeds fi
 SD15, PLUS_FACE = "a Stable Diffusion 1.5 checkpoint", "ip-adapter-plus-face_sd15.safetensors"
 NOT_SERVED = {  # and what they need
     "02_two_people": f"{SD15} and {PLUS_FACE}",
-    "07_compare_what_is_taken": f"{SD15} and ip-adapter-plus_sd15.safetensors",
     "13_face": f"{SD15} and {PLUS_FACE}",
     "17_controlnet": f"{SD15}, ip-adapter-plus_sd15.safetensors and a canny ControlNet",
     "19_sdxl": "an SDXL checkpoint and ip-adapter-plus_sdxl_vit-h.safetensors",
@@ -49,6 +48,14 @@ VALUES = {
         "scheduler": "normal",
     },
     "ApplyIPAdapter": {"weight": 1.0, "box": ""},
+    "CompareImagePrompts": {
+        "weights": "0, 0.7, 1, 1.3",
+        "tasks": "whole image",  # of its layers no other task is known
+        "width": 64,
+        "height": 64,
+        "steps": sheet.STEPS,
+        "cfg": sheet.CFG,
+    },
     "LoadIPAdapterEmbeds": {"file": "embeds/reference_00001_.safetensors [output]"},
 }
 # What the kinds of weights mean on the demo's model, which has other blocks than SD1.5.

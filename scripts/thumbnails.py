@@ -27,9 +27,8 @@ from workflow import to_prompt
 
 SIDE, INSET, FRAME = 400, 132, 4
 PHOTOGRAPHS = comfy_host.PACK / "tests" / "data" / "faces"
-COMPARED = (
-    "07_compare_what_is_taken"  # the template does not run with the demo, this comparison does
-)
+# In the demo its template compares weights alone; this picture shows style and layout too.
+COMPARED = "07_compare_what_is_taken"
 WITHOUT_MODEL = {*demo_templates.NOT_SERVED, "21_check_your_files"} - {COMPARED}
 SHOWN = {
     "08_attention_maps": "PreviewImage",

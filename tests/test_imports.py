@@ -43,7 +43,7 @@ NODES = {
     "references": GROUND | {"files", "face"},
     "sampling": GROUND,
     "apply": GROUND | {"files", "references", "sampling"},
-    "inspect": GROUND | {"sampling"},
+    "inspect": GROUND | {"files", "sampling", "apply"},
     "doctor": GROUND | {"files", "references", "face"},
     "legacy/ids": GROUND | {"files", "face", "references", "sampling", "apply"},
     "legacy/reading": GROUND | {"files", "legacy/ids"},

@@ -1,4 +1,5 @@
-"""Nodes that show what is applied and where.
+"""Nodes that show what is applied and where, and compare it.
 
-inspect_adapters.py the applied adapters in words; watch.py attention maps; grid.py labelled grids.
+inspect_adapters.py the applied adapters in words; watch.py attention maps; grid.py labelled grids;
+compare.py a grid of weights and tasks or adapters in one node, comparison.py what is typed there.
 """

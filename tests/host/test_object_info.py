@@ -45,6 +45,7 @@ FIELDS = (
     "output_name",
     "output_tooltips",
 )
+HOST_LISTS = {"sampler_name", "scheduler"}
 V1_FIELDS = {
     "description": "DESCRIPTION",
     "category": "CATEGORY",
@@ -135,6 +136,8 @@ def node_info(node):
         info |= {"name": schema.node_id, "display_name": schema.display_name}
         info["input"] = node.INPUT_TYPES()
         info["input_order"] = {group: list(inputs) for group, inputs in info["input"].items()}
+    for name in HOST_LISTS & set(info["input"].get("required", ())):
+        info["input"]["required"][name][1].pop("options")
     return {field: info.get(field) for field in FIELDS}
 
 
