@@ -22,11 +22,12 @@ export function write(node, name, value) {
 
 /**
  * Puts an editor below the node's widgets. It is no part of the saved graph.
- * @param {any} node @param {string} name @param {HTMLElement} element
- * @param {() => number} height @param {string[]} watched widgets @param {() => void} refresh
+ * @param {any} node @param {string} name @param {HTMLElement} element @param {() => number} height
+ * @param {string[]} watched widgets @param {() => void} refresh @param {boolean} [grows] with the node
  */
-export function addEditor(node, name, element, height, watched, refresh) {
-  const options = { serialize: false, getMinHeight: height, getMaxHeight: height, onDraw: () => refresh() }
+export function addEditor(node, name, element, height, watched, refresh, grows = false) {
+  const options = { serialize: false, getMinHeight: height, onDraw: () => refresh() }
+  if (!grows) Object.assign(options, { getMaxHeight: height })
   const widget = node.addDOMWidget(name, name, element, options)
   widget.serialize = false
   for (const widgetName of watched) chain(widgetOf(node, widgetName), 'callback', () => refresh())

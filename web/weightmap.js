@@ -1,13 +1,14 @@
 import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
-import { addEditor, announce, chain, label, make, onDrag, onKey, placeIn, read, recordChange, write } from './editor.js'
+import { addEditor, announce, chain, label, make, onDrag, onKey, placeIn, read, recordChange, widgetOf, write } from './editor.js'
 import * as logic from './weightmap_logic.js'
 import { loadWords, say } from './words.js'
 
 // The editor of IPAdapter Weight Map: bars for 'layers', key frames for 'curve'. Both texts stay what counts.
 const NAME = 'ipadapter_weight_map'
 const SAMPLES = 120
+const TEXT_HEIGHT = 80 // of a text box, at most: what a larger node has goes to the editor
 
 app.registerExtension({
   name: 'ipadapternodes.WeightMap',
@@ -15,7 +16,8 @@ app.registerExtension({
     if (node.comfyClass !== 'IPAdapterWeightMap') return
     const editor = new Editor(node)
     chain(node, 'onExecuted', (output) => (editor.blocks = output?.blocks?.length ?? editor.blocks))
-    addEditor(node, NAME, editor.element, () => 272, ['layers', 'curve'], () => editor.refresh())
+    addEditor(node, NAME, editor.element, () => 272, ['layers', 'curve'], () => editor.refresh(), true)
+    for (const name of ['layers', 'curve']) widgetOf(node, name).options.getMaxHeight = () => TEXT_HEIGHT
     loadWords(app, api).then(() => editor.translate())
   },
 })
@@ -43,6 +45,7 @@ class Editor {
     this.element.append(heads[0], this.bars, heads[1], this.points, this.status)
     onDrag(this.bars, (event) => this.dragBar(event))
     onDrag(this.points, (event) => this.dragPoint(event))
+    this.nameOnPointer()
     this.translate()
   }
 
@@ -74,9 +77,28 @@ class Editor {
     }
   }
 
+  /** The head of a panel shows the name and the number of what is under the pointer, or has the focus. */
+  nameOnPointer() {
+    for (const panel of [this.bars, this.points]) {
+      for (const kind of ['pointermove', 'focusin']) {
+        panel.addEventListener(kind, (event) => this.name(panel, event))
+      }
+      for (const kind of ['pointerleave', 'focusout']) panel.addEventListener(kind, () => this.name(panel))
+    }
+  }
+
+  /** @param {HTMLElement} panel @param {any} [event] */
+  name(panel, event) {
+    const elements = panel === this.bars ? this.barElements() : this.pointElements()
+    const isBar = event?.type === 'pointermove' && panel === this.bars && elements.length > 0
+    const place = isBar ? logic.hitBar(placeIn(event, panel).x, elements.length) : elements.indexOf(event?.target)
+    const title = elements[place]?.title ?? elements.find((element) => element === document.activeElement)?.title
+    if (panel === this.bars) this.layersName.textContent = title ?? say('by layer')
+    else this.curveName.textContent = title ?? say('over time')
+  }
+
   translate() {
-    this.layersName.textContent = say('by layer')
-    this.curveName.textContent = say('over time')
+    for (const panel of [this.bars, this.points]) this.name(panel)
     label(this.bars, say('A factor for each block of layers'))
     label(this.points, say('A factor over time, by key frames'))
     fill(this.family, Object.keys(logic.FAMILIES), say('The number of blocks, by base model'))
@@ -105,7 +127,9 @@ class Editor {
     const drawing = [this.layers, this.curve, this.blocks, linkedNames].join('|')
     if (drawing === this.lastDrawing && !always) return
     this.lastDrawing = drawing
-    for (const preset of [this.layersPreset, this.curvePreset]) preset.value = ''
+    const layersPresets = Object.entries(logic.LAYER_PRESETS).map(([name, text]) => [name, text(this.count())])
+    this.layersPreset.value = logic.presetOf(Object.fromEntries(layersPresets), this.layers)
+    this.curvePreset.value = logic.presetOf(logic.CURVE_PRESETS, this.curve)
     const bars = logic.parseLayers(this.layers, this.blocks)
     const curve = logic.parseCurve(this.curve)
     this.drawBars(linkedNames.includes('layers') ? [] : bars.values)
@@ -113,6 +137,7 @@ class Editor {
     this.family.value = bars.values.length === 11 ? 'SDXL' : bars.values.length === 16 ? 'SD1.5' : ''
     const links = linkedNames.map((name) => say("'<name>' comes from a connected node", { name }))
     this.status.textContent = [...links, bars.error, curve.error].filter(Boolean).join('; ') || this.hint
+    for (const panel of [this.bars, this.points]) this.name(panel)
   }
 
   get hint() {
@@ -124,7 +149,7 @@ class Editor {
     const range = logic.rangeOf(values)
     const bars = withCount(this.bars, values.length, () => {
       const bar = make('div', { role: 'slider', tabindex: '0', class: 'bar', 'aria-orientation': 'vertical' })
-      onKey(bar, (event) => this.keyOnBar(event, [...this.bars.children].indexOf(bar)))
+      onKey(bar, (event) => this.keyOnBar(event, this.barElements().indexOf(bar)))
       return bar
     })
     values.forEach((value, place) => {
@@ -133,6 +158,7 @@ class Editor {
       bars[place].style.setProperty('--from', String(logic.heightOf(Math.min(0, value), range)))
       bars[place].style.setProperty('--to', String(logic.heightOf(Math.max(0, value), range)))
     })
+    drawAxis(this.bars, values.length ? range : null)
   }
 
   /** @param {{ keys: logic.Key[], error?: string } | null} curve null: nothing to draw */
@@ -157,6 +183,11 @@ class Editor {
       points[place].style.bottom = `${100 * logic.heightOf(key.value, range)}%`
     })
     this.choose(Math.min(this.chosenKey, Math.max(0, keys.length - 1)))
+    drawAxis(this.points, curve && !curve.error ? range : null)
+  }
+
+  barElements() {
+    return [...this.bars.querySelectorAll('.bar')]
   }
 
   pointElements() {
@@ -185,7 +216,7 @@ class Editor {
       write(this.node, 'layers', heights.reduce(setBar, this.layers))
       from = to
       this.refresh()
-      this.bars.children[heights.at(-1)[0]]?.focus()
+      this.barElements()[heights.at(-1)[0]]?.focus()
     }
     move(event)
     return move
@@ -252,17 +283,31 @@ function withCount(holder, count, create, kind = 'bar') {
   return [...holder.querySelectorAll(`.${kind}`)]
 }
 
+/** Lines with their numbers across a panel. @param {HTMLElement} panel @param {logic.Range | null} range */
+function drawAxis(panel, range) {
+  const ticks = range ? logic.ticksOf(range) : []
+  const elements = withCount(panel, ticks.length, () => make('div', { class: 'tick', 'aria-hidden': 'true' }), 'tick')
+  ticks.forEach((value, place) => {
+    elements[place].textContent = String(value)
+    elements[place].style.top = `${100 * (1 - logic.heightOf(value, range))}%`
+    elements[place].classList.toggle('lowest', value === range.low)
+  })
+}
+
 const STYLE = `
-.ipadapter-weight-map { --accent: #f0a030; display: flex; flex-direction: column; gap: 4px; min-height: 252px; box-sizing: border-box;
+.ipadapter-weight-map { --accent: #f0a030; display: flex; flex-direction: column; gap: 4px; height: 100%; min-height: 252px; box-sizing: border-box;
   font: 11px sans-serif; color: var(--input-text, #ddd); user-select: none; overflow: hidden }
 :root:not(.dark-theme) .ipadapter-weight-map { --accent: #a85400 }
 .ipadapter-weight-map .row { display: flex; gap: 4px; align-items: center; flex: none }
-.ipadapter-weight-map .row > span { flex: 1 }
+.ipadapter-weight-map .row > span { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 .ipadapter-weight-map select { font: inherit; color: inherit; background: var(--comfy-input-bg, #222); max-width: 40%;
   border: 1px solid var(--border-color, #444); border-radius: 4px; padding: 1px 2px }
 .ipadapter-weight-map .panel { position: relative; flex: 1 1 70px; min-height: 70px; margin: 0 5px; display: flex; gap: 1px;
   background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #444); border-radius: 4px;
   touch-action: none; cursor: crosshair }
+.ipadapter-weight-map .tick { position: absolute; left: 0; right: 0; padding-left: 2px; font-size: 9px; line-height: 10px; opacity: 0.6;
+  z-index: 1; pointer-events: none; border-top: 1px dotted }
+.ipadapter-weight-map .tick.lowest { border-top: none; margin-top: -11px }
 .ipadapter-weight-map .bar { position: relative; flex: 1 }
 .ipadapter-weight-map .bar::before { content: ''; position: absolute; left: 0; right: 0; min-height: 1px; background: var(--accent);
   bottom: calc(100% * var(--from)); height: calc(100% * (var(--to) - var(--from))) }
@@ -272,5 +317,9 @@ const STYLE = `
   background: var(--accent); cursor: grab }
 .ipadapter-weight-map .chosen { background: var(--input-text, #fff); box-shadow: 0 0 0 2px var(--accent) }
 .ipadapter-weight-map :focus-visible { outline: 2px solid #4aa3ff; outline-offset: 0 }
+.lg-node .ipadapter-weight-map { font-size: 12px }
+.lg-node .ipadapter-weight-map :is(select, .panel) { border: none; border-radius: 8px;
+  background: var(--component-node-widget-background, var(--comfy-input-bg, #222)) }
+.lg-node .ipadapter-weight-map select { padding: 4px 6px }
 .ipadapter-weight-map .status { flex: none; min-height: 26px; opacity: 0.8 }
 `

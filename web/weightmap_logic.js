@@ -293,3 +293,9 @@ export const CURVE_PRESETS = {
   'strong first, weak later': '0:1, 0.3:1, 0.6:0.3 ease',
   'in the middle': '0:0, 0.5:1 ease, 1:0 ease',
 }
+
+/** The name of the preset that a text is, or ''. @param {Record<string, string>} presets @param {string} text */
+export const presetOf = (presets, text) => Object.keys(presets).find((name) => presets[name] === text.trim()) ?? ''
+
+/** The values that an axis shows, from top to bottom: the ends, 0 and 1. @param {Range} range */
+export const ticksOf = ({ low, high }) => [...new Set([high, 1, 0, low])]

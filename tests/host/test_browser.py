@@ -160,6 +160,35 @@ def test_presets_and_the_family_are_written_as_text(page):
     assert page.value("curve") == "0:1 ease in, 0.5:0 hold"
 
 
+def test_the_map_says_which_preset_is_on_and_what_is_under_the_pointer(page):
+    page.add("IPAdapterWeightMap")
+    ready, curves = (page.page.locator(".ipadapter-weight-map select").nth(n) for n in (1, 3))
+    expect(ready).to_have_value("all alike")
+    expect(curves).to_have_value("throughout")
+    ready.select_option("middle block")
+    expect(ready).to_have_value("middle block")
+    bars = panel(page, "A factor for each block")
+    head = page.page.locator(".ipadapter-weight-map .row > span").first
+    page.drag(bars, (2.5 / 16, 0.5), (2.5 / 16, 0.6))
+    expect(head).to_have_text("block 2, input 4: 0.8")
+    expect(ready).to_have_value("")
+    page.press("ArrowUp")
+    expect(head).to_have_text("block 2, input 4: 0.85")
+    expect(bars.locator(".tick")).to_have_text(["2", "1", "0"])
+    page.page.locator("textarea").nth(0).fill("-1, 3")
+    expect(bars.locator(".tick")).to_have_text(["3", "1", "0", "-1"])
+
+
+@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # Vue nodes size themselves
+def test_a_larger_node_has_a_larger_drawing(page):
+    page.add("IPAdapterWeightMap")
+    page.settle()
+    height = "() => document.querySelector('.ipadapter-weight-map .panel').clientHeight"
+    before = page.run(height)
+    page.run("() => { n0.setSize([n0.size[0], n0.size[1] + 400]); n0.setDirtyCanvas(true, true) }")
+    page.page.wait_for_function(f"(before) => ({height})() > before + 120", arg=before)
+
+
 def test_saved_graphs_keep_the_places_of_their_values(page):
     page.add("IPAdapterWeightMap", "ApplyIPAdapter", "FaceCrop")
     saved = page.run("() => app.graph.serialize().nodes.map(node => node.widgets_values)")

@@ -132,3 +132,14 @@ test('blocks have the names that the picture of the map has', () => {
   assert.deepEqual([0, 4, 10].map((n) => logic.blockName(11, n)), ['input 4', 'middle', 'output 5'])
   assert.equal(logic.blockName(7, 2), 'block 2')
 })
+
+test('a text that is a preset is known by its name', () => {
+  assert.equal(logic.presetOf(logic.CURVE_PRESETS, ' 0:1, 1:0 ease\n'), 'fading out')
+  assert.equal(logic.presetOf(logic.CURVE_PRESETS, ''), 'throughout')
+  assert.equal(logic.presetOf(logic.CURVE_PRESETS, '0:1, 1:0.1'), '')
+})
+
+test('an axis has the ends of the panel, 0 and 1', () => {
+  assert.deepEqual(logic.ticksOf(RANGE), [2, 1, 0])
+  assert.deepEqual(logic.ticksOf({ low: -1, high: 4 }), [4, 1, 0, -1])
+})
