@@ -135,8 +135,9 @@ class Editor {
     this.drawBars(linkedNames.includes('layers') ? [] : bars.values)
     this.drawCurve(linkedNames.includes('curve') ? null : curve)
     this.family.value = bars.values.length === 11 ? 'SDXL' : bars.values.length === 16 ? 'SD1.5' : ''
+    const odd = linkedNames.length ? '' : logic.oddity(bars, curve.keys, this.blocks)
     const links = linkedNames.map((name) => say("'<name>' comes from a connected node", { name }))
-    this.status.textContent = [...links, bars.error, curve.error].filter(Boolean).join('; ') || this.hint
+    this.status.textContent = [...links, bars.error, curve.error, odd].filter(Boolean).join('; ') || this.hint
     for (const panel of [this.bars, this.points]) this.name(panel)
   }
 

@@ -299,3 +299,22 @@ export const presetOf = (presets, text) => Object.keys(presets).find((name) => p
 
 /** The values that an axis shows, from top to bottom: the ends, 0 and 1. @param {Range} range */
 export const ticksOf = ({ low, high }) => [...new Set([high, 1, 0, low])]
+
+const BLOCK_COUNTS = [16, 11, 57, 38] // of SD1.5, SDXL, FLUX.1 and SD3.5 Large
+const LARGEST_USUAL = 10
+
+/**
+ * What is odd about texts that can be read, or ''.
+ * @param {{ kind: string, values: number[] }} layers @param {Key[]} keys @param {number} [blocks] of the last run's model
+ */
+export function oddity({ kind, values }, keys, blocks) {
+  const count = values.length
+  if (kind === 'list' && blocks && count !== blocks) {
+    return say('layers: <count> numbers, but the model of the last run has <blocks> blocks', { count, blocks })
+  }
+  if (kind === 'list' && !blocks && !BLOCK_COUNTS.includes(count)) {
+    return say('layers: <count> numbers; SD1.5 has 16 blocks, SDXL 11, FLUX.1 57, SD3.5 Large 38', { count })
+  }
+  const large = [...values, ...keys.map((key) => key.value)].find((value) => Math.abs(value) > LARGEST_USUAL)
+  return large === undefined ? '' : say('<value> is a very large factor: usual are 0 to 2', { value: large })
+}

@@ -125,6 +125,8 @@ def test_typed_numbers_are_bars_and_what_is_wrong_is_said(page):
     bars = panel(page, "A factor for each block").get_by_role("slider")
     expect(bars).to_have_count(3)
     assert [bars.nth(n).get_attribute("aria-valuenow") for n in range(3)] == ["1", "0.5", "0"]
+    status = page.page.locator(".ipadapter-weight-map .status")
+    expect(status).to_contain_text("layers: 3 numbers; SD1.5 has 16 blocks")
     layers.fill("1, x")
     expect(bars).to_have_count(0)
     expect(page.page.locator(".ipadapter-weight-map .status")).to_contain_text("entry 2")

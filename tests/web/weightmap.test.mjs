@@ -143,3 +143,16 @@ test('an axis has the ends of the panel, 0 and 1', () => {
   assert.deepEqual(logic.ticksOf(RANGE), [2, 1, 0])
   assert.deepEqual(logic.ticksOf({ low: -1, high: 4 }), [4, 1, 0, -1])
 })
+
+test('a list that fits no model, or not that of the last run, and a very large factor are odd', () => {
+  const odd = (text, curve = '', blocks) =>
+    logic.oddity(logic.parseLayers(text, blocks), logic.parseCurve(curve).keys, blocks)
+  const ones = (count) => Array(count).fill(1).join(', ')
+  for (const count of [16, 11, 57, 38]) assert.equal(odd(ones(count)), '')
+  for (const count of [2, 3, 60]) assert.match(odd(ones(count)), new RegExp(`^layers: ${count} numbers; SD1.5 has 16`))
+  assert.match(odd(ones(16), '', 11), /^layers: 16 numbers, but the model of the last run has 11 blocks$/)
+  assert.equal(odd(ones(7), '', 7), '')
+  assert.equal(odd('3:1, rest:0.5', '0:1, 1:-2'), '')
+  assert.match(odd('3:1000000'), /^1000000 is a very large factor/)
+  assert.match(odd('', '0:1, 1:50'), /^50 is a very large factor/)
+})
