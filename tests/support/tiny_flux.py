@@ -1,6 +1,7 @@
 """A small FLUX.1 in ComfyUI and in diffusers with the same weights, and XLabs' adapters for it."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import make_flux
@@ -74,6 +75,23 @@ def twin(patcher: Any) -> Any:
     )
     transformer.load_state_dict(_Converter(patcher.model.diffusion_model.state_dict()).converted())
     return transformer.eval().requires_grad_(False)
+
+
+def load_adapters(transformer: Any, paths: Sequence[Path], scale: float) -> None:
+    """XLabs' adapters by diffusers' own loader, from the same files."""
+    from diffusers.loaders.ip_adapter import FluxIPAdapterMixin
+
+    class Pipeline(FluxIPAdapterMixin):
+        """What diffusers' loader needs of a pipeline."""
+
+    pipeline = Pipeline()
+    pipeline.transformer = transformer
+    folders, names = zip(*((str(path.parent), path.name) for path in paths), strict=True)
+    pipeline.load_ip_adapter(list(folders), list(names), [""] * len(paths), low_cpu_mem_usage=False)
+    for processor in transformer.attn_processors.values():
+        if hasattr(processor, "scale"):
+            processor.scale = [scale] * len(paths)
+    transformer.requires_grad_(False)
 
 
 def _whole(weight: Tensor) -> Tensor:

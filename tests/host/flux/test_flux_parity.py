@@ -9,26 +9,10 @@ pytestmark = pytest.mark.host
 WEIGHT = 0.8  # of `apply_flux`
 
 
-def load_by_diffusers(transformer, paths, scale):
-    from diffusers.loaders.ip_adapter import FluxIPAdapterMixin
-
-    class Pipeline(FluxIPAdapterMixin):
-        """What diffusers' loader needs of a pipeline."""
-
-    pipeline = Pipeline()
-    pipeline.transformer = transformer
-    folders, names = zip(*((str(path.parent), path.name) for path in paths), strict=True)
-    pipeline.load_ip_adapter(list(folders), list(names), [""] * len(paths), low_cpu_mem_usage=False)
-    for processor in transformer.attn_processors.values():
-        if hasattr(processor, "scale"):
-            processor.scale = [scale] * len(paths)
-    transformer.requires_grad_(False)
-
-
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 def test_output_equals_diffusers(flux, model, apply_flux, flux_calls, xlabs, tiny, cfg):
     transformer = flux.twin(model)
-    load_by_diffusers(transformer, [xlabs[1]], WEIGHT)
+    flux.load_adapters(transformer, [xlabs[1]], WEIGHT)
     sides = tuple(tiny.features(seed, projection=768).image_embeds for seed in (6, 5))
     for call in flux_calls(apply_flux(model), batch=2, cfg=cfg):
         assert difference(call.out, flux.diffusers_output(transformer, call, [sides])) <= FLUX
@@ -39,7 +23,7 @@ def test_several_adapters_act_as_in_diffusers(
 ):
     second = load_file(make_flux.adapter_tensors(seed=1), "second")
     transformer = flux.twin(model)
-    load_by_diffusers(transformer, [xlabs[1], second[1]], WEIGHT)
+    flux.load_adapters(transformer, [xlabs[1], second[1]], WEIGHT)
     changed = apply_flux(apply_flux(model), seed=8, adapter=second[0])
     sides = [
         tuple(tiny.features(seed + role, projection=768).image_embeds for role in (1, 0))
