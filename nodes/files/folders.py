@@ -14,6 +14,7 @@ from ...ipadapter_core.messages import printable
 from .file_specs import file_stamp, installed_spec
 
 ADAPTERS, ENCODERS = "ipadapter", "clip_vision"
+OTHER_ADAPTER_FOLDERS = os.path.join("xlabs", "ipadapters"), "ipadapter-flux"  # where there are
 LISTED = 12  # names in a message
 MOST_WAYS = 4  # over links, by which one folder is listed
 SIMILARITY = 0.4  # of two names, from which one is offered for the other
@@ -25,8 +26,14 @@ KIND_WORDS = re.compile(
 
 
 def register() -> None:
-    """Make `models/ipadapter` known to the host, beside what users and other packs added."""
+    """Make `models/ipadapter` known to the host, beside what users and other packs added, and the
+    folders where packs for FLUX.1 kept adapters.
+    """
     folder_paths.add_model_folder_path(ADAPTERS, os.path.join(folder_paths.models_dir, ADAPTERS))
+    for name in OTHER_ADAPTER_FOLDERS:
+        folder = os.path.join(folder_paths.models_dir, name)
+        if os.path.isdir(folder):
+            folder_paths.add_model_folder_path(ADAPTERS, folder)
     paths, extensions = folder_paths.folder_names_and_paths[ADAPTERS]
     # Without any extension the host would list every file of the folder.
     model_files = folder_paths.supported_pt_extensions | extensions

@@ -92,3 +92,17 @@ def test_loops_in_the_input_folder_end(folders, pack, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_paths, "get_input_directory", lambda: str(tmp_path / "loops"))
     names = pack.nodes.references.embeds.embeds_file_names()
     assert {f"folder{number}/a.ipadpt" for number in range(6)} <= set(names) and len(names) < 100
+
+
+def test_folders_of_packs_for_flux_are_searched_where_they_exist(
+    folder, folders, tmp_path, monkeypatch
+):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
+    (tmp_path / "ipadapter-flux").mkdir()
+    (tmp_path / "ipadapter-flux" / "ip-adapter.bin").touch()
+    folders.register()
+    searched = folder_paths.get_folder_paths("ipadapter")
+    assert searched == [str(folder), str(tmp_path / "ipadapter-flux")]
+    assert "ip-adapter.bin" in folders.names("ipadapter")
