@@ -1,5 +1,5 @@
-"""The nodes of saved graphs: those of IPAdapter_plus since 2023, and laksjdjf's. Nothing new
-belongs here.
+"""The nodes of saved graphs: those of IPAdapter_plus since 2023, laksjdjf's, and two packs' for
+FLUX.1. Nothing new belongs here.
 
 ids/ the nodes; reading/ prompts and saved graphs as they were meant; upgrade/ old nodes become new
 nodes.

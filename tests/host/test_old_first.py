@@ -127,9 +127,12 @@ def test_the_corpus_of_old_graphs_has_every_option(pack, corpus):
     assert len(chosen) > 20 and not missing
 
 
+FLUX_FILES = "ipadatper", "ipadapter", "clip_vision"
+
+
 def offered_options(name, options):
     """What a widget offers, but for files and what has no effect."""
-    if name in ("ipadapter_file", "model_name", "embeds", "provider"):
+    if name in ("ipadapter_file", "model_name", "embeds", "provider", *FLUX_FILES):
         return []
     if options == "BOOLEAN":
         return [False, True]

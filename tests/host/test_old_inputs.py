@@ -1,4 +1,4 @@
-"""Ids, inputs and outputs of old nodes, row by row as IPAdapter_plus has them."""
+"""Ids, inputs and outputs of old nodes, row by row as their own packs have them."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,17 @@ pytestmark = pytest.mark.host
 RECORDED = json.loads((Path(__file__).parent.parent / "data" / "old_nodes.json").read_text())
 TYPES = {"WT": RECORDED["WEIGHT_TYPES"]}
 NODES = RECORDED["nodes"]
-WITH_FILES = "IPAdapterModelLoader", "IPAdapterLoadEmbeds"  # whose options are lists of files
 UNRECORDED = "tooltip", "multiline"
 
 
-def plain(specs, node_id):
+def plain(specs, recorded_specs):
     """Input -> type or options, and what the widget allows; lists of files are those of this
     machine.
     """
+    file_inputs = {name for name, spec in recorded_specs.items() if spec[0] == "files"}
     return {
         name: (
-            "files" if node_id in WITH_FILES else TYPES.get(str(spec[0]), spec[0]),
+            "files" if name in file_inputs else TYPES.get(str(spec[0]), spec[0]),
             {option: value for option, value in spec[1].items() if option not in UNRECORDED},
         )
         for name, spec in specs.items()
@@ -30,13 +30,11 @@ def plain(specs, node_id):
 @pytest.mark.parametrize("group", ["required", "optional"])
 @pytest.mark.parametrize("node_id", NODES)
 def test_inputs_are_the_recorded_ones(nodes_by_id, node_id, group):
-    ours = plain(nodes_by_id[node_id].INPUT_TYPES().get(group, {}), node_id)
-    recorded = plain(NODES[node_id][group], node_id)
+    recorded_specs = NODES[node_id][group]
+    ours = plain(nodes_by_id[node_id].INPUT_TYPES().get(group, {}), recorded_specs)
+    recorded = plain(recorded_specs, recorded_specs)
     assert list(ours) == list(recorded)
-    if node_id in WITH_FILES:
-        assert ours.keys() == recorded.keys()
-    else:
-        assert ours == recorded
+    assert ours == recorded
 
 
 @pytest.mark.parametrize("node_id", NODES)

@@ -7,6 +7,7 @@ import folder_paths
 
 from ...files import folders
 from . import faceid_presets
+from .flux_files import SIGLIP_NAME
 from .installed_files import COMMUNITY_PRESETS, PRESETS
 from .weight_types import NEW_SCALINGS, NEW_TAKES, SCALINGS_BEFORE_MARCH_2024
 
@@ -19,6 +20,7 @@ CROPS = ["top", "bottom", "left", "right", "center"]
 NOISE_TYPES = ["fade", "dissolve", "gaussian", "shuffle"]
 TIMINGS = ["custom", "linear", "ease_in_out", "ease_in", "ease_out", "random"]
 SEQUENCES = ["full batch", "shift batches", "alternate batches"]
+STRENGTH_CURVES = ["Linear", "First half", "Second half", "Sigmoid"]
 PROVIDERS = ["CPU", "CUDA", "ROCM", "DirectML", "OpenVINO", "CoreML"]
 
 
@@ -146,6 +148,17 @@ SPECS: dict[str, Spec] = {
     "sequence": choice(SEQUENCES, "How pictures take turns.", "full batch"),
     "prompt": text("", "One prompt a line, one for each picture."),
     "weight_list": number(0.0, 0.0, 1.0, 0.05, "A weight, or a list of weights."),
+    # nodes of FLUX.1
+    "flux_model": link("MODEL", "The FLUX.1 model."),
+    "ip_adapter_flux": link("IP_ADAPTER_FLUX", "The adapter, from its own loader."),
+    "ipadapter_flux": link("IP_ADAPTER_FLUX_INSTANTX", "The adapter, from its own loader."),
+    "ip_scale": number(0.93, 0.0, 1.0, 0.001, "How strongly the picture acts."),
+    "begin_strength": number(0.0, -100.0, 100.0, 0.01, "How strongly it acts in the first block."),
+    "end_strength": number(1.0, -100.0, 100.0, 0.01, "How strongly it acts in the last block."),
+    "strength_curve": choice(STRENGTH_CURVES, "How the strength goes from first to last block."),
+    "siglip": choice([SIGLIP_NAME], "The encoder; the file is found by content."),
+    "xlabs_provider": choice(["CPU", "GPU"], "Has no effect any more."),
+    "instantx_provider": choice(["cuda", "cpu", "mps"], "Has no effect any more."),
     # files
     "preset": choice(PRESETS, "The kind of adapter; the file is found by content."),
     "community_preset": choice(
@@ -167,6 +180,8 @@ def spec_of(name: str) -> Spec:
     """The spec of that name; lists of files as they are now."""
     if name == "adapter_file":
         return choice(folders.names(folders.ADAPTERS), "A file in models/ipadapter.")
+    if name == "encoder_file":
+        return choice(folders.names(folders.ENCODERS), "A file in models/clip_vision.")
     if name == "embeds_file":
         names = folders.names_below(folder_paths.get_input_directory())
         files = sorted(name for name in names if name.lower().endswith(EMBEDS_EXTENSION))

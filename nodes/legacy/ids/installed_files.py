@@ -55,6 +55,9 @@ XL_PLUS = _kind("ip-adapter-plus_sdxl_vit-h.safetensors")
 XL_FACE = _kind("ip-adapter-plus-face_sdxl_vit-h.safetensors", "face")
 XL_COMPOSITION = _kind("ip_plus_composition_sdxl.safetensors", "composition")
 KOLORS_PLUS = _kind("Kolors-IP-Adapter-Plus.bin")
+FLUX_XLABS = _kind("flux-ip-adapter.safetensors")
+FLUX_XLABS_V2 = _kind("flux-ip-adapter-v2.safetensors")
+FLUX_INSTANTX = _kind("FLUX.1-dev-IP-Adapter.bin")
 
 KindPair = tuple[AdapterKind | None, AdapterKind | None]  # for SD1.5 and for SDXL
 PRESETS: dict[str, KindPair] = {

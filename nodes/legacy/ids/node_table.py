@@ -1,12 +1,13 @@
 """Every old node: id, name, what to use in new graphs, inputs, outputs.
 
-Inputs after `|` are optional. `tests/data/old_nodes.json` has the same from IPAdapter_plus itself.
+Inputs after `|` are optional. `tests/data/old_nodes.json` has the same from the packs themselves.
 """
 
 from . import (
     apply_nodes,
     before_march_2024,
     embeds_nodes,
+    flux_nodes,
     image_nodes,
     laksjdjf,
     loader_nodes,
@@ -30,6 +31,7 @@ TILES = "IPAdapter Tiles and Apply IPAdapter Regions"
 LOADERS = "Load IPAdapter and Load CLIP Vision"
 LOAD_AND_APPLY = f"Load IPAdapter and {APPLY}"
 NO_FACE_LOADER = "nothing: Face Crop finds faces by itself"
+XLABS_APPLY = f"{APPLY}, and KSampler with cfg 1 in the place of Xlabs Sampler"
 FRAME_INPUTS = "Apply IPAdapter's 'frame_weights', and a batch of references"
 
 PICTURE = "model ipadapter image"
@@ -209,6 +211,23 @@ NODES: list[type[OldNode]] = [
         "Prep Image For ClipVision (before 12 October 2023)", FIT,
         "image=one_image interpolation=torch_interpolation crop_position=plain_crop sharpening"
         " add_weight", "IMAGE"),
+    # XLabs' pack for FLUX.1, and Shakker-Labs'
+    flux_nodes.LoadXLabs.node("LoadFluxIPAdapter", "Load Flux IPAdapter (XLabs)", "Load IPAdapter",
+        "ipadatper=adapter_file clip_vision=encoder_file provider=xlabs_provider",
+        "ipadapterFlux:IP_ADAPTER_FLUX"),
+    flux_nodes.ApplyXLabs.node("ApplyFluxIPAdapter", "Apply Flux IPAdapter (XLabs)", XLABS_APPLY,
+        "model=flux_model ip_adapter_flux image ip_scale", "MODEL:MODEL"),
+    flux_nodes.ApplyXLabsAdvanced.node("ApplyAdvancedFluxIPAdapter",
+        "Apply Advanced Flux IPAdapter (XLabs)",
+        f"{MAPPED}; KSampler with cfg 1 in the place of Xlabs Sampler",
+        "model=flux_model ip_adapter_flux image begin_strength end_strength"
+        " smothing_type=strength_curve", "MODEL:MODEL"),
+    flux_nodes.LoadInstantX.node("IPAdapterFluxLoader", "Load IPAdapter Flux Model (InstantX)",
+        "Load IPAdapter", "ipadapter=adapter_file clip_vision=siglip provider=instantx_provider",
+        "ipadapterFlux:IP_ADAPTER_FLUX_INSTANTX"),
+    flux_nodes.ApplyInstantX.node("ApplyIPAdapterFlux", "Apply IPAdapter Flux Model (InstantX)",
+        APPLY, "model=flux_model ipadapter_flux image weight=weight_to_5"
+        " start_percent=start_at end_percent=end_at"),
 ]
 # fmt: on
 BY_ID = {node.NODE_ID: node for node in NODES}

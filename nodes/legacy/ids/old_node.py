@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 from comfy_api.latest import io
 
 from .input_specs import Spec, spec_of
+from .installed_files import find_adapter
 
 Inputs = Mapping[str, Any]
+FindFiles = Mapping[str, Callable[[str], str]]  # input -> the installed file that a name means
 
 
 class OldNode:
@@ -20,6 +22,8 @@ class OldNode:
     NODE_ID: ClassVar[str]
     NAME: ClassVar[str]
     INSTEAD: ClassVar[str]
+    PACK: ClassVar[str] = "IPAdapter_plus"  # that graphs with this node were made with
+    FILES: ClassVar[FindFiles] = {"ipadapter_file": find_adapter, "model_name": find_adapter}
     REQUIRED: ClassVar[Sequence[str]] = ()  # inputs, in order, as `name` or `name=spec`
     OPTIONAL: ClassVar[Sequence[str]] = ()
     POSITIONAL: ClassVar[str] = ""  # IPAdapter_plus's own order of inputs, where it is another
@@ -56,7 +60,7 @@ class OldNode:
             "NODE_ID": node_id,
             "NAME": name,
             "INSTEAD": instead,
-            "DESCRIPTION": f"Of graphs made with IPAdapter_plus. In new ones: {instead}.",
+            "DESCRIPTION": f"Of graphs made with {cls.PACK}. In new ones: {instead}.",
             "REQUIRED": required.split(),
             "OPTIONAL": optional.split(),
             "RETURN_TYPES": tuple(output.split(":")[-1] for output in outputs.split()),

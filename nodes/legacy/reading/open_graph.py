@@ -18,7 +18,12 @@ from .prompts import OldNodes, Registry, read_prompt
 from .readers import SUBGRAPH_OUTPUT
 from .saved_graph import SavedNode
 
-FILE_INPUTS = *ADAPTER_INPUTS, "clip_name"
+FILE_INPUTS = *ADAPTER_INPUTS, "clip_name", "ipadapter", "ipadatper", "clip_vision"
+XLABS_SAMPLER, XLABS_APPLY = "XlabsSampler", "ApplyFluxIPAdapter"
+XLABS_SAMPLER_NOTE = Message(
+    "Xlabs Sampler is a node of x-flux-comfyui, which is not installed: put KSampler with cfg 1 in "
+    "its place."
+)
 OUTPUT_BORDER = -20  # of a subgraph, as a node that links go to
 ReadNode = dict[str, Any]  # class_type and inputs
 
@@ -60,6 +65,7 @@ class Opening:
     def read(self, graph: object) -> list[Any]:
         if not isinstance(graph, dict):
             return []
+        self._note_missing_sampler(graph)
         saved = _by_key(graph)
         linked = self._linked(graph)
         primitives = primitive_values(saved)
@@ -139,6 +145,11 @@ class Opening:
             return {**node, "widgets_values": {**values, **changes}}
         names = saved_graph.widget_names(after["class_type"], self.old_nodes)
         return {**node, "widgets_values": _widget_values(node, names, new_inputs)}
+
+    def _note_missing_sampler(self, graph: saved_graph.Graph) -> None:
+        """XLabs' own, where its pack is not here: else that pack has its other ids too."""
+        if XLABS_SAMPLER in _node_classes(graph) and XLABS_APPLY in self.old_nodes:
+            self.report[XLABS_SAMPLER_NOTE] = None
 
     def _rename(self, node: SavedNode) -> SavedNode:
         reused = saved_graph.meant_node(node, self.foreign_nodes)

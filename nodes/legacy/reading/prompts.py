@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..ids.input_specs import Spec
-from ..ids.installed_files import find_adapter
 from ..ids.old_node import Inputs, OldNode
 from .encoders import ADAPTER_INPUTS, ENCODER_LOADER, EncoderLoaders
 from .readers import Registry, class_of, inputs_of
@@ -48,10 +47,17 @@ REUSED_IDS = (
     ReusedId("IPAdapter", "clip_vision", "IPAdapterLaksjdjf"),
     ReusedId("IPAdapterApply", "clip_vision_output", "IPAdapterApplySeen"),
     ReusedId("PrepImageForClipVision", "add_weight", "PrepImageWithWeight"),
+    ReusedId(
+        *("IPAdapterFluxLoader", "ipadatper", "IPAdapterFluxLoader"),
+        new_names={"ipadatper": "ipadapter"},
+    ),
 )
 # Which file or adapter is meant has no default: the host says that it is missing.
 SPECS_WITHOUT_DEFAULT = frozenset(
-    ("adapter_file", "embeds_file", "preset", "faceid_preset", "community_preset")
+    (
+        *("adapter_file", "embeds_file", "encoder_file"),
+        *("preset", "faceid_preset", "community_preset"),
+    )
 )
 
 
@@ -104,7 +110,7 @@ def _read_node(node: object, old_nodes: OldNodes, foreign_nodes: Registry) -> ob
         return node
     all_inputs = {**node_inputs, **_absent_defaults(old_node, node_inputs)}
     node_inputs = current_options(old_node, all_inputs)
-    return {**node, "inputs": {**node_inputs, **_installed_files(node_inputs)}}
+    return {**node, "inputs": {**node_inputs, **_installed_files(old_node, node_inputs)}}
 
 
 def _absent_defaults(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, Any]:
@@ -119,13 +125,13 @@ def _absent_defaults(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, 
     return {name: default for name, default in absent.items() if default is not None}
 
 
-def _installed_files(node_inputs: Inputs) -> dict[str, str]:
-    """Adapter files that are here; without one of the kind the node itself says what is missing."""
+def _installed_files(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, str]:
+    """Files that are here; without one of the kind the node itself says what is missing."""
     files: dict[str, str] = {}
-    for name in ADAPTER_INPUTS:
+    for name, find_file in old_node.FILES.items():
         if isinstance(file := node_inputs.get(name), str):
             try:
-                files[name] = find_adapter(file)
+                files[name] = find_file(file)
             except ValueError:
                 continue
     return files

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import adapter_layouts
+import make_flux
 import make_models
 import torch
 
@@ -29,7 +30,11 @@ MADE = {
     "ip-adapter-plus_sdxl_vit-h.safetensors": (SDXL, adapter_layouts.resampler(SDXL, 128)),
 }
 LINKED = ("ip-adapter-plus-face_sdxl_vit-h.safetensors", "ip_plus_composition_sdxl.safetensors")
-TOWERS = {"clip_vision/first.safetensors": "vit-h", "clip_vision/second.safetensors": "vit-g"}
+TOWERS = {
+    "clip_vision/first.safetensors": "vit-h",
+    "clip_vision/second.safetensors": "vit-g",
+    "clip_vision/third.safetensors": "vit-l",
+}
 
 
 def prepare(folder: Path, model_folder: Path) -> None:
@@ -37,6 +42,11 @@ def prepare(folder: Path, model_folder: Path) -> None:
     for name, (base, projection) in MADE.items():
         layout = adapter_layouts.adapter(base, projection)
         tensors = make_models.draw(layout, make_models.generator(name, 0))
+        make_models.save(folder / "ipadapter" / name, tensors)
+    for name, tensors in (
+        ("xlabs.safetensors", make_flux.adapter_tensors()),
+        ("instantx.bin", make_flux.instantx_tensors()),
+    ):
         make_models.save(folder / "ipadapter" / name, tensors)
     for name in LINKED:
         (folder / "ipadapter" / name).symlink_to("ip-adapter-plus_sdxl_vit-h.safetensors")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 # type or "type@layout": link sockets in their order -> outputs. Those of IPAdapter_plus and of
-# laksjdjf's pack are read off their releases; a widget that was turned into a socket comes after
+# other packs are read off their releases; a widget that was turned into a socket comes after
 # them.
 _APPLY = (
     "model:MODEL ipadapter:IPADAPTER image:IMAGE image_negative:IMAGE "
@@ -101,6 +101,11 @@ IPAdapterEncoder@2023-10-12: clip_vision:CLIP_VISION image_1:IMAGE image_2:IMAGE
 IPAdapterBatchEmbeds: embed1:EMBEDS embed2:EMBEDS -> EMBEDS:EMBEDS
 InsightFaceLoader: -> INSIGHTFACE:INSIGHTFACE
 PrepImageForInsightFace: image:IMAGE -> IMAGE:IMAGE
+LoadFluxIPAdapter: -> ipadapterFlux:IP_ADAPTER_FLUX
+ApplyFluxIPAdapter: model:MODEL ip_adapter_flux:IP_ADAPTER_FLUX image:IMAGE -> MODEL:MODEL
+ApplyAdvancedFluxIPAdapter: model:MODEL ip_adapter_flux:IP_ADAPTER_FLUX image:IMAGE -> MODEL:MODEL
+IPAdapterFluxLoader: -> ipadapterFlux:IP_ADAPTER_FLUX_INSTANTX
+ApplyIPAdapterFlux: model:MODEL ipadapter_flux:IP_ADAPTER_FLUX_INSTANTX image:IMAGE -> MODEL:MODEL
 IPAdapter@laksjdjf: model:MODEL image:IMAGE clip_vision:CLIP_VISION mask:MASK -> MODEL:MODEL CLIP_VISION_OUTPUT:CLIP_VISION_OUTPUT
 IPAdapter@laksjdjf-2023-08-17: model:MODEL clip_vision_output:CLIP_VISION_OUTPUT -> MODEL:MODEL
 """

@@ -6,13 +6,19 @@ PYTHONPATH=tests python -m support.workflows.make_workflows
 import json
 from pathlib import Path
 
-from support.workflows import graphs_more, graphs_nested, graphs_v1, graphs_v2
+from support.workflows import graphs_flux, graphs_more, graphs_nested, graphs_v1, graphs_v2
 from support.workflows.litegraph import Graph
 
 FOLDER = Path(__file__).parents[2] / "workflows"
 SAVED, PROMPTS = FOLDER / "saved", FOLDER / "prompts"
 SENT = FOLDER / "api"  # prompts of programs, with the names of other machines and releases
-GRAPHS = {**graphs_v2.GRAPHS, **graphs_more.GRAPHS, **graphs_v1.GRAPHS, **graphs_nested.GRAPHS}
+GRAPHS = {
+    **graphs_v2.GRAPHS,
+    **graphs_more.GRAPHS,
+    **graphs_v1.GRAPHS,
+    **graphs_nested.GRAPHS,
+    **graphs_flux.GRAPHS,
+}
 
 
 def graphs() -> dict[str, Graph]:

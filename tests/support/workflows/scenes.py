@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from support.workflows.litegraph import Graph, Node, Output
 
-SD15, SDXL = "sd15.safetensors", "sdxl.safetensors"
+SD15, SDXL, FLUX = "sd15.safetensors", "sdxl.safetensors", "flux.safetensors"
 PLUS = "ip-adapter-plus_sd15.safetensors"  # here it is a .bin in a folder of its own
 PLUS_XL = "ip-adapter-plus_sdxl_vit-h.safetensors"
 ENCODER = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"  # here under a name that says nothing
@@ -37,7 +37,7 @@ class Scene:
 def scene(about: str, checkpoint: str = SD15, fails: tuple[str, str] | None = None) -> Scene:
     graph = Graph(about, fails)
     model, clip, vae = graph.add("CheckpointLoaderSimple", checkpoint)
-    if checkpoint == SD15:
+    if checkpoint != SDXL:
         texts = [graph.add("CLIPTextEncode", text, clip=clip)[0] for text in ("a portrait", "dark")]
     else:  # the small SDXL has no text encoder
         texts = [graph.add("RandomConditioning", seed, "fixed", 2048)[0] for seed in (1, 2)]

@@ -4,6 +4,7 @@ Data in and out; results stay equal.
 
 - `loaders.py`: files and presets
 - `apply_nodes.py`, `first_nodes.py`: apply nodes, and those of before March 2024 and laksjdjf's
+- `flux.py`: those of XLabs and Shakker-Labs for FLUX.1
 - `embeds.py`, `encode_images.py`, `pictures.py`, `regions.py`, `weight_lists.py`: nodes that feed
   apply nodes
 - `apply_inputs.py`, `weight_kinds.py`: inputs and weights of the new Apply IPAdapter
@@ -20,6 +21,7 @@ from . import (
     embeds,
     encode_images,
     first_nodes,
+    flux,
     loaders,
     pictures,
     regions,
@@ -34,6 +36,7 @@ PLANS: dict[str, Callable[[NodeContext], Plan]] = {
     **embeds.PLANS,
     **encode_images.PLANS,
     **first_nodes.PLANS,
+    **flux.PLANS,
     **pictures.PLANS,
     **regions.PLANS,
     **weight_lists.PLANS,

@@ -1,12 +1,12 @@
 """A pack for tests alone: what makes hundreds of samplings cheap, under the host's own node ids.
 
-A checkpoint brings the host's UNet class in a tenth of its width. `tests` and `scripts` must be on
-PYTHONPATH.
+A checkpoint brings the host's own class of its model in a tenth of its width. `tests` and `scripts`
+must be on PYTHONPATH.
 """
 
 import functools
 
-from support import tiny
+from support import tiny, tiny_flux
 
 import comfy.sd
 import folder_paths
@@ -15,14 +15,16 @@ import nodes
 
 @functools.cache
 def text_encoder_and_vae():
-    """Those of the small SD1.5 checkpoint, without its UNet; SDXL gets them too."""
+    """Those of the small SD1.5 checkpoint, without its UNet; the other models get them too."""
     path = folder_paths.get_full_path_or_raise("checkpoints", "sd15.safetensors")
     _, text_encoder, vae, _ = comfy.sd.load_checkpoint_guess_config(path, output_model=False)
     return text_encoder, vae
 
 
 def load_checkpoint(self, ckpt_name):
-    return tiny.model(ckpt_name.split(".")[0]), *text_encoder_and_vae()
+    kind = ckpt_name.split(".")[0]
+    model = tiny_flux.model() if kind == "flux" else tiny.model(kind)
+    return model, *text_encoder_and_vae()
 
 
 nodes.CheckpointLoaderSimple.load_checkpoint = load_checkpoint
