@@ -29,6 +29,8 @@ NOT_SERVED = {  # and what they need
     "17_controlnet": f"{SD15}, ip-adapter-plus_sd15.safetensors and a canny ControlNet",
     "19_sdxl": "an SDXL checkpoint and ip-adapter-plus_sdxl_vit-h.safetensors",
     "22_compare_faces": "the face recogniser w600k_r50.onnx",
+    "24_flux": "a FLUX.1 checkpoint and flux-ip-adapter-v2.safetensors",
+    "25_sd35": "a Stable Diffusion 3.5 Large checkpoint and SD3.5-Large-IP-Adapter.bin",
 }
 # The demo's model knows images of 64 x 64, an eighth of what the templates ask for.
 SHRINK = 8

@@ -64,13 +64,8 @@ def files_of(node: dict, adapters: list[str], table: dict[str, ModelFile]) -> li
 
 
 def entry(row: ModelFile) -> dict[str, str]:
-    return {
-        "name": row.name,
-        "url": row.link,
-        "hash": row.sha256,
-        "hash_type": "SHA256",
-        "directory": row.folder,
-    }
+    checksum = {"hash": row.sha256, "hash_type": "SHA256"} if row.sha256 else {}
+    return {"name": row.name, "url": row.link, **checksum, "directory": row.folder}
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ FACE_CROP |= {"border": "black", "on_none": "whole image", "which": "largest"}
 LABELS = {
     "17_controlnet": "ControlNet",
     "19_sdxl": "SDXL",
+    "24_flux": "FLUX.1",
+    "25_sd35": "SD3.5 Large",
     "21_check_your_files": "what is installed",
     "20_on_many_machines": "many machines",
     "05_save_embeds": "save",

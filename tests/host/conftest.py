@@ -12,6 +12,7 @@ import comfy_host
 import comfy_server
 import make_flux
 import make_models
+import make_sd3
 import pytest
 import torch
 from support import short_encoders, upgrading
@@ -199,7 +200,7 @@ def sample(tiny):
 @pytest.fixture(scope="session")
 def model_folder(host):
     """Model files with random weights, made once and kept in the cache."""
-    modules = (adapter_layouts, make_models, make_flux, short_encoders)
+    modules = (adapter_layouts, make_models, make_flux, make_sd3, short_encoders)
     sources = [Path(module.__file__).read_text() for module in modules]
     recipe = "".join((*sources, repr(ADAPTERS)))
     folder = comfy_host.CACHE / f"test-models-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"

@@ -29,6 +29,7 @@ SMALL = {
     "LoadIPAdapter": {"ipadapter_file": "sub folder/b.bin"},
     "LoadImage": {"image": "portrait.jpg"},
     "EmptyLatentImage": {"width": 128, "height": 64},
+    "EmptySD3LatentImage": {"width": 128, "height": 64},
     "KSampler": {"steps": 2},
     "CompareImagePrompts": {"weights": "0.5, 1", "tasks": "style, face", "steps": 2}
     | {"width": 128, "height": 64},
@@ -36,6 +37,17 @@ SMALL = {
 SMALL_SDXL = {
     "CheckpointLoaderSimple": {"ckpt_name": "sdxl.safetensors"},
     "LoadIPAdapter": {"ipadapter_file": "e.safetensors"},
+}
+SMALL_OF = {  # in the place of those of SD1.5
+    "19_sdxl": SMALL_SDXL,
+    "24_flux": {
+        "CheckpointLoaderSimple": {"ckpt_name": "flux.safetensors"},
+        "LoadIPAdapter": {"ipadapter_file": "flux.safetensors"},
+    },
+    "25_sd35": {
+        "CheckpointLoaderSimple": {"ckpt_name": "sd3.safetensors"},
+        "LoadIPAdapter": {"ipadapter_file": "sd3.safetensors"},
+    },
 }
 SMALLER = {
     ("16_animation_frames", "KSampler"): lambda _: {"steps": 1},
@@ -48,6 +60,8 @@ SMALLER = {
 WITHOUT_FILES = {
     ("17_controlnet", "ControlNetLoader"): ("RandomControlNet", {}),
     ("19_sdxl", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 2048}),
+    ("24_flux", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 768}),
+    ("25_sd35", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 48}),
 }
 
 
@@ -63,8 +77,7 @@ def run(server, info):
         prompt = to_prompt(json.loads((FOLDER / f"{name}.json").read_text()), info)
         for each in prompt.values():
             each["inputs"] |= SMALL.get(each["class_type"], {})
-            if name.endswith("sdxl"):
-                each["inputs"] |= SMALL_SDXL.get(each["class_type"], {})
+            each["inputs"] |= SMALL_OF.get(name, {}).get(each["class_type"], {})
             each["inputs"] |= SMALLER.get((name, each["class_type"]), lambda _: {})(each["inputs"])
             replaced = WITHOUT_FILES.get((name, each["class_type"]))
             if replaced:
@@ -95,6 +108,8 @@ def run(server, info):
         ("15_negative_reference", (64, 128), 1),
         ("17_controlnet", (64, 128), 1),
         ("19_sdxl", (64, 128), 1),
+        ("24_flux", (64, 128), 1),
+        ("25_sd35", (64, 128), 1),
     ],
 )
 def test_example_runs(server, run, name, size, count):
@@ -186,9 +201,21 @@ def test_a_blueprint_runs_on_a_model_and_pictures(server, info, name):
     assert result.shape == (64, 128, 3)
 
 
+def check_link(model, is_adapter):
+    """The link leads to the file; an adapter has the link and the checksum of docs/models.md."""
+    if not is_adapter:
+        assert model["url"].endswith(f"/{model['name']}")
+        return
+    start = f"| [`{model['name']}`]({model['url']})"
+    (row,) = (
+        line for line in MODELS_PAGE.read_text("utf-8").splitlines() if line.startswith(start)
+    )
+    assert "hash" not in model or f"`{model['hash']}`" in row
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path):
-    assert re.fullmatch(r"\d\d_[a-z_]+", path.stem)
+    assert re.fullmatch(r"\d\d_[a-z_]+(35)?", path.stem)
     nodes = json.loads(path.read_text("utf-8"))["nodes"]
     notes = [saved for saved in nodes if saved["type"] == "MarkdownNote"]
     assert len(notes) == 1
@@ -202,10 +229,8 @@ def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path)
         models = {each["name"]: each for each in saved["properties"].get("models", ())}
         if saved["type"] in DIRECTORIES:
             (file,) = saved["widgets_values"]
-            assert models[file]["url"].endswith(f"/{file}")
             assert models[file]["directory"] == DIRECTORIES[saved["type"]]
-            if ours:
-                assert f"`{models[file]['hash']}`" in MODELS_PAGE.read_text("utf-8")
+            check_link(models[file], ours)
     with Image.open(path.with_suffix(".jpg")) as picture:
         assert picture.size == (400, 400)
     assert path.with_suffix(".jpg").stat().st_size < 60_000

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import make_flux
 import make_models
+import make_sd3
 import torch
 from adapter_layouts import Base
 
@@ -61,5 +62,9 @@ def save_server_models(folder: Path) -> None:
         make_models.save(folder / "ipadapter" / name, tensors)
     for kind, name in (("vit-h", "some/model.safetensors"), ("vit-l", "some/large.safetensors")):
         make_models.save(folder / "clip_vision" / name, short_encoders.encoder_tensors(kind))
+    siglip = short_encoders.siglip_tensors()
+    make_models.save(folder / "clip_vision" / "some" / "siglip.safetensors", siglip)
+    make_models.save(folder / "checkpoints" / "sd3.safetensors", make_sd3.checkpoint_tensors())
+    make_models.save(folder / "ipadapter" / "sd3.safetensors", make_sd3.adapter_tensors())
     make_models.save(folder / "checkpoints" / "flux.safetensors", make_flux.checkpoint_tensors())
     make_models.save(folder / "ipadapter" / "flux.safetensors", make_flux.adapter_tensors())

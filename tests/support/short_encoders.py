@@ -2,6 +2,7 @@
 
 import make_models
 import torch
+from adapter_layouts import dense, norm
 
 LAYERS = 2
 HIDDEN_UNITS = 64  # of an MLP; both as in packs/counting_pack
@@ -19,6 +20,25 @@ def encoder_tensors(name: str) -> dict[str, torch.Tensor]:
         if not number.isdecimal() or int(number) < LAYERS or is_late:
             tensors[key] = narrow(key, value)
     return tensors
+
+
+def siglip_tensors() -> dict[str, torch.Tensor]:
+    """SigLIP so400m at 384 pixels, without its pooling head."""
+    width, prefix = 1152, "vision_model.encoder.layers"
+    shapes = {
+        "vision_model.embeddings.patch_embedding.weight": (width, 3, 14, 14),
+        "vision_model.embeddings.patch_embedding.bias": (width,),
+        "vision_model.embeddings.position_embedding.weight": (729, width),
+        **norm("vision_model.post_layernorm", width),
+        **{f"{prefix}.{late}.layer_norm1.weight": (width,) for late in (22, 26)},
+    }
+    for layer in (f"{prefix}.{number}" for number in range(LAYERS)):
+        shapes |= norm(f"{layer}.layer_norm1", width) | norm(f"{layer}.layer_norm2", width)
+        for projection in ("q", "k", "v", "out"):
+            shapes |= dense(f"{layer}.self_attn.{projection}_proj", width, width)
+        shapes |= dense(f"{layer}.mlp.fc1", HIDDEN_UNITS, width)
+        shapes |= dense(f"{layer}.mlp.fc2", width, HIDDEN_UNITS)
+    return make_models.draw(shapes, make_models.generator("siglip", 0))
 
 
 def narrow(key: str, value: torch.Tensor) -> torch.Tensor:

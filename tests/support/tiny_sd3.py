@@ -2,54 +2,24 @@
 
 from typing import Any
 
-import adapter_layouts
-import make_models
+import make_sd3
 import torch
+from make_sd3 import BLOCKS, POOLED, TEXT, adapter_tensors
 
-BLOCKS = 3
+__all__ = ["BLOCKS", "WEIGHT", "adapter_tensors", "conds", "features", "model", "sample", "twin"]
 WEIGHT = 0.7  # of the adapter
 WIDTH = 64 * BLOCKS  # the host takes 64 for each block
-TEXT, POOLED = 48, 32
-
-
-def config(blocks: int) -> dict[str, Any]:
-    return {
-        "input_size": None,
-        "pos_embed_scaling_factor": None,
-        "pos_embed_offset": None,
-        "pos_embed_max_size": 16,
-        "patch_size": 2,
-        "in_channels": 16,
-        "depth": blocks,
-        "adm_in_channels": POOLED,
-        "context_embedder_config": {
-            "target": "torch.nn.Linear",
-            "params": {"in_features": TEXT, "out_features": 64 * blocks},
-        },
-        "num_patches": 256,
-        "qk_norm": "rms",
-    }
 
 
 def model(seed: int = 0, blocks: int = BLOCKS, **over: Any) -> Any:
     """A ModelPatcher around the host's own SD3, in float32."""
     import comfy.model_management
     import comfy.model_patcher
-    import comfy.supported_models
 
-    settings = comfy.supported_models.SD3({**config(blocks), **over})
-    settings.set_inference_dtype(torch.float32, None)
-    base = settings.get_model({}, device=torch.device("cpu"))
-    make_models.fill(base.diffusion_model, make_models.generator("sd3", seed))
+    base = make_sd3.sd3(seed, blocks, **over)
     device = comfy.model_management.get_torch_device()
     offload = comfy.model_management.unet_offload_device()
     return comfy.model_patcher.CoreModelPatcher(base, load_device=device, offload_device=offload)
-
-
-def adapter_tensors(seed: int = 0, blocks: int = BLOCKS) -> dict[str, torch.Tensor]:
-    """The adapter of InstantX for that width."""
-    shapes = adapter_layouts.sd3(dim=128, width=64 * blocks, blocks=blocks)
-    return make_models.draw(shapes, make_models.generator("sd3 adapter", seed), torch.float32)
 
 
 def conds(seed: int = 1) -> list[Any]:

@@ -51,6 +51,9 @@ async def encoder_runs(request):
     return web.json_response(RUNS)
 
 
+POOLED_WIDTHS = {2048: 1280, 48: 32}  # of SDXL and the small SD3.5, by the width of the tokens
+
+
 class RandomConditioning:
     RETURN_TYPES = ("CONDITIONING",)
     FUNCTION = "run"
@@ -63,7 +66,8 @@ class RandomConditioning:
     def run(self, seed, width):
         source = torch.Generator().manual_seed(seed)
         tokens = torch.randn(1, 77, width, generator=source)
-        return ([[tokens, {"pooled_output": torch.randn(1, 1280, generator=source)}]],)
+        pooled = torch.randn(1, POOLED_WIDTHS.get(width, width), generator=source)
+        return ([[tokens, {"pooled_output": pooled}]],)
 
 
 SMALL_SD15 = {  # of scripts/make_models.py
