@@ -65,7 +65,9 @@ async function convert(only) {
   const { workflow, report, error } = await ask('upgrade', { workflow: app.graph.serialize(), only })
   if (error) return toast('error', [error])
   await app.loadGraphData(workflow, true, false, app.extensionManager.workflow?.activeWorkflow)
-  toast('info', report)
+  const remaining = everyNode(app.graph).filter(isOld).length
+  const hint = say('Old IPAdapter nodes that remain: <count>. To convert them too, right-click the canvas.', { count: remaining })
+  toast('info', only && remaining ? [...report, hint] : report)
 }
 
 /** @param {string} route @param {object} body */

@@ -56,6 +56,24 @@ def test_a_blueprint_opens_as_one_node_with_its_widgets(page, info, path):
         assert set(node["inputs"]) <= names_of(info[node["class_type"]], node["inputs"])
 
 
+CONVERT_LOADER = """async () => {
+  const extension = app.extensions.find(({ name }) => name === 'ipadapternodes.OldGraphs')
+  const loader = app.graph._nodes.find(({ type }) => type === 'IPAdapterUnifiedLoader')
+  await extension.getNodeMenuItems(loader)[0].callback()
+}"""
+
+
+@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same menu in both renderers
+def test_old_nodes_that_remain_are_counted_where_one_is_converted(page):
+    saved = PACK / "tests" / "workflows" / "saved" / "v2_simple.json"
+    workflow = json.loads(saved.read_text("utf-8"))
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    page.run(CONVERT_LOADER)
+    old = page.run("() => app.graph._nodes.filter(n => n.type.startsWith('IPAdapter')).length")
+    assert old > 0
+    expect(page.page.get_by_text(f"Old IPAdapter nodes that remain: {old}.")).to_have_count(1)
+
+
 def test_the_page_offers_the_blueprints_and_complains_of_none(page, server):
     offered = {blueprint["name"] for blueprint in server.get("/global_subgraphs").values()}
     assert {path.stem for path in BLUEPRINTS.glob("*.json")} <= offered
