@@ -124,6 +124,7 @@ def every_node(nodes_by_id):
             "ImageFromBatch": "ImageFromBatch",
             "RepeatImageBatch": "RepeatImageBatch",
         },
+        "nodes_mask": {"ImageCompositeMasked": "ImageCompositeMasked"},
         "nodes_primitive": {"PrimitiveInt": "Int", "PrimitiveStringMultiline": "StringMultiline"},
     }
     result = {

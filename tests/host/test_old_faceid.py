@@ -4,6 +4,7 @@ import adapter_layouts
 import make_models
 import pytest
 import torch
+from support.faceid import lora_of
 
 pytestmark = pytest.mark.host
 
@@ -16,21 +17,6 @@ PARTS = {
     PORTRAIT: (adapter_layouts.portrait, None),
 }
 LOADER = "IPAdapterUnifiedLoaderFaceID"
-
-
-def lora_of(model, seed=1):
-    """A LoRA in the published form, with the widths of a small model."""
-    import comfy.lora
-
-    source, tensors = make_models.generator("lora", seed), {}
-    weights = model.model.state_dict()
-    for name, key in comfy.lora.model_lora_keys_unet(model.model, {}).items():
-        if name.startswith("lora_unet_") and ("_attn1_to_" in name or "_attn2_to_" in name):
-            rows, columns = weights[key].shape
-            for part, shape in (("down", (128, columns)), ("up", (rows, 128))):
-                tensors[f"{name}.lora_{part}.weight"] = torch.randn(shape, generator=source) * 0.02
-            tensors[f"{name}.alpha"] = torch.tensor(128.0)
-    return tensors
 
 
 def adapter_of(tiny, published):

@@ -102,8 +102,12 @@ def onnx_file(net, *, is_folded=True):
 
 
 def save_shapes(net, path):
-    """A safetensors file with the net's shapes, which takes no room on the disk."""
-    shapes = {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}
+    """A file with the net's shapes alone."""
+    hollow_file(path, {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()})
+
+
+def hollow_file(path, shapes):
+    """A safetensors file of zeros in those shapes, which takes no room on the disk."""
     header, end = {}, 0
     for key, shape in shapes.items():
         start, end = end, end + 4 * prod(shape)

@@ -39,6 +39,10 @@ class FaceIDFiles:
     lora: str | None = None
 
     @property
+    def is_sdxl(self) -> bool:
+        return "_sdxl" in self.adapter
+
+    @property
     def variant(self) -> str:
         """Which of the adapters with equal shapes it is, for Load IPAdapter."""
         return self.kind if self.kind in VARIANTS else AUTO
@@ -67,7 +71,7 @@ PRESETS: dict[str, tuple[FaceIDFiles | None, FaceIDFiles | None]] = {  # for SD1
 
 def adapter_for(files: FaceIDFiles, is_sdxl: bool, subject: str) -> str:
     """The installed adapter of a preset. Raises ValueError."""
-    names = _fitting_adapters(files.kind, is_sdxl)
+    names = fitting_adapters(files.kind, is_sdxl)
     if names:
         return names[0]
     raise ValueError(
@@ -100,7 +104,7 @@ def add_lora(model: ModelPatcher, name: str, strength: float) -> ModelPatcher:
     return cast(ModelPatcher, patched)
 
 
-def _fitting_adapters(kind: str, is_sdxl: bool) -> list[str]:
+def fitting_adapters(kind: str, is_sdxl: bool) -> list[str]:
     """The installed adapters of a kind, the best first; of twins also files that no name tells."""
     fitting: list[tuple[bool, bool, str]] = []
     for name in folders.names(folders.ADAPTERS):

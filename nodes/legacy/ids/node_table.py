@@ -19,7 +19,7 @@ from .old_node import OldNode
 APPLY = "Apply IPAdapter"
 BATCH = f"{APPLY} with 'batch' set to one for each picture"
 MAPPED = f"{APPLY} with IPAdapter Weight Map"
-FACE = f"Face Crop and {APPLY}"
+FACE = f"{APPLY}, which finds the face by itself"
 TWO_MAPPED = f"two {MAPPED}, one for style and one for layout"
 DETAIL = "Encode IPAdapter Reference, whose 'detail' does it"
 MAPPED_STYLE = f"{MAPPED} and 'precise style'"
@@ -132,7 +132,7 @@ NODES: list[type[OldNode]] = [
     loader_nodes.UnifiedLoader.node("IPAdapterUnifiedLoader", "IPAdapter Unified Loader", LOADERS,
         "model preset | ipadapter", MODEL_AND_ADAPTER),
     loader_nodes.FaceIDLoader.node("IPAdapterUnifiedLoaderFaceID",
-        "IPAdapter Unified Loader FaceID", "Load IPAdapter with a plus-face adapter",
+        "IPAdapter Unified Loader FaceID", "Load IPAdapter",
         "model preset=faceid_preset lora_strength provider | ipadapter",
         "MODEL:MODEL ipadapter:IPADAPTER"),
     loader_nodes.CommunityLoader.node("IPAdapterUnifiedLoaderCommunity",

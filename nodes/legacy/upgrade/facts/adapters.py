@@ -1,15 +1,18 @@
 """Which adapter an old node has, as far as the graph and the installed files tell."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from .....ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH, AdapterSpec, read_spec
-from .....ipadapter_core.adapter.features import Unconditional
+from .....ipadapter_core.adapter.families import Family, twin_named
+from .....ipadapter_core.adapter.features import Source, Unconditional
 from .....ipadapter_core.doctor.model_table import ModelFile
 from ....files import folders
 from ....files.file_specs import installed_spec
-from ...ids import installed_files
+from ....files.twins import AUTO
+from ...ids import faceid_presets, installed_files
 from ...ids.installed_files import COMMUNITY_PRESETS, PRESETS
 from ...reading import prompts
 from .graph import Graph, Inputs
@@ -19,12 +22,18 @@ CHECKPOINT_INPUTS = {"checkpoints": "ckpt_name", "diffusion_models": "unet_name"
 
 @dataclass(frozen=True)
 class KnownAdapter:
-    """Name, base model and unconditional of an adapter; None where the graph does not tell."""
+    """Name, base model and unconditional of an adapter; None where the graph does not tell.
+
+    face_spec: of one that takes identities, as FaceID adapters do; recognisers: those that it may
+    have been trained with; variant: what Load IPAdapter is told of it.
+    """
 
     file: str | None = None
     base_model: str | None = None
     unconditional: Unconditional | None = None
-    takes_faces: bool = False  # identities, as FaceID adapters do
+    face_spec: AdapterSpec | None = None
+    recognisers: frozenset[str] = frozenset()
+    variant: str = AUTO
 
     @property
     def is_known(self) -> bool:
@@ -56,10 +65,13 @@ def _named_adapter(inputs: Inputs, graph: Graph) -> KnownAdapter | None:
         if isinstance(name, str):
             return _adapter_of_file(name)
     preset = str(inputs.get("preset"))
+    if preset in faceid_presets.PRESETS:
+        return _adapter_of_faceid_preset(faceid_files(inputs, graph))
     sd15, sdxl = (PRESETS | COMMUNITY_PRESETS).get(preset, (None, None))
     if sd15 is None and sdxl is None:
         return None
-    is_sdxl = sd15 is None or _is_sdxl(inputs.get("model"), graph)  # Kolors comes without a name
+    # Kolors comes without a name
+    is_sdxl = sd15 is None or _is_sdxl(inputs.get("model"), graph)
     adapter_kind = sdxl if is_sdxl else sd15
     if adapter_kind is None:
         return None
@@ -77,10 +89,36 @@ def _adapter_of_file(name: str) -> KnownAdapter:
             return KnownAdapter(name)
         return _published_adapter(name, adapter_kind.published)
     spec = installed_spec(folders.ADAPTERS, file, read_spec)
-    if isinstance(spec, AdapterSpec):
-        takes_faces = spec.identity_input is not None
-        return KnownAdapter(file, spec.base_model, spec.unconditional, takes_faces)
-    return KnownAdapter(file)
+    if not isinstance(spec, AdapterSpec):
+        return KnownAdapter(file)
+    if spec.identity_input is None:
+        return KnownAdapter(file, spec.base_model, spec.unconditional)
+    twin = twin_named(spec.family, file)
+    return _face_adapter(file, spec, (twin,) if twin else spec.family.twins)
+
+
+def faceid_files(inputs: Inputs, graph: Graph) -> faceid_presets.FaceIDFiles | None:
+    """What the preset of a FaceID loader means; None where there is no such adapter."""
+    sd15, sdxl = faceid_presets.PRESETS.get(str(inputs.get("preset")), (None, None))
+    return sdxl if sd15 is None or _is_sdxl(inputs.get("model"), graph) else sd15
+
+
+def _adapter_of_faceid_preset(files: faceid_presets.FaceIDFiles | None) -> KnownAdapter:
+    if files is None:
+        return KnownAdapter()
+    names = faceid_presets.fitting_adapters(files.kind, files.is_sdxl)
+    spec = installed_spec(folders.ADAPTERS, names[0], read_spec) if names else None
+    if spec is None:
+        return KnownAdapter()
+    twins = tuple(twin for twin in spec.family.twins if twin.kind == files.kind)
+    return replace(_face_adapter(names[0], spec, twins), variant=files.variant)
+
+
+def _face_adapter(file: str, spec: AdapterSpec, twins: Sequence[Family]) -> KnownAdapter:
+    """twins: the families that it may be of."""
+    features = chain.from_iterable(twin.inputs(spec.projector) for twin in twins)
+    spaces = {feature.encoder for feature in features if feature.source is Source.FACE_IDENTITY}
+    return KnownAdapter(file, spec.base_model, spec.unconditional, spec, frozenset(spaces))
 
 
 def _published_adapter(name: str, published: ModelFile) -> KnownAdapter:

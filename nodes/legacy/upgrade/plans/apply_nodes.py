@@ -6,7 +6,7 @@ from ..facts.graph import Inputs
 from ..facts.weight_lists import find_weight_list
 from ..plan import Fragment, NewNode, NewOutput, NodeContext, OldInput, Plan
 from ..report import CannotUpgrade
-from . import apply_inputs
+from . import apply_inputs, faces
 from .pictures import tiled_references
 from .weight_kinds import apply_nodes
 
@@ -29,15 +29,25 @@ STYLE_COMPOSITION_IDS = ("IPAdapterStyleComposition", "IPAdapterStyleComposition
 
 
 def plan_apply(old_node: NodeContext) -> Plan:
+    old_node = replace(
+        old_node, inputs={**old_node.inputs, "weight": old_node.inputs.get("weight", 1.0)}
+    )
+    if old_node.adapter.face_spec is not None:
+        return _plan_faces(old_node)
     if 1 in old_node.used_outputs:
         raise CannotUpgrade("its second output, the face, is in use")
     connections = apply_inputs.connections(old_node)
     tiled = tiled_references(old_node, connections.inputs["clip_vision"])
     connections |= tiled or Fragment({"image": OldInput("image")})
-    old_node = replace(
-        old_node, inputs={**old_node.inputs, "weight": old_node.inputs.get("weight", 1.0)}
-    )
     return replace(apply_nodes(old_node, "apply", connections), outputs={0: NewOutput()})
+
+
+def _plan_faces(old_node: NodeContext) -> Plan:
+    return replace(
+        apply_nodes(old_node, "apply", faces.connections(old_node)),
+        outputs=faces.face_outputs(old_node),
+        needs_new_sources=faces.needs_new_loader(old_node),
+    )
 
 
 def plan_style_and_composition(old_node: NodeContext) -> Plan:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ..facts.graph import Inputs
 from ..plan import Fragment, NewNode, NewOutput, NodeContext, OldInput, Plan
 from ..report import CannotUpgrade
-from . import apply_inputs
+from . import apply_inputs, faces
 from .embeds import first_settings
 
 ALWAYS: Inputs = {"start_at": 0.0, "end_at": 1.0}
@@ -24,11 +24,25 @@ def plan_apply(old_node: NodeContext) -> Plan:
         by_frame=old_node.inputs.get("unfold_batch") is True,
         follows_paper=False,  # these nodes always had a black image
     )
-    connections = apply_inputs.connections(old_node)
+    has_faces = old_node.adapter.face_spec is not None
+    connections = _face_connections(old_node) if has_faces else _image_connections(old_node)
     settings = apply_inputs.settings(old_node, OldInput("weight"))
-    new_inputs = {**connections.inputs, **settings, "image": OldInput("image")}
-    apply_node = NewNode(apply_inputs.APPLY_ID, new_inputs)
-    return Plan(apply_node, connections.helpers, APPLIED_OUTPUT, notes=connections.notes)
+    apply_node = NewNode(apply_inputs.APPLY_ID, {**connections.inputs, **settings})
+    return Plan(
+        apply_node,
+        connections.helpers,
+        APPLIED_OUTPUT,
+        notes=connections.notes,
+        needs_new_sources=faces.needs_new_loader(old_node) if has_faces else (),
+    )
+
+
+def _image_connections(old_node: NodeContext) -> Fragment:
+    return apply_inputs.connections(old_node) | Fragment({"image": OldInput("image")})
+
+
+def _face_connections(old_node: NodeContext) -> Fragment:
+    return faces.connections(replace(old_node, inputs={"weight_v2": 1.0, **old_node.inputs}))
 
 
 def plan_apply_clip_vision_output(old_node: NodeContext) -> Plan:

@@ -1,6 +1,8 @@
 """The loaders: a file or a preset becomes Load IPAdapter; those of InsightFace are removed."""
 
 from .....ipadapter_core.messages import Message
+from ....files.twins import AUTO
+from ..facts.graph import Inputs
 from ..plan import NewNode, NewOutput, NodeContext, OldInput, Plan
 from ..report import CannotUpgrade
 
@@ -9,7 +11,7 @@ INSIGHTFACE_NOTE = Message("this pack does not use InsightFace")
 
 def plan_model_loader(old_node: NodeContext) -> Plan:
     file = old_node.adapter.file or old_node.inputs.get("ipadapter_file") or ""
-    return Plan(_load_adapter(file), outputs={0: NewOutput()})
+    return Plan(load_adapter(file), outputs={0: NewOutput()})
 
 
 def plan_unified_loader(old_node: NodeContext) -> Plan:
@@ -18,13 +20,17 @@ def plan_unified_loader(old_node: NodeContext) -> Plan:
         raise CannotUpgrade(
             "which adapter its preset means depends on the model, and no such file is installed"
         )
-    note = Message("the preset '<1>' is the file '<2>'", old_node.inputs.get("preset"), file)
     outputs = {0: OldInput("model"), 1: NewOutput()}
-    return Plan(_load_adapter(file), outputs=outputs, notes=(note,))
+    return Plan(load_adapter(file), outputs=outputs, notes=(preset_note(old_node, file),))
 
 
-def _load_adapter(file: object) -> NewNode:
-    return NewNode("LoadIPAdapter", {"ipadapter_file": file})
+def preset_note(old_node: NodeContext, file: str) -> Message:
+    return Message("the preset '<1>' is the file '<2>'", old_node.inputs.get("preset"), file)
+
+
+def load_adapter(file: object, variant: str = AUTO) -> NewNode:
+    variants: Inputs = {} if variant == AUTO else {"variant": variant}
+    return NewNode("LoadIPAdapter", {"ipadapter_file": file, **variants})
 
 
 def plan_insightface_loader(old_node: NodeContext) -> Plan:

@@ -19,6 +19,7 @@ NEARLY_SQUARE = (0.75, 1.33)  # height / width of what is cut into two by two ti
 MOST_ENHANCER_TILES = 16
 FILTERS = ("lanczos", "bicubic", "bilinear", "area", "nearest-exact")  # of the host's ImageScale
 SAME_NOISE = ("fade", "dissolve", "gaussian")
+FACE_SIDE, SMALL_FACE_SIDE, WHITE = 640, 580, 0xFFFFFF
 UNKNOWN_SIZE = "the size of its image is unknown"
 SHARED_SETTINGS = ("weight", "start_at", "end_at", "scaling")
 
@@ -43,16 +44,40 @@ def plan_prepared(old_node: NodeContext) -> Plan:
     filter = filter.lower() if filter == "LANCZOS" else filter
     if filter not in FILTERS:
         raise CannotUpgrade("ComfyUI does not resize by '<1>'", filter)
-    if old_node.inputs.get("crop_position", "center") != "center":
-        raise CannotUpgrade("it crops at an edge, where ComfyUI's nodes need numbers")
-    if apply_inputs.is_set(old_node.inputs.get("sharpening"), 0):
-        raise CannotUpgrade("no new node sharpens as it does")
-    _require_same_crop(image_size(old_node.graph, old_node.inputs.get("image")))
+    _require_host_crop(old_node)
     scale = Scaling(filter, ENCODER_SIDE, ENCODER_SIDE, "center").node()
     if old_node.inputs.get("add_weight") is not True:
         return Plan(scale, outputs={0: NewOutput()})
     repeat = NewNode("RepeatImageBatch", {"image": NewOutput("small"), "amount": 2})
     return Plan(repeat, {"small": scale}, {0: NewOutput()})
+
+
+def plan_prepared_face(old_node: NodeContext) -> Plan:
+    """The middle square at 640 pixels, or smaller on a white one."""
+    _require_host_crop(old_node)
+    if old_node.inputs.get("pad_around", True) is not True:
+        whole = Scaling("lanczos", FACE_SIDE, FACE_SIDE, "center").node()
+        return Plan(whole, outputs={0: NewOutput()})
+    count = image_count(old_node.graph, old_node.inputs.get("image"))
+    if count is None:
+        raise CannotUpgrade("the number of images that it prepares is unknown")
+    sides: Inputs = {"width": FACE_SIDE, "height": FACE_SIDE}
+    white = NewNode("EmptyImage", {**sides, "batch_size": count, "color": WHITE})
+    small = Scaling("lanczos", SMALL_FACE_SIDE, SMALL_FACE_SIDE, "center").node()
+    images: Inputs = {"destination": NewOutput("white"), "source": NewOutput("small")}
+    border = (FACE_SIDE - SMALL_FACE_SIDE) // 2
+    place: Inputs = {"x": border, "y": border, "resize_source": False}
+    paste = NewNode("ImageCompositeMasked", {**images, **place})
+    return Plan(paste, {"white": white, "small": small}, {0: NewOutput()})
+
+
+def _require_host_crop(old_node: NodeContext) -> None:
+    """Raises CannotUpgrade where the host's resizing gives another picture."""
+    if old_node.inputs.get("crop_position", "center") != "center":
+        raise CannotUpgrade("it crops at an edge, where ComfyUI's nodes need numbers")
+    if apply_inputs.is_set(old_node.inputs.get("sharpening"), 0):
+        raise CannotUpgrade("no new node sharpens as it does")
+    _require_same_crop(image_size(old_node.graph, old_node.inputs.get("image")))
 
 
 def _require_same_crop(size: tuple[int, int] | None) -> None:
@@ -210,6 +235,7 @@ def _require_whole_tiles(old_node: NodeContext, tile_count: int) -> int:
 PLANS = {
     "PrepImageForClipVision": plan_prepared,
     "PrepImageWithWeight": plan_prepared,
+    "PrepImageForInsightFace": plan_prepared_face,
     "IPAdapterNoise": plan_noise,
     "IPAdapterTiled": plan_tiled,
 }
