@@ -45,6 +45,7 @@ LABELS = {
     "21_check_your_files": "what is installed",
     "20_on_many_machines": "many machines",
     "05_save_embeds": "save",
+    "26_instantid": "InstantID",
     "06_from_embeds_file": "from a file",
 }
 
@@ -155,6 +156,8 @@ def without_model(server: comfy_server.Server, name: str) -> Image.Image:
         return thumbnail([photograph("one_standing.jpg")], [crop], label)
     if name == "17_controlnet":
         return thumbnail([photograph("one_senator.jpg")], [edges(server)], label)
+    if name == "26_instantid":
+        return thumbnail([], [face_crop(server, "one_astronaut.jpg")], label)
     if name == "22_compare_faces":
         return thumbnail([], [photograph("one_senator.jpg"), photograph("one_portrait.jpg")])
     return thumbnail([], [photograph("one_astronaut.jpg")], label)

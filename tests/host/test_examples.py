@@ -169,9 +169,8 @@ def test_examples_hold_every_node_of_the_pack(info):
         for path in FOLDER.glob("*.json")
         for node in json.loads(path.read_text())["nodes"]
     }
-    # There is no template of InstantID: it takes a ControlNet and landmarks that we do not have.
     # Label Image Grid is in that of Compare Image Prompts, which runs it.
-    assert new(info).keys() - used <= {"FaceTokensToControlNet", "LabelImageGrid"}
+    assert new(info).keys() - used <= {"LabelImageGrid"}
 
 
 @pytest.mark.parametrize(
@@ -206,11 +205,9 @@ def check_link(model, is_adapter):
     if not is_adapter:
         assert model["url"].endswith(f"/{model['name']}")
         return
-    start = f"| [`{model['name']}`]({model['url']})"
-    (row,) = (
-        line for line in MODELS_PAGE.read_text("utf-8").splitlines() if line.startswith(start)
-    )
-    assert "hash" not in model or f"`{model['hash']}`" in row
+    link = f"[`{model['name']}`]({model['url']})"
+    (line,) = (line for line in MODELS_PAGE.read_text("utf-8").splitlines() if link in line)
+    assert "hash" not in model or f"`{model['hash']}`" in line
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
@@ -228,7 +225,7 @@ def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path)
         assert saved["properties"]["cnr_id"] == ("ip-adapter-nodes" if ours else "comfy-core")
         models = {each["name"]: each for each in saved["properties"].get("models", ())}
         if saved["type"] in DIRECTORIES:
-            (file,) = saved["widgets_values"]
+            file, *_ = saved["widgets_values"]
             assert models[file]["directory"] == DIRECTORIES[saved["type"]]
             check_link(models[file], ours)
     with Image.open(path.with_suffix(".jpg")) as picture:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 SHALLOW = (1, 1, 1, 1)
-R50 = (3, 4, 14, 3)
+R50, R100 = (3, 4, 14, 3), (3, 13, 30, 3)
 
 
 class TrainedBlock(nn.Module):

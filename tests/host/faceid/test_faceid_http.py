@@ -8,6 +8,8 @@ import comfy_server
 import make_models
 import numpy
 import pytest
+import torch
+from adapter_layouts import adapter, resampler
 from safetensors.torch import save_file
 from support import arcface
 from support.graphs import cached, failure, graph, node, pictures, serve_from
@@ -16,7 +18,7 @@ from workflow import to_prompt
 
 pytestmark = pytest.mark.http
 
-ADAPTER, TEMPLATE = "some face.bin", "22_compare_faces.json"
+ADAPTER, TEMPLATE, INSTANTID = "some face.bin", "22_compare_faces.json", "26_instantid.json"
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +101,13 @@ def test_encoded_faces_are_saved_loaded_and_applied(face_server):
     assert (encoded == expected).all() and (from_file == expected).all()
 
 
+def template_prompt(server, name):
+    workflow = json.loads((comfy_host.PACK / "example_workflows" / name).read_text())
+    return to_prompt(workflow, server.get("/object_info"))
+
+
 def test_the_template_compares_two_faces(face_server):
-    workflow = json.loads((comfy_host.PACK / "example_workflows" / TEMPLATE).read_text())
-    prompt = to_prompt(workflow, face_server.get("/object_info"))
+    prompt = template_prompt(face_server, TEMPLATE)
     loaders = [each for each in prompt.values() if each["class_type"] == "LoadImage"]
     for loader, name in zip(loaders, ("one_portrait", "one_senator"), strict=True):
         loader["inputs"]["image"] = f"{name}.jpg"
@@ -110,3 +116,45 @@ def test_the_template_compares_two_faces(face_server):
     (strip,) = pictures(face_server, entry, shown["PreviewImage"])
     assert strip.shape == (448, 224, 3)
     assert float(entry["outputs"][shown["PreviewAny"]]["text"][0]) < 0.9999
+
+
+@pytest.fixture
+def instantid_files(models_with_recogniser):
+    """An InstantID adapter, and a recogniser of its kind that gives every face one embedding."""
+    folder = models_with_recogniser / "ipadapter"
+    layout = adapter(make_models.SMALL_SDXL, resampler(make_models.SMALL_SDXL, 128, 512))
+    tensors = make_models.draw(layout, make_models.generator("instantid", 0))
+    make_models.save(folder / "instantid.bin", tensors)
+    with torch.device("meta"):
+        shapes = arcface.TrainedIResNet(arcface.R100).state_dict()
+    weights = {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in shapes.items()}
+    weights["features.bias"] = torch.randn(512, generator=torch.Generator().manual_seed(0))
+    save_file(weights, folder / "r100.safetensors")
+
+
+def test_the_template_of_instantid_gives_its_controlnet_the_face(face_server, instantid_files):
+    prompt = template_prompt(face_server, INSTANTID)
+    by_kind = {each["class_type"]: key for key, each in prompt.items()}
+    small = {
+        "CheckpointLoaderSimple": {"ckpt_name": "sdxl.safetensors"},
+        "LoadIPAdapter": {"ipadapter_file": "instantid.bin"},
+        "LoadImage": {"image": "one_portrait.jpg"},
+        "EmptyLatentImage": {"width": 64, "height": 64},
+        "KSampler": {"steps": 1, "scheduler": "normal", "sampler_name": "euler"},
+    }
+    for each in prompt.values():
+        if each["class_type"] == "CLIPTextEncode":
+            each |= node("RandomConditioning", seed=1, width=2048)
+        if each["class_type"] == "ControlNetLoader":
+            each |= node("RandomControlNet", model=[by_kind["CheckpointLoaderSimple"], 0])
+        each["inputs"] |= small.get(each["class_type"], {})
+    entry = face_server.run(prompt)
+    (result,) = pictures(face_server, entry, by_kind["SaveImage"])
+    (face,) = pictures(face_server, entry, by_kind["FaceTokensToControlNet"])
+    assert (result.shape, face.shape) == ((64, 64, 3), (256, 256, 3))
+
+    tokens = prompt[by_kind["FaceTokensToControlNet"]]["inputs"]
+    sides = {side: tokens[side] for side in ("positive", "negative")}
+    prompt[by_kind["ControlNetApplyAdvanced"]]["inputs"] |= sides
+    (without,) = pictures(face_server, face_server.run(prompt), by_kind["SaveImage"])
+    assert numpy.abs(result.astype(int) - without.astype(int)).max() > 2

@@ -93,10 +93,19 @@ class RandomControlNet:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {}}
+        return {"required": {}, "optional": {"model": ("MODEL",)}}
 
-    def run(self):
-        net = comfy.cldm.cldm.ControlNet(**SMALL_SD15, dtype=torch.float32, device="cpu")
+    def run(self, model=None):
+        """For that model, else for the small SD1.5."""
+        config = SMALL_SD15
+        if model is not None:
+            config = {**model.model.model_config.unet_config, "hint_channels": 3}
+            # shallow, which saves memory
+            config["transformer_depth"] = [min(depth, 1) for depth in config["transformer_depth"]]
+            config["transformer_depth_middle"] = 1
+            del config["out_channels"]
+        config = {**config, "dtype": torch.float32, "device": "cpu"}
+        net = comfy.cldm.cldm.ControlNet(**config)
         source = torch.Generator().manual_seed(0)
         for weight in net.state_dict().values():
             weight.copy_(0.02 * torch.randn(weight.shape, generator=source))
