@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.graphs import links_within, node, one_step, pictures, prompt_of
+from workflow import to_prompt
 
 pytestmark = pytest.mark.http
 
@@ -42,9 +43,8 @@ def by_title(workflow, title):
 
 def test_example_runs_and_finds_the_left_and_the_right_person(host_with_people):
     workflow = json.loads(EXAMPLE.read_text())
-    links = {link[0]: (link[1], link[2]) for link in workflow["links"]}
-    info = host_with_people.get("/object_info")
-    entry = host_with_people.run(small(prompt_of(workflow["nodes"], links, info)))
+    prompt = to_prompt(workflow, host_with_people.get("/object_info"))
+    entry = host_with_people.run(small(prompt))
     save = next(str(node["id"]) for node in workflow["nodes"] if node["type"] == "SaveImage")
     (result,) = pictures(host_with_people, entry, save)
     assert result.shape[2] == 3
