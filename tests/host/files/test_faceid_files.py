@@ -54,7 +54,7 @@ def test_an_adapter_of_identities_alone_needs_no_encoder(opened, nodes_by_id):
     assert output.args == (None,)
     (text,) = output.ui["text"]
     assert text == (
-        "'a.bin' takes no image encoder, only the face recogniser w600k_r50: nothing is loaded."
+        "'a.bin' needs no image encoder, only the face recogniser w600k_r50: nothing is loaded."
     )
 
 
