@@ -4,19 +4,29 @@ limit to it.
 Three processes of theirs, and what these start, share a machine that need not be a large one.
 """
 
+import ctypes
 import resource
 import sys
+from typing import Any
 
 import pytest
 
 LIMIT = 4.0  # GB for one process
 WORTH_NAMING = 0.3  # GB by which one test raises the peak of its process
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as <malloc.h> numbers them
+KEPT_BLOCK, KEPT_END = 2**25, 2**28  # bytes: the largest tensor, and the largest end of the heap
 UNIT = 2**30 if sys.platform == "darwin" else 2**20  # GB as systems count memory: of bytes, of KiB
 
 
 def peak(whose: int) -> float:
     """The peak in GB of this process, or of the largest one that it started and that has ended."""
     return resource.getrusage(whose).ru_maxrss / UNIT
+
+
+def glibc() -> Any:
+    """The C library where it is glibc, else None."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "malloc_trim") else None
 
 
 class MemoryLimit:
@@ -28,15 +38,23 @@ class MemoryLimit:
         self.rises: list[str] = []
         self.peaks: dict[str, tuple[float, float]] = {}
         self.reported: list[str] = []
+        self.glibc = glibc()
+        if self.glibc is not None:
+            # scripts/test has servers hand back every large tensor at once, which costs them half
+            # of their speed; the tests' own processes do so after each file
+            self.glibc.mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
+            self.glibc.mallopt(M_TRIM_THRESHOLD, KEPT_END)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item):
+    def pytest_runtest_protocol(self, item, nextitem):
         before = [peak(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         result = yield
         after = [peak(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         for process, low, high in zip(("tests", "children"), before, after, strict=True):
             if high - low > WORTH_NAMING:
                 self.rises.append(f"{process} {low:.1f} -> {high:.1f} GB: {item.nodeid}")
+        if self.glibc is not None and (nextitem is None or nextitem.path != item.path):
+            self.glibc.malloc_trim(0)
         return result
 
     def pytest_sessionfinish(self, session):
