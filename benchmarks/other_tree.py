@@ -5,7 +5,6 @@ In the same process both would share graphs: the host drops the guards by which 
 
 import multiprocessing
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +57,6 @@ class OtherTree:
         """Median ms of a step there, while nothing runs here."""
         self._connection.send(steps)
         return self._connection.recv()
-
-    def run(self, steps: int) -> Any:
-        return partial(self.step_time, steps)
 
     def close(self) -> None:
         self._connection.send(0)

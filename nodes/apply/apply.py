@@ -130,7 +130,7 @@ class ApplyIPAdapter(io.ComfyNode):
     def fingerprint_inputs(cls, **values: object) -> str:
         if "clip_vision" in values:  # connected; its value is not known yet
             return ""
-        return folders.stamp(folders.ENCODERS, folders.names(folders.ENCODERS))
+        return folders.stamp_all(folders.ENCODERS)
 
     @classmethod
     def execute(

@@ -98,8 +98,7 @@ class ImagePrompt(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **values: object) -> str:
-        kinds = (folders.ADAPTERS, folders.ENCODERS)
-        return "\n".join(folders.stamp(kind, folders.names(kind)) for kind in kinds)
+        return folders.stamp_all(folders.ADAPTERS, folders.ENCODERS)
 
     @classmethod
     def execute(

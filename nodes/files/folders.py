@@ -176,5 +176,10 @@ def stamp(folder_kind: str, file_names: list[str]) -> str:
     return "\n".join(file_states)
 
 
+def stamp_all(*folder_kinds: str) -> str:
+    """Changes when a file of one of these folders comes, goes or is another."""
+    return "\n".join(stamp(folder_kind, names(folder_kind)) for folder_kind in folder_kinds)
+
+
 def _stem(file_name: str) -> str:
     return os.path.splitext(os.path.basename(file_name.replace("\\", "/")))[0].lower()
