@@ -115,6 +115,17 @@ def fetch_tree(version: str) -> Path:
     return tree
 
 
+def require_space(folder: Path, needed: float) -> None:
+    """End here, in a sentence, where the disk of `folder` has fewer than `needed` GB free."""
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < needed:
+        raise SystemExit(
+            f"{Path(sys.argv[0]).name} needs {needed:.0f} GB on the disk of {folder}, where"
+            f" {free:.1f} GB are free; free some, or put the repository (or TMPDIR) on a larger"
+            " disk."
+        )
+
+
 def publish(made_folder: Path, folder: Path) -> None:
     """Move a folder that is complete to its place, unless another process has been faster."""
     try:

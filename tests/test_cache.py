@@ -37,6 +37,13 @@ def test_processes_that_make_the_same_folder_all_succeed(tmp_path):
     assert (folder / "content").read_text() == "whole"
 
 
+def test_a_disk_that_is_too_small_is_said_before_anything_is_made(tmp_path):
+    comfy_host.require_space(tmp_path, 0)
+    with pytest.raises(SystemExit) as refusal:
+        comfy_host.require_space(tmp_path, 1e6)
+    assert f"needs 1000000 GB on the disk of {tmp_path}, where" in str(refusal.value)
+
+
 def test_a_folder_that_cannot_be_placed_is_an_error(tmp_path):
     made_folder = folder_with_a_file(tmp_path / "made")
     with pytest.raises(OSError):
