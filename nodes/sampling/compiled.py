@@ -6,9 +6,9 @@ although the host's TorchCompileModel drops all guards on transformer_options:
 
 - a compiled model is called with one more argument, `MARKER`, that names the wrapped layers and
   the patches of other packs around them; arguments are guarded;
-- where single blocks are compiled, that argument does not reach them. There the text reaches them
-  as a Parameter, since the type of a tensor is guarded, and the layer is read from the host's
-  options when the operator runs, since blocks of equal shapes share a graph.
+- where single blocks are compiled, that argument does not reach them. There the text, or what the
+  layout marks, reaches them as a Parameter, since the type of a tensor is guarded, and the layer is
+  told to the operator when it runs, since blocks of equal shapes share a graph.
 """
 
 import itertools
@@ -29,6 +29,7 @@ from .model_call import LayerSite
 
 MARKER = "ipadapter_layers"  # the argument of a compiled model
 HOST_COMPILE_KEY = "torch.compile"  # of the host's wrapper that puts compiled modules into a model
+BLOCK_MARKING = "ipadapter_block_marking"  # of the options: options -> those for compiled blocks
 COMPILED_MODULE = "_orig_mod"  # the name of a module within its compiled one
 # One operator for each copy of the pack; the same after a restart, for caches of compiled code.
 NAMESPACE = f"ipadapter_{zlib.crc32(__name__.encode()):08x}"
@@ -209,9 +210,16 @@ def mark_blocks(executor: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if torch.compiler.is_compiling() or not has_marker:
         return executor(*args, **kwargs)
     x, timesteps, context, *rest = args
-    _current.options = next(
-        cast("dict[str, Any]", value) for value in rest if isinstance(value, dict)
-    )
+    options = next(cast("dict[str, Any]", value) for value in rest if isinstance(value, dict))
+    if BLOCK_MARKING in options:
+        rest = [options[BLOCK_MARKING](options) if value is options else value for value in rest]
+        return executor(x, timesteps, context, *rest, **kwargs)
+    _current.options = options
     if isinstance(context, Tensor):
-        context = torch.nn.Parameter(context, requires_grad=False)
+        context = marked(context)
     return executor(x, timesteps, context, *rest, **kwargs)
+
+
+def marked(tensor: Tensor) -> Tensor:
+    """The same tensor as one of another type, which a compiler guards."""
+    return torch.nn.Parameter(tensor, requires_grad=False)

@@ -23,7 +23,7 @@ from comfy.ldm.flux.layers import DoubleStreamBlock
 from ...ipadapter_core.adapter.families import AFTER_BLOCK, ATTENTION, FLUX
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of
 from .attention import add_image_parts
-from .compiled import LayerAddition, add_in_graph, plain_modules
+from .compiled import BLOCK_MARKING, LayerAddition, add_in_graph, marked, plain_modules
 from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import ImagePart, PartsByLayer
@@ -33,8 +33,10 @@ PLACES = {DOUBLE: (ATTENTION, AFTER_BLOCK), SINGLE: (ATTENTION,)}
 TOO_OLD = "IP-Adapters for FLUX.1 need ComfyUI 0.18.2 or newer: update ComfyUI."
 QUERY_PATCH, OUTPUT_PATCH = "attn1_patch", "attn1_output_patch"
 DIT, DOUBLE_BLOCK = "dit", "double_block"
-BlockArguments = dict[str, Any]  # what the host gives a block and takes from it: img, txt, ...
-BlockPatch = Callable[[BlockArguments, dict[str, Any]], BlockArguments]
+QUERY = 2  # like `ATTENTION`: the place in a compiled block where its queries are handed over
+Options = dict[str, Any]  # the host's transformer_options, and what it keeps within
+BlockArguments = Options  # what the host gives a block and takes from it: img, txt, ...
+BlockPatch = Callable[[BlockArguments, Options], BlockArguments]
 _BLOCK = re.compile(r"(double|single)_blocks\.(\d+)")
 
 
@@ -46,7 +48,7 @@ class FluxLayout:
     is_compilable = True
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
-        modules: dict[str, Any] = {**plain_modules(diffusion_model)}
+        modules: Options = {**plain_modules(diffusion_model)}
         text_width = getattr(modules.get("txt_in"), "in_features", None)
         if text_width is None or "vector_in" not in modules:
             return {}
@@ -73,10 +75,10 @@ class FluxLayout:
         return blocks_of(layers)
 
     def add_to_call(
-        self, options: dict[str, Any], parts: PartsByLayer, call: ModelCall
-    ) -> tuple[dict[str, Any], LayerAddition]:
-        patches: dict[str, Any] = dict(options.get("patches") or {})
-        replacements: dict[str, Any] = dict(options.get("patches_replace") or {})
+        self, options: Options, parts: PartsByLayer, call: ModelCall
+    ) -> tuple[Options, LayerAddition]:
+        patches: Options = dict(options.get("patches") or {})
+        replacements: Options = dict(options.get("patches_replace") or {})
         blocks: dict[Any, BlockPatch] = dict(replacements.get(DIT) or {})
         # What another pack returns may still be in use there; the host's own result is new.
         is_new = not patches.get(OUTPUT_PATCH) and "optimized_attention_override" not in options
@@ -92,7 +94,8 @@ class FluxLayout:
         if any(place == ATTENTION for _, _, place in parts):
             patches[OUTPUT_PATCH] = [*patches.get(OUTPUT_PATCH, ()), patched_call.add_to_attention]
         changes = {"patches_replace": {**replacements, DIT: blocks}, "patches": patches}
-        return {**options, **changes}, patched_call.add
+        marking = {BLOCK_MARKING: patched_call.mark_compiled_blocks}
+        return {**options, **changes, **marking}, patched_call.add
 
 
 class PatchedCall:
@@ -102,8 +105,11 @@ class PatchedCall:
         self.parts, self.call, self.is_attention_new = parts, call, is_attention_new
         self.text_call = replace(call, watch=None)  # a watch looks at the image alone
         self.query: Tensor | None = None  # [B, H, L, D], of text and image
+        self.compiled_block: tuple[str, int, int] | None = (
+            None  # that runs: kind, number, text rows
+        )
 
-    def keep_query(self, query: Tensor, *_: Any, **__: Any) -> dict[str, Any]:
+    def keep_query(self, query: Tensor, *_: Any, **__: Any) -> Options:
         """The host's attn1_patch: changes nothing, but remembers the queries."""
         self.query = query
         return {}
@@ -122,7 +128,7 @@ class PatchedCall:
         previous: BlockPatch | None,
         address: Address,
         arguments: BlockArguments,
-        extra: dict[str, Any],
+        extra: Options,
     ) -> BlockArguments:
         """A replacement of a double block: what another pack placed there, or the host's, and then
         the image parts.
@@ -149,7 +155,17 @@ class PatchedCall:
 
     def add(self, text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
         """The image parts at a layer of a compiled model; the tokens may be overwritten."""
-        return self._add_on_grid(text, query, site, in_place=True)
+        if self.compiled_block is None:
+            return self._add_on_grid(text, query, site, in_place=True)
+        kind, number, first_row = self.compiled_block
+        place = site.address[2]
+        if place == QUERY:
+            self.query = query.clone()  # compiled code may reuse its memory
+        elif self.query is not None:
+            query = self.query.transpose(1, 2).flatten(2)
+            site = LayerSite((kind, number, place), self.query.shape[1], None, (), (), first_row)
+            return self._add_on_grid(text, query, site, in_place=True)
+        return text
 
     def _add_on_grid(
         self, tokens: Tensor, query: Tensor, site: LayerSite, in_place: bool
@@ -176,3 +192,64 @@ class PatchedCall:
             if changed is not piece:
                 tokens = torch.cat((tokens[:, : rows.start], changed, tokens[:, rows.stop :]), 1)
         return tokens
+
+    def mark_compiled_blocks(self, options: Options) -> Options:
+        """The options of a call whose blocks may be compiled one by one: with patches that hold
+        nothing of this call, since equal blocks share a graph, and a later call can find it.
+        """
+        patches = {
+            kind: others
+            for kind, kind_patches in options["patches"].items()
+            if (others := [patch for patch in kind_patches if not self._is_own(patch)])
+        }
+        options = {**options, "patches": patches}
+        if not patches:
+            del options["patches"]
+        blocks: dict[Any, BlockPatch] = dict(options["patches_replace"][DIT])
+        for kind, number in {(kind, number) for kind, number, _ in self.parts}:
+            name = f"{kind}_block", number
+            blocks[name] = partial(self.run_compiled_block, blocks.get(name), (kind, number))
+        options["patches_replace"] = {**options["patches_replace"], DIT: blocks}
+        return options
+
+    def _is_own(self, patch: object) -> bool:
+        return getattr(patch, "__self__", None) is self
+
+    def run_compiled_block(
+        self,
+        previous: BlockPatch | None,
+        block: tuple[str, int],
+        arguments: BlockArguments,
+        extra: Options,
+    ) -> BlockArguments:
+        """A block, or what replaces it, that says to the operator which block it is."""
+        options: Options = arguments["transformer_options"]
+        text_rows = options["img_slice"][0] if block[0] == SINGLE else arguments["txt"].shape[1]
+        self.compiled_block = (*block, text_rows)
+        patches: Options = dict(options.get("patches") or {})
+        for kind, patch in IN_COMPILED_BLOCK.items():
+            patches[kind] = [*patches.get(kind, ()), patch]
+        changes = {"img": marked(arguments["img"])}
+        changes |= {"transformer_options": {**options, "patches": patches}}
+        arguments = {**arguments, **changes}
+        return previous(arguments, extra) if previous else extra["original_block"](arguments)
+
+
+def hand_over_query(query: Tensor, *_: Any, **__: Any) -> Options:
+    """The host's attn1_patch in a compiled block; the operator's result is used, or it would be
+    left out.
+    """
+    return {"q": add_in_graph(query, query, _site_in_compiled_block(QUERY))}
+
+
+def add_to_compiled_attention(output: Tensor, _: Mapping[str, Any]) -> Tensor:
+    """The host's attn1_output_patch in a compiled block."""
+    return add_in_graph(output, output, _site_in_compiled_block(ATTENTION))
+
+
+def _site_in_compiled_block(place: int) -> LayerSite:
+    """A layer of no block yet: which one it is the call knows when the graph runs."""
+    return LayerSite((DOUBLE, 0, place), 0, None, (0, 0), (0, 0))
+
+
+IN_COMPILED_BLOCK = {QUERY_PATCH: hand_over_query, OUTPUT_PATCH: add_to_compiled_attention}
