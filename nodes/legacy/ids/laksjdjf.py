@@ -16,7 +16,7 @@ from .old_node import OldNode
 
 
 class LaksjdjfNode(OldNode):
-    FUNCTION = "adapter"
+    FUNCTION, PACK = "adapter", "laksjdjf's IPAdapter-ComfyUI"
 
     @classmethod
     def VALIDATE_INPUTS(cls, model_name, dtype):
