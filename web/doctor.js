@@ -10,6 +10,7 @@ import {
   planOf,
   problemsOf,
   PURPOSES,
+  startOf,
 } from './doctor_logic.js'
 import { loadWords, say, translate } from './words.js'
 
@@ -124,7 +125,9 @@ async function copyReport(dialog, button) {
 function sections(report, choice, get) {
   const problems = problemsOf(report)
   const installed = installedOf(report)
+  const start = startOf(report)
   return [
+    ...(start ? [section(say('Start here'), make('div', { className: 'answer' }, start.text, files(start.rows, get)))] : []),
     goal(report, choice, get),
     section(say('Problems (<count>)', { count: problems.length }), list(problems)),
     section(

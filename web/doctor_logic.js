@@ -24,11 +24,25 @@ export const DOING = {
 export function planOf(report, base, purpose) {
   const need = report.needs.find((goal) => goal.base === base && goal.purpose === purpose)
   if (!need) return { ready: false, lines: [], rows: [] }
-  const lines = need.there.map(({ adapter, encoders }) =>
-    say('<adapter> with <encoder>', { adapter, encoder: encoders[0] }),
-  )
-  const rows = need.missing.map((name) => report.table.find((row) => row.name === name))
-  return { ready: lines.length > 0, lines, rows: rows.filter(Boolean) }
+  const lines = need.there.map(({ adapter, encoders, recommended }) => {
+    const files = { adapter, encoder: encoders[0] }
+    return recommended ? say('<adapter> with <encoder> (recommended)', files) : say('<adapter> with <encoder>', files)
+  })
+  return { ready: lines.length > 0, lines, rows: rowsOf(report, need.missing) }
+}
+
+/**
+ * What to download first, while no installed adapter works; null afterwards.
+ * @param {any} report
+ * @returns {{ text: string, rows: any[] } | null}
+ */
+export function startOf(report) {
+  return report.start && { text: translate(report.start.text), rows: rowsOf(report, report.start.files) }
+}
+
+/** @param {any} report @param {string[]} names of files @returns {any[]} their rows of the model table */
+function rowsOf(report, names) {
+  return names.map((name) => report.table.find((row) => row.name === name)).filter(Boolean)
 }
 
 /**

@@ -15,7 +15,7 @@ def face_pairs_of(
     """Adapters of face identities and the recognisers that fit."""
     pairs: dict[str, tuple[str, ...]] = {}
     for adapter in adapters:
-        if space := _identity_space(adapter):
+        if space := identity_space(adapter):
             pairs[adapter.file.name] = tuple(
                 recogniser.file.name
                 for recogniser in recognisers
@@ -31,12 +31,12 @@ def mark_missing_recogniser(entry: Entry, face_pairs: Mapping[str, tuple[str, ..
     if not is_lacking or entry.kind != ADAPTER or entry.advice:
         return entry
     advice = Message(
-        "needs the face recogniser <1>, which is not in models/insightface", _identity_space(entry)
+        "needs the face recogniser <1>, which is not in models/insightface", identity_space(entry)
     )
     return replace(entry, advice=advice)
 
 
-def _identity_space(entry: Entry) -> str:
+def identity_space(entry: Entry) -> str:
     """The recogniser that an adapter of face identities was trained with."""
     content = entry.file.content
     identity = content.identity_input if isinstance(content, AdapterSpec) else None

@@ -25,19 +25,22 @@ from .model_table import (
     purpose_of,
     size_text,
 )
+from .recommendation import Installed, Recommendation, encoder_row, recommend
 
 
 @dataclass(frozen=True)
 class Need:
     """One thing to do: with which base model, to follow what.
 
-    working_pairs: installed (adapter, encoders) that do it.
+    working_pairs: installed (adapter, encoders) that do it, the adapter to start with first.
+    recommended: that adapter, where it is installed and others do it too.
     """
 
     base: str
     purpose: str
     working_pairs: tuple[tuple[str, tuple[str, ...]], ...]
     missing: tuple[ModelFile, ...]
+    recommended: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Report:
     face_pairs: tuple[tuple[str, tuple[str, ...]], ...]
     needs: tuple[Need, ...]
     table: tuple[ModelFile, ...]
+    recommendation: Recommendation | None = None  # where no installed adapter works
 
     def of(self, file_kind: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.kind == file_kind]
@@ -81,10 +85,17 @@ def examine(
         for base in BASES
         for purpose in PURPOSES
     )
-    face_pairs = tuple(face_pairs_of(adapters, _usable(entries, RECOGNISER)).items())
-    entries = [mark_missing_recogniser(entry, dict(face_pairs)) for entry in entries]
-    pairs = tuple(working_pairs.items())
-    return Report(tuple(facts), tuple(entries), pairs, face_pairs, needs, table_rows)
+    face_pairs = face_pairs_of(adapters, _usable(entries, RECOGNISER))
+    installed = Installed(adapters, encoders, working_pairs, face_pairs)
+    return Report(
+        tuple(facts),
+        tuple(mark_missing_recogniser(entry, face_pairs) for entry in entries),
+        pairs=tuple(working_pairs.items()),
+        face_pairs=tuple(face_pairs.items()),
+        needs=needs,
+        table=table_rows,
+        recommendation=recommend(installed, table_rows),
+    )
 
 
 def _usable(entries: Sequence[Entry], file_kind: str) -> list[Entry]:
@@ -198,14 +209,11 @@ def _need(
 ) -> Need:
     base_model, purpose = goal
     suitable_adapters = [adapter for adapter in adapters if _follows(adapter, base_model, purpose)]
-    adapter_names = [adapter.file.name for adapter in suitable_adapters]
-    working_pairs = tuple(
-        (adapter_name, fitting_encoders[adapter_name])
-        for adapter_name in adapter_names
-        if fitting_encoders[adapter_name]
-    )
-    if working_pairs:
-        return Need(base_model, purpose, working_pairs, ())
+    suitable_adapters.sort(key=lambda adapter: not _is_first(adapter))
+    working = [adapter for adapter in suitable_adapters if fitting_encoders[adapter.file.name]]
+    if working:
+        pairs = tuple((entry.file.name, fitting_encoders[entry.file.name]) for entry in working)
+        return Need(base_model, purpose, pairs, (), _recommended(working))
     if suitable_adapters:
         return Need(
             base_model,
@@ -222,6 +230,17 @@ def _need(
     return Need(base_model, purpose, (), (first_adapter, *missing_encoders))
 
 
+def _recommended(working: Sequence[Entry]) -> str:
+    """The first of several adapters, if it is the one to start with."""
+    is_choice = len(working) > 1 and _is_first(working[0])
+    return working[0].file.name if is_choice else ""
+
+
+def _is_first(adapter: Entry) -> bool:
+    """Whether it is the published adapter to start with."""
+    return adapter.row is not None and adapter.row.first
+
+
 def _follows(adapter: Entry, base_model: str, purpose: str) -> bool:
     return _base(adapter) == base_model and purpose == _purpose(adapter)
 
@@ -229,14 +248,11 @@ def _follows(adapter: Entry, base_model: str, purpose: str) -> bool:
 def _missing_encoders(
     encoder_name: str, encoders: Sequence[Entry], model_table: Sequence[ModelFile]
 ) -> tuple[ModelFile, ...]:
-    """The published files of an encoder, or none where one of its kind is installed."""
+    """The published file of an encoder, or none where one of its kind is installed."""
     if any(encoder.text == encoder_name for encoder in encoders):
         return ()
-    return tuple(
-        table_row
-        for table_row in model_table
-        if (table_row.kind, table_row.encoder) == (ENCODER, encoder_name)
-    )
+    published_row = encoder_row(encoder_name, model_table)
+    return () if published_row is None else (published_row,)
 
 
 def _base(entry: Entry) -> str:

@@ -22,7 +22,7 @@ GOALS = {
 
 def as_text(report: Report, chosen_needs: tuple[Need, ...] | None = None) -> str:
     """The whole report; chosen_needs: those to speak of, or all."""
-    report_lines = ["IPAdapter Doctor", *report.facts]
+    report_lines = ["IPAdapter Doctor", *report.facts, *_start_lines(report)]
     for kind in TITLES:
         report_lines += ["", *_kind_lines(report, kind)]
     other_files = [entry for entry in report.of(OTHER) if not entry.advice]
@@ -33,6 +33,10 @@ def as_text(report: Report, chosen_needs: tuple[Need, ...] | None = None) -> str
     for need in report.needs if chosen_needs is None else chosen_needs:
         report_lines += ["", *_need_lines(need)]
     return "\n".join(report_lines)
+
+
+def _start_lines(report: Report) -> list[str]:
+    return ["", report.recommendation.text] if report.recommendation else []
 
 
 def _kind_lines(report: Report, kind: str) -> list[str]:
@@ -63,7 +67,11 @@ def partners_of(report: Report, adapter: Entry) -> tuple[list[str], str]:
 def _need_lines(need: Need) -> list[str]:
     title = f"For {need.base}, to follow {GOALS[need.purpose]}"
     if need.working_pairs:
-        pair_lines = [f"  {adapter} with {encoders[0]}" for adapter, encoders in need.working_pairs]
+        marks = {need.recommended: " (recommended)"}
+        pair_lines = [
+            f"  {adapter} with {encoders[0]}{marks.get(adapter, '')}"
+            for adapter, encoders in need.working_pairs
+        ]
         return [f"{title}: ready", *pair_lines]
     return [f"{title}: missing", *(line for row in need.missing for line in row_lines(row))]
 
@@ -89,9 +97,15 @@ def entry_line(entry: Entry) -> str:
 def as_data(report: Report) -> dict[str, Any]:
     """What the panel shows; everything is a string, number, list or dictionary."""
     installed_rows = [entry.row for entry in report.entries if _is_in_place(entry)]
+    recommendation = report.recommendation
     return {
         "facts": list(report.facts),
         "text": as_text(report),
+        "start": recommendation
+        and {
+            "text": recommendation.text,
+            "files": [row.name for row in recommendation.rows],
+        },
         "files": [_file_data(entry, report) for entry in report.entries],
         "needs": [_need_data(need) for need in report.needs],
         "table": [row_data(row, row in installed_rows) for row in report.table],
@@ -126,7 +140,11 @@ def _need_data(need: Need) -> dict[str, Any]:
         "base": need.base,
         "purpose": need.purpose,
         "there": [
-            {"adapter": adapter_name, "encoders": list(encoder_names)}
+            {
+                "adapter": adapter_name,
+                "encoders": list(encoder_names),
+                "recommended": adapter_name == need.recommended,
+            }
             for adapter_name, encoder_names in need.working_pairs
         ],
         "missing": [row.name for row in need.missing],

@@ -61,6 +61,28 @@ def test_the_panel_says_what_is_there_and_missing_and_leaves_the_graph_alone(pag
     expect(panel).to_have_count(0)
 
 
+@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same panel in both renderers
+def test_while_nothing_works_the_panel_begins_with_what_to_download_first(page):
+    page.page.route("**/ipadapternodes/doctor", with_nothing_that_works)
+    page.run("() => app.extensionManager.command.execute('ipadapternodes.Doctor.Open')")
+    panel = page.page.get_by_role("dialog", name="IPAdapter Doctor")
+    start = panel.locator("section").first
+    expect(start).to_contain_text("Start here")
+    expect(start).to_contain_text(f"Download first, for SD1.5: {PLUS} (98.2 MB, into models/")
+    expect(start.get_by_role("button", name=f"Download {PLUS}")).to_be_enabled()
+    page.press("Escape")
+    page.page.unroute("**/ipadapternodes/doctor")
+
+
+def with_nothing_that_works(route):
+    """The server's answer, as if no file were installed."""
+    report = route.fetch().json()
+    place = {"text": "<1> (<2>, into models/<3>)", "values": [PLUS, "98.2 MB", "ipadapter"]}
+    text = {"text": "Download first, for <1>: <2>.", "values": ["SD1.5", place]}
+    table = [{**row, "there": False} for row in report["table"]]
+    route.fulfill(json={**report, "table": table, "start": {"text": text, "files": [PLUS]}})
+
+
 def test_terms_stand_before_the_download_of_a_recogniser(page):
     page.run("() => app.extensionManager.command.execute('ipadapternodes.Doctor.Open')")
     panel = page.page.get_by_role("dialog", name="IPAdapter Doctor")

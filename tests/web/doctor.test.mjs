@@ -9,6 +9,7 @@ import {
   planOf,
   problemsOf,
   shareOf,
+  startOf,
   stateText,
 } from '../../web/doctor_logic.js'
 
@@ -32,6 +33,18 @@ const report = {
 
 test('what is there makes a plan ready, with the first encoder that fits', () => {
   assert.deepEqual(planOf(report, 'SD1.5', 'look'), { ready: true, lines: ['a with e'], rows: [] })
+})
+
+test('among several that work the recommended one is marked', () => {
+  const [adapter, other] = ['a', 'b'].map((name) => ({ adapter: name, encoders: ['e'], recommended: name === 'a' }))
+  const needs = [{ base: 'SD1.5', purpose: 'look', there: [adapter, other], missing: [] }]
+  assert.deepEqual(planOf({ needs, table: [] }, 'SD1.5', 'look').lines, ['a with e (recommended)', 'b with e'])
+})
+
+test('what to download first is a sentence and rows of the table, while nothing works', () => {
+  const text = { text: 'Download first, for <1>: <2>.', values: ['SD1.5', 'h'] }
+  assert.deepEqual(startOf({ ...report, start: { text, files: ['h'] } }), { text: 'Download first, for SD1.5: h.', rows: [row] })
+  assert.equal(startOf({ ...report, start: null }), null)
 })
 
 test('what is missing is named by its row of the table', () => {

@@ -1,0 +1,109 @@
+"""What to download first, where no installed adapter works yet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from ..adapter.checkpoint import AdapterSpec
+from ..messages import Message
+from .entries import Entry
+from .face_pairs import identity_space
+from .model_table import BASES, ENCODER, PURPOSES, RECOGNISER, ModelFile
+
+Pairs = Mapping[str, tuple[str, ...]]  # adapter -> what fits it
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The files to download first; `text` says what for, and where to put them."""
+
+    text: Message
+    rows: tuple[ModelFile, ...]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The usable files, and what fits what."""
+
+    adapters: Sequence[Entry]
+    encoders: Sequence[Entry]
+    encoder_pairs: Pairs
+    face_pairs: Pairs
+
+    def works(self, adapter: Entry) -> bool:
+        return not self._lacks_encoder(adapter) and not self._lacks_recogniser(adapter)
+
+    def missing(self, adapter: Entry, table: Sequence[ModelFile]) -> list[ModelFile]:
+        """The published files that an adapter lacks; none if one of them is not published."""
+        content = adapter.file.content
+        rows: list[ModelFile | None] = []
+        if self._lacks_encoder(adapter) and isinstance(content, AdapterSpec):
+            rows.append(encoder_row(content.encoder, table))
+        if self._lacks_recogniser(adapter):
+            rows.append(_recogniser_row(identity_space(adapter), table))
+        published = [row for row in rows if row is not None]
+        return published if len(published) == len(rows) else []
+
+    def _lacks_encoder(self, adapter: Entry) -> bool:
+        content = adapter.file.content
+        takes_features = isinstance(content, AdapterSpec) and content.clip_input is not None
+        return takes_features and not self.encoder_pairs.get(adapter.file.name)
+
+    def _lacks_recogniser(self, adapter: Entry) -> bool:
+        return self.face_pairs.get(adapter.file.name) == ()
+
+
+def recommend(installed: Installed, table: Sequence[ModelFile]) -> Recommendation | None:
+    """None where an installed adapter works."""
+    if any(map(installed.works, installed.adapters)):
+        return None
+    for adapter in installed.adapters:
+        if rows := installed.missing(adapter, table):
+            text = Message("Download first, for '<1>': <2>.", adapter.file.name, _places(rows))
+            return Recommendation(text, tuple(rows))
+    return _first_files(installed.encoders, table)
+
+
+def encoder_row(encoder_name: str, table: Sequence[ModelFile]) -> ModelFile | None:
+    rows = (row for row in table if (row.kind, row.encoder) == (ENCODER, encoder_name))
+    return next(rows, None)
+
+
+def _recogniser_row(space: str, table: Sequence[ModelFile]) -> ModelFile | None:
+    rows = (row for row in table if row.kind == RECOGNISER and row.name.startswith(space))
+    return next(rows, None)
+
+
+def _first_files(encoders: Sequence[Entry], table: Sequence[ModelFile]) -> Recommendation:
+    """An adapter to begin with, for each base model, and its encoder where it is not installed."""
+    installed_encoders = {entry.text for entry in encoders}
+    adapters = [row for row in table if row.purpose == PURPOSES[0] and row.base in BASES]
+    fitting = [row for row in adapters if row.encoder in installed_encoders]
+    first, *others = _one_for_each_base(fitting or adapters)
+    encoder = None if fitting else encoder_row(first.encoder, table)
+    rows = (first, encoder) if encoder else (first,)
+    return Recommendation(_first_text(rows, others), rows)
+
+
+def _first_text(rows: Sequence[ModelFile], others: Sequence[ModelFile]) -> Message:
+    """rows: of the first base model; others: the adapters to take for other base models."""
+    text = Message("Download first, for <1>: <2>.", rows[0].base, _places(rows))
+    for row in others:
+        place = _place(row)
+        text = Message("<1> For <2>, take <3> instead of <4>.", text, row.base, place, rows[0].name)
+    return text
+
+
+def _one_for_each_base(adapters: Sequence[ModelFile]) -> list[ModelFile]:
+    """The adapters to start with, else any, in the order of the base models."""
+    by_choice = sorted(adapters, key=lambda row: not row.first)  # which keeps the table's order
+    choices = (next((row for row in by_choice if row.base == base), None) for base in BASES)
+    return [row for row in choices if row is not None]
+
+
+def _places(rows: Sequence[ModelFile]) -> Message:
+    return reduce(lambda text, place: Message("<1> and <2>", text, place), map(_place, rows))
+
+
+def _place(row: ModelFile) -> Message:
+    return Message("<1> (<2>, into models/<3>)", row.name, row.size_text, row.folder)
