@@ -1,12 +1,15 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
+import { recordChange } from './editor.js'
+import { shortened, summaryOf } from './oldgraphs_logic.js'
 import { loadWords, say, translate } from './words.js'
 
 // Graphs with old nodes: opened as they were meant, and turned into new nodes on request.
 
 const OURS = 'ipadapter'
 const OLD = 'ipadapter/old graphs'
+const LIFE = 20000 // milliseconds of a message
 // ids of old nodes that another pack may have here, and that can mean a node of ours
 const SHARED = ['IPAdapter', 'IPAdapterApply', 'IPAdapterEncoder', 'PrepImageForClipVision']
 
@@ -21,7 +24,7 @@ app.registerExtension({
     graphs.forEach((saved, index) =>
       list(saved?.nodes).forEach((node, place) => isObject(node) && Object.assign(node, nodes[index][place]))
     )
-    if (report.length) toast('info', report, 15000)
+    if (report.length) toast('info', report.map(translate), LIFE)
   },
   getNodeMenuItems(node) {
     if (!isOld(node)) return []
@@ -62,12 +65,39 @@ function isOld(node) {
 
 /** @param {(number|string)[] | null} only the ids of the nodes to convert; null: all */
 async function convert(only) {
-  const { workflow, report, error } = await ask('upgrade', { workflow: app.graph.serialize(), only })
-  if (error) return toast('error', [error])
-  await app.loadGraphData(workflow, true, false, app.extensionManager.workflow?.activeWorkflow)
+  const { workflow, report, changes, error } = await ask('upgrade', { workflow: app.graph.serialize(), only })
+  if (error) return toast('error', [translate(error)])
+  await load(workflow)
   const remaining = everyNode(app.graph).filter(isOld).length
   const hint = say('Old IPAdapter nodes that remain: <count>. To convert them too, right-click the canvas.', { count: remaining })
-  toast('info', only && remaining ? [...report, hint] : report)
+  const lines = summaryOf(changes, nameOf)
+  console.info(['IPAdapter', ...report.map(translate)].join('\n'))
+  toast('info', only && remaining ? [hint, ...lines] : lines, LIFE)
+}
+
+/** What the page calls a kind of node. @param {string} kind */
+function nameOf(kind) {
+  return LiteGraph.registered_node_types[kind]?.title ?? kind
+}
+
+/**
+ * Shows a graph as one step to undo. The page takes what it loads for a graph that was opened, and what it measures of
+ * nodes afterwards for a change.
+ * @param {any} workflow
+ */
+async function load(workflow) {
+  recordChange() // what was done before is a step of its own
+  const active = app.extensionManager.workflow?.activeWorkflow
+  const tracker = active?.changeTracker ?? {}
+  const { activeState, initialState } = tracker
+  app.canvas.emitBeforeChange?.()
+  try {
+    await app.loadGraphData(workflow, true, false, active)
+    for (const _ of [1, 2]) await new Promise(requestAnimationFrame)
+  } finally {
+    Object.assign(tracker, { activeState, initialState })
+    app.canvas.emitAfterChange?.()
+  }
 }
 
 /** @param {string} route @param {object} body */
@@ -81,9 +111,9 @@ async function ask(route, body) {
 }
 
 /**
- * @param {'info' | 'error'} severity @param {import('./words.js').Text[]} lines
+ * @param {'info' | 'error'} severity @param {string[]} lines
  * @param {number} [life] milliseconds; else until it is closed
  */
 function toast(severity, lines, life) {
-  app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: lines.map(translate).join('\n'), life })
+  app.extensionManager.toast.add({ severity, summary: 'IPAdapter', detail: shortened(lines).join('\n'), life })
 }

@@ -82,7 +82,7 @@ class OldGraphRequests:
         return web.json_response({"nodes": nodes, "report": for_page(report)})
 
     async def upgrade(self, request: web.Request) -> web.Response:
-        """{workflow, only}: -> the workflow with new nodes, and a line for each change."""
+        """{workflow, only}: -> the workflow with new nodes, the changes, and a line for each."""
         try:
             body = await read_object(request)
             only = None if body.get("only") is None else set(map(str, body["only"]))
@@ -93,8 +93,11 @@ class OldGraphRequests:
             )
         except UNREADABLE as error:
             return _refuse(error)
-        lines = [change.describe() for change in changes]
-        return web.json_response({"workflow": workflow, "report": for_page(lines)})
+        report = {
+            "report": [change.describe() for change in changes],
+            "changes": [change.as_data() for change in changes],
+        }
+        return web.json_response({"workflow": workflow, **for_page(report)})
 
     async def log_claimed_ids(self, _: object) -> None:
         if claimed := claimed_ids(self._registry):

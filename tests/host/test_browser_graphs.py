@@ -19,11 +19,29 @@ def info(server):
     return server.get("/object_info")
 
 
-@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same graph in both renderers
+OVERLAPS = """() => {
+  const boxes = app.graph._nodes.map((node) => {
+    const drawn = document.querySelector(`[data-node-id="${node.id}"]`)
+    const { left, top, right, bottom } = drawn.getBoundingClientRect()
+    return { name: node.title, left, top, right, bottom }
+  })
+  const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top
+    || b.bottom <= a.top
+  return boxes.flatMap((box, place) => boxes.slice(place + 1)
+    .filter((other) => !apart(box, other)).map((other) => `${box.name}, ${other.name}`))
+}"""
+ALL_DRAWN = """() => app.graph._nodes.every(({ id }) =>
+  document.querySelector(`[data-node-id="${id}"]`)?.clientHeight > 0)"""
+
+
+@pytest.mark.parametrize("opened", ["vue"], indirect=True)  # where nodes are larger
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
 def test_an_example_opens_whole_and_becomes_the_prompt_that_the_tests_run(page, info, path):
     workflow = json.loads(path.read_text("utf-8"))
     page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    page.page.wait_for_function(ALL_DRAWN)
+    page.settle()
+    assert page.run(OVERLAPS) == []
     registered = page.run("() => [Object.keys(LiteGraph.registered_node_types)].flat()")
     assert {node["type"] for node in workflow["nodes"]} <= set(registered)
     prompt = page.run("async () => (await app.graphToPrompt()).output")
@@ -42,6 +60,7 @@ def names_of(info, inputs):
     return names | {name for name in inputs if name.split(".")[0] in names}
 
 
+@pytest.mark.parametrize("opened", ["vue"], indirect=True)  # the same node in both renderers
 @pytest.mark.parametrize("path", sorted(BLUEPRINTS.glob("*.json")), ids=lambda path: path.stem)
 def test_a_blueprint_opens_as_one_node_with_its_widgets(page, info, path):
     workflow = json.loads(path.read_text("utf-8"))
@@ -56,6 +75,13 @@ def test_a_blueprint_opens_as_one_node_with_its_widgets(page, info, path):
         assert set(node["inputs"]) <= names_of(info[node["class_type"]], node["inputs"])
 
 
+@pytest.mark.parametrize("opened", ["vue"], indirect=True)  # the same list in both renderers
+def test_the_page_offers_the_blueprints_and_complains_of_none(page, server):
+    offered = {blueprint["name"] for blueprint in server.get("/global_subgraphs").values()}
+    assert {path.stem for path in BLUEPRINTS.glob("*.json")} <= offered
+    expect(page.page.locator(".p-toast-message-error")).to_have_count(0)
+
+
 CONVERT_LOADER = """async () => {
   const extension = app.extensions.find(({ name }) => name === 'ipadapternodes.OldGraphs')
   const loader = app.graph._nodes.find(({ type }) => type === 'IPAdapterUnifiedLoader')
@@ -63,7 +89,7 @@ CONVERT_LOADER = """async () => {
 }"""
 
 
-@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same menu in both renderers
+@pytest.mark.parametrize("opened", ["vue"], indirect=True)  # the same menu in both renderers
 def test_old_nodes_that_remain_are_counted_where_one_is_converted(page):
     saved = PACK / "tests" / "workflows" / "saved" / "v2_simple.json"
     workflow = json.loads(saved.read_text("utf-8"))
@@ -74,7 +100,25 @@ def test_old_nodes_that_remain_are_counted_where_one_is_converted(page):
     expect(page.page.get_by_text(f"Old IPAdapter nodes that remain: {old}.")).to_have_count(1)
 
 
-def test_the_page_offers_the_blueprints_and_complains_of_none(page, server):
-    offered = {blueprint["name"] for blueprint in server.get("/global_subgraphs").values()}
-    assert {path.stem for path in BLUEPRINTS.glob("*.json")} <= offered
-    expect(page.page.locator(".p-toast-message-error")).to_have_count(0)
+CONVERT_ALL = """async () => {
+  const extension = app.extensions.find(({ name }) => name === 'ipadapternodes.OldGraphs')
+  await extension.getCanvasMenuItems(app.canvas)[0].callback()
+}"""
+KINDS = "() => app.graph._nodes.map(({ type }) => type).sort().join()"
+
+
+def test_a_conversion_is_told_in_names_of_nodes_and_undone_in_one_step(page):
+    saved = PACK / "tests" / "workflows" / "saved" / "v2_simple.json"
+    workflow = json.loads(saved.read_text("utf-8"))
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    page.settle()
+    old = page.run(KINDS)
+    page.run(CONVERT_ALL)
+    told = page.page.get_by_text("old nodes are now").last
+    expect(told).to_contain_text("Apply IPAdapter")
+    assert "ApplyIPAdapter" not in told.text_content()
+    new = page.run(KINDS)
+    assert "IPAdapterUnifiedLoader" in old and "IPAdapterUnifiedLoader" not in new
+    for keys, kinds in (("Control+z", old), ("Control+y", new)):
+        page.press(keys)
+        page.page.wait_for_function(f"(kinds) => ({KINDS})() === kinds", arg=kinds)

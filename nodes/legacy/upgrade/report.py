@@ -1,6 +1,7 @@
 """What became of each old node: a line of the report, or the reason why the node stays."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ....ipadapter_core.messages import Message, Predicate, joined
 
@@ -38,3 +39,12 @@ class Change:
         if notes:
             return Message("<1> becomes <2>: <3>.", subject, new_kinds, notes)
         return Message("<1> becomes <2>.", subject, new_kinds)
+
+    def as_data(self) -> dict[str, Any]:
+        """What the page sums up."""
+        return {
+            "name": self.name,
+            "new_kinds": self.new_kinds,
+            "stays": self.is_kept,
+            "notes": list(dict.fromkeys(self.notes)),
+        }

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { listed, shortened, summaryOf } from '../../web/oldgraphs_logic.js'
+
+const NAMES = { LoadIPAdapter: 'Load IPAdapter', ApplyIPAdapter: 'Apply IPAdapter', IPAdapterWeightMap: 'IPAdapter Weight Map' }
+const nameOf = (/** @type {string} */ kind) => NAMES[kind]
+const loader = { name: 'IPAdapter Model Loader', new_kinds: ['LoadIPAdapter'], stays: false, notes: [] }
+const applied = { name: 'IPAdapter Advanced', new_kinds: ['IPAdapterWeightMap', 'ApplyIPAdapter'], stays: false, notes: [] }
+const note = { text: 'its <1> is black', values: ['negative'] }
+
+test('one node is named with what it is now', () => {
+  assert.deepEqual(summaryOf([loader], nameOf), ['IPAdapter Model Loader is now Load IPAdapter.'])
+})
+
+test('several nodes are counted, and so are the new ones of a kind', () => {
+  assert.deepEqual(summaryOf([loader, applied, applied], nameOf), [
+    '3 old nodes are now 2 \u00d7 IPAdapter Weight Map, 2 \u00d7 Apply IPAdapter, Load IPAdapter.',
+  ])
+})
+
+test('nodes that stay or differ for one reason share a line', () => {
+  const stays = { ...applied, new_kinds: [], stays: true, notes: ['its output leaves the subgraph'] }
+  const differs = { ...applied, notes: [note] }
+  assert.deepEqual(summaryOf([stays, stays, loader, { ...stays, notes: [] }, differs], nameOf).slice(1), [
+    '2 \u00d7 IPAdapter Advanced: not converted, since its output leaves the subgraph.',
+    'IPAdapter Advanced: not converted.',
+    'IPAdapter Advanced: its negative is black.',
+  ])
+})
+
+test('a node that is removed is told by its note alone', () => {
+  const removed = { name: 'IPAdapter Weights', new_kinds: [], stays: false, notes: ['its list is typed'] }
+  assert.deepEqual(summaryOf([removed], nameOf), ['IPAdapter Weights: its list is typed.'])
+})
+
+test('long lists end in a count', () => {
+  assert.equal(listed([...'abcdef', 'f']), '2 \u00d7 f, a, b, c, d, 1 more')
+  assert.deepEqual(shortened([...'abcde']), [...'abcde'])
+  assert.deepEqual(shortened([...'abcdef']).slice(3), ['d', "2 more lines are in the browser's console (F12)."])
+})
