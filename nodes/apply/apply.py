@@ -33,7 +33,7 @@ from ..sockets import (
     require_adapter,
 )
 from . import inputs
-from .attention_mask import checked_mask
+from .attention_mask import checked_mask, mask_notes
 from .frame_weights import BATCH_MODES, TOGETHER, frame_weights_problem, mask_per_frame
 from .keys import keys_for
 from .lora import add_lora
@@ -162,7 +162,7 @@ class ApplyIPAdapter(io.ComfyNode):
     ) -> io.NodeOutput:
         positive = SideInputs(image, clip_vision_output, embeds)
         negative = negative_inputs(image_negative, clip_vision_output_negative, embeds_negative)
-        mask = mask_per_frame(checked_mask(attn_mask, NODE), frame_weights)
+        mask = checked_mask(attn_mask, NODE)
         own_map = optional_weight_map(weight_map)
         adapter = require_adapter(ipadapter)
         encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE, box, model)
@@ -176,8 +176,8 @@ class ApplyIPAdapter(io.ComfyNode):
         layers_map = task_map(model_blocks(model), task, NODE, own_map)
         settings = PromptSettings(weight, start_at, end_at, layers_map, scaling, keep_prompt)
         model, notes = add_lora(model, adapter, lora_strength if weight else 0.0)
-        model = add_image_prompt(model, keys, settings, mask)
-        return io.NodeOutput(model, ui=with_texts(encoder.display, *notes))
+        model = add_image_prompt(model, keys, settings, mask_per_frame(mask, frame_weights))
+        return io.NodeOutput(model, ui=with_texts(encoder.display, *notes, *mask_notes(mask)))
 
 
 def _advanced_inputs() -> list[Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...ipadapter_core.faces.face_square import PictureSize, visible_part
-from ...ipadapter_core.messages import printable
+from ...ipadapter_core.messages import Message, printable
 from ..pictures import require_masks
 from ..references.boxes import box_problem, parse_box
 
@@ -21,9 +21,16 @@ def checked_mask(mask: object, node: str, input_name: str = "attn_mask") -> Tens
     if mask is None:
         return None
     masks = require_masks(mask, node, input_name)
-    if not masks.any():
-        log.warning("%s's '%s' is black everywhere: the reference never acts.", node, input_name)
+    for note in mask_notes(masks, input_name):
+        log.warning("%s: %s", node, note)
     return masks
+
+
+def mask_notes(masks: Tensor | None, input_name: str = "attn_mask") -> list[Message]:
+    """What a node says of a checked mask."""
+    if masks is None or masks.any():
+        return []
+    return [Message("'<1>' is black everywhere: the reference never acts.", input_name)]
 
 
 def region_mask(mask: object, region_box: str, node: str) -> Tensor | None:

@@ -22,7 +22,7 @@ from ..sampling.image_prompt import PromptSettings
 from ..sampling.layers import ModelKind, model_blocks, model_kind
 from ..sampling.patch import add_image_prompt
 from ..sockets import KEEPS_SHOWING
-from .attention_mask import checked_mask
+from .attention_mask import checked_mask, mask_notes
 from .keys import keys_for
 from .lora import add_lora
 from .plan import (
@@ -128,7 +128,7 @@ class ImagePrompt(io.ComfyNode):
         settings = PromptSettings(*plan.strength, layers_map)
         model = add_image_prompt(model, keys, settings, mask)
         texts = (Message("<1>: <2>", adapter.name, adapter.spec.describe()), _plan_text(plan))
-        display = with_texts(encoder.display, *texts, *notes)
+        display = with_texts(encoder.display, *texts, *notes, *mask_notes(mask))
         return io.NodeOutput(
             model, ui={**display, PLAN: (_page_plan(plan, adapter.spec, request, fit),)}
         )

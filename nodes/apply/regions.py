@@ -17,7 +17,7 @@ from ...ipadapter_core.attention.keys import V_ONLY
 from ...ipadapter_core.attention.regions import NORMALISED, OVERLAPS, arrange_masks
 from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.embeds import References
-from ..notes import shown_texts
+from ..notes import shown_texts, with_texts
 from ..references.boxes import box_problem
 from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
 from ..sampling.image_prompt import ImagePrompt, PromptSettings, prompts_for
@@ -32,7 +32,7 @@ from ..sockets import (
     require_type,
 )
 from . import inputs
-from .attention_mask import region_mask
+from .attention_mask import mask_notes, region_mask
 from .keys import keys_for
 from .lora import add_lora
 
@@ -135,8 +135,10 @@ class IPAdapterRegion(io.ComfyNode):
         settings = PromptSettings(
             weight, start_at, end_at, optional_weight_map(weight_map), scaling, keep_prompt
         )
-        region = Region(adapter, *references, settings, region_mask(mask, region_box, REGION_NODE))
-        return io.NodeOutput((region,), ui=encoder.display)
+        own_mask = region_mask(mask, region_box, REGION_NODE)
+        region = Region(adapter, *references, settings, own_mask)
+        notes = mask_notes(own_mask, "mask")
+        return io.NodeOutput((region,), ui=with_texts(encoder.display, *notes))
 
 
 class ApplyIPAdapterRegions(io.ComfyNode):

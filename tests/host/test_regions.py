@@ -134,3 +134,24 @@ def test_a_box_outside_of_the_image_or_of_other_numbers_is_refused(
 ):
     with pytest.raises(ValueError, match="IPAdapter Region's 'region_box'"):
         region(nodes_by_id, adapters, embeds(), region_box=box)
+
+
+@pytest.mark.parametrize(
+    ("node_id", "input_name"), [("ApplyIPAdapter", "attn_mask"), ("IPAdapterRegion", "mask")]
+)
+def test_a_mask_of_zeros_is_said_on_the_node(
+    models, adapters, embeds, nodes_by_id, node_id, input_name
+):
+    adapter, _ = adapters("ip-adapter_sd15")
+    common = {"ipadapter": adapter, "weight": 1.0, "embeds": embeds(), "fit": "crop"}
+    inputs = {
+        "ApplyIPAdapter": {"model": models("sd15")},
+        "IPAdapterRegion": {"start_at": 0.0, "end_at": 1.0},
+    }[node_id]
+    notes = {}
+    for value in (0.0, 1.0):
+        mask = {input_name: torch.full((1, 4, 4), value)}
+        output = nodes_by_id[node_id].execute(**common, **inputs, **mask)
+        notes[value] = (output.ui or {}).get("text", ())
+    black = f"'{input_name}' is black everywhere: the reference never acts."
+    assert (black in notes[0.0], black in notes[1.0]) == (True, False)
