@@ -8,6 +8,7 @@ import { loadWords, say } from './words.js'
 // The editor of boxes: Face Crop's four numbers, the text 'box' of a reference, and a region's 'region_box', drawn in an
 // empty square that stands for the generated image. The widgets stay what counts.
 const NAME = 'ipadapter_box'
+const IS_OPEN = 'ipadapter_box_open' // among the properties of a node that was saved with an open editor
 const [CLOSED, OPEN] = [34, 276]
 const REACH = 6 // pixels of the screen around an edge
 const NUMBERS = ['x', 'y', 'width', 'height']
@@ -55,7 +56,7 @@ app.registerExtension({
     if (!holder?.widgets.every((name) => widgetOf(node, name))) return
     const editor = new BoxEditor(node, holder)
     chain(node, 'onExecuted', (output) => editor.rememberRun(output))
-    chain(node, 'onConfigure', () => editor.toggle(!!holder.read(node)?.box, 0))
+    chain(node, 'onConfigure', () => editor.toggle(!!node.properties?.[IS_OPEN], 0)) // the saved node has room for it
     addEditor(node, NAME, editor.element, () => (editor.open ? OPEN : CLOSED), holder.widgets, () => editor.refresh())
     loadWords(app, api).then(() => editor.translate())
   },
@@ -76,7 +77,7 @@ class BoxEditor {
     this.shape.append(...this.corners)
     this.area = make('div', { class: holder.canvas ? 'area canvas' : 'area', role: 'group', tabindex: '0' }, this.picture, this.shape)
     this.status = make('div', { class: 'status', role: 'status' })
-    this.element = make('div', { class: 'ipadapter-box' }, make('style', {}, STYLE))
+    this.element = make('div', { class: 'ipadapter-editor ipadapter-box' })
     this.element.append(make('div', { class: 'row' }, this.switch, this.clear), this.area, this.status)
     this.listen()
     this.toggle(false, 0)
@@ -118,6 +119,8 @@ class BoxEditor {
   /** @param {boolean} open @param {number} growth of the node, at least as far as it needs */
   toggle(open, growth) {
     this.open = open
+    if (open) this.node.setProperty(IS_OPEN, true)
+    else delete this.node.properties[IS_OPEN]
     this.element.classList.toggle('open', open)
     this.switch.setAttribute('aria-expanded', String(open))
     if (this.node.graph && !window.LiteGraph?.vueNodesMode) {
@@ -235,27 +238,3 @@ class BoxEditor {
     return true
   }
 }
-
-const STYLE = `
-.ipadapter-box { display: flex; flex-direction: column; gap: 4px; box-sizing: border-box; overflow: hidden; min-height: 24px;
-  font: 11px sans-serif; color: var(--input-text, #ddd); user-select: none }
-.ipadapter-box.open { min-height: 260px }
-.ipadapter-box .row { display: flex; gap: 4px; flex: none }
-.ipadapter-box button { font: inherit; color: inherit; background: var(--comfy-input-bg, #222); cursor: pointer;
-  border: 1px solid var(--border-color, #444); border-radius: 4px; padding: 2px 6px }
-.ipadapter-box button:first-child { flex: 1 }
-.ipadapter-box button:disabled { opacity: 0.5; cursor: default }
-.ipadapter-box .area { position: relative; flex: 1 1 200px; min-height: 0; background: var(--comfy-input-bg, #222);
-  border: 1px solid var(--border-color, #444); border-radius: 4px; overflow: hidden; touch-action: none; cursor: crosshair }
-.ipadapter-box:not(.open) .area, .ipadapter-box:not(.open) .status { display: none }
-.ipadapter-box .area.canvas { flex: none; align-self: center; width: 206px; height: 206px }
-.ipadapter-box img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain; pointer-events: none }
-.ipadapter-box img:not([src]) { display: none }
-.ipadapter-box .shape { position: absolute; box-sizing: border-box; border: 2px solid #f0a030; box-shadow: 0 0 0 2000px #0008; cursor: move }
-.ipadapter-box .shape[hidden] { display: none }
-.ipadapter-box .corner { position: absolute; width: 9px; height: 9px; background: #f0a030 }
-.ipadapter-box .nw { left: -5px; top: -5px; cursor: nwse-resize }
-.ipadapter-box .se { right: -5px; bottom: -5px; cursor: nwse-resize }
-.ipadapter-box :focus-visible { outline: 2px solid #4aa3ff; outline-offset: 0 }
-.ipadapter-box .status { flex: none; min-height: 26px; opacity: 0.8 }
-`

@@ -1,6 +1,8 @@
 import { app } from '../../scripts/app.js'
 
-// What the editors on nodes share: the node's own widgets, which alone hold values, and small elements.
+// What the editors on nodes share: the node's own widgets, which alone hold values, small elements, and their style.
+
+document.head.append(make('link', { rel: 'stylesheet', href: new URL('./editor.css', import.meta.url).href }))
 
 /** @param {any} node @param {string} name */
 export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name)
@@ -20,13 +22,20 @@ export function write(node, name, value) {
   node.setDirtyCanvas?.(true, true)
 }
 
+/** Options of a widget that is no part of the saved graph, and has no row in the host's properties panel. */
+export const ON_NODE = { serialize: false, hideInPanel: true }
+
 /**
  * Puts an editor below the node's widgets. It is no part of the saved graph.
  * @param {any} node @param {string} name @param {HTMLElement} element @param {() => number} height
  * @param {string[]} watched widgets @param {() => void} refresh @param {boolean} [grows] with the node
  */
 export function addEditor(node, name, element, height, watched, refresh, grows = false) {
-  const options = { serialize: false, getMinHeight: height, onDraw: () => refresh() }
+  const onDraw = (/** @type {any} */ drawn) => {
+    drawn.width = undefined // the properties panel of older pages sets its own
+    refresh()
+  }
+  const options = { ...ON_NODE, getMinHeight: height, onDraw }
   if (!grows) Object.assign(options, { getMaxHeight: height })
   const widget = node.addDOMWidget(name, name, element, options)
   widget.serialize = false

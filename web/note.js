@@ -1,11 +1,9 @@
 import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
-import { chain, make, widgetOf } from './editor.js'
+import { chain, make, ON_NODE, widgetOf } from './editor.js'
 import { heightsOf, NOTE, noteOf, OURS } from './note_logic.js'
 import { loadWords } from './words.js'
-
-const STYLE = 'font: 11px sans-serif; white-space: pre-wrap; overflow: auto; color: var(--input-text, #ccc)'
 
 // The note of a node on its last run: which kind of adapter a file is, how much of a picture was cut off.
 app.registerExtension({
@@ -28,9 +26,9 @@ function show(node, text) {
 function addNote(node) {
   const [least, greatest] = heightsOf(node.comfyClass)
   // the Vue renderer has no other limit than the style
-  const element = make('div', { style: `${STYLE}; max-height: ${greatest}px` })
+  const element = make('div', { class: 'ipadapter-note', style: `max-height: ${greatest}px` })
   const widget = node.addDOMWidget(NOTE, NOTE, element, {
-    serialize: false,
+    ...ON_NODE,
     getMinHeight: () => least,
     getMaxHeight: () => greatest,
   })

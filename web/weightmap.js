@@ -41,7 +41,7 @@ class Editor {
       make('div', { class: 'row' }, this.layersName, this.family, this.layersPreset),
       make('div', { class: 'row' }, this.curveName, this.easing, this.curvePreset),
     ]
-    this.element = make('div', { class: 'ipadapter-weight-map' }, make('style', {}, STYLE))
+    this.element = make('div', { class: 'ipadapter-editor ipadapter-weight-map' })
     this.element.append(heads[0], this.bars, heads[1], this.points, this.status)
     onDrag(this.bars, (event) => this.dragBar(event))
     onDrag(this.points, (event) => this.dragPoint(event))
@@ -294,33 +294,3 @@ function drawAxis(panel, range) {
     elements[place].classList.toggle('lowest', value === range.low)
   })
 }
-
-const STYLE = `
-.ipadapter-weight-map { --accent: #f0a030; display: flex; flex-direction: column; gap: 4px; height: 100%; min-height: 252px; box-sizing: border-box;
-  font: 11px sans-serif; color: var(--input-text, #ddd); user-select: none; overflow: hidden }
-:root:not(.dark-theme) .ipadapter-weight-map { --accent: #a85400 }
-.ipadapter-weight-map .row { display: flex; gap: 4px; align-items: center; flex: none }
-.ipadapter-weight-map .row > span { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
-.ipadapter-weight-map select { font: inherit; color: inherit; background: var(--comfy-input-bg, #222); max-width: 40%;
-  border: 1px solid var(--border-color, #444); border-radius: 4px; padding: 1px 2px }
-.ipadapter-weight-map .panel { position: relative; flex: 1 1 70px; min-height: 70px; margin: 0 5px; display: flex; gap: 1px;
-  background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #444); border-radius: 4px;
-  touch-action: none; cursor: crosshair }
-.ipadapter-weight-map .tick { position: absolute; left: 0; right: 0; padding-left: 2px; font-size: 9px; line-height: 10px; opacity: 0.6;
-  z-index: 1; pointer-events: none; border-top: 1px dotted }
-.ipadapter-weight-map .tick.lowest { border-top: none; margin-top: -11px }
-.ipadapter-weight-map .bar { position: relative; flex: 1 }
-.ipadapter-weight-map .bar::before { content: ''; position: absolute; left: 0; right: 0; min-height: 1px; background: var(--accent);
-  bottom: calc(100% * var(--from)); height: calc(100% * (var(--to) - var(--from))) }
-.ipadapter-weight-map svg { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none }
-.ipadapter-weight-map path { fill: none; stroke: var(--accent); stroke-width: 2; vector-effect: non-scaling-stroke }
-.ipadapter-weight-map .point { position: absolute; width: 10px; height: 10px; margin: 0 0 -5px -5px; border-radius: 50%;
-  background: var(--accent); cursor: grab }
-.ipadapter-weight-map .chosen { background: var(--input-text, #fff); box-shadow: 0 0 0 2px var(--accent) }
-.ipadapter-weight-map :focus-visible { outline: 2px solid #4aa3ff; outline-offset: 0 }
-.lg-node .ipadapter-weight-map { font-size: 12px }
-.lg-node .ipadapter-weight-map :is(select, .panel) { border: none; border-radius: 8px;
-  background: var(--component-node-widget-background, var(--comfy-input-bg, #222)) }
-.lg-node .ipadapter-weight-map select { padding: 4px 6px }
-.ipadapter-weight-map .status { flex: none; min-height: 26px; opacity: 0.8 }
-`

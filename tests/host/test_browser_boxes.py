@@ -9,6 +9,7 @@ pytestmark = pytest.mark.http
 def test_a_graph_with_a_box_shows_it_and_does_not_grow_each_time_it_is_opened(page):
     page.add("ApplyIPAdapter", "FaceCrop")
     page.run("() => { n0.widgets.find(w => w.name === 'box').value = '1, 2, 3, 4' }")
+    page.page.get_by_role("button", name="Shows the image").first.click()
     sizes = []
     for _ in range(3):
         graph = page.run("() => app.graph.serialize()")
@@ -18,6 +19,22 @@ def test_a_graph_with_a_box_shows_it_and_does_not_grow_each_time_it_is_opened(pa
         sizes.append(page.run("() => app.graph._nodes.map(node => [...node.size])"))
     assert sizes[0] == sizes[1] == sizes[2]
     expect(page.page.locator(".ipadapter-box.open")).to_have_count(1)
+
+
+@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # Vue nodes size themselves
+def test_a_node_with_a_box_is_as_large_when_it_is_copied_or_opened_again(page):
+    page.add("ApplyIPAdapter")
+    page.run("() => { n0.widgets.find(w => w.name === 'box').value = '1, 2, 3, 4' }")
+    page.settle()
+    page.run("() => { app.canvas.selectItems([n0]); app.canvas.copyToClipboard() }")
+    page.run("() => app.canvas.pasteFromClipboard()")
+    page.settle()
+    sizes = "() => app.graph._nodes.map((node) => Math.round(node.size[1]))"
+    original, copy = page.run(sizes)
+    page.run("() => app.loadGraphData(app.graph.serialize())")
+    page.settle()
+    assert (copy, page.run(sizes)) == (original, [original, original])
+    expect(page.page.locator(".ipadapter-box.open")).to_have_count(0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+import { app } from '../../scripts/app.js'
+
+import { chain, label } from './editor.js'
+
+// The classic renderer shows no name of a text box that holds text: ours have it above, and as their label.
+const OURS = 'ipadapter'
+const FONT = '9px sans-serif'
+const BASELINE = 8 // pixels below the top of a widget; the box begins at 10
+const LEFT = 12
+
+app.registerExtension({
+  name: 'ipadapternodes.TextBoxes',
+  nodeCreated(node) {
+    if (node.constructor.nodeData?.category?.split('/')[0] !== OURS) return
+    const boxes = (node.widgets ?? []).filter(({ element }) => element?.tagName === 'TEXTAREA')
+    for (const box of boxes) label(box.element, nameOf(box))
+    if (boxes.length) chain(node, 'onDrawForeground', (context) => drawNames(node, boxes, context))
+  },
+})
+
+/** @param {any} box */
+const nameOf = (box) => box.label ?? box.name
+
+/** @param {any} node @param {any[]} boxes @param {CanvasRenderingContext2D} context */
+function drawNames(node, boxes, context) {
+  if (node.flags?.collapsed || app.canvas.low_quality) return
+  context.save()
+  context.font = FONT
+  context.fillStyle = LiteGraph.WIDGET_SECONDARY_TEXT_COLOR ?? '#999'
+  context.textAlign = 'left'
+  for (const box of boxes.filter(({ hidden, y }) => !hidden && y)) context.fillText(nameOf(box), LEFT, box.y + BASELINE)
+  context.restore()
+}
