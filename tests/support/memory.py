@@ -13,8 +13,6 @@ import pytest
 
 LIMIT = 4.0  # GB for one process
 WORTH_NAMING = 0.3  # GB by which one test raises the peak of its process
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as <malloc.h> numbers them
-KEPT_BLOCK, KEPT_END = 2**25, 2**28  # bytes: the largest tensor, and the largest end of the heap
 UNIT = 2**30 if sys.platform == "darwin" else 2**20  # GB as systems count memory: of bytes, of KiB
 
 
@@ -39,11 +37,6 @@ class MemoryLimit:
         self.peaks: dict[str, tuple[float, float]] = {}
         self.reported: list[str] = []
         self.glibc = glibc()
-        if self.glibc is not None:
-            # scripts/test has servers hand back every large tensor at once, which costs them half
-            # of their speed; the tests' own processes do so after each file
-            self.glibc.mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
-            self.glibc.mallopt(M_TRIM_THRESHOLD, KEPT_END)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item, nextitem):
