@@ -12,6 +12,7 @@ import torch
 pytestmark = pytest.mark.host
 
 COUNT, SIDE, STEPS, CFG = 24, 8, 10, 2.5
+HALF = COUNT // 2  # of the references, for what is not counted by factor
 FOLDER = comfy_host.PACK / "demo"
 
 
@@ -39,6 +40,17 @@ def references(demo, pack, tower, scenes):
     """What the encoder sees of each held-out picture."""
     embeds = tower.embeds(demo.pictures.render(scenes))
     return pack.nodes.sockets.References.of(embeds, "image_embeds")
+
+
+@pytest.fixture(scope="module")
+def half_of(pack):
+    """References -> the first of them, from a number on in a circle."""
+
+    def pick(references, start=0):
+        embeds = torch.roll(references.single_feature, -start, 0)[:HALF]
+        return pack.nodes.sockets.References.of(embeds, "image_embeds")
+
+    return pick
 
 
 @pytest.fixture(scope="module")
@@ -74,21 +86,22 @@ def make(demo, nodes_by_id, checkpoint, adapter):
     prompt = [[demo.model.context().expand(1, 77, -1), {}]]
 
     def run(*inputs):
-        patched = model
+        patched, count = model, COUNT
         for result, settings in inputs:
+            count = len(result.single_feature)
             options = {"embeds": result, "batch": "one for each picture", **settings}
             patched = nodes_by_id["ApplyIPAdapter"].execute(patched, adapter, **options).args[0]
         with torch.inference_mode():
             latent = comfy.sample.sample(
                 patched,
-                noise,
+                noise[:count],
                 STEPS,
                 CFG,
                 "euler",
                 "normal",
                 prompt,
                 prompt,
-                torch.zeros_like(noise),
+                torch.zeros_like(noise[:count]),
                 disable_pbar=True,
                 seed=7,
             )
@@ -178,37 +191,37 @@ def test_pictures_follow_references_that_training_never_showed(
     assert after[1] > before[2], f"intervals overlap: {before} without, {after} with the adapter"
 
 
-def test_the_effect_grows_with_the_weight(demo, scenes, make, references, without, followed):
-    half = make((references, {"weight": 0.5}))
-    drawn = demo.pictures.render(scenes)
-    distance = [
-        (result - drawn).square().mean().sqrt().item() for result in (without, half, followed)
-    ]
+def test_the_effect_grows_with_the_weight(
+    demo, scenes, make, half_of, references, without, followed
+):
+    half = make((half_of(references), {"weight": 0.5}))
+    results = without[:HALF], half, followed[:HALF]
+    drawn = demo.pictures.render(scenes[:HALF])
+    distance = [(result - drawn).square().mean().sqrt().item() for result in results]
     assert distance[0] > 2 * distance[1] and distance[1] > distance[2]
-    rates = [rate(demo, result, scenes, "colour")[0] for result in (without, half, followed)]
+    rates = [rate(demo, result, scenes[:HALF], "colour")[0] for result in results]
     assert rates == sorted(rates)
 
 
-def test_a_mask_confines_a_reference_to_its_half(demo, scenes, make, references):
+def test_a_mask_confines_a_reference_to_its_half(demo, scenes, make, half_of, references):
     left = torch.zeros(1, 64, 64)
     left[..., :32] = 1
-    result = make((references, {"attn_mask": left}))
+    result = make((half_of(references), {"attn_mask": left}))
     inside, outside = (
-        (demo.judge.judge(part).ground == scenes.factors[:, 2]).float().mean().item()
+        (demo.judge.judge(part).ground == scenes[:HALF].factors[:, 2]).float().mean().item()
         for part in (result[..., :24], result[..., 40:])
     )
     assert inside >= 0.9
     assert outside <= 0.4, f"{outside:.2f} of the other halves have the reference's ground"
 
 
-def test_masks_confine_each_of_two_references_to_its_half(demo, pack, scenes, make, references):
+def test_masks_confine_each_of_two_references_to_its_half(demo, scenes, make, half_of, references):
     left = torch.zeros(1, 64, 64)
     left[..., :32] = 1
-    rotated = torch.roll(torch.arange(COUNT), 1)
-    second = pack.nodes.sockets.References.of(references.single_feature[rotated], "image_embeds")
-    result = make((references, {"attn_mask": left}), (second, {"attn_mask": 1 - left}))
+    first, second = half_of(references), half_of(references, start=1)
+    result = make((first, {"attn_mask": left}), (second, {"attn_mask": 1 - left}))
     halves = [demo.judge.judge(part).ground for part in (result[..., :24], result[..., 40:])]
-    grounds = scenes.factors[:, 2], scenes.factors[rotated, 2]
+    grounds = scenes.factors[:HALF, 2], scenes.factors[1 : HALF + 1, 2]
     differ = grounds[0] != grounds[1]
     for ours, another, half in zip(grounds, grounds[::-1], halves, strict=True):
         own_rate, other_rate = ((half == g)[differ].float().mean() for g in (ours, another))
@@ -217,13 +230,10 @@ def test_masks_confine_each_of_two_references_to_its_half(demo, pack, scenes, ma
 
 
 def test_two_adapters_give_the_layout_of_one_and_the_style_of_another(
-    demo, pack, scenes, make, only, references
+    demo, scenes, make, only, half_of, references
 ):
-    rotated = torch.roll(torch.arange(COUNT), 1)
-    second = pack.nodes.sockets.References.of(references.single_feature[rotated], "image_embeds")
-    blended = make(
-        (references, {"weight_map": only("layout")}), (second, {"weight_map": only("style")})
-    )
-    assert rate(demo, blended, scenes, "place")[0] >= 0.9
-    assert rate(demo, blended, scenes[rotated], "ground")[0] >= 0.9
-    assert rate(demo, blended, scenes[rotated], "colour")[0] >= 0.7
+    first, second = half_of(references), half_of(references, start=1)
+    blended = make((first, {"weight_map": only("layout")}), (second, {"weight_map": only("style")}))
+    assert rate(demo, blended, scenes[:HALF], "place")[0] >= 0.9
+    for factor, least in (("ground", 0.9), ("colour", 0.7)):
+        assert rate(demo, blended, scenes[1 : HALF + 1], factor)[0] >= least
