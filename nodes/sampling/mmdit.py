@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from ...ipadapter_core.adapter.families import SD35_LARGE
-from ...ipadapter_core.adapter.time_resampler import unit_heads
 from ...ipadapter_core.attention.image_part import split_heads
 from ...ipadapter_core.attention.keys import NEGATIVE
 from ...ipadapter_core.attention.timed_keys import TimedKeys
@@ -103,37 +102,41 @@ class PatchedCall:
         name = f"joint_blocks.{block_number}.x_block.attn"
         return cast(HostAttention, self.call.diffusion_model.get_submodule(name))
 
-    def add(self, image: Tensor, parts_of_image: "ImageHeads", address: Address) -> Tensor:
-        """The image's rows of the joint attention [B, N, C] with all image parts, as new ones."""
-        heads = parts_of_image.query.shape[1]
+    def add(self, rows: Tensor, image: "ImageHeads", address: Address, in_place: bool) -> Tensor:
+        """The image's rows of the joint attention [B, N, C] with all image parts."""
+        heads = image.query.shape[1]
         site = LayerSite(address, heads, None, self.call.token_grid, self.call.latent_size)
-        parts, query = self.parts[address], parts_of_image.query.transpose(1, 2).flatten(2)
-        attended = partial(self._attend, parts_of_image)
-        return add_image_parts(image, query, site, parts, self.call, False, attended)
+        parts, query = self.parts[address], image.query.transpose(1, 2).flatten(2)
+        attended = partial(self._attend, image)
+        return add_image_parts(rows, query, site, parts, self.call, in_place, attended)
 
     def _attend(
         self, image: "ImageHeads", part: ImagePart, key: Tensor, value: Tensor
     ) -> AttendedPart:
-        """Attention of the generated image to itself and to the reference, with the adapter's own
-        norms; key, value: [R or R * B, H, T, D].
+        """Attention of the generated image to itself and to the reference, with the adapter's
+        norms in place of the model's; key, value: [R or R * B, H, T, D].
         """
         query_norm, key_norm = self.call.head_norms(part, image.query)
-        query, image_key = image.query * query_norm, image.key * key_norm
-        count = len(query) // len(key)
-        key, value = (tensor.repeat_interleave(count, 0) for tensor in (key, value))
+        query = image.query * (query_norm / image.query_norm)
+        image_key = image.key * (key_norm / image.key_norm)
+        if (count := len(query) // len(key)) > 1:
+            key, value = (tensor.repeat_interleave(count, 0) for tensor in (key, value))
         joint_key = torch.cat((image_key, key), 2)
         joint_value = torch.cat((image.value, value), 2)
         attended: Tensor = attend(None, query, joint_key, joint_value)
         image_output = attended.reshape(len(query), query.shape[2], -1)
         values = part.prompt.keys.values
         if isinstance(values, TimedKeys) and values.is_silent:
-            image_output = image_output * self._positive_rows(image_output)
+            image_output = self._without_negative_rows(image_output)
         return AttendedPart(image_output, query.transpose(1, 2).flatten(2))
 
-    def _positive_rows(self, rows: Tensor) -> Tensor:
-        """[B, 1, 1]: 0 for the images of the negative rows, 1 for others."""
-        factors = [float(role != NEGATIVE) for role in self.call.rows.roles]
-        return rows.new_tensor(factors).repeat_interleave(len(rows) // len(factors))[:, None, None]
+    def _without_negative_rows(self, image_output: Tensor) -> Tensor:
+        """[B, N, C] with zeros for the images of the negative rows."""
+        roles = self.call.rows.roles
+        pieces = zip(image_output.chunk(len(roles)), roles, strict=True)
+        return torch.cat(
+            [torch.zeros_like(rows) if role == NEGATIVE else rows for rows, role in pieces]
+        )
 
 
 def run_block(
@@ -153,13 +156,17 @@ def run_block(
 
 
 class ImageHeads:
-    """Queries, keys and values of the generated image [B, H, N, D], without the model's norms."""
+    """Queries, keys and values of the generated image [B, H, N, D], as the model has them, and the
+    weights [D] of its norms.
+
+    To divide by these and to multiply by the adapter's is all that another norm takes: heads have
+    been brought to a mean square of 1 already.
+    """
 
     def __init__(self, tokens: Iterable[Tensor], heads: int, attention: HostAttention):
-        query, key, value = (split_heads(tensor, heads) for tensor in tokens)
-        self.query = unit_heads(query / _norm_weight(attention.ln_q, query))
-        self.key = unit_heads(key / _norm_weight(attention.ln_k, key))
-        self.value = value
+        self.query, self.key, self.value = (split_heads(tensor, heads) for tensor in tokens)
+        self.query_norm = _norm_weight(attention.ln_q, self.query)
+        self.key_norm = _norm_weight(attention.ln_k, self.key)
 
 
 class JointAttention:
@@ -194,8 +201,10 @@ class JointAttention:
         heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
         tokens = [tensor[:, self.text_length :] for tensor in (query, key, value)]
         image = ImageHeads(tokens, heads, self.call.attention(self.address[1]))
-        text, image_rows = joint[:, : self.text_length], joint[:, self.text_length :]
-        return torch.cat((text, self.call.add(image_rows, image, self.address)), 1)
+        text, rows = joint[:, : self.text_length], joint[:, self.text_length :]
+        # What another pack returns may still be in use there; the host's own result is new.
+        changed = self.call.add(rows, image, self.address, in_place=previous is None)
+        return joint if changed is rows else torch.cat((text, changed), 1)
 
 
 def _leave_as_it_is(text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
@@ -217,8 +226,8 @@ def _has_norm(attention: HostAttention) -> bool:
 
 
 def _norm_weight(norm: torch.nn.Module, like: Tensor) -> Tensor:
-    """The weight of an RMSNorm, as the host has it in memory: its value for ones. A weight of 0
+    """The weight [D] of an RMSNorm, as the host has it in memory: its value for ones. A weight of 0
     leaves nothing that could be restored.
     """
-    weight: Tensor = norm(like.new_ones(1, 1, 1, like.shape[-1]))
+    weight: Tensor = norm(like.new_ones(like.shape[-1]))
     return torch.where(weight == 0, 1, weight)
