@@ -1,35 +1,84 @@
-"""What the adapters for FLUX.1 and SD3.5 Large are compared with: the floor, and diffusers' own
-processors.
+"""What the adapters for FLUX.1 and SD3.5 Large are compared with: the floor, the method of packs
+for FLUX.1, and diffusers' own processors.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-DOUBLE, SINGLE, JOINT = 8, 6, 4  # blocks
-TEXT_TOKENS, WEIGHT = 64, 0.7
-LATENT = 32  # its side: 256 tokens of the image
-FLUX_WIDTH, FLUX_HEADS, TEXT_WIDTH = 3072, 24, 4096
-SD3_WIDTH, SD3_HEADS = 2432, 38
+from flux_sd3_models import FLUX_HEAD, INSTANTX, SD3_HEAD, SD35, WEIGHT, XLABS, Case, Sizes
+
+Pair = Callable[[], tuple[Any, Any]]  # gives a layer's key and value [1, H, T, D]
 
 
-def key_pairs(ours: Any, heads: int) -> list:
+def floor(case: Case, ours: Any, references: int = 1, device: str = "cpu") -> Any:
+    """Keys and values given: one attention and one addition a layer."""
+    if case.name == SD35:
+        return floor_joint(case, references, device)
+    return with_pairs(case, [partial(tuple, pair) for pair in key_pairs(case, ours, device)])
+
+
+def key_pairs(case: Case, ours: Any, device: str) -> list:
     """For each layer keys and values of the positive side, [1, H, T, D]."""
     import torch
     import variants
 
     (keys,) = variants.keys_of(ours)
-    layers = keys.values.select((), torch.device("cpu"), torch.bfloat16).layers()
+    layers = keys.values.select((), torch.device(device), torch.bfloat16).layers()
     return [
-        tuple(part[-1:].unflatten(-1, (heads, -1)).transpose(1, 2) for part in pair)
+        tuple(part[-1:].unflatten(-1, (case.heads, -1)).transpose(1, 2) for part in pair)
         for pair in layers
     ]
 
 
-def floor_after_blocks(model: Any, ours: Any) -> Any:
-    """Keys and values given: one attention and one addition after each double block."""
-    model, pairs = model.clone(), key_pairs(ours, FLUX_HEADS)
-    queries: dict[str, Any] = {}
+def packs_method(case: Case) -> tuple[Any, int]:
+    """As the packs of XLabs and Shakker-Labs do it: the adapter's weights stay in memory, and keys
+    and values of its tokens are made anew at each layer and step. And the bytes of these weights.
+    """
+    import hollow
+    import torch
+
+    sizes = case.sizes
+    count = sizes.xlabs_tokens if case.name == XLABS else sizes.instantx_tokens
+    tokens = hollow.Supply(torch.bfloat16).noise(1, count, sizes.text_width)
+    pairs, size = [], 0
+    for layer in case.adapter.patcher.model.ip_adapter.values():
+        projections = [
+            [
+                weight if weight is None else weight.to(torch.bfloat16)
+                for weight in (layer[name].weight, layer[name].bias)
+            ]
+            for name in ("to_k_ip", "to_v_ip")
+        ]
+        pairs.append(partial(_project, case, tokens, projections))
+        size += sum(weight.nbytes for weight, _ in projections)
+    return with_pairs(case, pairs), size
+
+
+def _project(case: Case, tokens: Any, projections: list) -> tuple[Any, Any]:
+    """InstantX's formula also normalises each head of both."""
+    from torch.nn.functional import linear, rms_norm
+
+    key, value = (
+        linear(tokens, *projection).unflatten(-1, (case.heads, -1)).transpose(1, 2)
+        for projection in projections
+    )
+    if case.name == XLABS:
+        return key, value
+    return rms_norm(key, key.shape[-1:], eps=1e-5), rms_norm(value, value.shape[-1:], eps=1e-5)
+
+
+def with_pairs(case: Case, pairs: list[Pair]) -> Any:
+    """One attention and one addition: for XLabs' adapter after each double block, for InstantX's to
+    the attention's output of all blocks.
+    """
+    model, queries = case.plain.clone(), dict[str, Any]()
     model.set_model_attn1_patch(partial(_keep_query, queries))
+    if case.name == INSTANTX:
+        model.set_model_attn1_output_patch(
+            partial(_add_to_attention, queries, pairs, case.sizes.double)
+        )
+        return model
     for number, pair in enumerate(pairs):
         model.set_model_patch_replace(
             partial(_add_after, queries, pair), "dit", "double_block", number
@@ -42,93 +91,89 @@ def _keep_query(queries: dict, query: Any, *_: Any, **__: Any) -> dict:
     return {}
 
 
-def _add_after(queries: dict, pair: Any, arguments: dict, extra: dict) -> dict:
+def _add_after(queries: dict, pair: Pair, arguments: dict, extra: dict) -> dict:
     from torch.nn.functional import scaled_dot_product_attention as attend
 
     out = extra["original_block"](arguments)
     query = queries["query"][:, :, -out["img"].shape[1] :]
-    out["img"].add_(attend(query, *pair).transpose(1, 2).flatten(2), alpha=WEIGHT)
+    out["img"].add_(attend(query, *pair()).transpose(1, 2).flatten(2), alpha=WEIGHT)
     return out
 
 
-def floor_in_attention(model: Any, ours: Any) -> Any:
-    """The same to the attention's output of all blocks."""
-    model, pairs = model.clone(), key_pairs(ours, FLUX_HEADS)
-    queries: dict[str, Any] = {}
-    model.set_model_attn1_patch(partial(_keep_query, queries))
-    model.set_model_attn1_output_patch(partial(_add_to_attention, queries, pairs))
-    return model
-
-
-def _add_to_attention(queries: dict, pairs: list, output: Any, extra: dict) -> Any:
+def _add_to_attention(
+    queries: dict, pairs: list[Pair], double: int, output: Any, extra: dict
+) -> Any:
     from torch.nn.functional import scaled_dot_product_attention as attend
 
     is_double = extra["block_type"] == "double"
-    pair = pairs[extra["block_index"] + (0 if is_double else DOUBLE)]
+    pair = pairs[extra["block_index"] + (0 if is_double else double)]
     first = extra["img_slice"][0] if is_double else 0
-    image = attend(queries["query"][:, :, first:], *pair).transpose(1, 2).flatten(2)
+    image = attend(queries["query"][:, :, first:], *pair()).transpose(1, 2).flatten(2)
     output[:, first:].add_(image, alpha=WEIGHT)
     return output
 
 
-def floor_joint(model: Any, _: Any) -> Any:
+def floor_joint(case: Case, references: int, device: str) -> Any:
     """One attention of the image to itself and the reference, keys and values of both given."""
     import hollow
     import torch
 
-    model, supply = model.clone(), hollow.Supply(torch.bfloat16)
+    model, supply = case.plain.clone(), hollow.Supply(torch.bfloat16, device)
     options = model.model_options["transformer_options"]
-    options["optimized_attention_override"] = partial(_joint, supply)
+    options["optimized_attention_override"] = partial(_joint, supply, case.sizes, 64 * references)
     return model
 
 
-def _joint(supply: Any, function: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+def _joint(
+    supply: Any, sizes: Sizes, count: int, function: Any, query: Any, *args: Any, **kwargs: Any
+) -> Any:
     from torch.nn.functional import scaled_dot_product_attention as attend
 
     joint = function(query, *args, **kwargs)
-    image = query[:, TEXT_TOKENS:]
-    heads = image.unflatten(-1, (SD3_HEADS, -1)).transpose(1, 2)
-    key_value = supply.noise(*heads.shape[:2], heads.shape[2] + 64, heads.shape[3])
-    joint[:, TEXT_TOKENS:].add_(
+    image = query[:, sizes.text_tokens :]
+    heads = image.unflatten(-1, (sizes.sd3_heads, -1)).transpose(1, 2)
+    key_value = supply.noise(*heads.shape[:2], heads.shape[2] + count, heads.shape[3])
+    joint[:, sizes.text_tokens :].add_(
         attend(heads, key_value, key_value).transpose(1, 2).flatten(2), alpha=WEIGHT
     )
     return joint
 
 
-def flux_processors(supply: Any) -> tuple:
+def flux_processors(supply: Any, sizes: Sizes) -> tuple:
     from diffusers.models.transformers import transformer_flux as theirs
 
+    width, text_width, count = sizes.flux_width, sizes.text_width, sizes.xlabs_tokens
     attention = theirs.FluxAttention(
-        FLUX_WIDTH, FLUX_HEADS, 128, added_kv_proj_dim=FLUX_WIDTH, bias=True
+        width, sizes.flux_heads, FLUX_HEAD, added_kv_proj_dim=width, bias=True
     )
-    own = theirs.FluxIPAdapterAttnProcessor(FLUX_WIDTH, TEXT_WIDTH, (16,), [WEIGHT])
-    tokens = (LATENT // 2) ** 2
+    own = theirs.FluxIPAdapterAttnProcessor(width, text_width, (count,), [WEIGHT])
     inputs = {
-        "hidden_states": supply.noise(1, tokens, FLUX_WIDTH),
-        "encoder_hidden_states": supply.noise(1, TEXT_TOKENS, FLUX_WIDTH),
+        "hidden_states": supply.noise(1, (sizes.latent // 2) ** 2, width),
+        "encoder_hidden_states": supply.noise(1, sizes.text_tokens, width),
     }
-    image = {"ip_hidden_states": [supply.noise(1, 16, TEXT_WIDTH)]}
+    image = {"ip_hidden_states": [supply.noise(1, count, text_width)]}
     return theirs.FluxAttnProcessor(), own, attention, inputs, image
 
 
-def sd3_processors(supply: Any) -> tuple:
+def sd3_processors(supply: Any, sizes: Sizes) -> tuple:
     from diffusers.models import attention_processor as theirs
 
+    width, time_width = sizes.sd3_width, sizes.resampler
     attention = theirs.Attention(
-        SD3_WIDTH,
-        added_kv_proj_dim=SD3_WIDTH,
-        dim_head=64,
-        heads=SD3_HEADS,
+        width,
+        added_kv_proj_dim=width,
+        dim_head=SD3_HEAD,
+        heads=sizes.sd3_heads,
         context_pre_only=False,
         bias=True,
         qk_norm="rms_norm",
-        out_dim=SD3_WIDTH,
+        out_dim=width,
         eps=1e-6,
     )
-    own = theirs.SD3IPAdapterJointAttnProcessor2_0(SD3_WIDTH, SD3_WIDTH, 64, 1280, WEIGHT)
+    own = theirs.SD3IPAdapterJointAttnProcessor2_0(width, width, SD3_HEAD, time_width, WEIGHT)
     inputs = {
-        "hidden_states": supply.noise(2, (LATENT // 2) ** 2, SD3_WIDTH),
-        "encoder_hidden_states": supply.noise(2, TEXT_TOKENS, SD3_WIDTH),
+        "hidden_states": supply.noise(2, (sizes.latent // 2) ** 2, width),
+        "encoder_hidden_states": supply.noise(2, sizes.text_tokens, width),
     }
-    image = {"ip_hidden_states": supply.noise(2, 64, SD3_WIDTH), "temb": supply.noise(2, 1280)}
+    image = {"ip_hidden_states": supply.noise(2, 64, width), "temb": supply.noise(2, time_width)}
     return theirs.JointAttnProcessor2_0(), own, attention, inputs, image

@@ -31,21 +31,19 @@ CHANNELS = {
 class Supply:
     """Ready-made tensors, one for each shape."""
 
-    def __init__(self, dtype: torch.dtype):
-        self.dtype, self._tensors = dtype, {}
+    def __init__(self, dtype: torch.dtype, device: str = "cpu"):
+        self.dtype, self.device, self._tensors = dtype, device, {}
         self._source = torch.Generator().manual_seed(0)
 
     def zeros(self, *shape: int) -> Tensor:
-        return self._get(("zeros", *shape), lambda: torch.zeros(shape, dtype=self.dtype))
+        return self._get(("zeros", *shape), lambda: torch.zeros(shape))
 
     def noise(self, *shape: int) -> Tensor:
-        return self._get(
-            ("noise", *shape), lambda: torch.randn(shape, generator=self._source).to(self.dtype)
-        )
+        return self._get(("noise", *shape), lambda: torch.randn(shape, generator=self._source))
 
     def _get(self, key: tuple, make: Any) -> Tensor:
         if key not in self._tensors:
-            self._tensors[key] = make()
+            self._tensors[key] = make().to(self.device, self.dtype)
         return self._tensors[key]
 
 
