@@ -5,20 +5,18 @@ scripts/gpu-check.
 """
 
 import argparse
-import statistics
-import sys
-import time
-import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gpu_results
+import gpu_transformers
 import inside
+from gpu_results import NAMES
+from gpu_steps import ROUNDS, STEPS, WARM, now, report_steps, report_waits
 
-NAMES = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}
-STEPS, WARM, ROUNDS = 10, 3, 3
 LATENTS = {"sd15": (64,), "sdxl": (32, 128)}
-TOLERANCE = 2e-3  # of the range: TF32 and other orders of summation
 
 
 class Case(NamedTuple):
@@ -27,50 +25,13 @@ class Case(NamedTuple):
     kind: str
     latent: int  # its side
     gpu: bool
+    steps: int = STEPS
 
     def __str__(self) -> str:
         return f"{self.kind} {self.latent}x{self.latent}"
 
-
-def results(pack: Any) -> dict:
-    """What small models of the real topologies make of a picture, masked and not."""
-    sys.path.append(str(inside.PACK / "tests"))
-    import make_models
-    import torch
-    import variants
-    from support import tiny
-
-    import comfy.model_patcher
-    import comfy.ops
-    import nodes
-
-    outputs = {}
-    for kind, name in NAMES.items():
-        tensors = make_models.adapter_tensors(name, tiny.SMALL[kind], 0, torch.float32)
-        module = pack.nodes.files.load.build(tensors, comfy.ops.manual_cast)
-        devices = comfy.model_management.text_encoder_device(), torch.device("cpu")
-        patcher = comfy.model_patcher.CoreModelPatcher(module, *devices)
-        adapter = pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher)
-        source = torch.Generator().manual_seed(3)
-        for mask in (None, torch.rand(1, 31, 47, generator=source)):
-            model = variants.ours(
-                nodes.NODE_CLASS_MAPPINGS, tiny.model(kind), [adapter], tiny.features(5), mask
-            )
-            out = tiny.sample(model, tiny.text(kind))
-            outputs[f"{kind} {'whole' if mask is None else 'masked'}"] = out.float().cpu().clone()
-    return outputs
-
-
-def compare(pack: Any, path: str, label: str) -> None:
-    from safetensors.torch import load_file
-
-    everything = results(pack)
-    for name, expected in load_file(path).items():
-        gpu_result = everything[name]
-        error = float((gpu_result - expected).abs().max() / (expected.max() - expected.min()))
-        print(f"{label}, {name}: differs from the CPU by {error:.1e} of the range")
-        if not error <= TOLERANCE:
-            sys.exit("That is too much.")
+    def sample(self, model: Any, step: Callable[[Any], Any], steps: int) -> None:
+        inside.sample(model, self.kind, (self.latent, 1), step, steps)
 
 
 def measure(pack: Any, device: str) -> None:
@@ -110,31 +71,6 @@ def patched(pack: Any, plain: Any, name: str) -> dict[str, Any]:
         "ours, window open": make(None, end_at=0.9),
         "ours, window closed": make(None, start_at=0.9),
     }
-
-
-def report_waits(models: dict[str, Any], case: Case) -> None:
-    """Peaks of memory, and synchronisations that torch warns of."""
-    waits_by_label = {label: waits(model, case) for label, model in models.items()}
-    for label, (peak, syncs) in waits_by_label.items():
-        print(f"{case}, {label}: peak {peak:.1f} MB, {syncs} synchronisations in {STEPS} steps")
-    plain = waits_by_label["plain"][1]
-    if waits_by_label["ours"][1] > plain or waits_by_label["ours, mask"][1] > plain:
-        sys.exit("The adapter waits for the device.")
-    if waits_by_label["ours, window open"][1] > plain + STEPS:
-        sys.exit("A window waits for the device more than once a step.")
-
-
-def report_steps(models: dict[str, Any], case: Case) -> None:
-    """Whole steps, in shuffled order."""
-    runs = {label: partial(step_time, model, case) for label, model in models.items()}
-    runs["A/A"] = runs["plain"]
-    inside.Times().measure(runs, 1)
-    times = inside.Times().measure(runs, ROUNDS)
-    plain = statistics.median(times.rounds["plain"])
-    print(f"{case}, plain: {plain:.2f} ms a step")
-    for label in [label for label in runs if label != "plain"]:
-        added = times.added(label, "plain")
-        print(f"{case}, step, {label}: {added} ms added, {100 * added.middle / plain:+.1f} %")
 
 
 def report_patches(models: dict[str, Any], case: Case) -> None:
@@ -203,42 +139,6 @@ def whole_model(kind: str, device: str) -> Any:
     return hollow.patcher_of(base)
 
 
-def waits(model: Any, case: Case) -> tuple[float, int]:
-    """MB at the peak and synchronisations in steps after the first ones."""
-    import torch
-
-    syncs: list[int] = []
-    if case.gpu:
-        torch.cuda.reset_peak_memory_stats()
-
-    def step(call: Any) -> Any:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            watch(case.gpu, True)
-            out = call()
-            watch(case.gpu, False)
-        syncs.append(sum("synchroniz" in str(warning.message) for warning in caught))
-        return out
-
-    inside.sample(model, case.kind, (case.latent, 1), step, STEPS + WARM)
-    peak = torch.cuda.max_memory_allocated() / 1e6 if case.gpu else 0.0
-    return peak, sum(syncs[WARM:])
-
-
-def step_time(model: Any, case: Case) -> float:
-    """Median ms of a step."""
-    times: list[float] = []
-
-    def step(call: Any) -> Any:
-        start = now(case.gpu)
-        out = call()
-        times.append(now(case.gpu) - start)
-        return out
-
-    inside.sample(model, case.kind, (case.latent, 1), step, STEPS + WARM)
-    return 1000 * statistics.median(times[WARM:])
-
-
 def measure_faces(device: str) -> None:
     """Finding the largest face of a picture of 1024 px."""
     import faces
@@ -260,21 +160,6 @@ def measure_faces(device: str) -> None:
     print(f"the largest face of {size[0]} x {size[1]} on {device}: {min(times):.1f} ms")
 
 
-def watch(gpu: bool, on: bool) -> None:
-    if gpu:
-        import torch
-
-        torch.cuda.set_sync_debug_mode("warn" if on else "default")
-
-
-def now(gpu: bool) -> float:
-    if gpu:
-        import torch
-
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("tree", type=Path)
@@ -288,11 +173,13 @@ def main() -> None:
     if options.save:
         from safetensors.torch import save_file
 
-        save_file(results(pack), options.save)
+        save_file(gpu_results.results(pack), options.save)
     if options.compare:
-        compare(pack, options.compare, options.device + " --lowvram" * options.lowvram)
+        label = options.device + " --lowvram" * options.lowvram
+        gpu_results.compare(pack, options.compare, label)
     if options.measure:
         measure(pack, options.device)
+        gpu_transformers.measure(pack, options.device)
         measure_faces(options.device)
 
 
