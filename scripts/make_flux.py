@@ -25,11 +25,11 @@ FLUX = {  # a small one of two and three blocks, for text of CLIP-L's width
 }
 
 
-def flux(seed: int = 0) -> torch.nn.Module:
-    """The host's own FLUX class, small, as a BaseModel."""
+def flux(seed: int = 0, **sizes: int) -> torch.nn.Module:
+    """The host's own FLUX class, small but for these sizes, as a BaseModel."""
     import comfy.supported_models
 
-    config = comfy.supported_models.Flux(dict(FLUX))
+    config = comfy.supported_models.Flux({**FLUX, **sizes})
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, "", device=torch.device("cpu"))
     make_models.fill(model.diffusion_model, make_models.generator("flux", seed))

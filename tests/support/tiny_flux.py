@@ -8,20 +8,20 @@ import make_flux
 import torch
 from torch import Tensor
 
-WIDTH, HEADS = make_flux.FLUX["hidden_size"], make_flux.FLUX["num_heads"]
+HEADS = make_flux.FLUX["num_heads"]
 DOUBLE_BLOCKS, SINGLE_BLOCKS = make_flux.FLUX["depth"], make_flux.FLUX["depth_single_blocks"]
 TEXT_WIDTH, POOLED_WIDTH = make_flux.FLUX["context_in_dim"], make_flux.FLUX["vec_in_dim"]
 TOKENS = 5
 
 
-def model(seed: int = 0) -> Any:
+def model(seed: int = 0, **sizes: int) -> Any:
     """A ModelPatcher around the host's own FLUX, in float32."""
     import comfy.model_management
     import comfy.model_patcher
 
     device = comfy.model_management.get_torch_device()
     offload = comfy.model_management.unet_offload_device()
-    base = make_flux.flux(seed)
+    base = make_flux.flux(seed, **sizes)
     return comfy.model_patcher.CoreModelPatcher(base, load_device=device, offload_device=offload)
 
 
@@ -58,22 +58,24 @@ def sample(
 
 
 def twin(patcher: Any) -> Any:
-    """diffusers' transformer with the same weights."""
+    """diffusers' transformer with the same weights, in the same memory."""
     from diffusers import FluxTransformer2DModel
 
-    transformer = FluxTransformer2DModel(
-        patch_size=1,
-        in_channels=64,
-        num_layers=DOUBLE_BLOCKS,
-        num_single_layers=SINGLE_BLOCKS,
-        attention_head_dim=WIDTH // HEADS,
-        num_attention_heads=HEADS,
-        joint_attention_dim=TEXT_WIDTH,
-        pooled_projection_dim=POOLED_WIDTH,
-        guidance_embeds=True,
-        axes_dims_rope=(16, 56, 56),
-    )
-    transformer.load_state_dict(_Converter(patcher.model.diffusion_model.state_dict()).converted())
+    model = patcher.model.diffusion_model
+    with torch.device("meta"):
+        transformer = FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=64,
+            num_layers=len(model.double_blocks),
+            num_single_layers=len(model.single_blocks),
+            attention_head_dim=model.hidden_size // model.num_heads,
+            num_attention_heads=model.num_heads,
+            joint_attention_dim=TEXT_WIDTH,
+            pooled_projection_dim=POOLED_WIDTH,
+            guidance_embeds=True,
+            axes_dims_rope=(16, 56, 56),
+        )
+    transformer.load_state_dict(_Converter(model).converted(), assign=True)
     return transformer.eval().requires_grad_(False)
 
 
@@ -101,8 +103,9 @@ def _whole(weight: Tensor) -> Tensor:
 class _Converter:
     """Weights of the host's FLUX under diffusers' names."""
 
-    def __init__(self, weights: dict[str, Tensor]):
-        self.weights, self.renamed = weights, dict[str, Tensor]()
+    def __init__(self, model: Any):
+        self.model, self.weights = model, model.state_dict()
+        self.renamed: dict[str, Tensor] = {}
 
     def converted(self) -> dict[str, Tensor]:
         self._put("img_in", "x_embedder")
@@ -113,9 +116,9 @@ class _Converter:
             self._put(f"{name}_in.out_layer", f"{embedder}.linear_2")
         self._put("final_layer.linear", "proj_out")
         self._put("final_layer.adaLN_modulation.1", "norm_out.linear", _swapped)
-        for number in range(DOUBLE_BLOCKS):
+        for number in range(len(self.model.double_blocks)):
             self._put_double(f"double_blocks.{number}", f"transformer_blocks.{number}")
-        for number in range(SINGLE_BLOCKS):
+        for number in range(len(self.model.single_blocks)):
             self._put_single(f"single_blocks.{number}", f"single_transformer_blocks.{number}")
         return self.renamed
 
@@ -152,10 +155,11 @@ class _Converter:
             self._put(f"{name}.{layer}", f"{other}.{layer_twin}")
 
     def _put_single(self, name: str, other: str) -> None:
+        width = self.model.hidden_size
         self._put(f"{name}.modulation.lin", f"{other}.norm.linear")
         for part, projection in enumerate(("attn.to_q", "attn.to_k", "attn.to_v")):
-            self._put(f"{name}.linear1", f"{other}.{projection}", _rows(part * WIDTH, WIDTH))
-        self._put(f"{name}.linear1", f"{other}.proj_mlp", _rows(3 * WIDTH, 4 * WIDTH))
+            self._put(f"{name}.linear1", f"{other}.{projection}", _rows(part * width, width))
+        self._put(f"{name}.linear1", f"{other}.proj_mlp", _rows(3 * width, 4 * width))
         self._put(f"{name}.linear2", f"{other}.proj_out")
         self._put_norms(f"{name}.norm", f"{other}.attn.norm_q", f"{other}.attn.norm_k")
 

@@ -8,7 +8,6 @@ from make_sd3 import BLOCKS, POOLED, TEXT, adapter_tensors
 
 __all__ = ["BLOCKS", "WEIGHT", "adapter_tensors", "conds", "features", "model", "sample", "twin"]
 WEIGHT = 0.7  # of the adapter
-WIDTH = 64 * BLOCKS  # the host takes 64 for each block
 
 
 def model(seed: int = 0, blocks: int = BLOCKS, **over: Any) -> Any:
@@ -52,25 +51,27 @@ def sample(patcher: Any, size: tuple[int, int] = (8, 12), batch: int = 1, steps:
 
 
 def twin(patcher: Any) -> Any:
-    """diffusers' transformer with the same weights."""
+    """diffusers' transformer with the same weights, in the same memory."""
     from diffusers import SD3Transformer2DModel
 
-    transformer = SD3Transformer2DModel(
-        sample_size=32,
-        patch_size=2,
-        in_channels=16,
-        num_layers=BLOCKS,
-        attention_head_dim=64,
-        num_attention_heads=BLOCKS,
-        joint_attention_dim=TEXT,
-        caption_projection_dim=WIDTH,
-        pooled_projection_dim=POOLED,
-        out_channels=16,
-        pos_embed_max_size=16,
-        qk_norm="rms_norm",
-    )
-    weights = twin_weights(patcher.model.diffusion_model.state_dict())
-    missing, unexpected = transformer.load_state_dict(weights, strict=False)
+    model = patcher.model.diffusion_model
+    with torch.device("meta"):
+        transformer = SD3Transformer2DModel(
+            sample_size=32,
+            patch_size=2,
+            in_channels=16,
+            num_layers=len(model.joint_blocks),
+            attention_head_dim=64,
+            num_attention_heads=model.num_heads,
+            joint_attention_dim=TEXT,
+            caption_projection_dim=model.hidden_size,
+            pooled_projection_dim=POOLED,
+            out_channels=16,
+            pos_embed_max_size=16,
+            qk_norm="rms_norm",
+        )
+    weights = twin_weights(model.state_dict(), len(model.joint_blocks))
+    missing, unexpected = transformer.load_state_dict(weights, strict=False, assign=True)
     assert not missing and not unexpected, (missing[:3], unexpected[:3])
     return transformer.eval().requires_grad_(False)
 
@@ -105,11 +106,11 @@ QKV = {
 }
 
 
-def twin_weights(ours: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def twin_weights(ours: dict[str, torch.Tensor], blocks: int) -> dict[str, torch.Tensor]:
     """The weights under diffusers' names; scale and shift of the last norms change places."""
-    last = f"transformer_blocks.{BLOCKS - 1}.norm1_context.linear"
+    last = f"transformer_blocks.{blocks - 1}.norm1_context.linear"
     names = dict(OUTER)
-    for number in range(BLOCKS):
+    for number in range(blocks):
         block, their_block = f"joint_blocks.{number}.", f"transformer_blocks.{number}."
         names |= {block + name: their_block + theirs for name, theirs in INNER.items()}
     weights = {"pos_embed.pos_embed": ours["pos_embed"]}
