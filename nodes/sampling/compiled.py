@@ -9,6 +9,9 @@ although the host's TorchCompileModel drops all guards on transformer_options:
 - where single blocks are compiled, that argument does not reach them. There the text, or what the
   layout marks, reaches them as a Parameter, since the type of a tensor is guarded, and the layer is
   told to the operator when it runs, since blocks of equal shapes share a graph.
+
+A model that asks for no argument of that kind gets its pooled text as a Parameter instead. That
+says nothing of other packs' patches: with such it runs uncompiled while an adapter acts.
 """
 
 import itertools
@@ -16,7 +19,8 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from enum import Enum, auto
+from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,6 +30,7 @@ from comfy.patcher_extension import WrappersMP
 
 from ...ipadapter_core.weights.blocks import Address
 from .model_call import LayerSite
+from .run import Placement
 
 MARKER = "ipadapter_layers"  # the argument of a compiled model
 HOST_COMPILE_KEY = "torch.compile"  # of the host's wrapper that puts compiled modules into a model
@@ -37,8 +42,28 @@ SCHEMA = (
     "(Tensor text, Tensor query, str kind, int[] place, int heads, ScalarType? precision,"
     " SymInt[] sizes) -> Tensor"
 )
+POOLED_TEXT = "y"  # the host's name of that argument
+PATCH_KEYS = ("patches", "patches_replace", "optimized_attention_override")
+Options = dict[str, Any]  # the host's transformer_options
 LayerAddition = Callable[[Tensor, Tensor, LayerSite], Tensor]
 Operator = Callable[..., Tensor]
+
+
+class Marking(Enum):
+    """By what a compiled model is told that there are image parts in its layers."""
+
+    ARGUMENT = auto()
+    POOLED_TEXT = auto()
+
+
+class MarkedCall(NamedTuple):
+    """Options and arguments of one call of a model. is_marked: unless it is compiled in whole or in
+    part and nothing tells it of image parts.
+    """
+
+    options: Options
+    arguments: dict[str, object]
+    is_marked: bool
 
 
 class _CurrentCall(threading.local):
@@ -193,7 +218,31 @@ def _identity(patch: Any) -> str:
         return f"{type(patch).__qualname__} {id(patch)}"
 
 
-def add_block_marking(options: dict[str, Any]) -> dict[str, Any]:
+def mark_call(
+    marking: Marking | None,
+    options: Options,
+    arguments: dict[str, object],
+    layers: Sequence[Address],
+    placement: Placement,
+) -> MarkedCall:
+    """A call of a compiled model whose guards know of the wrapped layers, if that can be; a call of
+    another model, without a marking, as it is.
+
+    placement: in which the model takes its arguments; others the host would make anew.
+    """
+    if marking is None:
+        return MarkedCall(options, arguments, is_marked=True)
+    if marking is Marking.ARGUMENT:
+        marked_arguments = {**arguments, MARKER: marker_for(options, layers)}
+        return MarkedCall(add_block_marking(options), marked_arguments, is_marked=True)
+    text = arguments.get(POOLED_TEXT)
+    if not isinstance(text, Tensor) or any(map(options.get, PATCH_KEYS)):
+        return MarkedCall(options, arguments, is_marked=False)
+    marked_arguments = {**arguments, POOLED_TEXT: marked(text.to(*placement))}
+    return MarkedCall(options, marked_arguments, is_marked=True)
+
+
+def add_block_marking(options: Options) -> Options:
     """The options of one call with `mark_blocks` around the diffusion model."""
     wrappers = dict(options.get("wrappers", {}))
     by_key = dict(wrappers.get(WrappersMP.DIFFUSION_MODEL, {}))
@@ -210,7 +259,7 @@ def mark_blocks(executor: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if torch.compiler.is_compiling() or not has_marker:
         return executor(*args, **kwargs)
     x, timesteps, context, *rest = args
-    options = next(cast("dict[str, Any]", value) for value in rest if isinstance(value, dict))
+    options = next(cast(Options, value) for value in rest if isinstance(value, dict))
     if BLOCK_MARKING in options:
         rest = [options[BLOCK_MARKING](options) if value is options else value for value in rest]
         return executor(x, timesteps, context, *rest, **kwargs)

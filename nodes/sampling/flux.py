@@ -23,7 +23,14 @@ from comfy.ldm.flux.layers import DoubleStreamBlock
 from ...ipadapter_core.adapter.families import AFTER_BLOCK, ATTENTION, FLUX
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of
 from .attention import add_image_parts
-from .compiled import BLOCK_MARKING, LayerAddition, add_in_graph, marked, plain_modules
+from .compiled import (
+    BLOCK_MARKING,
+    LayerAddition,
+    Marking,
+    add_in_graph,
+    marked,
+    plain_modules,
+)
 from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import ImagePart, PartsByLayer
@@ -45,7 +52,7 @@ class FluxLayout:
     single blocks, in which they are one sequence.
     """
 
-    is_compilable = True
+    marking = Marking.ARGUMENT
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
         modules: Options = {**plain_modules(diffusion_model)}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from ...ipadapter_core.weights.blocks import Address, Block
-from .compiled import LayerAddition
+from .compiled import LayerAddition, Marking
 from .model_call import ModelCall
 from .run import PartsByLayer
 
@@ -24,11 +24,10 @@ class LayerWidths(NamedTuple):
 class ModelLayout(Protocol):
     """The attention layers of one architecture, and how something is added to them.
 
-    is_compilable: whether image parts can be within a compiled graph; a model of another
-    architecture runs uncompiled in the steps in which they act.
+    marking: what the model, once compiled, asks for, so that its guards know of image parts.
     """
 
-    is_compilable: bool
+    marking: Marking
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
         """Every layer that adapters act on, in the order of adapter files; empty for another

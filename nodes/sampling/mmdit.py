@@ -24,7 +24,14 @@ from ...ipadapter_core.attention.keys import NEGATIVE
 from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address, Block
 from .attention import AttendedPart, add_image_parts, attend
-from .compiled import LayerAddition, named_modules, plain_modules
+from .compiled import (
+    LayerAddition,
+    Marking,
+    add_in_graph,
+    named_modules,
+    plain_modules,
+    uncompiled,
+)
 from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import ImagePart, PartsByLayer
@@ -50,7 +57,7 @@ class HostAttention(Protocol):
 class MMDiTLayout:
     """Joint blocks, in which image and text attend to each other."""
 
-    is_compilable = False
+    marking = Marking.POOLED_TEXT
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
         # reference tokens are as wide as the model's own
@@ -81,7 +88,7 @@ class MMDiTLayout:
         replacements: dict[str, Any] = dict(options.get("patches_replace") or {})
         blocks: dict[Any, BlockPatch] = dict(replacements.get(DIT) or {})
         patched_call = PatchedCall(parts, call)
-        for address in filter(parts.get, parts):  # others as if there were no adapter
+        for address in parts:
             key = (DOUBLE_BLOCK, address[1])
             blocks[key] = cast(
                 BlockPatch, partial(run_block, patched_call, blocks.get(key), address)
@@ -89,7 +96,7 @@ class MMDiTLayout:
         return {
             **options,
             "patches_replace": {**replacements, DIT: blocks},
-        }, _leave_as_it_is
+        }, patched_call.add_as_operator
 
 
 class PatchedCall:
@@ -101,6 +108,17 @@ class PatchedCall:
     def attention(self, block_number: int) -> HostAttention:
         name = f"joint_blocks.{block_number}.x_block.attn"
         return cast(HostAttention, self.call.diffusion_model.get_submodule(name))
+
+    def add_as_operator(self, rows: Tensor, tokens: Tensor, site: LayerSite) -> Tensor:
+        """The image parts at a block of a compiled model; the rows may be overwritten.
+
+        tokens: queries, keys and values side by side, [B, N, 3 * C].
+        """
+        if not self.parts.get(site.address):
+            return rows
+        attention = self.attention(site.address[1])
+        image = ImageHeads(tokens.chunk(3, -1), site.heads, attention)
+        return self.add(rows, image, site.address, in_place=True)
 
     def add(self, rows: Tensor, image: "ImageHeads", address: Address, in_place: bool) -> Tensor:
         """The image's rows of the joint attention [B, N, C] with all image parts."""
@@ -147,12 +165,21 @@ def run_block(
     extra: OriginalBlock,
 ) -> BlockArguments:
     """A replacement of a joint block: what another pack placed there, or the host's, with the image
-    parts within its attention.
+    parts within its attention. Blocks that are compiled one by one run uncompiled then.
     """
-    options: dict[str, Any] = arguments["transformer_options"]
-    attention = JointAttention(call, address, arguments["txt"].shape[1], options)
-    arguments = {**arguments, "transformer_options": {**options, OVERRIDE: attention}}
-    return previous(arguments, extra) if previous else extra["original_block"](arguments)
+
+    def run(arguments: BlockArguments) -> BlockArguments:
+        return previous(arguments, extra) if previous else extra["original_block"](arguments)
+
+    is_compiling = torch.compiler.is_compiling()
+    if not is_compiling and not call.parts[address]:
+        return run(arguments)
+    attention = JointAttention(call, address, arguments)
+    arguments = {**arguments, "transformer_options": {**attention.options, OVERRIDE: attention}}
+    if is_compiling or not call.call.is_compiled:
+        return run(arguments)
+    with uncompiled(True):
+        return run(arguments)
 
 
 class ImageHeads:
@@ -172,15 +199,15 @@ class ImageHeads:
 class JointAttention:
     """The host's attention override for one run of one block.
 
-    The attention is whatever it would be without this one. Only the first of a block is the joint
-    one; text tokens stand before those of the image.
+    The attention is whatever it would be without this one. The joint one is of all tokens, those of
+    the text before those of the image.
     """
 
-    def __init__(
-        self, call: PatchedCall, address: Address, text_length: int, options: Mapping[str, Any]
-    ):
-        self.call, self.address, self.text_length = call, address, text_length
-        self.options, self.is_done = options, False
+    def __init__(self, call: PatchedCall, address: Address, arguments: BlockArguments):
+        self.call, self.address = call, address
+        self.options: dict[str, Any] = arguments["transformer_options"]
+        self.text_length: int = arguments["txt"].shape[1]
+        self.length: int = self.text_length + arguments["img"].shape[1]
 
     def __call__(
         self,
@@ -195,21 +222,19 @@ class JointAttention:
         previous: Attention | None = self.options.get(OVERRIDE)
         attention = partial(previous, function) if previous else function
         joint = attention(query, key, value, *args, **kwargs)
-        if self.is_done:
+        if query.shape[1] != self.length:
             return joint
-        self.is_done = True
         heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
         tokens = [tensor[:, self.text_length :] for tensor in (query, key, value)]
-        image = ImageHeads(tokens, heads, self.call.attention(self.address[1]))
         text, rows = joint[:, : self.text_length], joint[:, self.text_length :]
+        if torch.compiler.is_compiling():  # the operator asks its call for the sizes
+            site = LayerSite(self.address, heads, None, (0, 0), (0, 0))
+            side_by_side = torch.cat([tensor.flatten(2) for tensor in tokens], -1)
+            return torch.cat((text, add_in_graph(rows, side_by_side, site)), 1)
+        image = ImageHeads(tokens, heads, self.call.attention(self.address[1]))
         # What another pack returns may still be in use there; the host's own result is new.
         changed = self.call.add(rows, image, self.address, in_place=previous is None)
         return joint if changed is rows else torch.cat((text, changed), 1)
-
-
-def _leave_as_it_is(text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
-    """For the operator of compiled models, which no block of this architecture calls."""
-    return text
 
 
 def _attentions(diffusion_model: torch.nn.Module) -> dict[int, HostAttention]:

@@ -78,6 +78,7 @@ class ModelCall:
     tensors: CallTensors = field(default_factory=CallTensors)
     timestep: float | None = None  # as the model gets it, where keys depend on it
     diffusion_model: torch.nn.Module = field(default_factory=torch.nn.Module)
+    is_compiled: bool = False  # in whole or in part
 
     @property
     def token_grid(self) -> tuple[int, int]:

@@ -26,12 +26,11 @@ from ..sockets import ImageKeys
 from .adapter_lora import without_repeated_loras
 from .batch_rows import Cond, CondBatch, read_batch_rows, read_cond_batch
 from .compiled import (
-    MARKER,
-    add_block_marking,
+    Marking,
     current_addition,
     has_compiled_module,
     is_compiled_by_host,
-    marker_for,
+    mark_call,
     uncompiled,
 )
 from .image_prompt import (
@@ -43,9 +42,9 @@ from .image_prompt import (
     transformer_options,
 )
 from .layers import find_layout, layers_at
-from .layout import LayerWidths, ModelLayout
+from .layout import LayerWidths
 from .model_call import ModelCall, WatchLike
-from .run import CallTensors, FittingPrompts, ImagePart, PartsByLayer, Run
+from .run import CallTensors, FittingPrompts, ImagePart, PartsByLayer, Placement, Run
 
 RUN_KEY, BATCH_KEY, WATCH_KEY = "ipadapter_run", "ipadapter_batch", "ipadapter_watch"
 Options = dict[str, Any]  # the host's transformer_options or model_options
@@ -147,8 +146,7 @@ def note_cond_batch(
 def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
     """APPLY_MODEL: adds the image parts to whatever attention the model has at this call.
 
-    Every layer is wrapped at every step, active or not: a compiled model must always see the same
-    keys.
+    Every layer is wrapped at every step, active or not: a compiled model must see the same keys.
     """
     call = UNetCall.from_args(args)
     options = dict(call.options)
@@ -156,14 +154,17 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
     run: Run = options.pop(RUN_KEY, None) or Run()
     batch: CondBatch | None = options.pop(BATCH_KEY, None)
     watch: WatchLike | None = options.pop(WATCH_KEY, None)
-    fitting = _fitting_prompts(run, all_prompts, cast(BaseModel, executor.class_obj))
+    model = cast(BaseModel, executor.class_obj)
+    fitting = _fitting_prompts(run, all_prompts, model)
     if fitting is None:
         return executor(*call.args_with(options), **kwargs)
     layout, prompts = fitting.layout, fitting.prompts
     active_ranges = _active_ranges(prompts, call.sigma)
     rows = read_batch_rows(batch, options, call.x)
     watched = watch.prompt_at(all_prompts, call.sigma) if watch else None
-    timestep = _timestep(prompts, cast(BaseModel, executor.class_obj), call.sigma)
+    parts = _parts_by_layer(run, prompts, active_ranges)
+    marking = _marking(fitting, options, parts)
+    timestep = _timestep(prompts, model, call.sigma)
     model_call = ModelCall(
         run,
         rows,
@@ -174,16 +175,14 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
             (prompts, rows.roles, rows.indices), (active_ranges, rows, timestep), CallTensors
         ),
         timestep=timestep,
-        diffusion_model=cast(BaseModel, executor.class_obj).diffusion_model,
+        diffusion_model=model.diffusion_model,
+        is_compiled=marking is not None,
     )
-    parts = _parts_by_layer(run, prompts, active_ranges)
-    is_compiled = bool(parts) and (fitting.is_compiled or is_compiled_by_host(options))
-    if is_compiled and layout.is_compilable:
-        kwargs[MARKER] = marker_for(options, list(parts))
-        options = add_block_marking(options)
-    options, addition = layout.add_to_call(options, parts, model_call)
-    with current_addition(addition), uncompiled(is_compiled and _acts_outside(layout, parts)):
-        return executor(*call.args_with(options), **kwargs)
+    placement = Placement(call.x.device, model.get_dtype_inference())
+    marked = mark_call(marking, options, kwargs, list(parts), placement)
+    options, addition = layout.add_to_call(marked.options, parts, model_call)
+    with current_addition(addition), uncompiled(not marked.is_marked and any(parts.values())):
+        return executor(*call.args_with(options), **marked.arguments)
 
 
 WRAPPERS = {
@@ -226,9 +225,10 @@ def _active_ranges(prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> tuple[int
     return tuple(prompt.range_at(current_sigma) for prompt in prompts)
 
 
-def _acts_outside(layout: ModelLayout, parts: PartsByLayer) -> bool:
-    """Whether image parts act now that no compiled graph can hold."""
-    return not layout.is_compilable and any(parts.values())
+def _marking(fitting: FittingPrompts, options: Options, parts: PartsByLayer) -> Marking | None:
+    """How the call of a compiled model is marked; None for other models."""
+    is_compiled = bool(parts) and (fitting.is_compiled or is_compiled_by_host(options))
+    return fitting.layout.marking if is_compiled else None
 
 
 def _timestep(prompts: tuple[ImagePrompt, ...], model: BaseModel, sigma: Tensor) -> float | None:

@@ -17,7 +17,7 @@ from ...ipadapter_core.adapter.families import KOLORS
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_table
 from . import compiled
 from .attention import add_image_parts
-from .compiled import LayerAddition, add_in_graph, plain_modules, plain_name
+from .compiled import LayerAddition, Marking, add_in_graph, plain_modules, plain_name
 from .layout import LayerWidths
 from .model_call import LayerSite, ModelCall
 from .run import PartsByLayer
@@ -30,7 +30,7 @@ AttentionPatch = Callable[[Tensor, Tensor, Tensor, ExtraOptions], Tensor]
 class UNetLayout:
     """Cross-attention in transformer blocks of input, middle and output blocks."""
 
-    is_compilable = True
+    marking = Marking.ARGUMENT
 
     def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
         modules: dict[str, Any] = {**plain_modules(diffusion_model)}
