@@ -5,7 +5,7 @@ import { say, translate } from './words.js'
 /** @typedef {import('./words.js').Text} Text */
 /** @typedef {{ name: string, new_kinds: string[], stays: boolean, notes: Text[] }} Change of one old node */
 
-const MOST_LINES = 4
+const MOST_LINES = 3
 const MOST_NAMES = 5
 
 /**
