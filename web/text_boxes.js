@@ -28,6 +28,7 @@ function drawNames(node, boxes, context) {
   context.font = FONT
   context.fillStyle = LiteGraph.WIDGET_SECONDARY_TEXT_COLOR ?? '#999'
   context.textAlign = 'left'
-  for (const box of boxes.filter(({ hidden, y }) => !hidden && y)) context.fillText(nameOf(box), LEFT, box.y + BASELINE)
+  const named = boxes.filter(({ hidden, y, value }) => !hidden && y && value) // an empty one shows its name itself
+  for (const box of named) context.fillText(nameOf(box), LEFT, box.y + BASELINE)
   context.restore()
 }
