@@ -107,6 +107,7 @@ CONVERT_ALL = """async () => {
 KINDS = "() => app.graph._nodes.map(({ type }) => type).sort().join()"
 
 
+@pytest.mark.parametrize("opened", ["vue"], indirect=True)  # whose measures were a step to undo
 def test_a_conversion_is_told_in_names_of_nodes_and_undone_in_one_step(page):
     saved = PACK / "tests" / "workflows" / "saved" / "v2_simple.json"
     workflow = json.loads(saved.read_text("utf-8"))
