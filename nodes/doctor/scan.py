@@ -14,6 +14,7 @@ import folder_paths
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
 from ...ipadapter_core.adapter.encoders import EncoderSpec, read_encoder
+from ...ipadapter_core.adapter.layout import Weights
 from ...ipadapter_core.doctor.file_names import MODEL_ENDINGS, is_near_miss
 from ...ipadapter_core.doctor.model_table import load
 from ...ipadapter_core.doctor.report import (
@@ -28,6 +29,7 @@ from ..face import recogniser_files
 from ..files import folders
 from ..files.folders import ADAPTERS, ENCODERS
 from ..files.open_files import read_embeds, read_metadata, read_shapes
+from ..files.twins import likely_twin
 from ..project import project_field
 
 NO_MODELS = ("custom_nodes", "configs", "datasets", "diffusers")
@@ -164,7 +166,8 @@ def _describe_file(kind: str, path: str, file_name: str, is_listed: bool) -> Ins
             fault=Message("is a link to a missing file"),
         )
     is_in_its_folder = kind in (ADAPTERS, ENCODERS)
-    spec, fault, note = content(path, status.st_size, status.st_mtime_ns, is_in_its_folder)
+    state = status.st_size, status.st_mtime_ns
+    spec, fault, note = content(path, file_name, *state, is_in_its_folder)
     return InstalledFile(
         kind, file_name, display_path, status.st_size, is_listed, spec, fault=fault, note=note
     )
@@ -172,7 +175,7 @@ def _describe_file(kind: str, path: str, file_name: str, is_listed: bool) -> Ins
 
 @functools.lru_cache(maxsize=4096)
 def content(
-    path: str, size: int, modified: int, is_in_its_folder: bool
+    path: str, file_name: str, size: int, modified: int, is_in_its_folder: bool
 ) -> tuple[AdapterSpec | EncoderSpec | None, str, str]:
     """(what it holds, why it cannot be read, what else it is). size, modified: so that a new file
     is read again.
@@ -190,9 +193,16 @@ def content(
         has_text_side = any(key.startswith(("text_model.", "transformer.")) for key in shapes)
         return None if has_text_side and not is_in_its_folder else encoder, "", ""
     try:
-        return read_spec(shapes), "", ""
+        return _adapter_spec(shapes, file_name), "", ""
     except Predicate as error:
         return None, "", error.message
+
+
+def _adapter_spec(shapes: Weights, file_name: str) -> AdapterSpec:
+    """What an adapter is, its name deciding between those of equal shapes."""
+    spec = read_spec(shapes)
+    twin = likely_twin(spec, file_name, shapes)
+    return read_spec(shapes, twin.kind) if twin else spec
 
 
 def _may_hold(path: str) -> bool:

@@ -21,6 +21,7 @@ from ...ipadapter_core.adapter.stored_tensors import (
 from ...ipadapter_core.messages import Predicate, printable
 
 LONGEST_HEADER = 100_000_000  # what safetensors itself allows
+FLOAT32 = {"F32": torch.float32}
 SAFETENSORS_ENDINGS = (".safetensors", ".sft")
 UNREADABLE_TYPES = (
     "F4",
@@ -30,12 +31,17 @@ UNREADABLE_TYPES = (
 
 
 def read_shapes(path: str) -> Weights:
-    """Keys, and values with a `.shape`, from the header alone."""
+    """Keys, and values with a `.shape` and whether they are float32, from the header alone."""
     if _container(path) == "torch":
         return _named_tensors(path, "meta")
     with _safe_open(path) as file:
         keys: list[str] = file.keys()
-        return {key: torch.empty(file.get_slice(key).get_shape(), device="meta") for key in keys}
+        parts = {key: file.get_slice(key) for key in keys}
+        dtypes = {key: FLOAT32.get(part.get_dtype(), torch.float16) for key, part in parts.items()}
+        return {
+            key: torch.empty(part.get_shape(), dtype=dtypes[key], device="meta")
+            for key, part in parts.items()
+        }
 
 
 def read_weights(path: str) -> Weights:

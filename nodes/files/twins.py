@@ -25,12 +25,14 @@ VARIANTS = [AUTO, FACEID_PLUS_V2, FACEID_PLUS, UNNORM, INSTANTID]
 
 def find_twin(spec: AdapterSpec, path: str, name: str, weights: Weights) -> Family | None:
     """The family of a file among those of its shapes; None where nothing tells."""
-    twins = spec.family.twins
-    if len(twins) == 1:
+    if len(spec.family.twins) == 1:
         return spec.family
-    return (
-        _published_twin(spec, path) or twin_named(spec.family, name) or _stored_twin(spec, weights)
-    )
+    return _published_twin(spec, path) or likely_twin(spec, name, weights)
+
+
+def likely_twin(spec: AdapterSpec, name: str, weights: Weights) -> Family | None:
+    """The same by the file's name and header alone."""
+    return twin_named(spec.family, name) or _stored_twin(spec, weights)
 
 
 def guess_note(spec: AdapterSpec) -> Message:

@@ -106,12 +106,12 @@ def save_shapes(net, path):
     hollow_file(path, {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()})
 
 
-def hollow_file(path, shapes):
+def hollow_file(path, shapes, dtype="F32"):
     """A safetensors file of zeros in those shapes, which takes no room on the disk."""
-    header, end = {}, 0
+    header, end, item_size = {}, 0, {"F32": 4, "F16": 2}[dtype]
     for key, shape in shapes.items():
-        start, end = end, end + 4 * prod(shape)
-        header[key] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+        start, end = end, end + item_size * prod(shape)
+        header[key] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text)
     os.truncate(path, 8 + len(text) + end)

@@ -6,6 +6,7 @@ from pathlib import Path
 import make_models
 import pytest
 import torch
+from adapter_layouts import Base, adapter, layout, resampler
 from support import arcface
 from support.model_files import encoder_file
 
@@ -160,3 +161,27 @@ def test_recognisers_are_listed_wherever_they_lie_and_damaged_ones_too(
     }
     texts = {entry.file.name: entry.text for entry in pack.nodes.doctor.scan.report().entries}
     assert texts["recogniser.safetensors"] == "IResNet50, not one of the published files"
+
+
+def test_adapters_of_equal_shapes_are_told_apart_by_name_and_precision(pack, models):
+    """As Load IPAdapter does, but for the SHA-256."""
+    small = Base(2048, (8,))
+    raw, plus = adapter(small, resampler(small, 128, 512)), layout("ip-adapter-faceid-plus_sd15")
+    expected = {
+        "ip-adapter-faceid-plus_sd15.bin": (plus, "F16", "SD1.5 FaceID plus, "),
+        "a.safetensors": (plus, "F16", "SD1.5 FaceID plus v2, "),
+        "b.safetensors": (raw, "F32", "SDXL InstantID, "),
+        "c.safetensors": (raw, "F16", "SDXL FaceID portrait unnorm, "),
+        "instantid d.safetensors": (raw, "F16", "SDXL InstantID, "),
+    }
+    for name, (shapes, dtype, _) in expected.items():
+        arcface.hollow_file(models / "ipadapter" / name, shapes, dtype)
+    weights = {key: torch.zeros(shape) for key, shape in raw.items()}
+    torch.save(make_models.nested(weights), models / "ipadapter" / "ip-adapter.bin")
+    expected["ip-adapter.bin"] = (raw, "F32", "SDXL InstantID, ")
+    entries = pack.nodes.doctor.scan.report().of("adapter")
+    texts = {entry.file.name: entry.text for entry in entries}
+    assert texts.keys() == expected.keys()
+    for name, (*_, start) in expected.items():
+        assert texts[name].startswith(start)
+        assert ("recogniser glintr100" in texts[name]) == ("InstantID" in start)
