@@ -24,8 +24,8 @@ export const DOING = {
 export function planOf(report, base, purpose) {
   const need = report.needs.find((goal) => goal.base === base && goal.purpose === purpose)
   if (!need) return { ready: false, lines: [], rows: [] }
-  const lines = need.there.map(({ adapter, encoders, recommended }) => {
-    const files = { adapter, encoder: encoders[0] }
+  const lines = need.there.map(({ adapter, partners, recommended }) => {
+    const files = { adapter, encoder: partners.join(', ') }
     return recommended ? say('<adapter> with <encoder> (recommended)', files) : say('<adapter> with <encoder>', files)
   })
   return { ready: lines.length > 0, lines, rows: rowsOf(report, need.missing) }

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 from ..adapter.checkpoint import AdapterSpec
 from ..faces.identity.recognisers import RecogniserSpec
-from ..messages import Message
+from ..messages import Message, joined
 from .entries import ADAPTER, Entry
+from .model_table import RECOGNISER, ModelFile
+
+Pairs = Mapping[str, tuple[str, ...]]  # adapter -> what fits it
+RECOGNISER_FOLDER = "insightface"
 
 
-def face_pairs_of(
-    adapters: Sequence[Entry], recognisers: Sequence[Entry]
-) -> dict[str, tuple[str, ...]]:
+def face_pairs_of(adapters: Sequence[Entry], recognisers: Sequence[Entry]) -> Pairs:
     """Adapters of face identities and the recognisers that fit."""
     pairs: dict[str, tuple[str, ...]] = {}
     for adapter in adapters:
@@ -25,15 +27,49 @@ def face_pairs_of(
     return pairs
 
 
-def mark_missing_recogniser(entry: Entry, face_pairs: Mapping[str, tuple[str, ...]]) -> Entry:
+def recogniser_row(space: str, model_table: Sequence[ModelFile]) -> ModelFile | None:
+    """The published recogniser of a space."""
+    rows = (row for row in model_table if row.kind == RECOGNISER and row.name.startswith(space))
+    return next(rows, None)
+
+
+def mark_missing_recogniser(
+    entry: Entry,
+    face_pairs: Pairs,
+    entries: Sequence[Entry],
+    model_table: Sequence[ModelFile],
+) -> Entry:
     """The entry of an adapter, with the advice to get the recogniser that it lacks."""
     is_lacking = entry.usable and face_pairs.get(entry.file.name) == ()
-    if not is_lacking or entry.kind != ADAPTER or entry.advice:
+    row = recogniser_row(identity_space(entry), model_table)
+    if not is_lacking or row is None or entry.kind != ADAPTER or entry.advice:
         return entry
     advice = Message(
-        "needs the face recogniser <1>, which is not in models/insightface", identity_space(entry)
+        "needs the face recogniser <1>, but <2>: download '<3>' (<4>, licence: <5>) into "
+        "models/<6>",
+        identity_space(entry),
+        joined(", ", _other_recognisers(entries)) or Message("none is installed"),
+        row.name,
+        row.size_text,
+        row.licence,
+        row.folder,
     )
     return replace(entry, advice=advice)
+
+
+def _other_recognisers(entries: Sequence[Entry]) -> list[Message]:
+    """What there is in place of a recogniser that fits."""
+    others = [
+        Message("'<1>' is <2>", entry.file.name, entry.text)
+        for entry in entries
+        if entry.kind == RECOGNISER
+    ]
+    unusable_names = [
+        entry.file.name
+        for entry in entries
+        if entry.file.fault and entry.file.folder == RECOGNISER_FOLDER
+    ]
+    return others + [Message("'<1>' cannot be used (delete it)", name) for name in unusable_names]
 
 
 def identity_space(entry: Entry) -> str:

@@ -1,16 +1,14 @@
 """What to download first, where no installed adapter works yet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 from ..adapter.checkpoint import AdapterSpec
 from ..messages import Message
 from .entries import Entry
-from .face_pairs import identity_space
-from .model_table import BASES, ENCODER, PURPOSES, RECOGNISER, ModelFile
-
-Pairs = Mapping[str, tuple[str, ...]]  # adapter -> what fits it
+from .face_pairs import Pairs, identity_space, recogniser_row
+from .model_table import BASES, ENCODER, PURPOSES, ModelFile
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,12 @@ class Installed:
     def works(self, adapter: Entry) -> bool:
         return not self._lacks_encoder(adapter) and not self._lacks_recogniser(adapter)
 
+    def partners(self, adapter: Entry) -> tuple[str, ...]:
+        """The first encoder and recogniser that fit, as far as a working adapter needs them."""
+        pairs = self.encoder_pairs, self.face_pairs
+        fitting_names = (each.get(adapter.file.name) for each in pairs)
+        return tuple(names[0] for names in fitting_names if names)
+
     def missing(self, adapter: Entry, table: Sequence[ModelFile]) -> list[ModelFile]:
         """The published files that an adapter lacks; none if one of them is not published."""
         content = adapter.file.content
@@ -40,7 +44,7 @@ class Installed:
         if self._lacks_encoder(adapter) and isinstance(content, AdapterSpec):
             rows.append(encoder_row(content.encoder, table))
         if self._lacks_recogniser(adapter):
-            rows.append(_recogniser_row(identity_space(adapter), table))
+            rows.append(recogniser_row(identity_space(adapter), table))
         published = [row for row in rows if row is not None]
         return published if len(published) == len(rows) else []
 
@@ -66,11 +70,6 @@ def recommend(installed: Installed, table: Sequence[ModelFile]) -> Recommendatio
 
 def encoder_row(encoder_name: str, table: Sequence[ModelFile]) -> ModelFile | None:
     rows = (row for row in table if (row.kind, row.encoder) == (ENCODER, encoder_name))
-    return next(rows, None)
-
-
-def _recogniser_row(space: str, table: Sequence[ModelFile]) -> ModelFile | None:
-    rows = (row for row in table if row.kind == RECOGNISER and row.name.startswith(space))
     return next(rows, None)
 
 

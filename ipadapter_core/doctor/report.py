@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
+from ..adapter.families import FACE, IDENTITY
 from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
 from .entries import ADAPTER, EMBEDS, FOLDERS, OTHER, Embeds, Entry, InstalledFile
@@ -32,7 +33,8 @@ from .recommendation import Installed, Recommendation, encoder_row, recommend
 class Need:
     """One thing to do: with which base model, to follow what.
 
-    working_pairs: installed (adapter, encoders) that do it, the adapter to start with first.
+    working_pairs: installed (adapter, one of each kind of file that it needs) that do it, the
+    adapter to start with first.
     recommended: that adapter, where it is installed and others do it too.
     """
 
@@ -79,20 +81,19 @@ def examine(
         key=lambda entry: entry.file.display_path.lower(),
     )
     adapters, encoders = (_usable(entries, kind) for kind in (ADAPTER, ENCODER))
-    working_pairs = {adapter.file.name: _encoders_of(adapter, encoders) for adapter in adapters}
-    needs = tuple(
-        _need((base, purpose), adapters, encoders, working_pairs, table_rows)
-        for base in BASES
-        for purpose in PURPOSES
-    )
+    pairs = {adapter.file.name: _encoders_of(adapter, encoders) for adapter in adapters}
     face_pairs = face_pairs_of(adapters, _usable(entries, RECOGNISER))
-    installed = Installed(adapters, encoders, working_pairs, face_pairs)
+    installed = Installed(adapters, encoders, pairs, face_pairs)
+    goals = [(base, purpose) for base in BASES for purpose in PURPOSES]
+    marked_entries = (
+        mark_missing_recogniser(entry, face_pairs, entries, table_rows) for entry in entries
+    )
     return Report(
         tuple(facts),
-        tuple(mark_missing_recogniser(entry, face_pairs) for entry in entries),
-        pairs=tuple(working_pairs.items()),
+        tuple(marked_entries),
+        pairs=tuple(pairs.items()),
         face_pairs=tuple(face_pairs.items()),
-        needs=needs,
+        needs=tuple(_need(goal, installed, table_rows) for goal in goals),
         table=table_rows,
         recommendation=recommend(installed, table_rows),
     )
@@ -200,34 +201,22 @@ def _name_advice(installed_file: InstalledFile) -> str:
     return ""
 
 
-def _need(
-    goal: tuple[str, str],
-    adapters: list[Entry],
-    encoders: list[Entry],
-    fitting_encoders: dict[str, tuple[str, ...]],
-    model_table: tuple[ModelFile, ...],
-) -> Need:
-    base_model, purpose = goal
-    suitable_adapters = [adapter for adapter in adapters if _follows(adapter, base_model, purpose)]
-    suitable_adapters.sort(key=lambda adapter: not _is_first(adapter))
-    working = [adapter for adapter in suitable_adapters if fitting_encoders[adapter.file.name]]
+def _need(goal: tuple[str, str], installed: Installed, model_table: tuple[ModelFile, ...]) -> Need:
+    adapters = [adapter for adapter in installed.adapters if _follows(adapter, *goal)]
+    adapters.sort(key=lambda adapter: not _is_first(adapter))
+    working = [adapter for adapter in adapters if installed.works(adapter)]
     if working:
-        pairs = tuple((entry.file.name, fitting_encoders[entry.file.name]) for entry in working)
-        return Need(base_model, purpose, pairs, (), _recommended(working))
-    if suitable_adapters:
-        return Need(
-            base_model,
-            purpose,
-            (),
-            _missing_encoders(_encoder(suitable_adapters[0]), encoders, model_table),
-        )
+        pairs = tuple((adapter.file.name, installed.partners(adapter)) for adapter in working)
+        return Need(*goal, pairs, (), _recommended(working))
+    if adapters:
+        return Need(*goal, (), tuple(installed.missing(adapters[0], model_table)))
     first_adapter = next(
         table_row
         for table_row in model_table
         if (table_row.base, table_row.purpose, table_row.first) == (*goal, True)
     )
-    missing_encoders = _missing_encoders(first_adapter.encoder, encoders, model_table)
-    return Need(base_model, purpose, (), (first_adapter, *missing_encoders))
+    missing_encoders = _missing_encoders(first_adapter.encoder, installed.encoders, model_table)
+    return Need(*goal, (), (first_adapter, *missing_encoders))
 
 
 def _recommended(working: Sequence[Entry]) -> str:
@@ -242,7 +231,9 @@ def _is_first(adapter: Entry) -> bool:
 
 
 def _follows(adapter: Entry, base_model: str, purpose: str) -> bool:
-    return _base(adapter) == base_model and purpose == _purpose(adapter)
+    """Whether an adapter does that; one of identities follows a face."""
+    own_purpose = FACE if _purpose(adapter) == IDENTITY else _purpose(adapter)
+    return _base(adapter) == base_model and purpose == own_purpose
 
 
 def _missing_encoders(
@@ -257,10 +248,6 @@ def _missing_encoders(
 
 def _base(entry: Entry) -> str:
     return entry.file.content.base_model if isinstance(entry.file.content, AdapterSpec) else ""
-
-
-def _encoder(entry: Entry) -> str:
-    return entry.file.content.encoder if isinstance(entry.file.content, AdapterSpec) else ""
 
 
 def _purpose(entry: Entry) -> str:

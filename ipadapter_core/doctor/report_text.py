@@ -69,8 +69,8 @@ def _need_lines(need: Need) -> list[str]:
     if need.working_pairs:
         marks = {need.recommended: " (recommended)"}
         pair_lines = [
-            f"  {adapter} with {encoders[0]}{marks.get(adapter, '')}"
-            for adapter, encoders in need.working_pairs
+            f"  {adapter} with {' and '.join(partners)}{marks.get(adapter, '')}"
+            for adapter, partners in need.working_pairs
         ]
         return [f"{title}: ready", *pair_lines]
     return [f"{title}: missing", *(line for row in need.missing for line in row_lines(row))]
@@ -142,10 +142,10 @@ def _need_data(need: Need) -> dict[str, Any]:
         "there": [
             {
                 "adapter": adapter_name,
-                "encoders": list(encoder_names),
+                "partners": list(partners),
                 "recommended": adapter_name == need.recommended,
             }
-            for adapter_name, encoder_names in need.working_pairs
+            for adapter_name, partners in need.working_pairs
         ],
         "missing": [row.name for row in need.missing],
     }

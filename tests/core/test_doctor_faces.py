@@ -18,14 +18,52 @@ def recogniser(space, net="IResNet50", name="any.onnx"):
     )
 
 
-def test_a_face_adapter_without_its_recogniser_is_a_problem():
-    report = examine([adapter("a", "ip-adapter-faceid_sd15"), recogniser("AuraFace")], TABLE)
-    (entry,) = report.problems
-    assert entry.advice == (
-        "needs the face recogniser w600k_r50, which is not in models/insightface"
-    )
+DOWNLOAD = (
+    "download 'w600k_r50.onnx' (174.4 MB, licence: non-commercial research) into models/insightface"
+)
+DAMAGED = InstalledFile(
+    "insightface", "r50.onnx", "models/insightface/r50.onnx", 9, True, fault="is cut off"
+)
+
+
+@pytest.mark.parametrize(
+    ("installed", "words"),
+    [
+        ([], "none is installed"),
+        (
+            [recogniser("AuraFace", "IResNet100", "glintr100.onnx")],
+            "'glintr100.onnx' is IResNet100 (AuraFace, whose embeddings no FaceID adapter knows)",
+        ),
+        ([DAMAGED], "'r50.onnx' cannot be used (delete it)"),
+        (
+            [recogniser("glintr100", "IResNet100", "g.onnx"), DAMAGED],
+            "'g.onnx' is IResNet100 (glintr100 of antelopev2, for InstantID and Kolors FaceID), "
+            "'r50.onnx' cannot be used (delete it)",
+        ),
+    ],
+)
+def test_a_face_adapter_without_its_recogniser_is_a_problem(installed, words):
+    report = examine([adapter("a", "ip-adapter-faceid_sd15"), *installed], TABLE)
+    (entry,) = report.of("adapter")
+    assert entry.advice == f"needs the face recogniser w600k_r50, but {words}: {DOWNLOAD}"
     assert "no installed face recogniser fits" in as_text(report)
-    assert "a space of its own that no FaceID adapter knows" in as_text(report)
+    need = report.need("SD1.5", "face")
+    assert [row.name for row in need.missing] == ["w600k_r50.onnx"]
+
+
+def test_a_face_adapter_with_all_it_needs_follows_a_face():
+    parts = [recogniser("w600k_r50"), encoder("h")]
+    for kind, partners in (
+        ("ip-adapter-faceid_sd15", ["any.onnx"]),
+        ("ip-adapter-faceid-plusv2_sd15", ["h", "any.onnx"]),
+    ):
+        report = examine([adapter("a", kind), *parts], TABLE)
+        assert f"to follow a face: ready\n  a with {' and '.join(partners)}" in as_text(report)
+        (need,) = (need for need in as_data(report)["needs"] if need["there"])
+        (pair,) = need["there"]
+        assert (pair["adapter"], pair["partners"]) == ("a", partners)
+    missing = examine([adapter("a", kind)], TABLE).need("SD1.5", "face").missing
+    assert [row.kind for row in missing] == ["encoder", "recogniser"]
 
 
 @pytest.mark.parametrize("space", ["w600k_r50", None])

@@ -25,18 +25,18 @@ const report = {
     { kind: 'other', path: 'models/o', text: 'is cut off', size: '1 MB', usable: false, advice: 'is cut off', works_with: [] },
   ],
   needs: [
-    { base: 'SD1.5', purpose: 'look', there: [{ adapter: 'a', encoders: ['e', 'f'] }], missing: [] },
+    { base: 'SD1.5', purpose: 'look', there: [{ adapter: 'a', partners: ['e', 'r'] }], missing: [] },
     { base: 'SDXL', purpose: 'face', there: [], missing: ['h', 'not in the table'] },
   ],
   table: [row],
 }
 
-test('what is there makes a plan ready, with the first encoder that fits', () => {
-  assert.deepEqual(planOf(report, 'SD1.5', 'look'), { ready: true, lines: ['a with e'], rows: [] })
+test('what is there makes a plan ready, with an encoder and a recogniser that fit', () => {
+  assert.deepEqual(planOf(report, 'SD1.5', 'look'), { ready: true, lines: ['a with e, r'], rows: [] })
 })
 
 test('among several that work the recommended one is marked', () => {
-  const [adapter, other] = ['a', 'b'].map((name) => ({ adapter: name, encoders: ['e'], recommended: name === 'a' }))
+  const [adapter, other] = ['a', 'b'].map((name) => ({ adapter: name, partners: ['e'], recommended: name === 'a' }))
   const needs = [{ base: 'SD1.5', purpose: 'look', there: [adapter, other], missing: [] }]
   assert.deepEqual(planOf({ needs, table: [] }, 'SD1.5', 'look').lines, ['a with e (recommended)', 'b with e'])
 })

@@ -32,7 +32,7 @@ NETS_BY_SPACE = {WEBFACE: "IResNet50", GLINT: "IResNet100", AURAFACE: "IResNet10
 TRAINED_ON = {
     WEBFACE: "w600k_r50 of buffalo_l, for FaceID",
     GLINT: "glintr100 of antelopev2, for InstantID and Kolors FaceID",
-    AURAFACE: "AuraFace, a space of its own that no FaceID adapter knows",
+    AURAFACE: "AuraFace, whose embeddings no FaceID adapter knows",
 }
 
 

@@ -146,7 +146,11 @@ def test_recognisers_are_listed_wherever_they_lie_and_damaged_ones_too(
     (models / "insightface" / "models" / "buffalo_l").mkdir(parents=True)
     (models / "insightface" / "models" / "buffalo_l" / "w600k_r50.onnx").write_bytes(b"cut")
     (models / "insightface" / "inswapper_128.onnx").write_bytes(b"something else")
-    needs = "needs the face recogniser w600k_r50, which is not in models/insightface"
+    needs = (
+        "needs the face recogniser w600k_r50, but 'w600k_r50.onnx' cannot be used (delete it): "
+        "download 'w600k_r50.onnx' (174.4 MB, licence: non-commercial research) into "
+        "models/insightface"
+    )
     said = advice()
     fault = said.pop("models/insightface/models/buffalo_l/w600k_r50.onnx")
     assert fault.endswith("('w600k_r50.onnx' has 174.4 MB)")
