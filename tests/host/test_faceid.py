@@ -1,8 +1,15 @@
 """FaceID adapters: the model equals diffusers' with adapter and LoRA; the LoRA is added once."""
 
+from functools import partial
+
+import counters
+import diffusers.loaders.unet
+import inside
 import make_models
 import pytest
 import torch
+from diffusers.models.embeddings import IPAdapterFaceIDPlusImageProjection
+from support.faceid import merge_lora
 from support.tolerance import MODEL_CALL
 
 pytestmark = pytest.mark.host
@@ -11,10 +18,10 @@ NAMES = [
     "ip-adapter-faceid_sd15",
     "ip-adapter-faceid-plusv2_sd15",
     "ip-adapter-faceid-portrait_sd15",
-    "ip-adapter-faceid_sdxl",
+    "ip-adapter-faceid-plusv2_sdxl",
     "ip-adapter-faceid-portrait_sdxl_unnorm",
 ]
-FACEID, PLUS, UNNORM = NAMES[0], NAMES[1], NAMES[-1]
+FACEID, PLUS = NAMES[:2]
 WEIGHT = 0.7
 
 
@@ -81,21 +88,6 @@ def calls(tiny):
     return run
 
 
-def merge_lora(unet, tensors, strength):
-    """The LoRA of a file, added to the weights of diffusers' UNet: W + strength * up @ down."""
-    merged = 0
-    for number, name in enumerate(unet.attn_processors):
-        attention = unet.get_submodule(name.removesuffix(".processor"))
-        layers = {"q": attention.to_q, "k": attention.to_k, "v": attention.to_v}
-        for letter, layer in (layers | {"out": attention.to_out[0]}).items():
-            key = f"ip_adapter.{number}.to_{letter}_lora"
-            if f"{key}.up.weight" in tensors:
-                change = tensors[f"{key}.up.weight"] @ tensors[f"{key}.down.weight"]
-                layer.weight.data += strength * change
-                merged += 1
-    return merged
-
-
 def expected_output(unet, call, pair):
     """diffusers' output for a call; pair: the references of both sides."""
     x, timesteps, context, y, rows, _ = call
@@ -121,25 +113,37 @@ def assert_same(found, expected):
     assert difference <= MODEL_CALL
 
 
+@pytest.fixture
+def oracle(tiny, models, adapters, monkeypatch):
+    """(name, strength) -> diffusers' UNet with that adapter and its LoRA."""
+
+    def run(name, strength):
+        _, tensors = adapters(name)
+        unet = tiny.twin(kind_of(name), models(kind_of(name)))
+        has_lora = "portrait" not in name
+        targets = 4 * len(unet.attn_processors)
+        assert merge_lora(unet, tensors, strength) == (targets if has_lora else 0)
+        depth = sum(key.endswith("to_kv.weight") for key in tensors)  # see tiny.adapter_tensors
+        projection = partial(IPAdapterFaceIDPlusImageProjection, depth=depth)
+        monkeypatch.setattr(diffusers.loaders.unet, projection.func.__name__, projection)
+        unet._load_ip_adapter_weights([make_models.nested(tensors)])
+        for processor in unet.attn_processors.values():
+            if hasattr(processor, "scale"):
+                processor.scale = [WEIGHT]
+        return unet.requires_grad_(False)
+
+    return run
+
+
 @pytest.mark.parametrize(("name", "count"), [(name, 1) for name in NAMES] + [(FACEID, 3)])
 def test_output_equals_diffusers_with_the_lora_in_its_weights(
-    follow, calls, models, adapters, tiny, name, count
+    follow, calls, models, oracle, tiny, name, count
 ):
-    kind = kind_of(name)
-    model, prompt, (_, tensors) = models(kind), tiny.text(kind), adapters(name)
-    strength = 0.8
-    followed, texts, pair = follow(model, name, count, lora_strength=strength)
+    kind, strength = kind_of(name), 0.8
+    followed, texts, pair = follow(models(kind), name, count, lora_strength=strength)
     assert not texts
-    unet = tiny.twin(kind, model)
-    has_lora = "portrait" not in name
-    targets = 4 * len(unet.attn_processors)
-    assert merge_lora(unet, tensors, strength) == (targets if has_lora else 0)
-    unet._load_ip_adapter_weights([make_models.nested(tensors)])
-    for processor in unet.attn_processors.values():
-        if hasattr(processor, "scale"):
-            processor.scale = [WEIGHT]
-    unet.requires_grad_(False)
-    for call in calls(followed, prompt):
+    unet = oracle(name, strength)
+    for call in calls(followed, tiny.text(kind)):
         assert_same(call[-1], expected_output(unet, call, pair))
 
 
@@ -181,6 +185,23 @@ def test_the_model_is_as_before_afterwards(follow, models, sampled):
     followed.unpatch_model()
     for key, value in model.model.state_dict().items():
         assert torch.equal(value, state[key])
+
+
+@pytest.mark.no_inference_mode
+def test_a_step_has_no_operation_more_with_the_lora(follow, models):
+    steps = []
+
+    def step(call):
+        with counters.Operations() as mode:
+            out = call()
+        steps.append(mode.counted)
+        return out
+
+    for strength in (0.0, 1.0):
+        followed, *_ = follow(models("sd15"), lora_strength=strength)
+        inside.sample(followed, "sd15", (16, 1), step, steps=2)
+    assert len(followed.patches) == 128
+    assert steps[3] == steps[1] and steps[1].total() > 1000
 
 
 def strengths(model):

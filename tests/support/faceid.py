@@ -64,3 +64,18 @@ def lora_of(model, seed=1):
                 tensors[f"{name}.lora_{part}.weight"] = torch.randn(shape, generator=source) * 0.02
             tensors[f"{name}.alpha"] = torch.tensor(128.0)
     return tensors
+
+
+def merge_lora(unet, tensors, strength):
+    """The LoRA of a file, added to the weights of diffusers' UNet: W + strength * up @ down."""
+    merged = 0
+    for number, name in enumerate(unet.attn_processors):
+        attention = unet.get_submodule(name.removesuffix(".processor"))
+        layers = {"q": attention.to_q, "k": attention.to_k, "v": attention.to_v}
+        for letter, layer in (layers | {"out": attention.to_out[0]}).items():
+            key = f"ip_adapter.{number}.to_{letter}_lora"
+            if f"{key}.up.weight" in tensors:
+                change = tensors[f"{key}.up.weight"] @ tensors[f"{key}.down.weight"]
+                layer.weight.data += strength * change
+                merged += 1
+    return merged

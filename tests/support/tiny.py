@@ -116,7 +116,7 @@ def adapter_tensors(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
     """A published adapter with the small models' widths."""
     is_kolors = name.startswith("Kolors")
     shapes = layout(name, SMALL["sdxl" if is_kolors or "sdxl" in name else "sd15"])
-    if is_kolors:  # one of its four layers, of 40 million weights each
+    if is_kolors or name.endswith("plusv2_sdxl"):  # one of four layers, of 50 million weights each
         shapes = {key: shapes[key] for key in shapes if not re.search(r"\.layers\.[1-3]", key)}
     return make_models.draw(shapes, make_models.generator(name, seed), torch.float32)
 

@@ -113,6 +113,25 @@ def test_the_node_of_before_march_2024(graph, check):
     assert "IPAdapterWeightMap" not in kinds(new_prompt)
 
 
+def test_raw_identities_for_sdxl_on_the_node_for_kolors(graph, check, own_folders):
+    old = graph(UNNORM, "sdxl")
+    image = old.image(saved(own_folders, batch("one_portrait")[0]))
+    inputs = {"weight_faceidv2": 1.0, "weight_kolors": 0.5, "combine_embeds": "concat"}
+    last = old.add("IPAdapterFaceIDKolors", **old.all, image=image, **inputs, **SETTINGS)
+    new_prompt, _ = check(old, last, "sdxl", **ONE_STEP)
+    assert "EncodeFaceIdentity" in kinds(new_prompt)
+
+
+def test_layers_by_hand(graph, check, own_folders):
+    old = graph(PLUS)
+    image = old.image(saved(own_folders, batch("one_portrait")[0]))
+    inputs = {"weight_faceidv2": 0.8, "layer_weights": "0:1.0, 3:0.4, 9:-0.5"}
+    last = old.add("IPAdapterMS", **old.all, image=image, **inputs, **SETTINGS)
+    new_prompt, _ = check(old, last, **ONE_STEP)
+    assert apply_of(new_prompt)["face_structure"] == 0.8
+    assert "IPAdapterWeightMap" in kinds(new_prompt)
+
+
 def test_a_node_without_structure_takes_twice_the_weight(graph, upgraded):
     old = graph(PLUS)
     old.add("IPAdapterAdvanced", **old.all, image=old.constant(None), **SETTINGS)
