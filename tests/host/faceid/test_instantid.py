@@ -3,11 +3,13 @@
 import importlib
 from dataclasses import replace
 
+import make_models
 import pytest
 import torch
+from diffusers.loaders import UNet2DConditionLoadersMixin
 from support.compare import difference
 from support.faceid import FACEID, UNNORM
-from support.tolerance import EFFECT
+from support.tolerance import EFFECT, ENCODING
 
 pytestmark = pytest.mark.host
 
@@ -35,13 +37,25 @@ def face(pack):
     return embeds
 
 
+class NoLayers(torch.nn.Module, UNet2DConditionLoadersMixin):
+    """What diffusers' loader needs of a UNet to make the projection alone."""
+
+
+@pytest.fixture
+def expected_tokens(adapters):
+    """(raw identities [N, 512]) -> 16 tokens each, as diffusers computes them and as InstantID's
+    authors do: its resampler on one identity as a sequence of one.
+    """
+    state = make_models.nested(adapters(UNNORM)[1])["image_proj"]
+    project = NoLayers()._convert_ip_adapter_image_proj_to_diffusers(state, low_cpu_mem_usage=False)
+    return lambda identities: project(identities[:, None]).flatten(0, -2)
+
+
 @pytest.fixture
 def controlled(tiny, models, sample):
     """(conditionings) -> what they sample with an untrained ControlNet of the host on both; and the
     texts that it is called with.
     """
-    import make_models
-
     import comfy.cldm.cldm
     import comfy.controlnet
 
@@ -88,19 +102,20 @@ def test_it_follows_raw_identities_as_its_twin_does(
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_controlnet_reads_the_tokens_in_place_of_the_text(
-    nodes_by_id, tiny, instantid, face, controlled, count
+    nodes_by_id, tiny, instantid, face, controlled, expected_tokens, count
 ):
     run, texts = controlled
     sides = tiny.text("sdxl").conds()
     convert = nodes_by_id["FaceTokensToControlNet"].execute
     converted = convert(instantid, *sides, embeds=face(count)).args
-    project = instantid.patcher.model.project
-    expected = [project(face(count).single_feature).flatten(0, 1), project(torch.zeros(1, 512))[0]]
+    expected = [expected_tokens(face(count).single_feature), expected_tokens(torch.zeros(1, 512))]
     for before, after, tokens in zip(sides, converted, expected, strict=True):
         ((text, options),), ((old_text, old_options),) = after, before
         assert text is old_text and "cross_attn_controlnet" not in old_options
         assert options == {**old_options, "cross_attn_controlnet": options["cross_attn_controlnet"]}
-        torch.testing.assert_close(options["cross_attn_controlnet"], tokens[None])
+        found = options["cross_attn_controlnet"]
+        assert found.shape == (1, len(tokens), 2048) and len(tokens) in (16, 16 * count)
+        torch.testing.assert_close(found, tokens[None], atol=ENCODING, rtol=0)
     result = run(converted)
     rows = torch.cat(texts)
     texts.clear()
@@ -111,6 +126,19 @@ def test_a_controlnet_reads_the_tokens_in_place_of_the_text(
     with_text = run(sides)
     assert torch.cat(texts).shape[1] == 77
     assert difference(result, with_text) > EFFECT
+
+
+def test_faces_averaged_before_are_one_face(nodes_by_id, tiny, instantid, face, expected_tokens):
+    """As ComfyUI_InstantID has several pictures of one person."""
+    combine = nodes_by_id["CombineIPAdapterEmbeds"].execute
+    parts = face(1), face(3)
+    references = dict(zip(("embeds0", "embeds1"), parts, strict=True))
+    (embeds,) = combine(references, "average", "before").args
+    convert, sides = nodes_by_id["FaceTokensToControlNet"].execute, tiny.text("sdxl").conds()
+    positive, _ = convert(instantid, *sides, embeds=embeds).args
+    mean = torch.cat([part.single_feature for part in parts]).mean(0, keepdim=True)
+    tokens = positive[0][1]["cross_attn_controlnet"]
+    torch.testing.assert_close(tokens[0], expected_tokens(mean), atol=ENCODING, rtol=0)
 
 
 def test_other_adapters_and_missing_faces_are_one_sentence(
