@@ -78,8 +78,8 @@ def empty(unet: nn.Module, supply: Supply) -> None:
     unet.out.forward = lambda x: supply.zeros(len(x), 4, *x.shape[2:])
     for module in unet.modules():
         hollow_module(module, supply)
-    for module in unet.modules():
-        drop_weights(module)
+    for name, module in unet.named_modules():
+        drop_weights(module, supply, is_patched=".attn" in name)
 
 
 def hollow_module(module: nn.Module, supply: Supply) -> None:
@@ -95,10 +95,12 @@ def hollow_module(module: nn.Module, supply: Supply) -> None:
         hollow_block(module, supply)
 
 
-def drop_weights(module: nn.Module) -> None:
+def drop_weights(module: nn.Module, supply: Supply, is_patched: bool) -> None:
+    """is_patched: by LoRAs; such weights keep their shape, and take no memory until then."""
     for name, weight in module._parameters.items():
         if weight is not None:
-            module._parameters[name] = nn.Parameter(torch.empty(0), requires_grad=False)
+            value = torch.zeros((), dtype=supply.dtype).expand(weight.shape if is_patched else 0)
+            module._parameters[name] = nn.Parameter(value, requires_grad=False)
 
 
 def residual(channels: int, supply: Supply) -> Any:

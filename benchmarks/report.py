@@ -3,6 +3,7 @@
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,12 @@ class Bench:
         opened = [self.adapter(name) for name in case.adapters]
         mask = torch.rand(1, 8 * case.latent, 8 * case.latent) if case.mask else None
         adapters = [adapter for adapter, _ in opened]
-        ours = variants.ours(host_nodes.NODE_CLASS_MAPPINGS, model, adapters, features, mask)
+        faces = variants.face_inputs(self.pack) if case.is_face else {}
+        by_id = host_nodes.NODE_CLASS_MAPPINGS
+        ours = variants.ours(by_id, model, adapters, features, mask, **faces)
         models = {"plain": model, "same": model.clone(), "ours": ours}
         models["floor"] = variants.floor(model, variants.keys_of(ours))
-        if self.peer:
+        if self.peer and not case.is_face:  # it finds faces with InsightFace alone
             adapter_tensors = [tensors for _, tensors in opened]
             models["peer"] = self.peer.patched(case.kind, model, adapter_tensors, features, mask)
         return models
@@ -99,7 +102,7 @@ class Bench:
         print(WIDTHS.format(*cells) + self.peer_columns(case, models, times, ours), flush=True)
 
     def peer_columns(self, case: Any, models: Any, times: Any, ours: Any) -> str:
-        if not self.peer:
+        if "peer" not in models:
             return ""
         theirs = times.added("peer", "plain")
         ops, syncs = self.counts(case, models, "peer")
@@ -149,7 +152,12 @@ def wall(call: Any, times: int = 1) -> tuple[float, Any]:
     return min(seconds), out
 
 
-def nodes(pack: Any, kind: str, quick: bool) -> None:
+def nodes(pack: Any, kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        times_of_nodes(pack, kind)
+
+
+def times_of_nodes(pack: Any, kind: str) -> None:
     """Times of the nodes themselves, with an encoder that costs nothing."""
     name = {"sd15": "ip-adapter-plus_sd15", "sdxl": "ip-adapter-plus_sdxl_vit-h"}[kind]
     with tempfile.TemporaryDirectory() as folder:

@@ -18,6 +18,7 @@ import comfy.ldm.modules.attention as host
 import comfy.model_patcher
 import comfy.ops
 
+HIDDEN = "penultimate_hidden_states"
 BLOCK = (
     1_000_003  # numbers that are drawn; the rest repeats them, which costs what random numbers cost
 )
@@ -39,11 +40,12 @@ def _fill(key: str, shape: tuple[int, ...], noise: torch.Tensor) -> torch.Tensor
 
 def adapter(pack: Any, name: str) -> tuple[Any, dict[str, torch.Tensor]]:
     """A published adapter's layout as Load IPAdapter would open it, and its tensors."""
-    weights = tensors(adapter_layouts.layout(name))
-    module = pack.nodes.files.load.build(weights, comfy.ops.manual_cast)
+    weights, load = tensors(adapter_layouts.layout(name)), pack.nodes.files.load
+    module = load.build(weights, comfy.ops.manual_cast)
     cpu = torch.device("cpu")
     patcher = comfy.model_patcher.CoreModelPatcher(module, cpu, cpu)
-    return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher), weights
+    lora = load.read_lora(weights, module.spec)
+    return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher, lora), weights
 
 
 def features(count: int, projection: int = 1024) -> Any:
@@ -51,15 +53,28 @@ def features(count: int, projection: int = 1024) -> Any:
     source = torch.Generator().manual_seed(count)
     output = comfy.clip_vision.Output()
     output["image_embeds"] = torch.randn(count, projection, generator=source)
-    output["penultimate_hidden_states"] = torch.randn(count, 257, 1280, generator=source)
-    output["last_hidden_state"] = output["penultimate_hidden_states"]
+    output[HIDDEN] = torch.randn(count, 257, 1280, generator=source)
+    output["last_hidden_state"] = output[HIDDEN]
     return output
+
+
+def face_inputs(pack: Any) -> dict[str, Any]:
+    """Inputs of Apply IPAdapter for a face and the encoder's output for it, and for none."""
+    identity, hidden = torch.randn(1, 512), features(1)[HIDDEN]
+    sides = [
+        pack.nodes.sockets.References({"face_identity": face, HIDDEN: hidden}, (1.0,))
+        for face in (identity / identity.norm(), torch.zeros(1, 512))
+    ]
+    return {
+        **dict.fromkeys(("clip_vision_output", "clip_vision_output_negative")),
+        **dict(zip(("embeds", "embeds_negative"), sides, strict=True)),
+    }
 
 
 def ours(nodes: Any, model: Any, adapters: list, output: Any, mask: Any, **settings: Any) -> Any:
     for adapter in adapters:
-        inputs = {"clip_vision_output": output, "weight": 0.7, "attn_mask": mask, **settings}
-        inputs["clip_vision_output_negative"] = features(1)
+        inputs = {"clip_vision_output": output, "weight": 0.7, "attn_mask": mask}
+        inputs |= {"clip_vision_output_negative": features(1), **settings}
         with torch.no_grad():
             (model,) = nodes["ApplyIPAdapter"].execute(model, adapter, **inputs).args
     return model
@@ -98,9 +113,9 @@ def _floor(pairs: list, query: Any, key: Any, value: Any, extra: dict) -> Any:
 
 
 class Encoder:
-    """The part of the host's CLIP_VISION that other packs use, giving ready features."""
+    """The part of the host's CLIP_VISION that packs use, giving ready features."""
 
-    image_size = 224
+    image_size, config = 224, {}
     load_device = torch.device("cpu")
 
     def __init__(self, features: Any):
@@ -110,9 +125,13 @@ class Encoder:
         )
         self._features, self.runs = features, 0
 
+    def encode_image(self, image: torch.Tensor, crop: bool = True) -> Any:
+        self.runs += 1
+        return self._features
+
     def model(self, pixel_values: Any, intermediate_output: Any = None) -> tuple:
         self.runs += 1
-        names = ("last_hidden_state", "penultimate_hidden_states", "image_embeds")
+        names = ("last_hidden_state", HIDDEN, "image_embeds")
         return (*(getattr(self._features, name)[: len(pixel_values)] for name in names), None)
 
 
