@@ -15,7 +15,7 @@ PANEL = "(isOpen) => app.extensionManager.setting.set('Comfy.RightSidePanel.IsOp
 PICTURES = """
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
   const data = new DataTransfer()
-  for (const name of ['first.jpg', 'second.jpg']) {
+  for (const name of ['zz-first.jpg', 'zz-second.jpg']) {
     data.items.add(new File([bytes], name, { type: 'image/jpeg' }))
   }
 """
@@ -149,8 +149,8 @@ def test_pictures_for_the_references_become_their_loaders(page, script):
     )
     files = page.run(linked)
     assert [file and file.split("/")[-1].split(".")[0] for file in files] == [
-        "first",
-        "second",
+        "zz-first",
+        "zz-second",
         None,
     ]
 
