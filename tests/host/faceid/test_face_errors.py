@@ -35,7 +35,7 @@ def test_a_recogniser_of_another_space_is_refused_by_name(
     folder.mkdir()
     (folder / "net.safetensors").symlink_to(recogniser_path)
     with pytest.raises(
-        ValueError, match=r"but 'models/insightface/auraface/net\.safetensors' is .*AuraFace, a "
+        ValueError, match=r"but 'models/insightface/auraface/net\.safetensors' is .*AuraFace, whose"
     ):
         apply_faces(image=batch("one_portrait"))
 
