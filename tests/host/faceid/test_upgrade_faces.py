@@ -6,7 +6,7 @@ import torch
 from adapter_layouts import layout
 from PIL import Image
 from support import arcface
-from support.faceid import FACEID, PLUS, UNNORM, batch, lora_of
+from support.faceid import FACEID, PLUS, batch, lora_of
 from support.upgrading import Old
 
 pytestmark = pytest.mark.host
@@ -27,7 +27,7 @@ def files(installed, models_folder, monkeypatch):
         entry = ([str(models_folder / name)], extensions)
         monkeypatch.setitem(folder_paths.folder_names_and_paths, name, entry)
     folder_paths.filename_list_cache.clear()
-    for name in (FACEID, PLUS, UNNORM):
+    for name in (FACEID, PLUS):
         arcface.hollow_file(models_folder / "ipadapter" / f"{name}.safetensors", layout(name))
     yield models_folder
     folder_paths.filename_list_cache.clear()
@@ -79,7 +79,8 @@ def test_several_faces_are_combined_as_before(graph, check, own_folders):
     image = old.add("ImageBatch", image1=images[0], image2=images[1])
     analysis = old.add("IPAdapterInsightFaceLoader", provider="CUDA", model_name="buffalo_l")
     inputs = {**old.all, "image": image, "insightface": analysis}
-    last = old.add("IPAdapterFaceID", **inputs, **SETTINGS, combine_embeds="subtract")
+    settings = {**SETTINGS, "combine_embeds": "subtract", "weight_kolors": 0.5}  # of no effect here
+    last = old.add("IPAdapterFaceIDKolors", **inputs, **settings)
     new_prompt, lines = check(old, last, **ONE_STEP)
     (combined,) = (node for node in new_prompt.values() if node["class_type"].startswith("Combine"))
     assert {"references.embeds0", "references.embeds1"} < set(combined["inputs"])
@@ -111,15 +112,6 @@ def test_the_node_of_before_march_2024(graph, check):
     new_prompt, _ = check(old, last, **ONE_STEP)
     assert apply_of(new_prompt)["face_structure"] == 0.6
     assert "IPAdapterWeightMap" not in kinds(new_prompt)
-
-
-def test_raw_identities_for_sdxl_on_the_node_for_kolors(graph, check, own_folders):
-    old = graph(UNNORM, "sdxl")
-    image = old.image(saved(own_folders, batch("one_portrait")[0]))
-    inputs = {"weight_faceidv2": 1.0, "weight_kolors": 0.5, "combine_embeds": "concat"}
-    last = old.add("IPAdapterFaceIDKolors", **old.all, image=image, **inputs, **SETTINGS)
-    new_prompt, _ = check(old, last, "sdxl", **ONE_STEP)
-    assert "EncodeFaceIdentity" in kinds(new_prompt)
 
 
 def test_layers_by_hand(graph, check, own_folders):
