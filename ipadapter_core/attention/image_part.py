@@ -21,15 +21,15 @@ def split_heads(tokens: Tensor, head_count: int) -> Tensor:
 def image_attention(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
     """The image part, before weight and mask: [R * B, N, C].
 
-    query: [R * B, N, C], rows outermost; key, value: [R, H, T, D]; attention: of such queries, keys
-    and values, to [R, B * N, C] or [R, B * N, H, D].
+    query: [R * B, N, C] or [R * B, N, H, D], rows outermost; key, value: [R, H, T, D].
+    attention: of such queries, keys and values, to [R, B * N, C] or [R, B * N, H, D].
     All images of a row share its key, so they form one long sequence and nothing is repeated.
     """
     row_count, head_count, _, head_width = key.shape
     image_output = attention(
         query.reshape(row_count, -1, head_count, head_width).transpose(1, 2), key, value
     )
-    return image_output.reshape(query.shape)
+    return image_output.reshape(*query.shape[:2], -1)
 
 
 def add_image(
@@ -61,7 +61,7 @@ def token_shares(query: Tensor, key: Tensor) -> Tensor:
     """The share of its attention that each latent token gives to each image token, mean over heads:
     [R * B, N, T].
 
-    query: [R * B, N, C]; key: [R or R * B, H, T, D].
+    query: [R * B, N, C] or [R * B, N, H, D]; key: [R or R * B, H, T, D].
     """
     row_count, head_count, _, head_width = key.shape
     head_queries = query.reshape(row_count, -1, head_count, head_width).float()

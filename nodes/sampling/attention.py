@@ -21,7 +21,7 @@ from .run import ImagePart
 
 
 class AttendedPart(NamedTuple):
-    """An image part before weight and mask, and the queries that it is of: both [B, N, C]."""
+    """An image part before weight and mask [B, N, C], and its queries [B, N, C or H, D]."""
 
     image: Tensor
     query: Tensor

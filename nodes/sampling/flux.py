@@ -155,9 +155,10 @@ class PatchedCall:
         is_compiling = torch.compiler.is_compiling()
         if not is_compiling and not self.parts[site.address]:
             return tokens
-        query = query.transpose(1, 2).flatten(2)
+        query = query.transpose(1, 2)  # flat, it would be a copy
         if is_compiling:  # the operator asks this call for sizes: a graph may hold another one's
-            return add_in_graph(tokens, query, site._replace(grid=(0, 0), latent_size=(0, 0)))
+            site = site._replace(grid=(0, 0), latent_size=(0, 0))
+            return add_in_graph(tokens, query.flatten(2), site)
         return self._add_on_grid(tokens, query, site, in_place)
 
     def add(self, text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
@@ -169,7 +170,7 @@ class PatchedCall:
         if place == QUERY:
             self.query = query.clone()  # compiled code may reuse its memory
         elif self.query is not None:
-            query = self.query.transpose(1, 2).flatten(2)
+            query = self.query.transpose(1, 2)
             site = LayerSite((kind, number, place), self.query.shape[1], None, (), (), first_row)
             return self._add_on_grid(text, query, site, in_place=True)
         return text
@@ -177,7 +178,7 @@ class PatchedCall:
     def _add_on_grid(
         self, tokens: Tensor, query: Tensor, site: LayerSite, in_place: bool
     ) -> Tensor:
-        """tokens, query: [B, L, C], text first if the site has a first row.
+        """tokens: [B, L, C], query: [B, L, C or H, D]; text first if the site has a first row.
 
         Tokens behind the grid are of references in the latent (FLUX Kontext), and stay as they are.
         Single blocks have the text attend to the image prompt too, unless a mask says where the
