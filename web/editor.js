@@ -2,7 +2,8 @@ import { app } from '../../scripts/app.js'
 
 // What the editors on nodes share: the node's own widgets, which alone hold values, small elements, and their style.
 
-document.head.append(make('link', { rel: 'stylesheet', href: new URL('./editor.css', import.meta.url).href }))
+/** The style of editors and notes, within each of them: the page's head is not ours. */
+export const styleSheet = () => make('link', { rel: 'stylesheet', href: new URL('./editor.css', import.meta.url).href })
 
 /** @param {any} node @param {string} name */
 export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name)
@@ -37,6 +38,7 @@ export function addEditor(node, name, element, height, watched, refresh, grows =
   }
   const options = { ...ON_NODE, getMinHeight: height, onDraw }
   if (!grows) Object.assign(options, { getMaxHeight: height })
+  element.append(styleSheet())
   const widget = node.addDOMWidget(name, name, element, options)
   widget.serialize = false
   for (const widgetName of watched) chain(widgetOf(node, widgetName), 'callback', () => refresh())

@@ -1,7 +1,7 @@
 import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
-import { chain, make, ON_NODE, widgetOf } from './editor.js'
+import { chain, make, ON_NODE, styleSheet, widgetOf } from './editor.js'
 import { heightsOf, NOTE, noteOf, OURS } from './note_logic.js'
 import { loadWords } from './words.js'
 
@@ -18,7 +18,7 @@ app.registerExtension({
 function show(node, text) {
   const widget = widgetOf(node, NOTE) ?? (text && addNote(node))
   if (!widget) return
-  widget.element.textContent = text
+  widget.element.lastChild.textContent = text
   node.setDirtyCanvas?.(true, true)
 }
 
@@ -26,7 +26,7 @@ function show(node, text) {
 function addNote(node) {
   const [least, greatest] = heightsOf(node.comfyClass)
   // the Vue renderer has no other limit than the style
-  const element = make('div', { class: 'ipadapter-note', style: `max-height: ${greatest}px` })
+  const element = make('div', { class: 'ipadapter-note', style: `max-height: ${greatest}px` }, styleSheet(), make('span'))
   const widget = node.addDOMWidget(NOTE, NOTE, element, {
     ...ON_NODE,
     getMinHeight: () => least,

@@ -66,7 +66,7 @@ test('the panel speaks the language that it was given', () => {
   useWords(tableOf('zh'))
   const row = { name: 'h', runs: true, base: 'SDXL', kind: 'plus', purpose: 'face', size: '2.53 GB', licence: 'Apache-2.0', folder: 'ipadapter' }
   assert.match(aboutRow(row), /^SDXL plus.*\u4eba\u8138.*2\.53 GB.*Apache-2\.0.*models\/ipadapter$/)
-  const needs = [{ base: 'SD1.5', purpose: 'look', there: [{ adapter: 'a', encoders: ['e'] }], missing: [] }]
+  const needs = [{ base: 'SD1.5', purpose: 'look', there: [{ adapter: 'a', partners: ['e'] }], missing: [] }]
   assert.deepEqual(planOf({ needs, table: [] }, 'SD1.5', 'look').lines, ['a\uff0c\u642d\u914d e'])
 })
 
