@@ -2,8 +2,10 @@ import { app } from '../../scripts/app.js'
 
 // What the editors on nodes share: the node's own widgets, which alone hold values, small elements, and their style.
 
-/** The style of editors and notes, within each of them: the page's head is not ours. */
-export const styleSheet = () => make('link', { rel: 'stylesheet', href: new URL('./editor.css', import.meta.url).href })
+const rules = await fetch(new URL('./editor.css', import.meta.url)).then((reply) => reply.text()).catch(() => '')
+
+/** The style of editors and notes, within each of them: the page's head is not ours. It is there when they are. */
+export const styleSheet = () => make('style', {}, rules)
 
 /** @param {any} node @param {string} name */
 export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name)

@@ -46,7 +46,10 @@ def test_the_full_nodes_take_its_place_with_the_same_result(server, drawn):
     prompt = drawn.run(PROMPT)
     assert drawn.queue() == ["execution_success", None]
     drawn.settle()
-    note = drawn.run("() => n2.widgets.find(w => w.name === 'ipadapter_note').element.textContent")
+    note = drawn.run(
+        """() => n2.widgets.find(({ name }) => name === 'ipadapter_note')
+          .element.lastChild.textContent"""
+    )
     assert "b.bin: SD1.5 plus" in note and "weight 1, active from 0 to 1" in note
     drawn.run(MENU)
     drawn.settle()
