@@ -1,5 +1,6 @@
 """FaceID adapters: the model equals diffusers' with adapter and LoRA; the LoRA is added once."""
 
+import gc
 from functools import partial
 
 import counters
@@ -42,11 +43,13 @@ def kind_of(name):
 
 
 @pytest.fixture(autouse=True)
-def unloaded(host):
-    """No model is left with the weights of another test's LoRA."""
+def unloaded(host, adapters):
+    """No model is left with the weights of another test's LoRA, and no other adapter in memory."""
     import comfy.model_management
 
     comfy.model_management.unload_all_models()
+    adapters.cache_clear()
+    gc.collect()
 
 
 @pytest.fixture
