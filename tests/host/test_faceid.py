@@ -22,8 +22,7 @@ NAMES = [
     "ip-adapter-faceid-plusv2_sdxl",
     "ip-adapter-faceid-portrait_sdxl_unnorm",
 ]
-FACEID, PLUS = NAMES[:2]
-WEIGHT = 0.7
+(FACEID, PLUS), WEIGHT = NAMES[:2], 0.7
 
 
 def faces(pack, spec, seed, count=1, is_empty=False):
@@ -112,8 +111,7 @@ def expected_output(unet, call, pair):
 
 
 def assert_same(found, expected):
-    difference = float((found - expected).abs().max() / (expected.max() - expected.min()))
-    assert difference <= MODEL_CALL
+    assert float((found - expected).abs().max() / (expected.max() - expected.min())) <= MODEL_CALL
 
 
 @pytest.fixture
@@ -124,8 +122,7 @@ def oracle(tiny, models, adapters, monkeypatch):
         _, tensors = adapters(name)
         unet = tiny.twin(kind_of(name), models(kind_of(name)))
         has_lora = "portrait" not in name
-        targets = 4 * len(unet.attn_processors)
-        assert merge_lora(unet, tensors, strength) == (targets if has_lora else 0)
+        assert merge_lora(unet, tensors, strength) == has_lora * 4 * len(unet.attn_processors)
         depth = sum(key.endswith("to_kv.weight") for key in tensors)  # see tiny.adapter_tensors
         projection = partial(IPAdapterFaceIDPlusImageProjection, depth=depth)
         monkeypatch.setattr(diffusers.loaders.unet, projection.func.__name__, projection)
