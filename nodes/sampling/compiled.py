@@ -270,5 +270,5 @@ def mark_blocks(executor: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def marked(tensor: Tensor) -> Tensor:
-    """The same tensor as one of another type, which a compiler guards."""
+    """The same tensor as a Parameter: a compiler guards the type."""
     return torch.nn.Parameter(tensor, requires_grad=False)
