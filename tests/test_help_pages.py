@@ -1,5 +1,5 @@
-"""Each help page of a node has a Chinese one of the same structure, with the names of the Chinese
-node texts.
+"""Each help page of a node has a Chinese one, and may have others, of the same structure and with
+the names of the node texts in that language.
 
 The host's page asks for `docs/<id>/<locale>.md` and then for `docs/<id>.md`, and takes relative
 pictures of both from `docs/`:
@@ -17,12 +17,23 @@ import pytest
 PACK = Path(__file__).parent.parent
 DOCS = PACK / "web" / "docs"
 IDS = sorted(page.stem for page in DOCS.glob("*.md"))
+LANGUAGES = sorted({folder.name for folder in (PACK / "locales").iterdir()} - {"en"})
+TRANSLATED = sorted((page.parent.name, page.stem) for page in DOCS.glob("*/*.md"))
 PICTURE = re.compile(r"!\[.+?\]\((\S+?)\)")
 SPAN = re.compile(r"`([^`]+)`")
-CHINESE = re.compile(r"[\u3000-\u303f\u4e00-\u9fff]")  # or its punctuation
+CHINESE = r"[\u3000-\u303f\u4e00-\u9fff]"  # or its punctuation
+SCRIPTS = {
+    "zh": CHINESE,
+    "zh-TW": CHINESE,
+    "ja": r"[\u3000-\u30ff\u4e00-\u9fff]",
+    "ko": r"[\uac00-\ud7a3]",
+    "ru": r"[\u0400-\u04ff]",
+}
+SIMPLIFIED = re.compile(r"[\u56fe\u8fd9\u4e3a\u4e2a\u4eec\u53c2\u8282\u6743]")
 OTHER_NAMES = {
-    "batch_index": "\u6279\u6b21\u7d22\u5f15",  # an input of the host's ImageFromBatch
-    "x, y, width, height": "x, y, \u5bbd, \u9ad8",
+    # an input of the host's ImageFromBatch
+    ("zh", "batch_index"): "\u6279\u6b21\u7d22\u5f15",
+    ("zh", "x, y, width, height"): "x, y, \u5bbd, \u9ad8",
 }
 
 
@@ -43,13 +54,15 @@ def node_texts(language: str) -> dict[str, dict]:
 
 
 @functools.cache
-def names(node_id: str) -> dict[str, str]:
-    """The id of each input and output of a node -> its Chinese name."""
-    english, chinese = (node_texts(language)[node_id] for language in ("en", "zh"))
-    inputs = {name: entry["name"] for name, entry in chinese["inputs"].items()}
+def names(node_id: str, language: str) -> dict[str, str]:
+    """The id of each input and output of a node -> its name in a language that has one."""
+    english, texts = (node_texts(known).get(node_id, {}) for known in ("en", language))
+    inputs = {name: entry["name"] for name, entry in texts.get("inputs", {}).items()}
+    outputs = texts.get("outputs", {})
     return inputs | {
-        entry["name"]: chinese["outputs"][number]["name"]
+        entry["name"]: outputs[number]["name"]
         for number, entry in english.get("outputs", {}).items()
+        if number in outputs
     }
 
 
@@ -61,51 +74,68 @@ def options(node_id: str) -> set[str]:
     return {option for entry in entries for option in entry.get("options", [])}
 
 
-def translations(node_id: str, span: str) -> set[str]:
-    """What an English page's code may be in Chinese: names of the node are translated, names that
-    another node has may be, and anything else, an option above all, is typed as it is.
+def translations(node_id: str, span: str, language: str) -> set[str]:
+    """What an English page's code may be in another language: names of the node are translated,
+    names that another node has may be, and anything else, an option above all, is typed as it is.
     """
-    own = names(node_id)
-    if span in OTHER_NAMES:
-        return {OTHER_NAMES[span]}
+    own = names(node_id, language)
+    if (language, span) in OTHER_NAMES:
+        return {OTHER_NAMES[language, span]}
     if span in own:
         return {own[span]} | ({span} & options(node_id))
-    others = [names(other) for other in node_texts("en")]
+    others = [names(other, language) for other in node_texts("en")]
     return {span} | {other[span] for other in others if span in other}
 
 
-def test_every_page_has_a_chinese_page_and_nothing_else_has():
+def has_words(line: str) -> bool:
+    """Whether a line has more words than names of nodes have."""
+    return len(re.findall(r"[a-z]{2,}", re.sub(r"`[^`]+`|\(\S+\)", "", line))) > 5
+
+
+def test_every_page_has_a_chinese_page_and_others_only_in_known_languages():
     assert len(IDS) >= 20
-    assert sorted(page.parent.name for page in DOCS.glob("*/*.md")) == IDS
-    assert {page.name for page in DOCS.glob("*/*")} == {"zh.md"}
+    assert sorted(node_id for node_id, language in TRANSLATED if language == "zh") == IDS
+    assert {*TRANSLATED} <= {(node_id, language) for node_id in IDS for language in LANGUAGES}
+    files = [path for path in DOCS.glob("*/*") if path.suffix != ".md"]
+    assert files == []
 
 
-@pytest.mark.parametrize("node_id", IDS)
-def test_a_chinese_page_has_the_lines_of_the_english_one(node_id):
-    english, chinese = lines_of(DOCS / f"{node_id}.md"), lines_of(DOCS / node_id / "zh.md")
-    assert [form(line) for line in chinese] == [form(line) for line in english]
-    assert chinese[0] == f"# {node_texts('zh')[node_id]['display_name']}"
-    for line, translated in zip(english, chinese, strict=True):
-        assert CHINESE.search(translated) or translated == line or not re.search("[a-z]", line)
-
-
-@pytest.mark.parametrize("node_id", IDS)
-def test_a_chinese_page_has_the_pictures_of_the_english_one(node_id):
-    english, chinese = (
-        PICTURE.findall(page.read_text("utf-8"))
-        for page in (DOCS / f"{node_id}.md", DOCS / node_id / "zh.md")
+@pytest.mark.parametrize(("node_id", "language"), TRANSLATED)
+def test_a_translated_page_has_the_lines_of_the_english_one(node_id, language):
+    english, translated = (
+        lines_of(page) for page in (DOCS / f"{node_id}.md", DOCS / node_id / f"{language}.md")
     )
-    assert english and chinese == english
-    assert all((DOCS / picture).is_file() for picture in chinese)
+    assert [form(line) for line in translated] == [form(line) for line in english]
+    texts = node_texts(language).get(node_id, node_texts("en")[node_id])
+    assert translated[0] == f"# {texts['display_name']}"
+    script = SCRIPTS.get(language, "[a-z]")
+    for line, other in zip(english, translated, strict=True):
+        assert other != line or not has_words(line), line
+        assert other == line or re.search(script, other) or not re.search("[a-z]", line), other
 
 
-@pytest.mark.parametrize("node_id", IDS)
-def test_a_chinese_page_has_the_code_of_the_english_one_line_by_line(node_id):
-    pages = DOCS / f"{node_id}.md", DOCS / node_id / "zh.md"
-    for english, chinese in zip(*(lines_of(page) for page in pages), strict=True):
-        remaining = SPAN.findall(chinese)
+def test_no_traditional_page_has_simplified_characters():
+    pages = [DOCS / node_id / "zh-TW.md" for node_id, language in TRANSLATED if language == "zh-TW"]
+    assert [page for page in pages if SIMPLIFIED.search(page.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize(("node_id", "language"), TRANSLATED)
+def test_a_translated_page_has_the_pictures_of_the_english_one(node_id, language):
+    english, translated = (
+        PICTURE.findall(page.read_text("utf-8"))
+        for page in (DOCS / f"{node_id}.md", DOCS / node_id / f"{language}.md")
+    )
+    assert english and translated == english
+    assert all((DOCS / picture).is_file() for picture in translated)
+
+
+@pytest.mark.parametrize(("node_id", "language"), TRANSLATED)
+def test_a_translated_page_has_the_code_of_the_english_one_line_by_line(node_id, language):
+    pages = DOCS / f"{node_id}.md", DOCS / node_id / f"{language}.md"
+    for english, translated in zip(*(lines_of(page) for page in pages), strict=True):
+        remaining = SPAN.findall(translated)
         for span in SPAN.findall(english):
-            (match, *_) = [*(translations(node_id, span) & {*remaining}), None]
-            assert match is not None, (span, chinese)
+            (match, *_) = [*(translations(node_id, span, language) & {*remaining}), None]
+            assert match is not None, (span, translated)
             remaining.remove(match)
-        assert remaining == [], chinese
+        assert remaining == [], translated
