@@ -76,31 +76,33 @@ class ApplyIPAdapter(io.ComfyNode):
                     "image",
                     optional=True,
                     tooltip="The reference image; a batch is several references at once. FaceID "
-                    "adapters use the largest face of each, and the node shows it.",
+                    "adapters use the largest face of each image, and the node shows it.",
                 ),
                 inputs.weight(
-                    "How strongly the model follows the reference. 0: exactly as without it."
+                    "How strongly the model follows the reference. 0: exactly the model without "
+                    "the adapter."
                 ),
                 inputs.start_at("When the adapter becomes active: 0 is the first step, 1 the end."),
                 inputs.end_at("When the adapter becomes inactive."),
                 inputs.fit(
-                    "How a reference that is not square becomes square. crop: its middle, as the "
-                    "adapters were trained; pad: all of it, with grey bars; stretch: all of it, "
-                    "squeezed.",
+                    "How a reference that is not square becomes square. crop: only its middle is "
+                    "used, as the adapters were trained; pad: grey bars are added; stretch: the "
+                    "whole image is squeezed.",
                     optional=True,
                 ),
                 io.Image.Input(
                     "image_negative",
                     optional=True,
                     advanced=True,
-                    tooltip="A reference for the negative conditioning, which otherwise gets none. "
-                    "A black image gives what IPAdapter_plus does.",
+                    tooltip="A reference for the negative conditioning: the result moves away "
+                    "from it. A black image gives what IPAdapter_plus does for plus adapters.",
                 ),
                 io.Mask.Input(
                     "attn_mask",
                     optional=True,
-                    tooltip="Where the reference acts in the generated image: white is fully, "
-                    "black not at all. Any size; a batch is one mask for each generated image.",
+                    tooltip="Where the reference acts in the generated image: fully where the "
+                    "mask is white, not at all where it is black. Any size; a batch is one mask "
+                    "for each generated image.",
                 ),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output",
@@ -201,9 +203,9 @@ def _advanced_inputs() -> list[Any]:
             "or a file.",
         ),
         inputs.scaling(
-            "What the weight multiplies. V only: the result; K+V: keys and values, which also "
-            "changes which parts of the reference get attention; C penalty: less in narrow "
-            "layers; mean(V): only the mean of the values."
+            "What the weight multiplies. V only: what the reference adds; K+V: its keys and "
+            "values, which also changes which parts of it get attention; C penalty: the same, "
+            "but less in layers with few channels; mean(V): only the mean of the values."
         ),
         io.Combo.Input(
             "combine",
@@ -215,8 +217,8 @@ def _advanced_inputs() -> list[Any]:
             "Combine IPAdapter Embeds gives each its own weight.",
         ),
         inputs.keep_prompt(
-            "Protects the prompt: how much of the reference's effect that points in the same "
-            "direction as the text's is removed."
+            "How well the text prompt is protected: at 1 the reference can neither strengthen "
+            "nor weaken what the text says, only add to it."
         ),
         io.Combo.Input(
             "batch",

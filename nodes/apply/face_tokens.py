@@ -37,9 +37,9 @@ class FaceTokensToControlNet(io.ComfyNode):
             category="ipadapter/embeds",
             **KEEPS_SHOWING,
             search_aliases=["instantid", "identitynet", "instant id", "apply instantid"],
-            description="For InstantID: its ControlNet (IdentityNet) reads the tokens of the face "
-            "in place of the text. Sets them on both conditionings; the model itself follows the "
-            "face through Apply IPAdapter.",
+            description="For InstantID, whose ControlNet (IdentityNet) reads the tokens of the "
+            "face instead of the text: adds these tokens to both conditionings. The model itself "
+            "follows the face through Apply IPAdapter.",
             inputs=[
                 IPAdapterSocket.Input(
                     "ipadapter", tooltip="An InstantID adapter, from Load IPAdapter."
@@ -49,13 +49,13 @@ class FaceTokensToControlNet(io.ComfyNode):
                 ),
                 io.Conditioning.Input(
                     "negative",
-                    tooltip="The negative prompt; its ControlNet gets the tokens of an empty "
-                    "identity, as in the training.",
+                    tooltip="The negative prompt; its ControlNets get the tokens of an empty "
+                    "identity, as in training.",
                 ),
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="A picture of the face, the same as in Apply IPAdapter.",
+                    tooltip="An image of the face, the same as in Apply IPAdapter.",
                 ),
                 EmbedsSocket.Input(
                     "embeds",

@@ -62,8 +62,8 @@ class ImagePrompt(io.ComfyNode):
                 "composition",
                 "face",
             ],
-            description="Makes the model follow a reference image. It finds the adapter "
-            "and the encoder among the installed files, and says which it took.",
+            description="Makes the model follow a reference image. It finds the adapter and the "
+            "encoder among the installed files, and says which ones it uses.",
             inputs=[
                 io.Model.Input("model", tooltip="The model, from a checkpoint loader or a LoRA."),
                 io.Image.Input(
@@ -74,22 +74,22 @@ class ImagePrompt(io.ComfyNode):
                     "task",
                     options=TASKS,
                     default=WHOLE_IMAGE,
-                    tooltip="What to take from the reference: all of it, its colours and manner, "
-                    "what is where, both of these, what is in it, or the face in it. 'face "
-                    "identity' needs a FaceID adapter.",
+                    tooltip="What to take from the reference: everything, its style, its "
+                    "composition, both of these, its subject, or the face in it. 'face identity' "
+                    "needs a FaceID adapter.",
                 ),
                 io.Combo.Input(
                     "strength",
                     options=STRENGTHS,
                     default=BALANCED,
-                    tooltip="How strongly the model follows the reference. custom: by 'weight', "
-                    "'start_at' and 'end_at'.",
+                    tooltip="How strongly the model follows the reference. custom: as set by "
+                    "'weight', 'start_at' and 'end_at'.",
                 ),
                 io.Mask.Input(
                     "attn_mask",
                     optional=True,
-                    tooltip="Where the reference acts in the generated image: white is fully, "
-                    "black not at all. Of any size.",
+                    tooltip="Where the reference acts in the generated image: fully where the "
+                    "mask is white, not at all where it is black. It may have any size.",
                 ),
                 *_custom_inputs(),
             ],
@@ -179,9 +179,11 @@ def _custom_inputs() -> list[Any]:
             max=5.0,
             step=0.05,
             optional=True,
-            tooltip="For the strength 'custom': how strongly the reference acts. 0 is not at all.",
+            tooltip="For the strength 'custom': how strongly the reference acts; 0 is not at all.",
         ),
-        _moment("start_at", 0.0, "when the reference begins to act: 0 is the start, 1 the end."),
+        _moment(
+            "start_at", 0.0, "when the reference starts to act; 0 is the first step, 1 the end."
+        ),
         _moment("end_at", 1.0, "when the reference stops acting."),
         io.Combo.Input(
             "fit",

@@ -66,9 +66,9 @@ class IPAdapterRegion(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the reference acts: white is fully, black not at all. Of any "
-                    "size; a batch is one mask for each generated image. Without a mask: "
-                    "everywhere.",
+                    tooltip="Where the reference acts: fully where the mask is white, not at all "
+                    "where it is black. Any size; a batch is one mask for each generated image. "
+                    "Without a mask: everywhere.",
                 ),
                 io.ClipVision.Input(
                     "clip_vision", optional=True, tooltip="The image encoder, needed for 'image'."
@@ -236,7 +236,7 @@ def basic_inputs() -> list[Any]:
 
 def advanced_inputs() -> list[Any]:
     return [
-        inputs.weight_map("What to take from the reference: a map of IPAdapter Weight Map."),
+        inputs.weight_map("What to take from the reference: a map from IPAdapter Weight Map."),
         inputs.scaling("What the weight multiplies: as in Apply IPAdapter."),
         inputs.keep_prompt(
             "How well the text prompt is protected: at 1 the reference can neither "

@@ -50,17 +50,17 @@ class IPAdapterWeightMap(io.ComfyNode):
                     "take",
                     options=list(TAKES),
                     default=BALANCED,
-                    tooltip="balanced: everything; style: colours and manner; layout: what is "
-                    "where; subject: what is in the image. strong: also from neighbouring layers; "
-                    "precise: guidance also leads away from the rest, by the negative "
-                    "conditioning. The other kinds weaken or strengthen layers by depth.",
+                    tooltip="balanced: everything; style: how the image looks; layout: where "
+                    "things are; subject: what the image shows. strong: from neighbouring layers "
+                    "as well; precise: the result also moves away from the rest, through the "
+                    "negative conditioning. The other kinds weaken or strengthen layers by depth.",
                 ),
                 _amount("amount", "The weight of the chosen kind."),
                 _amount(
                     "second_amount",
                     "The weight of the second part, for the kinds that have two: the layout of "
-                    "'style and layout'; for the precise kinds, how strongly guidance leads away "
-                    "from the rest.",
+                    "'style and layout'; for the precise kinds, how strongly the result moves "
+                    "away from the rest.",
                 ),
                 io.String.Input(
                     "layers",
@@ -68,9 +68,9 @@ class IPAdapterWeightMap(io.ComfyNode):
                     multiline=True,
                     optional=True,
                     tooltip="A factor for each block, in the order of the model: 16 numbers for "
-                    "SD1.5, 11 for SDXL, 57 for FLUX.1, 38 for SD3.5 Large. Or name only some "
-                    "blocks, by number from 0 or by name: 3:1, middle:0.5. The others are 0 then, "
-                    "or what 'rest' says: middle:0, rest:1. Empty: 1 for all.",
+                    "SD1.5, 11 for SDXL, 57 for FLUX.1, 38 for SD3.5 Large. Or give only some "
+                    "blocks, by number from 0 or by name: 3:1, middle:0.5. The others are then "
+                    "0, or the factor given for 'rest': middle:0, rest:1. Empty: 1 for all.",
                 ),
                 io.String.Input(
                     "curve",
@@ -89,7 +89,8 @@ class IPAdapterWeightMap(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    tooltip="Changes every weight at random, by up to this share of itself.",
+                    tooltip="Changes every weight at random by up to this share of its value: 0.1 "
+                    "is up to 10 percent.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -112,8 +113,8 @@ class IPAdapterWeightMap(io.ComfyNode):
                 io.Image.Output(
                     "picture",
                     tooltip="The map as an image: blocks from top to bottom, time from left to "
-                    "right; orange where the reference is followed, blue where guidance leads away "
-                    "from it.",
+                    "right; orange where the result follows the reference, blue where it moves "
+                    "away from it.",
                 ),
             ],
         )

@@ -35,15 +35,15 @@ class IPAdapterDoctor(io.ComfyNode):
                     "purpose",
                     options=[EVERY, *PURPOSES],
                     default=EVERY,
-                    tooltip="What you want to take from the reference image: its look (content and "
-                    "style), a face, or only the composition.",
+                    tooltip="What to take from the reference image: its look (content and style), "
+                    "a face, or only the composition.",
                 ),
             ],
             outputs=[
                 io.String.Output(
                     "report",
-                    tooltip="The report as text, to copy into a bug report: no user names, only "
-                    "paths below the models folder.",
+                    tooltip="The report as text that you can copy into a bug report: it has no "
+                    "user names, and shows paths only below the models folder.",
                 )
             ],
             is_output_node=True,

@@ -26,24 +26,25 @@ class LoadIPAdapter(io.ComfyNode):
                 "ipadapter unified loader",
             ],
             description="Opens an adapter from models/ipadapter and says on the node what it is: "
-            "for which base model, of which kind, with which CLIP Vision. The file's name does not "
-            "matter.",
+            "its base model, its kind, and the CLIP Vision encoder it needs. The file name does "
+            "not matter.",
             inputs=[
                 io.Combo.Input(
                     "ipadapter_file",
                     options=folders.names(folders.ADAPTERS),
                     tooltip="A file in models/ipadapter, or in a folder that "
-                    "extra_model_paths.yaml names 'ipadapter'. Base, plus, plus-face, full-face, "
-                    "composition and FaceID adapters for SD1.5 and SDXL, as .safetensors or .bin.",
+                    "extra_model_paths.yaml lists under 'ipadapter', as .safetensors or .bin. "
+                    "Base, plus, plus-face, full-face, composition and FaceID adapters for SD1.5 "
+                    "and SDXL, and adapters for Kolors, FLUX.1 and SD3.5 Large.",
                 ),
                 io.Combo.Input(
                     "variant",
                     options=VARIANTS,
                     default=AUTO,
                     optional=True,
-                    tooltip="Which adapter it is, of two kinds that have the same shapes. auto: "
-                    "the published files by their SHA-256, others by their name. It has no effect "
-                    "on files of any other kind.",
+                    tooltip="Decides between two kinds of adapter whose tensors have the same "
+                    "shapes. auto: published files are recognised by their SHA-256, others by "
+                    "their name. It has no effect on files of any other kind.",
                 ),
             ],
             outputs=[
@@ -80,7 +81,7 @@ class LoadCLIPVision(io.ComfyNode):
             **KEEPS_SHOWING,
             search_aliases=["clip vision", "image encoder", "vit-h", "vit-bigg"],
             description="Loads the image encoder that an adapter needs. 'auto' finds it in "
-            "models/clip_vision by what the files hold, whatever they are called.",
+            "models/clip_vision by the content of the files, whatever they are called.",
             inputs=[
                 io.Combo.Input(
                     "clip_name",
@@ -92,15 +93,15 @@ class LoadCLIPVision(io.ComfyNode):
                 IPAdapterSocket.Input(
                     "ipadapter",
                     optional=True,
-                    tooltip="The adapter the encoder must fit. Needed for 'auto'; with a file it "
-                    "is checked.",
+                    tooltip="The adapter that the encoder must fit. 'auto' needs it; if you "
+                    "choose a file, it is checked whether the two fit.",
                 ),
             ],
             outputs=[
                 io.ClipVision.Output(
                     "clip_vision",
-                    tooltip="The encoder: the host's own type, for Apply IPAdapter and any other "
-                    "node.",
+                    tooltip="The encoder, for Apply IPAdapter and any other node that takes a "
+                    "CLIP Vision.",
                 )
             ],
         )

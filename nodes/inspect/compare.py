@@ -187,8 +187,8 @@ def _axes() -> list[io.Input]:
         io.String.Input(
             "weights",
             default="0.4, 0.7, 1",
-            tooltip="The weights to compare, from -1 to 5, between commas: a row of images each. "
-            "0 is the image without the reference.",
+            tooltip="The weights to compare, from -1 to 5, separated by commas: each gives one "
+            "row of images. 0 is the image without the reference.",
         ),
         io.Combo.Input(
             "columns",
@@ -202,14 +202,15 @@ def _axes() -> list[io.Input]:
             "tasks",
             default=", ".join((WHOLE_IMAGE, STYLE, COMPOSITION, SUBJECT)),
             multiline=True,
-            tooltip="For the columns 'tasks': what to take from the reference, between commas or "
-            f"on lines. Possible are {', '.join(TASKS)}.",
+            tooltip="For the columns 'tasks': what to take from the reference, separated by "
+            f"commas or line breaks. Choose from {', '.join(TASKS)}.",
         ),
         io.String.Input(
             "adapters",
             default="",
             multiline=True,
-            tooltip="For the columns 'adapters': files of models/ipadapter, one on each line.",
+            tooltip="For the columns 'adapters': names of files in models/ipadapter, one on each "
+            "line.",
         ),
     ]
 
@@ -269,7 +270,7 @@ def _optional() -> list[io.Input]:
             "latent_image",
             optional=True,
             raw_link=True,
-            tooltip="The latent to start from, instead of an empty one of 'width' and 'height'; "
-            "of a batch the first.",
+            tooltip="The latent to start from, instead of an empty one with 'width' and 'height'. "
+            "Of a batch, only the first is used.",
         ),
     ]

@@ -37,9 +37,9 @@ class InspectIPAdapter(io.ComfyNode):
                     default="",
                     multiline=True,
                     tooltip=(
-                        "Changes by the adapter's number. 1: 0.5 multiplies the weight of the "
-                        "first by 0.5; 2: mute switches the second off; order: 2 1 puts the second "
-                        "first. Empty: nothing is changed."
+                        "Changes, by number of the adapter: '1: 0.5' multiplies the weight of "
+                        "the first by 0.5; '2: mute' switches the second off; 'order: 2 1' puts "
+                        "the second first. Empty: nothing is changed."
                     ),
                 ),
             ],

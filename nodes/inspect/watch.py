@@ -102,7 +102,7 @@ class WatchIPAdapterAttention(io.ComfyNode):
             category="ipadapter/inspect",
             search_aliases=["attention map", "heat map", "attention visualisation"],
             description=(
-                "Records, while the model samples, where in the generated image each image token "
+                "While the model samples, records where in the generated image each image token "
                 "of a reference gets attention. Put it between Apply IPAdapter and the sampler."
             ),
             inputs=[

@@ -38,15 +38,15 @@ class CombineIPAdapterEmbeds(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         embeds = EmbedsSocket.Input(
-            "embeds", tooltip="References, with the weight they were encoded with."
+            "embeds", tooltip="References, each with the weight that was set when it was encoded."
         )
         return io.Schema(
             node_id="CombineIPAdapterEmbeds",
             display_name=COMBINE_NODE,
             category="ipadapter/embeds",
             search_aliases=["merge embeds", "average embeds", "slerp", "blend references"],
-            description="Combines several references into one. Each counts with the weight it was "
-            "encoded with.",
+            description="Combines several references into one. Each counts with the weight that "
+            "was set when it was encoded.",
             inputs=[
                 io.Autogrow.Input(
                     "references",
@@ -122,14 +122,14 @@ class SaveIPAdapterEmbeds(io.ComfyNode):
             display_name=SAVE_NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadpt", "store embeds"],
-            description="Saves embeds as a safetensors file in the output folder, with all that "
-            "another machine needs to use them.",
+            description="Saves embeds as a safetensors file in the output folder, with everything "
+            "that another machine needs to use them.",
             inputs=[
                 EmbedsSocket.Input("embeds", tooltip="The references to save."),
                 io.String.Input(
                     "filename_prefix",
                     default="embeds/reference",
-                    tooltip="Folder in the output folder, and the beginning of the file's name.",
+                    tooltip="Sub-folder of the output folder, and the beginning of the file name.",
                 ),
                 EmbedsSocket.Input(
                     "embeds_negative",

@@ -47,16 +47,16 @@ class EncodeFaceIdentity(io.ComfyNode):
             category="ipadapter/embeds",
             **KEEPS_SHOWING,
             search_aliases=["faceid", "insightface", "arcface", "face similarity", "face embeds"],
-            description="Finds the face in each picture and encodes its identity, for FaceID "
-            "adapters: embeds to combine, save, and use in many Apply IPAdapter nodes. Also says "
-            "how alike the faces of two pictures are. Needs the recogniser w600k_r50.onnx in "
-            "models/insightface, which like the FaceID adapters is for non-commercial research "
-            "only.",
+            description="Finds the face in each image and encodes its identity, for FaceID "
+            "adapters: the embeds can be combined, saved, and used by many Apply IPAdapter "
+            "nodes. It also measures how alike the faces of two images are. It needs the "
+            "recogniser w600k_r50.onnx in models/insightface, which, like the FaceID adapters, "
+            "is for non-commercial research only.",
             inputs=[
                 io.Image.Input(
                     "image",
-                    tooltip="A picture of the face; each picture of a batch is one reference. A "
-                    "picture without a face is left out, with a note.",
+                    tooltip="An image of the face; each image of a batch is one reference. An "
+                    "image without a face is left out, and the node says so.",
                 ),
                 io.Float.Input(
                     "weight",
@@ -64,7 +64,7 @@ class EncodeFaceIdentity(io.ComfyNode):
                     min=-5.0,
                     max=5.0,
                     step=0.05,
-                    tooltip="How much these faces count among those they are combined with.",
+                    tooltip="How much these faces count when they are combined with others.",
                 ),
                 *_optional_inputs(),
             ],
@@ -110,31 +110,32 @@ def _optional_inputs() -> list[io.Input]:
         IPAdapterSocket.Input(
             "ipadapter",
             optional=True,
-            tooltip="The adapter the embeds are for: its recogniser and its crop are used. Without "
-            "it those of the FaceID adapters for SD1.5.",
+            tooltip="The adapter that the embeds are for: its recogniser and its crop are used. "
+            "Not connected: those of the FaceID adapters for SD1.5.",
         ),
         io.ClipVision.Input(
             "clip_vision",
             optional=True,
-            tooltip="The encoder that FaceID plus adapters also need: it sees the aligned face.",
+            tooltip="The encoder that FaceID plus adapters need as well: it encodes the aligned "
+            "face.",
         ),
         io.Image.Input(
             "compare_with",
             optional=True,
-            tooltip="Another picture, whose face is compared: 'similarity' says how alike they "
-            "are.",
+            tooltip="Another image, whose face is compared with the one in 'image': 'similarity' "
+            "says how alike they are.",
         ),
         LandmarksSocket.Input(
             "face_landmarks",
             optional=True,
-            tooltip="Where the eyes, nose and mouth are in 'image', from Detect Face Landmarks "
-            "(MediaPipe) or Face Crop, instead of detecting.",
+            tooltip="The positions of eyes, nose and mouth in 'image', from Detect Face Landmarks "
+            "(MediaPipe) or Face Crop. Faces are then not detected again.",
         ),
         InsightFaceSocket.Input(
             "insightface",
             optional=True,
-            tooltip="InsightFace of another pack, to find the faces instead of the built-in "
-            "detector.",
+            tooltip="InsightFace from another pack, which then finds the faces instead of the "
+            "built-in detector.",
         ),
     ]
 
@@ -147,18 +148,19 @@ def _outputs() -> list[io.Output]:
         ),
         EmbedsSocket.Output(
             "embeds_negative",
-            tooltip="The negative side as the adapters were trained, an empty identity: save "
-            "it with the embeds, and no encoder is needed later.",
+            tooltip="The unconditional embeds that the adapters were trained with, an empty "
+            "identity. Save them with the embeds, and no encoder is needed later.",
         ),
         io.Float.Output(
             "similarity",
-            tooltip="The cosine of the faces in 'image' and 'compare_with', the mean where there "
-            "are several: 1 is the same picture, two people are near 0. Without 'compare_with': of "
-            "the faces in 'image' among themselves.",
+            tooltip="The cosine similarity of the faces in 'image' and 'compare_with', the mean "
+            "if there are several: 1 is the same image, two people are near 0. Without "
+            "'compare_with', the faces in 'image' are compared with each other.",
         ),
         io.Image.Output(
             "faces",
-            tooltip="The aligned faces beside each other, those of 'compare_with' below.",
+            tooltip="The aligned faces side by side; those of 'compare_with' are in the second "
+            "row.",
         ),
     ]
 

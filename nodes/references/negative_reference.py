@@ -32,9 +32,8 @@ class IPAdapterNegativeReference(io.ComfyNode):
             display_name=NODE,
             category="ipadapter/embeds",
             search_aliases=["ipadapter noise", "negative image", "uncond", "image_negative"],
-            description="Chooses what guidance leads the generated image away from: like a "
-            "negative prompt, but with an image. Connect it to 'embeds_negative' of Apply "
-            "IPAdapter.",
+            description="Like a negative prompt, but with an image: chooses what the generated "
+            "image moves away from. Connect it to 'embeds_negative' of Apply IPAdapter.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter the embeds are for."),
                 io.ClipVision.Input(

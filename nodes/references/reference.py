@@ -66,8 +66,8 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     max=16,
                     optional=True,
                     tooltip="From 2 on, the image is also cut into detail x detail tiles, which "
-                    "are encoded one by one and averaged into one grid. This keeps small things in "
-                    "a large image.",
+                    "are encoded one by one and averaged into one grid. This keeps the small "
+                    "details of a large image.",
                 ),
                 io.Float.Input(
                     "detail_ratio",

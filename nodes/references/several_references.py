@@ -25,7 +25,7 @@ class IPAdapterReferences(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         image = io.Image.Input(
-            "image", tooltip="A reference image; a batch is several with one weight."
+            "image", tooltip="A reference image; a batch is several references with one weight."
         )
         return io.Schema(
             node_id="IPAdapterReferences",

@@ -163,7 +163,7 @@ def test_old_nodes_are_deprecated_and_say_what_to_use_instead(page):
     result = page.run(REGISTERED)
     assert len(result) > 45
     assert all(each["deprecated"] for each in result)
-    assert all("In new ones: " in each["description"] for each in result)
+    assert all("In new graphs use: " in each["description"] for each in result)
 
 
 @pytest.fixture(scope="module")

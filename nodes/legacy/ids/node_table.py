@@ -19,19 +19,19 @@ from .old_node import OldNode
 APPLY = "Apply IPAdapter"
 BATCH = f"{APPLY} with 'batch' set to one for each picture"
 MAPPED = f"{APPLY} with IPAdapter Weight Map"
-FACE = f"{APPLY}, which finds the face by itself"
+FACE = f"{APPLY}, which finds the face itself"
 TWO_MAPPED = f"two {MAPPED}, one for style and one for layout"
-DETAIL = "Encode IPAdapter Reference, whose 'detail' does it"
+DETAIL = "Encode IPAdapter Reference with its input 'detail'"
 MAPPED_STYLE = f"{MAPPED} and 'precise style'"
 MAPPED_LAYOUT = f"{MAPPED} and 'precise layout'"
 EMBEDS_INPUT = "Apply IPAdapter with its input 'embeds'"
-FIT = "the input 'fit' of Apply IPAdapter, or the host's image nodes"
+FIT = "the input 'fit' of Apply IPAdapter, or ComfyUI's own image nodes"
 REGIONS = "IPAdapter Region and Apply IPAdapter Regions"
 TILES = "IPAdapter Tiles and Apply IPAdapter Regions"
 LOADERS = "Load IPAdapter and Load CLIP Vision"
 LOAD_AND_APPLY = f"Load IPAdapter and {APPLY}"
-NO_FACE_LOADER = "nothing: Face Crop finds faces by itself"
-XLABS_APPLY = f"{APPLY}, and KSampler with cfg 1 in the place of Xlabs Sampler"
+NO_FACE_LOADER = "nothing, because Face Crop has its own face detector"
+XLABS_APPLY = f"{APPLY}, and KSampler with cfg 1 instead of Xlabs Sampler"
 FRAME_INPUTS = "Apply IPAdapter's 'frame_weights', and a batch of references"
 
 PICTURE = "model ipadapter image"
@@ -202,7 +202,8 @@ NODES: list[type[OldNode]] = [
         "model clip_vision_output weight model_name=adapter_file dtype"),
     # for weeks in 2023, under ids that mean another node since
     before_march_2024.EncodePicture.node("IPAdapterCLIPVisionEncode",
-        "CLIP Vision Encode IPAdapter (September 2023)", "Apply IPAdapter, which encodes by itself",
+        "CLIP Vision Encode IPAdapter (September 2023)",
+            "Apply IPAdapter, which encodes the image itself",
         "clip_vision image", "CLIP_VISION_OUTPUT"),
     before_march_2024.ApplyEncoderOutput.node("IPAdapterApplySeen",
         "Apply IPAdapter (September 2023)", APPLY,
@@ -219,7 +220,7 @@ NODES: list[type[OldNode]] = [
         "model=flux_model ip_adapter_flux image ip_scale", "MODEL:MODEL"),
     flux_nodes.ApplyXLabsAdvanced.node("ApplyAdvancedFluxIPAdapter",
         "Apply Advanced Flux IPAdapter (XLabs)",
-        f"{MAPPED}; KSampler with cfg 1 in the place of Xlabs Sampler",
+        f"{MAPPED}; KSampler with cfg 1 instead of Xlabs Sampler",
         "model=flux_model ip_adapter_flux image begin_strength end_strength"
         " smothing_type=strength_curve", "MODEL:MODEL"),
     flux_nodes.LoadInstantX.node("IPAdapterFluxLoader", "Load IPAdapter Flux Model (InstantX)",

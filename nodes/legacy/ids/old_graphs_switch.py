@@ -18,8 +18,8 @@ class IPAdapterOldGraphs(io.ComfyNode):
             category="ipadapter/old graphs",
             search_aliases=["ipadapter plus", "middle block", "compatibility"],
             description=(
-                "Says how the old IPAdapter nodes behind it in a graph compute: as IPAdapter_plus"
-                " does, or as the paper has it. The new nodes always follow the paper."
+                "Sets how the old IPAdapter nodes that come after it compute: as in "
+                "IPAdapter_plus, or as in the paper. The new nodes always follow the paper."
             ),
             inputs=[
                 io.Model.Input("model", tooltip="The SD1.5 or SDXL model."),
@@ -28,9 +28,9 @@ class IPAdapterOldGraphs(io.ComfyNode):
                     options=[AS_BEFORE, PAPER],
                     default=PAPER,
                     tooltip=(
-                        "paper: the middle block takes part, nothing is what the adapters were"
-                        " trained with instead of a black picture, masks lie exactly,"
-                        " 'norm average' normalises each reference."
+                        "paper: the middle block takes part; in the negative conditioning, plus "
+                        "adapters get their unconditional embeds instead of a black image; masks "
+                        "are placed exactly; 'norm average' normalises each reference."
                     ),
                 ),
             ],

@@ -60,7 +60,7 @@ class OldNode:
             "NODE_ID": node_id,
             "NAME": name,
             "INSTEAD": instead,
-            "DESCRIPTION": f"Of graphs made with {cls.PACK}. In new ones: {instead}.",
+            "DESCRIPTION": f"For graphs made with {cls.PACK}. In new graphs use: {instead}.",
             "REQUIRED": required.split(),
             "OPTIONAL": optional.split(),
             "RETURN_TYPES": tuple(output.split(":")[-1] for output in outputs.split()),
