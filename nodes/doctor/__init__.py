@@ -1,7 +1,7 @@
 """What is installed and missing, and downloads on request; also runs without the host's server
 (scripts/doctor).
 
-scan     the host's folders -> what each file holds
+scan     files in the host's folders -> the report
 fetch    one file of the model table -> the host's folder, checked
 hub      what huggingface_hub does for that
 jobs     downloads in the background, one at a time

@@ -18,8 +18,8 @@ import folder_paths
 
 from ...ipadapter_core.doctor.model_table import ModelFile, size_text
 from ...ipadapter_core.messages import Message
+from ..files.installed import display
 from . import hub
-from .scan import display
 
 BLOCK = 4 << 20
 SPARE = 64 << 20  # bytes that stay free on the disk

@@ -64,10 +64,10 @@ def check_sentence(sentence: str) -> None:
 
 def doctor(pack, path: Path) -> None:
     """As IPAdapter Doctor looks at a file, in a folder for adapters and elsewhere."""
-    scan, size = pack.nodes.doctor.scan, path.stat().st_size
+    installed, size = pack.nodes.files.installed, path.stat().st_size
     for is_in_its_folder in (True, False):
-        scan.content.__wrapped__(str(path), path.name, size, 0, is_in_its_folder)
-    scan._describe_embeds("input", str(path), path.name)
+        installed.content.__wrapped__(str(path), path.name, size, 0, is_in_its_folder)
+    pack.nodes.doctor.scan._describe_embeds("input", str(path), path.name)
 
 
 def encoder(pack, path: Path):

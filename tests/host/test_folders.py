@@ -81,7 +81,7 @@ def test_folders_that_lead_to_each_other_are_listed_to_an_end(folder, folders, p
     listing = folders.names("ipadapter")
     assert {f"folder{number}/a.safetensors" for number in range(6)} < set(listing)
     assert len(listing) < 40
-    paths = [path for path, _ in pack.nodes.doctor.scan._files(str(folder), set())]
+    paths = [path for path, _ in pack.nodes.files.installed.files_below(str(folder), set())]
     assert len(paths) == 6 * 2 + 4  # each file once
 
 

@@ -175,8 +175,8 @@ def test_the_doctor_passes_over_a_damaged_compressed_file(pack, tmp_path, method
     start = entry.header_offset + 30 + len(entry.filename)
     content[start + 10 : start + 30] = b"\xff" * 20
     path.write_bytes(content)
-    scan = pack.nodes.doctor.scan
-    assert scan.content(str(path), path.name, len(content), 0, False) == (None, "", "")
+    installed = pack.nodes.files.installed
+    assert installed.content(str(path), path.name, len(content), 0, False) == (None, "", "")
 
 
 @pytest.mark.parametrize(
