@@ -14,6 +14,7 @@ from ...ipadapter_core.doctor.model_table import load, published
 from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.images import CROP, FITS
 from ..files import folders
+from ..files.beside import explain_missing
 from ..files.file_specs import file_stamp, installed_spec
 from ..files.load import installed_adapter, installed_encoders
 from ..notes import with_texts
@@ -115,7 +116,8 @@ class ImagePrompt(io.ComfyNode):
     ) -> io.NodeOutput:
         request = Request(task, strength, Strength(weight, start_at, end_at))
         kind = model_kind(model)
-        plan = make_plan(request, kind.base_model, fitting_adapters(kind), load())
+        adapters = fitting_adapters(kind)
+        plan = make_plan(request, kind.base_model, adapters, load(), explain_missing)
         layers_map = task_map(model_blocks(model), plan.task, NODE)
         adapter = installed_adapter(model, plan.ipadapter_file)
         mask = checked_mask(attn_mask, NODE)

@@ -4,12 +4,13 @@ Pure: from what is installed and what the user chose in words to what Load IPAda
 IPAdapter have as inputs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.doctor.model_table import ENCODER, ModelFile, purpose_of
+from ..files.folders import ADAPTERS, ENCODERS
 from .tasks import (
     COMPOSITION,
     STYLE,
@@ -25,6 +26,8 @@ TASKS = [*LAYER_TASKS, FACE, FACE_IDENTITY]
 SUBTLE, BALANCED, STRONG, CUSTOM = "subtle", "balanced", "strong", "custom"
 STRENGTHS = [SUBTLE, BALANCED, STRONG, CUSTOM]
 LOOK = "look"
+MOST_OTHERS = 3  # adapters for other tasks that a sentence names
+Explain = Callable[[str, str], Sequence[str]]  # kind of folder, base model -> why no file is found
 # Task -> what an adapter for it is made for, the best first.
 PURPOSES: Mapping[str, tuple[str, ...]] = {
     COMPOSITION: (COMPOSITION, LOOK),
@@ -70,6 +73,11 @@ class InstalledAdapter:
     def purpose(self) -> str:
         return purpose_of(self.spec, self.row)
 
+    @property
+    def task(self) -> str:
+        """The task that it is made for."""
+        return {LOOK: WHOLE_IMAGE, "identity": FACE_IDENTITY}.get(self.purpose, self.purpose)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -98,14 +106,18 @@ def make_plan(
     base_model: str,
     adapters: Sequence[InstalledAdapter],
     model_table: Sequence[ModelFile],
+    explain_missing: Explain,
 ) -> Plan:
     """The plan with the best of the adapters. Raises ValueError with the file that is missing."""
     suitable_adapters = [adapter for adapter in adapters if adapter.purpose in request.purposes]
     if not suitable_adapters:
-        raise ValueError(_missing_adapter(request, base_model, model_table))
+        others = [f"'{adapter.name}' is for the task '{adapter.task}'" for adapter in adapters]
+        explanation = [*others[:MOST_OTHERS], *explain_missing(ADAPTERS, base_model)]
+        raise ValueError(_missing_adapter(request, base_model, model_table, explanation))
     adapter = min(suitable_adapters, key=lambda adapter: _rank(adapter, request, model_table))
     if not adapter.has_encoder:
-        raise ValueError(_missing_encoder(adapter, model_table))
+        explanation = explain_missing(ENCODERS, base_model)
+        raise ValueError(_missing_encoder(adapter, model_table, explanation))
     is_look = adapter.purpose == LOOK
     strength = request.custom
     if request.strength != CUSTOM:
@@ -135,7 +147,12 @@ def _takes_one_vector(spec: AdapterSpec) -> bool:
     return all(feature.source.axes == 2 for feature in spec.inputs)
 
 
-def _missing_adapter(request: Request, base_model: str, model_table: Sequence[ModelFile]) -> str:
+def _missing_adapter(
+    request: Request,
+    base_model: str,
+    model_table: Sequence[ModelFile],
+    explanation: Sequence[str],
+) -> str:
     rows = [
         row
         for row in model_table
@@ -148,24 +165,30 @@ def _missing_adapter(request: Request, base_model: str, model_table: Sequence[Mo
         )
     return (
         f"{NODE} finds no adapter for the task '{request.task}' and {base_model} "
-        f"in models/ipadapter: {_advice(rows)}"
+        f"in models/ipadapter{_advice(rows, explanation)}"
     )
 
 
-def _missing_encoder(adapter: InstalledAdapter, model_table: Sequence[ModelFile]) -> str:
+def _missing_encoder(
+    adapter: InstalledAdapter, model_table: Sequence[ModelFile], explanation: Sequence[str]
+) -> str:
     encoder = adapter.spec.encoder
     rows = [row for row in model_table if (row.kind, row.encoder) == (ENCODER, encoder)]
     return (
         f"{NODE} takes '{adapter.name}', which needs {encoder}, and none is in "
-        f"models/clip_vision: {_advice(rows)}"
+        f"models/clip_vision{_advice(rows, explanation)}"
     )
 
 
-def _advice(rows: Sequence[ModelFile]) -> str:
+def _advice(rows: Sequence[ModelFile], explanation: Sequence[str]) -> str:
+    """explanation: what is there instead."""
+    beginning = "; ".join(["", *explanation, ""]).rstrip() if explanation else ":"
     row = min(rows, key=lambda row: not row.first, default=None)
     if row is None:
-        return "put one there, and press R."
+        return f"{beginning} put one there, and press R."
+    file = f"{row.name} ({row.link})"
+    put = f"the published one is {file}: put it" if explanation else f"put {file}"
     return (
-        f"put {row.name} ({row.link}) there, or fetch it with IPAdapter Doctor in the menu "
-        "Extensions, and press R."
+        f"{beginning} {put} there, or fetch it with IPAdapter Doctor in the menu Extensions, "
+        "and press R."
     )

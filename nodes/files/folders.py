@@ -117,7 +117,23 @@ def missing(folder_kind: str, file_name: str) -> str:
     listing = f"there are {listed_names}" if installed_names else "no model file is there"
     nearest_name = nearest_match(folder_kind, file_name, installed_names)
     hint = f"; the nearest match is '{nearest_name}'" if nearest_name else ""
+    other_folder = _other_folder_with(folder_kind, file_name)
+    if other_folder:
+        return (
+            f"{place}, but a file of that name is in '{other_folder}': move it here, and press R."
+        )
     return f"{place}: {listing}{hint}; choose another file, or put this one there and press R."
+
+
+def _other_folder_with(folder_kind: str, file_name: str) -> str | None:
+    """The folder of models of another kind that has a file of that name."""
+    other_kinds = folder_paths.folder_names_and_paths.keys() - {folder_kind, "custom_nodes"}
+    roots = [root for kind in sorted(other_kinds) for root in folder_paths.get_folder_paths(kind)]
+    roots.append(folder_paths.models_dir)
+    own_roots = folder_paths.get_folder_paths(folder_kind)
+    base_name = os.path.basename(file_name.replace("\\", "/"))
+    holding = (root for root in roots if os.path.isfile(os.path.join(root, base_name)))
+    return next((root for root in holding if root not in own_roots), None)
 
 
 def is_dangling(folder_kind: str, file_name: str) -> bool:

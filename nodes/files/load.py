@@ -28,6 +28,7 @@ from ...ipadapter_core.messages import Message, Predicate
 from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
 from . import folders
+from .beside import explain_missing
 from .file_specs import file_stamp, installed_spec
 from .open_files import read_shapes, read_weights
 from .twins import AUTO, find_twin
@@ -161,7 +162,7 @@ def encoder_hint(adapter: AdapterSpec) -> str:
         return "choose 'auto' or " + " or ".join(f"'{name}'" for name in fitting_names)
     return (
         f"no installed file fits: put {adapter.encoder} into "
-        f"{folders.searched(folders.ENCODERS, 'or')} (README lists where to get it)"
+        f"{folders.searched(folders.ENCODERS, 'or')} (IPAdapter Doctor can fetch it)"
     )
 
 
@@ -180,10 +181,9 @@ def find_encoder(adapter: LoadedAdapter) -> str:
         raise ValueError(no_encoder_note(adapter))
     fitting_names = installed_encoders(adapter.spec)
     if not fitting_names:
-        files = ", ".join(f"'{name}'" for name in folders.names(folders.ENCODERS)) or "none"
+        reasons = [encoder_hint(adapter.spec), *explain_missing(folders.ENCODERS)]
         raise ValueError(
-            f"'{adapter.name}' needs {adapter.spec.encoder}, but {encoder_hint(adapter.spec)}; "
-            f"the files there: {files}."
+            f"'{adapter.name}' needs {adapter.spec.encoder}, but {'; '.join(reasons)}."
         )
     if len(fitting_names) > 1:
         names = ", ".join(fitting_names)

@@ -43,7 +43,7 @@ def decide(pack, table):
 
     def run(adapters, task, strength="balanced"):
         request = module.Request(task, strength, module.Strength(0.33, 0.1, 0.9))
-        plan = module.make_plan(request, "SD1.5", adapters, table)
+        plan = module.make_plan(request, "SD1.5", adapters, table, lambda *_: [])
         return plan.ipadapter_file, plan.task, tuple(plan.strength)
 
     return run
@@ -89,8 +89,9 @@ def test_what_is_missing_is_said_with_its_link_and_folder(installed, decide):
     site = "https://huggingface.co/"
     with pytest.raises(
         ValueError,
-        match="no adapter for the task 'face' and SD1.5 in models/ipadapter: put "
-        rf"ip-adapter-plus-face_sd15.safetensors \({site}\S+\) there, or fetch it with",
+        match="no adapter for the task 'face' and SD1.5 in models/ipadapter; 'ip-adapter_sd15' is "
+        "for the task 'whole image'; the published one is ip-adapter-plus-face_sd15.safetensors "
+        rf"\({site}\S+\): put it there, or fetch it with",
     ):
         decide(base, "face")
     with pytest.raises(
