@@ -10,7 +10,7 @@ To where the addition is done they are handed over within the call's own object.
 # pyright: reportUnknownArgumentType=false
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,6 +23,14 @@ from comfy.ldm.flux.layers import DoubleStreamBlock
 from ...ipadapter_core.adapter.families import AFTER_BLOCK, ATTENTION, FLUX
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of
 from .attention import add_image_parts
+from .block_patches import (
+    DIT,
+    DOUBLE_BLOCK,
+    BlockArguments,
+    BlockPatch,
+    OriginalBlock,
+    run_previous,
+)
 from .compiled import (
     BLOCK_MARKING,
     LayerAddition,
@@ -39,11 +47,8 @@ DOUBLE, SINGLE = "double", "single"
 PLACES = {DOUBLE: (ATTENTION, AFTER_BLOCK), SINGLE: (ATTENTION,)}
 TOO_OLD = "IP-Adapters for FLUX.1 need ComfyUI 0.18.2 or newer: update ComfyUI."
 QUERY_PATCH, OUTPUT_PATCH = "attn1_patch", "attn1_output_patch"
-DIT, DOUBLE_BLOCK = "dit", "double_block"
 QUERY = 2  # like `ATTENTION`: the place in a compiled block where its queries are handed over
 Options = dict[str, Any]  # the host's transformer_options, and what it keeps within
-BlockArguments = Options  # what the host gives a block and takes from it: img, txt, ...
-BlockPatch = Callable[[BlockArguments, Options], BlockArguments]
 _BLOCK = re.compile(r"(double|single)_blocks\.(\d+)")
 
 
@@ -135,13 +140,13 @@ class PatchedCall:
         previous: BlockPatch | None,
         address: Address,
         arguments: BlockArguments,
-        extra: Options,
+        extra: OriginalBlock,
     ) -> BlockArguments:
         """A replacement of a double block: what another pack placed there, or the host's, and then
         the image parts.
         """
         self.query = None
-        out = previous(arguments, extra) if previous else extra["original_block"](arguments)
+        out = run_previous(previous, arguments, extra)
         query, self.query = self.query, None
         if query is None:  # the block did not run
             return out
@@ -228,7 +233,7 @@ class PatchedCall:
         previous: BlockPatch | None,
         block: tuple[str, int],
         arguments: BlockArguments,
-        extra: Options,
+        extra: OriginalBlock,
     ) -> BlockArguments:
         """A block, or what replaces it, that says to the operator which block it is."""
         options: Options = arguments["transformer_options"]
@@ -240,7 +245,7 @@ class PatchedCall:
         changes = {"img": marked(arguments["img"])}
         changes |= {"transformer_options": {**options, "patches": patches}}
         arguments = {**arguments, **changes}
-        return previous(arguments, extra) if previous else extra["original_block"](arguments)
+        return run_previous(previous, arguments, extra)
 
 
 def hand_over_query(query: Tensor, *_: Any, **__: Any) -> Options:

@@ -11,7 +11,7 @@ B images of all rows, N image tokens, H heads of width D, C = H * D, T tokens of
 # pyright: reportUnknownArgumentType=false
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -24,6 +24,14 @@ from ...ipadapter_core.attention.keys import NEGATIVE
 from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address, Block
 from .attention import AttendedPart, add_image_parts, attend
+from .block_patches import (
+    DIT,
+    DOUBLE_BLOCK,
+    BlockArguments,
+    BlockPatch,
+    OriginalBlock,
+    run_previous,
+)
 from .compiled import (
     LayerAddition,
     Marking,
@@ -37,11 +45,7 @@ from .model_call import LayerSite, ModelCall
 from .run import ImagePart, PartsByLayer
 
 JOINT = "joint"
-DIT, DOUBLE_BLOCK = "dit", "double_block"  # the host's names
 OVERRIDE = "optimized_attention_override"
-BlockArguments = dict[str, Any]  # what the host gives a block and takes from it: img, txt, ...
-OriginalBlock = Mapping[str, Callable[[BlockArguments], BlockArguments]]
-BlockPatch = Callable[[BlockArguments, OriginalBlock], BlockArguments]
 Attention = Callable[..., Tensor]
 _ATTENTION = re.compile(r"joint_blocks\.(\d+)\.x_block\.attn")
 
@@ -168,18 +172,15 @@ def run_block(
     parts within its attention. Blocks that are compiled one by one run uncompiled then.
     """
 
-    def run(arguments: BlockArguments) -> BlockArguments:
-        return previous(arguments, extra) if previous else extra["original_block"](arguments)
-
     is_compiling = torch.compiler.is_compiling()
     if not is_compiling and not call.parts[address]:
-        return run(arguments)
+        return run_previous(previous, arguments, extra)
     attention = JointAttention(call, address, arguments)
     arguments = {**arguments, "transformer_options": {**attention.options, OVERRIDE: attention}}
     if is_compiling or not call.call.is_compiled:
-        return run(arguments)
+        return run_previous(previous, arguments, extra)
     with uncompiled(True):
-        return run(arguments)
+        return run_previous(previous, arguments, extra)
 
 
 class ImageHeads:
