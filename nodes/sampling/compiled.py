@@ -10,8 +10,9 @@ although the host's TorchCompileModel drops all guards on transformer_options:
   layout marks, reaches them as a Parameter, since the type of a tensor is guarded, and the layer is
   told to the operator when it runs, since blocks of equal shapes share a graph.
 
-A model that asks for no argument of that kind gets its pooled text as a Parameter instead. That
-says nothing of other packs' patches: with such it runs uncompiled while an adapter acts.
+A model that takes no argument of that kind gets its pooled text as a Parameter instead. The names
+of layers and patches are a variable of this module then, which is guarded where traced code asks
+for it.
 """
 
 import itertools
@@ -43,7 +44,6 @@ SCHEMA = (
     " SymInt[] sizes) -> Tensor"
 )
 POOLED_TEXT = "y"  # the host's name of that argument
-PATCH_KEYS = ("patches", "patches_replace", "optimized_attention_override")
 Options = dict[str, Any]  # the host's transformer_options
 LayerAddition = Callable[[Tensor, Tensor, LayerSite], Tensor]
 Operator = Callable[..., Tensor]
@@ -73,7 +73,16 @@ class _CurrentCall(threading.local):
     options: Mapping[str, Any] | None = None  # the host's, where single blocks are compiled
 
 
+class _TracedCall:
+    """What a graph depends on and no argument tells: of the call that was marked last. Not by
+    thread, which a compiler could not guard; threads of one sampling set the same.
+    """
+
+    structure = ""
+
+
 _current = _CurrentCall()
+_traced = _TracedCall()
 _serial_numbers: "WeakKeyDictionary[Any, int]" = WeakKeyDictionary()
 _next_serial_number = itertools.count()
 
@@ -236,10 +245,16 @@ def mark_call(
         marked_arguments = {**arguments, MARKER: marker_for(options, layers)}
         return MarkedCall(add_block_marking(options), marked_arguments, is_marked=True)
     text = arguments.get(POOLED_TEXT)
-    if not isinstance(text, Tensor) or any(map(options.get, PATCH_KEYS)):
+    if not isinstance(text, Tensor):
         return MarkedCall(options, arguments, is_marked=False)
+    _traced.structure = marker_for(options, layers)
     marked_arguments = {**arguments, POOLED_TEXT: marked(text.to(*placement))}
     return MarkedCall(options, marked_arguments, is_marked=True)
+
+
+def ask_for_structure() -> bool:
+    """In traced code of a call that its pooled text marks: makes a guard for the structure."""
+    return _traced.structure != ""
 
 
 def add_block_marking(options: Options) -> Options:

@@ -29,6 +29,7 @@ from .block_patches import (
     BlockArguments,
     BlockPatch,
     OriginalBlock,
+    marked_arguments,
     run_previous,
 )
 from .compiled import (
@@ -36,7 +37,6 @@ from .compiled import (
     LayerAddition,
     Marking,
     add_in_graph,
-    marked,
     plain_modules,
 )
 from .layout import LayerWidths
@@ -242,9 +242,7 @@ class PatchedCall:
         patches: Options = dict(options.get("patches") or {})
         for kind, patch in IN_COMPILED_BLOCK.items():
             patches[kind] = [*patches.get(kind, ()), patch]
-        changes = {"img": marked(arguments["img"])}
-        changes |= {"transformer_options": {**options, "patches": patches}}
-        arguments = {**arguments, **changes}
+        arguments = marked_arguments(arguments, {**options, "patches": patches})
         return run_previous(previous, arguments, extra)
 
 

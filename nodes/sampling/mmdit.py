@@ -30,12 +30,14 @@ from .block_patches import (
     BlockArguments,
     BlockPatch,
     OriginalBlock,
+    marked_arguments,
     run_previous,
 )
 from .compiled import (
     LayerAddition,
     Marking,
     add_in_graph,
+    ask_for_structure,
     named_modules,
     plain_modules,
     uncompiled,
@@ -104,33 +106,52 @@ class MMDiTLayout:
 
 
 class PatchedCall:
-    """One call of the model: what is added in the block that runs."""
+    """One call of the model: what is added in the block that runs.
+
+    compiled_block: the layer of a block that is compiled by itself, while it runs, and how many
+    tokens its text has.
+    """
 
     def __init__(self, parts: PartsByLayer, call: ModelCall):
         self.parts, self.call = parts, call
+        self.compiled_block: tuple[Address, int] | None = None
 
     def attention(self, block_number: int) -> HostAttention:
         name = f"joint_blocks.{block_number}.x_block.attn"
         return cast(HostAttention, self.call.diffusion_model.get_submodule(name))
 
-    def add_as_operator(self, rows: Tensor, tokens: Tensor, site: LayerSite) -> Tensor:
-        """The image parts at a block of a compiled model; the rows may be overwritten.
+    def add_as_operator(self, joint: Tensor, tokens: Tensor, site: LayerSite) -> Tensor:
+        """The image parts at a block of a compiled model; the attention may be overwritten.
 
-        tokens: queries, keys and values side by side, [B, N, 3 * C].
+        tokens: queries, keys and values side by side, [B, L, 3 * C].
         """
-        if not self.parts.get(site.address):
-            return rows
-        attention = self.attention(site.address[1])
-        image = ImageHeads(tokens.chunk(3, -1), site.heads, attention)
-        return self.add(rows, image, site.address, in_place=True)
+        if self.compiled_block is not None:
+            address, first_row = self.compiled_block
+            site = site._replace(address=address, first_row=first_row)
+        return self.add(joint, tokens.chunk(3, -1), site, in_place=True)
 
-    def add(self, rows: Tensor, image: "ImageHeads", address: Address, in_place: bool) -> Tensor:
-        """The image's rows of the joint attention [B, N, C] with all image parts."""
-        heads = image.query.shape[1]
-        site = LayerSite(address, heads, None, self.call.token_grid, self.call.latent_size)
-        parts, query = self.parts[address], image.query.transpose(1, 2).flatten(2)
-        attended = partial(self._attend, image)
-        return add_image_parts(rows, query, site, parts, self.call, in_place, attended)
+    def add(
+        self, joint: Tensor, tokens: Iterable[Tensor], site: LayerSite, in_place: bool
+    ) -> Tensor:
+        """The joint attention [B, L, C] with all image parts in the image's rows.
+
+        tokens: queries, keys and values, each as long and wide, or with heads [B, L, H, D].
+        """
+        parts = self.parts.get(site.address, ())
+        if not parts:
+            return joint
+        height, width = self.call.token_grid
+        if joint.shape[1] != site.first_row + height * width:
+            return joint  # another attention within the block
+        site = site._replace(grid=(height, width), latent_size=self.call.latent_size)
+        rows = joint[:, site.first_row :]
+        image_tokens = [tensor[:, site.first_row :] for tensor in tokens]
+        image = ImageHeads(image_tokens, site.heads, self.attention(site.address[1]))
+        query, attended = image.query.transpose(1, 2).flatten(2), partial(self._attend, image)
+        changed = add_image_parts(rows, query, site, parts, self.call, in_place, attended)
+        if changed is rows:
+            return joint
+        return torch.cat((joint[:, : site.first_row], changed), 1)
 
     def _attend(
         self, image: "ImageHeads", part: ImagePart, key: Tensor, value: Tensor
@@ -169,17 +190,25 @@ def run_block(
     extra: OriginalBlock,
 ) -> BlockArguments:
     """A replacement of a joint block: what another pack placed there, or the host's, with the image
-    parts within its attention. Blocks that are compiled one by one run uncompiled then.
-    """
+    parts within its attention.
 
-    is_compiling = torch.compiler.is_compiling()
-    if not is_compiling and not call.parts[address]:
+    Another pack's attention within a block that is compiled by itself cannot be told from none:
+    with such the block runs uncompiled.
+    """
+    options: dict[str, Any] = arguments["transformer_options"]
+    text_length: int = arguments["txt"].shape[1]
+    if torch.compiler.is_compiling():
+        ask_for_structure()
+    elif not call.call.is_compiled or OVERRIDE in options:
+        if not call.parts[address]:
+            return run_previous(previous, arguments, extra)
+    else:
+        call.compiled_block = address, text_length
+        arguments = marked_arguments(arguments, {**options, OVERRIDE: attend_in_compiled_block})
         return run_previous(previous, arguments, extra)
-    attention = JointAttention(call, address, arguments)
-    arguments = {**arguments, "transformer_options": {**attention.options, OVERRIDE: attention}}
-    if is_compiling or not call.call.is_compiled:
-        return run_previous(previous, arguments, extra)
-    with uncompiled(True):
+    attention = JointAttention(call, address, options, text_length)
+    arguments = {**arguments, "transformer_options": {**options, OVERRIDE: attention}}
+    with uncompiled(call.call.is_compiled and not torch.compiler.is_compiling()):
         return run_previous(previous, arguments, extra)
 
 
@@ -204,11 +233,11 @@ class JointAttention:
     the text before those of the image.
     """
 
-    def __init__(self, call: PatchedCall, address: Address, arguments: BlockArguments):
-        self.call, self.address = call, address
-        self.options: dict[str, Any] = arguments["transformer_options"]
-        self.text_length: int = arguments["txt"].shape[1]
-        self.length: int = self.text_length + arguments["img"].shape[1]
+    def __init__(
+        self, call: PatchedCall, address: Address, options: dict[str, Any], text_length: int
+    ):
+        self.call, self.address, self.options = call, address, options
+        self.text_length = text_length
 
     def __call__(
         self,
@@ -223,19 +252,28 @@ class JointAttention:
         previous: Attention | None = self.options.get(OVERRIDE)
         attention = partial(previous, function) if previous else function
         joint = attention(query, key, value, *args, **kwargs)
-        if query.shape[1] != self.length:
-            return joint
         heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
-        tokens = [tensor[:, self.text_length :] for tensor in (query, key, value)]
-        text, rows = joint[:, : self.text_length], joint[:, self.text_length :]
-        if torch.compiler.is_compiling():  # the operator asks its call for the sizes
-            site = LayerSite(self.address, heads, None, (0, 0), (0, 0))
-            side_by_side = torch.cat([tensor.flatten(2) for tensor in tokens], -1)
-            return torch.cat((text, add_in_graph(rows, side_by_side, site)), 1)
-        image = ImageHeads(tokens, heads, self.call.attention(self.address[1]))
+        site = LayerSite(self.address, heads, None, (0, 0), (0, 0), self.text_length)
+        if torch.compiler.is_compiling():
+            return _add_in_graph(joint, (query, key, value), site)
         # What another pack returns may still be in use there; the host's own result is new.
-        changed = self.call.add(rows, image, self.address, in_place=previous is None)
-        return joint if changed is rows else torch.cat((text, changed), 1)
+        return self.call.add(joint, (query, key, value), site, in_place=previous is None)
+
+
+def attend_in_compiled_block(
+    function: Attention, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+) -> Tensor:
+    """The host's attention override in a block that is compiled by itself: which one it is the call
+    knows when the graph runs, since blocks of equal shapes share it.
+    """
+    joint = function(query, key, value, *args, **kwargs)
+    heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
+    site = LayerSite((JOINT, 0, 0), heads, None, (0, 0), (0, 0))
+    return _add_in_graph(joint, (query, key, value), site)
+
+
+def _add_in_graph(joint: Tensor, tokens: Iterable[Tensor], site: LayerSite) -> Tensor:
+    return add_in_graph(joint, torch.cat([tensor.flatten(2) for tensor in tokens], -1), site)
 
 
 def _attentions(diffusion_model: torch.nn.Module) -> dict[int, HostAttention]:

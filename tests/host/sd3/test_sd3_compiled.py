@@ -78,26 +78,70 @@ def test_a_model_is_compiled_after_the_adapter(model, apply, compiled, sd3):
     assert difference(sd3.sample(first), sd3.sample(apply(model))) < SAMPLING
 
 
-def test_patches_of_other_packs_act_in_a_compiled_model(model, apply, compiled, sd3):
+def with_halved_block(model):
+    """A patch of another pack: a replacement of a block."""
+
     def halved(arguments, extra):
         out = extra["original_block"](arguments)
         return {**out, "img": arguments["img"] + 0.5 * (out["img"] - arguments["img"])}
 
-    def patched(model):
+    model = model.clone()
+    model.set_model_patch_replace(halved, "dit", "double_block", 1)
+    return model
+
+
+def with_doubled_attention(model):
+    """A patch of another pack: an override of the attention."""
+
+    def doubled(function, *args, **kwargs):
+        return 2.0 * function(*args, **kwargs)
+
+    model = model.clone()
+    model.model_options["transformer_options"]["optimized_attention_override"] = doubled
+    return model
+
+
+def test_patches_of_other_packs_act_in_a_compiled_model(model, apply, compiled, sd3, graphs):
+    def branches(model):
         model = apply(model)
-        model.set_model_patch_replace(halved, "dit", "double_block", 1)
-        return model
+        return model, with_halved_block(model), with_doubled_attention(model)
 
-    whole, expected = compiled(model), sd3.sample(patched(model))
-    alone = sd3.sample(apply(whole))
-    assert difference(sd3.sample(patched(whole)), expected) < SAMPLING
-    assert difference(expected, alone) > EFFECT
+    expected = [sd3.sample(branch) for branch in branches(model)]
+    assert all(difference(image, expected[0]) > EFFECT for image in expected[1:])
+    compiled_branches = branches(compiled(model))
+    for branch, image in [*zip(compiled_branches, expected, strict=True)] * 2:
+        assert difference(sd3.sample(branch), image) < SAMPLING
+    assert graphs() == (len(expected), 0)
 
 
-def test_blocks_that_are_compiled_one_by_one_follow_the_reference(model, apply, compiled, sd3):
-    keys = [f"diffusion_model.joint_blocks.{number}" for number in range(sd3.BLOCKS)]
-    blocks = compiled(model, keys)
-    plain, expected = sd3.sample(model), sd3.sample(apply(model))
+def with_compiled_blocks(model, names):
+    """As packs do that put compiled blocks into a model themselves."""
+    model = model.clone()
+    for name in names:
+        model.add_object_patch(name, torch.compile(model.get_model_object(name), backend="eager"))
+    return model
+
+
+@pytest.mark.parametrize("is_patched", [False, True])
+def test_blocks_that_are_compiled_one_by_one_stay_so(
+    model, apply, compiled, sd3, graphs, is_patched
+):
+    """By the host without guards on its options, or by another pack with all guards."""
+    names = [f"diffusion_model.joint_blocks.{number}" for number in range(sd3.BLOCKS)]
+    blocks = with_compiled_blocks(model, names) if is_patched else compiled(model, names)
+    plain = sd3.sample(model)
     assert difference(sd3.sample(blocks), plain) < SAMPLING
-    assert difference(sd3.sample(apply(blocks)), expected) < SAMPLING
+    graph_count, break_count = graphs()
+    for settings in ({}, {"weight": 0.9, "seed": 9, "start_at": 0.4}):
+        expected = sd3.sample(apply(model, **settings))
+        assert difference(sd3.sample(apply(blocks, **settings)), expected) < SAMPLING
+        assert difference(expected, plain) > SMALL_EFFECT
     assert difference(sd3.sample(blocks), plain) < SAMPLING
+    expected, patched = (
+        sd3.sample(with_halved_block(apply(model))),
+        with_halved_block(apply(blocks)),
+    )
+    assert difference(sd3.sample(patched), expected) < SAMPLING
+    assert graphs() == (2 * graph_count, 2 * break_count)
+    expected = sd3.sample(with_doubled_attention(apply(model)))
+    assert difference(sd3.sample(with_doubled_attention(apply(blocks))), expected) < SAMPLING
