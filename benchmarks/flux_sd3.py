@@ -104,7 +104,7 @@ def report_bytes(case: Case, ours: Any, resident: int) -> None:
         print(f"    keys and values of both sides {size:.1f} MB, packs {resident / MB:.1f} MB")
         return
     with torch.no_grad():
-        at_a_time = keys.values.select_at(900.0, (), "cpu", torch.bfloat16)
+        at_a_time = keys.values.to("cpu", torch.bfloat16).select_at(900.0, ())
     weights = sum(weight.nbytes for weight in case.adapter.patcher.model.parameters())
     print(
         f"    keys and values of both sides {at_a_time.bytes / MB:.1f} MB, of one timestep at a "

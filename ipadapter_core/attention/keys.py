@@ -148,15 +148,17 @@ def image_keys(
 
     Computed in the features' own dtype; kept in `dtype` on `store`.
     """
-    sides = [tokens_of(adapter, side) for side in (negative, positive)]  # [N * T, D] and [N * T]
+    sides = [tokens_of(adapter, side) for side in (negative, positive)]  # [N * T, D]
     # Repeating every token leaves a softmax average as it is, so both rows can have equally many.
-    count = lcm(*(len(tokens) for tokens, _ in sides))
-    tokens = torch.stack([tokens.repeat(count // len(tokens), 1) for tokens, _ in sides])
-    shares = torch.stack([shares.repeat(count // len(shares)) for _, shares in sides])
-    group = len(sides[1][0]) // (positive.count if positive.method == CONCAT else 1)
-    values = project_keys_values(
-        adapter, tokens, 1, dtype, store, None if (shares == 1).all() else shares
-    )
+    count = lcm(*map(len, sides))
+    tokens = torch.stack([side.repeat(count // len(side), 1) for side in sides])
+    group = len(sides[1]) // (positive.count if positive.method == CONCAT else 1)
+    shares = [
+        references.token_weights(len(side)) * (count // len(side))
+        for references, side in zip((negative, positive), sides, strict=True)
+    ]
+    column = tokens.new_tensor(shares) if {*shares[0], *shares[1]} != {1.0} else None
+    values = project_keys_values(adapter, tokens, 1, dtype, store, column)
     return replace(values, group=group)
 
 
@@ -178,7 +180,7 @@ def frame_keys(
     def project(references: References) -> Tensor:
         if references.method != CONCAT:
             on_device = references.change_features(lambda tensor: tensor.to(device, torch.float32))
-            return tokens_of(adapter, on_device)[0][None]
+            return tokens_of(adapter, on_device)[None]
         features = references.select(adapter.spec.inputs)
         starts, structure = range(0, references.count, CHUNK), references.face_structure
         chunks = ([tensor[start : start + CHUNK] for tensor in features] for start in starts)
@@ -218,19 +220,16 @@ def project_keys_values(
     return KeysValues(torch.cat(flat), tokens.shape[1], widths, len(tokens) // frames, frames)
 
 
-def tokens_of(adapter: AnyAdapter, references: References) -> tuple[Tensor, Tensor]:
-    """Tokens of all references in one row [N * T, D], and the share of each [N * T]."""
+def tokens_of(adapter: AnyAdapter, references: References) -> Tensor:
+    """Tokens of all references in one row [N * T, D]."""
     features = references.select(adapter.spec.inputs)
     weights, method = references.weights, references.method
     project = partial(adapter.project, face_structure=references.face_structure)
     if method == CONCAT:
-        tokens = project(*features)
-        return tokens.flatten(0, 1), tokens.new_tensor(weights).repeat_interleave(tokens.shape[1])
+        return project(*features).flatten(0, 1)
     if references.projected:
-        tokens = combine(project(*features), weights, method)
-    else:
-        tokens = project(*(combine(tensor, weights, method) for tensor in features))
-    return tokens.flatten(0, 1), tokens.new_ones(tokens.shape[0] * tokens.shape[1])
+        return combine(project(*features), weights, method).flatten(0, 1)
+    return project(*(combine(tensor, weights, method) for tensor in features)).flatten(0, 1)
 
 
 def scale_keys_values(values: KeysValues, scaling: str, weights: Sequence[float]) -> KeysValues:

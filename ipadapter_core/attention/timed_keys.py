@@ -46,29 +46,32 @@ class TimedKeys:
     def silent(self) -> "TimedKeys":
         return replace(self, is_silent=True)
 
-    def select_at(
-        self,
-        timestep: float,
-        frames: Sequence[int],
-        device: torch.device | str,
-        dtype: torch.dtype,
-    ) -> KeysValues:
-        """Keys and values for one timestep; of these frames, where each has its own."""
-        adapter = self.adapter.at(timestep)
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "TimedKeys":
+        """The same where keys are needed, once for all timesteps."""
         negative, positive = (
             side.change_features(lambda tensor: tensor.to(device, dtype))
             for side in (self.negative, self.positive)
         )
+        head_norms = self.head_norms.to(device, dtype)
+        return replace(self, negative=negative, positive=positive, head_norms=head_norms)
+
+    def select_at(self, timestep: float, frames: Sequence[int]) -> KeysValues:
+        """Keys and values for one timestep, where features and norms are; of these frames, where
+        each has its own.
+        """
+        adapter = self.adapter.at(timestep)
+        device, dtype = self.head_norms.device, self.head_norms.dtype
         if not self.by_frame:
-            return image_keys(adapter, positive, negative, dtype, device)
-        rows = torch.cat([_frame_tokens(adapter, side, frames) for side in (negative, positive)])
+            return image_keys(adapter, self.positive, self.negative, dtype, device)
+        sides = (self.negative, self.positive)
+        rows = torch.cat([_frame_tokens(adapter, side, frames) for side in sides])
         return project_keys_values(adapter, rows, len(frames), dtype, device)
 
 
 def _frame_tokens(adapter: AnyAdapter, references: References, frames: Sequence[int]) -> Tensor:
     """[F, T, D]; references that are combined are one for all frames."""
     if references.method != CONCAT:
-        return tokens_of(adapter, references)[0][None].expand(len(frames), -1, -1)
+        return tokens_of(adapter, references)[None].expand(len(frames), -1, -1)
     index = [min(frame, references.count - 1) for frame in frames]
     features = references.select(adapter.spec.inputs)
     return adapter.project(*(tensor[index] for tensor in features))

@@ -70,6 +70,11 @@ class References:
         """What counts beside the features."""
         return self.weights, self.method, self.projected, self.silent, self.face_structure
 
+    def token_weights(self, token_count: int) -> list[float]:
+        """Of each image token: of its reference, if those stand side by side, else 1."""
+        weights = self.weights if self.method == CONCAT else (1.0,)
+        return [weight for weight in weights for _ in range(token_count // len(weights))]
+
     def select(self, adapter_inputs: Iterable[FeatureSpec]) -> tuple[Tensor, ...]:
         """The features that an adapter takes, in its order."""
         return tuple(self.features[feature.name] for feature in adapter_inputs)

@@ -66,7 +66,7 @@ def image_tokens(adapter: LoadedAdapter, references: References) -> Tensor:
     """The tokens of references side by side, [1, N * T, D] in float32."""
     comfy.model_management.load_models_gpu([adapter.patcher])
     moved = _on_device(references, adapter.patcher.load_device)
-    tokens, _ = tokens_of(adapter.patcher.model, moved)
+    tokens = tokens_of(adapter.patcher.model, moved)
     return tokens[None].to(comfy.model_management.intermediate_device())
 
 

@@ -98,13 +98,10 @@ class ModelCall:
 
     def head_norms(self, part: ImagePart, query: Tensor) -> tuple[Tensor, Tensor]:
         """The adapter's norms at a layer, of queries and keys of the generated image: [D] each."""
-        place = (part.prompt, Placement(query.device, query.dtype))
-        norms = self.tensors.head_norms.get(place)
-        if norms is None:
-            values = part.prompt.keys.values
-            assert isinstance(values, TimedKeys)
-            norms = self.tensors.head_norms[place] = values.head_norms.to(*place[1])
-        query_norm, key_norm = norms[part.layer]
+        values = part.prompt.keys.values
+        assert isinstance(values, TimedKeys)
+        moved = self._timed_keys(part.prompt, values, Placement(query.device, query.dtype))
+        query_norm, key_norm = moved.head_norms[part.layer]
         return query_norm, key_norm
 
     def attention_mask(self, prompt: ImagePrompt, site: LayerSite, query: Tensor) -> Tensor | None:
@@ -144,7 +141,7 @@ class ModelCall:
             stored = prompt.keys.values
             if isinstance(stored, TimedKeys):
                 assert timestep is not None
-                return stored.select_at(timestep, frames or (), *placement)
+                return self._timed_keys(prompt, stored, placement).select_at(timestep, frames or ())
             values = stored.select(frames or (), *placement)
             scaling, frame_weights = prompt.settings.scaling, prompt.settings.frame_weights
             weights = () if range_number is None else prompt.ranges[range_number].layer_weights
@@ -155,6 +152,14 @@ class ModelCall:
             return scale_keys_values(values, scaling, weights) if weights else values
 
         return self.run.moved.get((prompt, placement), moment, make)
+
+    def _timed_keys(
+        self, prompt: ImagePrompt, values: TimedKeys, placement: Placement
+    ) -> TimedKeys:
+        place = (prompt, placement)
+        if place not in self.run.timed_keys:
+            self.run.timed_keys[place] = values.to(*placement)
+        return self.run.timed_keys[place]
 
     def _row_masks(self, mask: Tensor, place: MaskPlacement, token_count: int) -> Tensor:
         key = (place, self.rows)

@@ -16,6 +16,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.samplers import CFGGuider
 
 from ...ipadapter_core.attention.keys import V_ONLY, KeysValues, LayerKeysValues
+from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address
 from .batch_rows import BatchRows
 from .image_prompt import ImagePrompt
@@ -88,7 +89,7 @@ class MaskPlacement(NamedTuple):
 
 PartKeysValues = dict[tuple[ImagePart, Placement], LayerKeysValues]
 MasksByPlacement = dict[MaskPlacement, Tensor]
-NormsByPrompt = dict[tuple[ImagePrompt, Placement], Tensor]
+TimedKeysByPrompt = dict[tuple[ImagePrompt, Placement], TimedKeys]
 
 
 @dataclass(eq=False)
@@ -99,7 +100,6 @@ class CallTensors:
 
     keys_values: PartKeysValues = field(default_factory=PartKeysValues)
     masks: MasksByPlacement = field(default_factory=MasksByPlacement)
-    head_norms: NormsByPrompt = field(default_factory=NormsByPrompt)
 
 
 @dataclass(eq=False)
@@ -154,6 +154,7 @@ class Run:
     fitting_prompts: PromptsByModel = field(default_factory=PromptsByModel)
     parts: KeptParts = field(default_factory=KeptParts)
     call_tensors: KeptCallTensors = field(default_factory=KeptCallTensors)
+    timed_keys: TimedKeysByPrompt = field(default_factory=TimedKeysByPrompt)
     moved: MovedKeys = field(default_factory=MovedKeys)
     arranged: ArrangedKeys = field(default_factory=ArrangedKeys)
     masks: MasksByRows = field(default_factory=MasksByRows)

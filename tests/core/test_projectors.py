@@ -10,6 +10,7 @@ from support.tolerance import ENCODING
 
 from ipadapter_core.adapter import module
 from ipadapter_core.attention import keys
+from ipadapter_core.attention.timed_keys import TimedKeys
 from ipadapter_core.references.embeds import References
 
 TOLERANCE = {"atol": ENCODING, "rtol": 0}
@@ -118,6 +119,18 @@ def test_tokens_of_a_timestep_are_those_of_diffusers(sd35, timestep):
         result = ours.at(timestep).project(features)
     assert result.shape == (2, 64, 2432)
     torch.testing.assert_close(result, expected, **TOLERANCE)
+
+
+def test_another_timestep_asks_the_device_for_no_number(sd35):
+    """On a device without numbers, which raises then: on a GPU each question waits for it."""
+    spec, like = sd35[0].spec, {"device": "meta"}
+    adapter = module.TimedAdapter(spec, torch.nn, **like)
+    sides = [
+        References.of(torch.empty(1, 729, 1152, **like), spec.inputs[0].name) for _ in range(2)
+    ]
+    timed_keys = TimedKeys(adapter, *sides, torch.empty(1, 2, 64, **like))
+    for timestep in (900.0, 100.0):
+        assert timed_keys.select_at(timestep, ()).flat.device.type == "meta"
 
 
 @pytest.fixture(scope="module")
