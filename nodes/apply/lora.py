@@ -96,7 +96,7 @@ def _weight_names(model: ModelPatcher, lora: Mapping[LoraTarget, LoraPair]) -> d
     """Our name of each projection -> the name of its weight in the model."""
     diffusion_model: torch.nn.Module = model.model.diffusion_model
     known_model = find_layout(diffusion_model)
-    names = known_model[0].attention_names(diffusion_model) if known_model else []
+    names = known_model.layout.attention_names(diffusion_model) if known_model else []
     return {
         _name(target): f"diffusion_model.{names[target.layer][target.is_cross]}."
         f"{PROJECTIONS[target.projection]}.weight"

@@ -37,9 +37,8 @@ from .compiled import (
     LayerAddition,
     Marking,
     add_in_graph,
-    plain_modules,
 )
-from .layout import LayerWidths
+from .layout import LayerWidths, Modules
 from .model_call import LayerSite, ModelCall
 from .run import ImagePart, PartsByLayer
 
@@ -59,8 +58,7 @@ class FluxLayout:
 
     marking = Marking.ARGUMENT
 
-    def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
-        modules: Options = {**plain_modules(diffusion_model)}
+    def layer_widths(self, modules: Modules) -> dict[Address, LayerWidths]:
         text_width = getattr(modules.get("txt_in"), "in_features", None)
         if text_width is None or "vector_in" not in modules:
             return {}
@@ -71,7 +69,7 @@ class FluxLayout:
             for place in PLACES[match[1]]
         }
 
-    def base_model(self, diffusion_model: torch.nn.Module) -> str:
+    def base_model(self, modules: Modules, layers: Mapping[Address, LayerWidths]) -> str:
         return FLUX
 
     def host_problem(self) -> str:

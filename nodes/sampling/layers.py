@@ -14,6 +14,7 @@ from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.families import Place
 from ...ipadapter_core.weights.blocks import Address, Block
 from ..sockets import LoadedAdapter
+from .compiled import plain_modules
 from .flux import FluxLayout
 from .layout import LayerWidths, ModelLayout
 from .mmdit import MMDiTLayout
@@ -22,13 +23,20 @@ from .unet import UNetLayout
 LAYOUTS: tuple[ModelLayout, ...] = (UNetLayout(), FluxLayout(), MMDiTLayout())
 
 
-def find_layout(
-    diffusion_model: torch.nn.Module,
-) -> tuple[ModelLayout, dict[Address, LayerWidths]] | None:
-    """The architecture of a model with its layers, or None where no adapter could act."""
+class KnownModel(NamedTuple):
+    """A model that adapters could act on: its architecture, the base model by name, its layers."""
+
+    layout: ModelLayout
+    base_model: str
+    layers: dict[Address, LayerWidths]
+
+
+def find_layout(diffusion_model: torch.nn.Module) -> KnownModel | None:
+    """A model with its layers, or None where no adapter could act."""
+    modules = plain_modules(diffusion_model)
     for layout in LAYOUTS:
-        if layers := layout.layer_widths(diffusion_model):
-            return layout, layers
+        if layers := layout.layer_widths(modules):
+            return KnownModel(layout, layout.base_model(modules, layers), layers)
     return None
 
 
@@ -58,42 +66,38 @@ class ModelKind(NamedTuple):
 
 def model_blocks(model: ModelPatcher) -> tuple[Block, ...]:
     """The blocks that adapters act on, in the order of a forward pass."""
-    known_model = find_layout(model.get_model_object("diffusion_model"))
-    if known_model is None:
-        return ()
-    layout, layers = known_model
-    return layout.blocks(layers)
+    known_model = _known_model(model)
+    return known_model.layout.blocks(known_model.layers) if known_model else ()
 
 
 def base_model(model: ModelPatcher) -> str:
     """The base model by name, or "" where no adapter could act."""
-    diffusion_model = model.get_model_object("diffusion_model")
-    known_model = find_layout(diffusion_model)
-    return known_model[0].base_model(diffusion_model) if known_model else ""
+    return model_kind(model).base_model
 
 
 def model_kind(model: ModelPatcher) -> ModelKind:
     """What an adapter has to fit; no layers where none could act."""
-    diffusion_model = model.get_model_object("diffusion_model")
-    known_model = find_layout(diffusion_model)
-    if known_model is None:
-        return ModelKind("", {})
-    layout, layers = known_model
-    return ModelKind(layout.base_model(diffusion_model), layers)
+    known_model = _known_model(model)
+    return (
+        ModelKind(known_model.base_model, known_model.layers) if known_model else ModelKind("", {})
+    )
+
+
+def _known_model(model: ModelPatcher) -> KnownModel | None:
+    return find_layout(model.get_model_object("diffusion_model"))
 
 
 def fitting_layers(model: ModelPatcher, adapter: LoadedAdapter) -> tuple[Address, ...]:
     """The model's layers, in the order of the adapter's. Raises ValueError where the two do not
     fit.
     """
-    diffusion_model, spec = model.get_model_object("diffusion_model"), adapter.spec
-    known_model = find_layout(diffusion_model)
+    spec, known_model = adapter.spec, _known_model(model)
     if known_model is None:
         raise _other_model(adapter, _unknown_model(model))
-    layout, layers = known_model[0], layers_at(known_model[1], spec.family.places)
-    base_model = layout.base_model(diffusion_model)
+    layout, base_model, all_layers = known_model
+    layers = layers_at(all_layers, spec.family.places)
     if not ModelKind(base_model, layers).fits(spec):
-        raise _other_model(adapter, _model_name(base_model, layers or known_model[1]))
+        raise _other_model(adapter, _model_name(base_model, layers or all_layers))
     if problem := layout.host_problem():
         raise ValueError(problem)
     return tuple(layers)

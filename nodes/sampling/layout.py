@@ -3,7 +3,7 @@
 Another architecture is one file with a class of these methods, and an entry in `layers.LAYOUTS`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -12,6 +12,8 @@ from ...ipadapter_core.weights.blocks import Address, Block
 from .compiled import LayerAddition, Marking
 from .model_call import ModelCall
 from .run import PartsByLayer
+
+Modules = Mapping[str, Any]  # the parts of a diffusion model, by the names of an uncompiled one
 
 
 class LayerWidths(NamedTuple):
@@ -29,13 +31,13 @@ class ModelLayout(Protocol):
 
     marking: Marking
 
-    def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
+    def layer_widths(self, modules: Modules) -> dict[Address, LayerWidths]:
         """Every layer that adapters act on, in the order of adapter files; empty for another
         architecture.
         """
         ...
 
-    def base_model(self, diffusion_model: torch.nn.Module) -> str:
+    def base_model(self, modules: Modules, layers: Mapping[Address, LayerWidths]) -> str:
         """The base model by name, as an `AdapterSpec` of an adapter for it has it."""
         ...
 

@@ -11,7 +11,7 @@ B images of all rows, N image tokens, H heads of width D, C = H * D, T tokens of
 # pyright: reportUnknownArgumentType=false
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -38,11 +38,9 @@ from .compiled import (
     Marking,
     add_in_graph,
     ask_for_structure,
-    named_modules,
-    plain_modules,
     uncompiled,
 )
-from .layout import LayerWidths
+from .layout import LayerWidths, Modules
 from .model_call import LayerSite, ModelCall
 from .run import ImagePart, PartsByLayer
 
@@ -65,19 +63,18 @@ class MMDiTLayout:
 
     marking = Marking.POOLED_TEXT
 
-    def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
+    def layer_widths(self, modules: Modules) -> dict[Address, LayerWidths]:
         # reference tokens are as wide as the model's own
         widths = {
             number: attention.qkv.out_features // 3
-            for number, attention in _attentions(diffusion_model).items()
+            for number, attention in _attentions(modules).items()
         }
         return {(JOINT, number, 0): LayerWidths(width, width) for number, width in widths.items()}
 
-    def base_model(self, diffusion_model: torch.nn.Module) -> str:
-        names = set(named_modules(diffusion_model))
-        if any(name.endswith("x_block.attn2") for name in names):
+    def base_model(self, modules: Modules, layers: Mapping[Address, LayerWidths]) -> str:
+        if any(name.endswith("x_block.attn2") for name in modules):
             return "SD3.5 Medium"
-        return SD35_LARGE if any(map(_has_norm, _attentions(diffusion_model).values())) else "SD3"
+        return SD35_LARGE if any(map(_has_norm, _attentions(modules).values())) else "SD3"
 
     def host_problem(self) -> str:
         return ""
@@ -276,11 +273,11 @@ def _add_in_graph(joint: Tensor, tokens: Iterable[Tensor], site: LayerSite) -> T
     return add_in_graph(joint, torch.cat([tensor.flatten(2) for tensor in tokens], -1), site)
 
 
-def _attentions(diffusion_model: torch.nn.Module) -> dict[int, HostAttention]:
+def _attentions(modules: Modules) -> dict[int, HostAttention]:
     """The joint attention of the image in each block, by number."""
     return {
         int(match[1]): cast(HostAttention, module)
-        for name, module in plain_modules(diffusion_model).items()
+        for name, module in modules.items()
         if (match := _ATTENTION.fullmatch(name)) and hasattr(module, "qkv")
     }
 

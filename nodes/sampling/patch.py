@@ -209,9 +209,8 @@ def _find_fitting_prompts(
     known_model = find_layout(model.diffusion_model)
     if known_model is None:
         return None
-    layout, layers = known_model
-    fitting = tuple(prompt for prompt in prompts if _is_for(prompt, layers))
-    return FittingPrompts(layout, fitting, has_compiled_module(model.diffusion_model))
+    fitting = tuple(prompt for prompt in prompts if _is_for(prompt, known_model.layers))
+    return FittingPrompts(known_model.layout, fitting, has_compiled_module(model.diffusion_model))
 
 
 def _active_ranges(prompts: tuple[ImagePrompt, ...], sigma: Tensor) -> tuple[int | None, ...]:

@@ -17,8 +17,8 @@ from ...ipadapter_core.adapter.families import KOLORS
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_table
 from . import compiled
 from .attention import add_image_parts
-from .compiled import LayerAddition, Marking, add_in_graph, plain_modules, plain_name
-from .layout import LayerWidths
+from .compiled import LayerAddition, Marking, add_in_graph, plain_name
+from .layout import LayerWidths, Modules
 from .model_call import LayerSite, ModelCall
 from .run import PartsByLayer
 
@@ -32,8 +32,7 @@ class UNetLayout:
 
     marking = Marking.ARGUMENT
 
-    def layer_widths(self, diffusion_model: torch.nn.Module) -> dict[Address, LayerWidths]:
-        modules: dict[str, Any] = {**plain_modules(diffusion_model)}
+    def layer_widths(self, modules: Modules) -> dict[Address, LayerWidths]:
         projections = {
             address: modules[name].to_k for address, name in layer_table(modules).items()
         }
@@ -42,10 +41,10 @@ class UNetLayout:
             for address, projection in projections.items()
         }
 
-    def base_model(self, diffusion_model: torch.nn.Module) -> str:
-        if _is_kolors(diffusion_model):
+    def base_model(self, modules: Modules, layers: Mapping[Address, LayerWidths]) -> str:
+        if _is_kolors(modules):
             return KOLORS
-        text_widths = {widths.text for widths in self.layer_widths(diffusion_model).values()}
+        text_widths = {widths.text for widths in layers.values()}
         return "/".join(sorted(map(base_model_of, text_widths)))
 
     def host_problem(self) -> str:
@@ -119,11 +118,10 @@ class UncompiledAttention(ComposedAttention):
         return super().__call__(query, key, value, extra)
 
 
-def _is_kolors(diffusion_model: torch.nn.Module) -> bool:
+def _is_kolors(modules: Modules) -> bool:
     """Whether it is SDXL's UNet with the text width of ChatGLM3, as other packs load Kolors: its
     projection to the width of the layers is a part of the model, or done before.
     """
-    modules = plain_modules(diffusion_model)
     label_width = getattr(modules.get("label_emb.0.0"), "in_features", 0)
     return "encoder_hid_proj" in modules or label_width == KOLORS_LABEL_WIDTH
 

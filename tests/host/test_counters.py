@@ -119,7 +119,7 @@ def test_only_keys_and_values_of_both_rows_are_alive_while_sampling(pack, kind, 
 
 def hung(pack, model, tokens):
     """The model with random keys and values of that many tokens, at its real widths."""
-    _, layers = pack.nodes.sampling.layers.find_layout(model.model.diffusion_model)
+    layers = pack.nodes.sampling.layers.find_layout(model.model.diffusion_model).layers
     widths = tuple(inner for inner, _ in layers.values())
     flat = torch.randn(4 * tokens * sum(widths)).to(model.model.get_dtype_inference())
     core = sys.modules[pack.__name__ + ".ipadapter_core.attention.keys"]

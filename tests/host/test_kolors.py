@@ -55,7 +55,7 @@ def test_kolors_is_known_without_its_projection_of_the_text(pack, kolors):
     unet = kolors.model.diffusion_model
     projection = unet._modules.pop("encoder_hid_proj")
     try:
-        assert pack.nodes.sampling.unet.UNetLayout().base_model(unet) == "Kolors"
+        assert pack.nodes.sampling.layers.base_model(kolors) == "Kolors"
     finally:
         unet._modules["encoder_hid_proj"] = projection
 
