@@ -1,11 +1,12 @@
 """Our model equals diffusers' UNet with the same weights, loaded by its own IP-Adapter loader."""
 
-from dataclasses import dataclass
+from functools import partial
 
 import make_models
 import pytest
 import torch
 from support.tolerance import SAMPLING
+from support.unet_calls import unet_calls
 
 pytestmark = pytest.mark.host
 
@@ -21,40 +22,9 @@ WEIGHT = 0.7
 TOLERANCE = SAMPLING
 
 
-@dataclass
-class Seen:
-    """One call of the UNet while the host samples."""
-
-    x: torch.Tensor
-    timesteps: torch.Tensor
-    context: torch.Tensor
-    y: torch.Tensor | None
-    rows: list[int]
-    out: torch.Tensor
-
-
 @pytest.fixture
 def model_calls(tiny):
-    """Samples with the host's KSampler and returns every call of the UNet."""
-    from comfy.patcher_extension import WrappersMP
-
-    def run(model, prompt, **settings):
-        calls = []
-
-        def watch(executor, x, timesteps, context, *args, **kwargs):
-            out = executor(x, timesteps, context, *args, **kwargs)
-            options = kwargs.get("transformer_options") or args[-1]
-            y = next((a for a in args if isinstance(a, torch.Tensor)), kwargs.get("y"))
-            calls.append(Seen(x, timesteps, context, y, options["cond_or_uncond"], out))
-            return out
-
-        model = model.clone()
-        model.add_wrapper(WrappersMP.DIFFUSION_MODEL, watch)
-        tiny.sample(model, prompt, **settings)
-        assert calls
-        return calls
-
-    return run
+    return partial(unet_calls, tiny)
 
 
 def reference(unet, call, prompt, embeds, masks=None):
