@@ -1,13 +1,11 @@
 """Kolors: SDXL's UNet with another text, which adapters for SDXL do not fit, nor the other way."""
 
-import json
-from pathlib import Path
-
 import adapter_layouts
 import make_models
 import pytest
 import torch
 from support.compare import difference
+from support.encoders import shallow_encoder_336
 from support.model_files import adapter, encoder_header
 from support.plus_formula import block_table, embeds_inputs
 from support.tolerance import EFFECT, SAMPLING
@@ -79,17 +77,7 @@ def test_features_at_336_pixels_are_named_where_another_encoder_is_needed(
 
 @pytest.fixture
 def encoder_336(host, tmp_path):
-    """The host's own encoder at 336 pixels, two layers deep."""
-    import comfy.clip_vision
-
-    config = Path(comfy.clip_vision.__file__).with_name("clip_vision_config_vitl_336.json")
-    settings = json.loads(config.read_text()) | {"num_hidden_layers": 2, "intermediate_size": 64}
-    path = tmp_path / "config.json"  # older hosts take no dict
-    path.write_text(json.dumps(settings))
-    encoder = comfy.clip_vision.ClipVisionModel(str(path))
-    make_models.fill(encoder.model, make_models.generator("336", 1))
-    encoder.model.float()
-    return encoder
+    return shallow_encoder_336(tmp_path)
 
 
 def test_a_picture_acts_and_zero_pixels_are_its_negative(

@@ -1,5 +1,9 @@
 """Image encoders of tests."""
 
+import json
+from pathlib import Path
+
+import make_models
 import torch
 
 SHALLOW_ENCODER = {
@@ -15,6 +19,20 @@ SHALLOW_ENCODER = {
     "projection_dim": 1024,
     "model_type": "clip_vision_model",
 }
+
+
+def shallow_encoder_336(folder):
+    """The host's own encoder at 336 pixels, two layers deep."""
+    import comfy.clip_vision
+
+    config = Path(comfy.clip_vision.__file__).with_name("clip_vision_config_vitl_336.json")
+    settings = json.loads(config.read_text()) | {"num_hidden_layers": 2, "intermediate_size": 64}
+    path = folder / "config.json"  # older hosts take no dict
+    path.write_text(json.dumps(settings))
+    encoder = comfy.clip_vision.ClipVisionModel(str(path))
+    make_models.fill(encoder.model, make_models.generator("336", 1))
+    encoder.model.float()
+    return encoder
 
 
 class CountingEncoder:
