@@ -14,11 +14,12 @@ Layout = dict[str, Shape]
 @dataclass(frozen=True)
 class Base:
     """The model an adapter was trained for: width of its text, and of each cross-attention
-    layer.
+    layer; and of the text before the model's own projection, which Kolors has.
     """
 
     text: int
     widths: tuple[int, ...]  # as files count: down blocks, up blocks, middle block
+    first_text: int = 4096
 
 
 SD15 = Base(768, (320,) * 2 + (640,) * 2 + (1280,) * 5 + (640,) * 3 + (320,) * 3 + (1280,))
@@ -190,9 +191,9 @@ def kolors_plus(base: Base) -> Layout:
     return resampler(base, 2048, 1024, heads=12)
 
 
-def kolors_faceid() -> Layout:
+def kolors_faceid(base: Base) -> Layout:
     """Tokens as wide as the text is before the model's own projection."""
-    return adapter(SDXL, face_id_plus(replace(SDXL, text=4096), 6, 1024))
+    return face_id_plus(replace(base, text=base.first_text), 6, 1024)
 
 
 def identity(base: Base) -> Layout:
@@ -233,6 +234,7 @@ ADAPTERS: dict[str, Callable[..., Layout]] = {  # those of the model card, by th
     "ip_plus_composition_sdxl": by_name(SDXL, plus_sdxl),
     "noobIPAMARK1_mark1": by_name(SDXL, vit_g),
     "Kolors-IP-Adapter-Plus": by_name(SDXL, kolors_plus),
+    "Kolors-IP-Adapter-FaceID-Plus": by_name(SDXL, kolors_faceid),
     "ip-adapter-faceid_sd15": with_lora(SD15, identity),
     "ip-adapter-faceid-plus_sd15": with_lora(SD15, face_id_plus),
     "ip-adapter-faceid-plusv2_sd15": with_lora(SD15, face_id_plus),
@@ -248,8 +250,7 @@ FLUX_ADAPTERS: dict[str, Callable[..., Layout]] = {
     "flux-ip-adapter-v2": flux_by_name(16),
     "FLUX.1-dev-IP-Adapter": flux_instantx,
 }
-OTHERS: dict[str, Callable[..., Layout]] = {  # for other models, or refused
-    "kolors_faceid": kolors_faceid,
+OTHERS: dict[str, Callable[..., Layout]] = {  # for other models
     "SD3.5-Large-IP-Adapter": sd3,
 }
 

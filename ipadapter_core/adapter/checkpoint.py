@@ -119,7 +119,7 @@ def read_spec(stored_weights: Weights, twin_kind: str | None = None) -> AdapterS
     family = find_family(projector_shapes, twin_kind)
     projector = family.read_projector(projector_shapes)
     layers, text_width = _read_layers(tensor_shapes)
-    if projector.token_width != text_width:
+    if projector.token_width != text_width and not family.is_projected_as_text:
         raise Predicate(
             "is damaged: its projection makes tokens of width <1>, its layers expect <2>",
             projector.token_width,

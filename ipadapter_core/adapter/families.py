@@ -59,7 +59,8 @@ class Family:
     places: where in the model its layers are, in their order; empty for all that a model has.
     has_bias: whether the layers have a bias.
     head_width: of heads whose keys and values are each brought to a mean square of 1; 0: as they
-    are.
+    are. is_projected_as_text: whether the model brings its tokens to the width of the layers, as it
+    does with its text.
     """
 
     kind: str
@@ -75,6 +76,7 @@ class Family:
     places: tuple[Place, ...] = ()
     has_bias: bool = False
     head_width: int = 0
+    is_projected_as_text: bool = False
 
     @property
     def twins(self) -> tuple["Family", ...]:
@@ -150,6 +152,11 @@ def _identity_and_crop(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
     return (identity_feature(IDENTITY_WIDTH, WEBFACE_R50, is_normalised=True), crop)
 
 
+def _raw_identity_and_square(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
+    square = kolors_feature(projector.feature_width, Picture.FACE_SQUARE)
+    return (identity_feature(IDENTITY_WIDTH, GLINT_R100, is_normalised=False), square)
+
+
 def _is_linear(projector_shapes: ProjectorShapes) -> bool:
     return "proj.weight" in projector_shapes.shapes
 
@@ -190,6 +197,11 @@ def _is_mlp(projector_shapes: ProjectorShapes) -> bool:
 
 def _is_face_plus(projector_shapes: ProjectorShapes) -> bool:
     return "perceiver_resampler.proj_in.weight" in projector_shapes.shapes
+
+
+def _is_kolors_face(projector_shapes: ProjectorShapes) -> bool:
+    first_shape = projector_shapes.shapes.get("perceiver_resampler.proj_in.weight", ())
+    return first_shape[1:] == KOLORS_WIDTHS[1:]
 
 
 def _is_portrait(projector_shapes: ProjectorShapes) -> bool:
@@ -257,6 +269,16 @@ FAMILIES = (
     Family("plus", _is_kolors, read_resampler, _kolors_hidden, ZERO_PIXELS, base_model=KOLORS),
     Family("plus", _is_resampler, read_resampler, _clip_hidden, ZERO_PIXELS),
     Family("full-face", _is_mlp, read_mlp, _clip_hidden, ZERO_PIXELS, FACE),
+    Family(
+        FACEID_PLUS,
+        _is_kolors_face,
+        read_face_plus_v2,
+        _raw_identity_and_square,
+        ZEROS,
+        IDENTITY,
+        base_model=KOLORS,
+        is_projected_as_text=True,
+    ),
     Family(FACEID_PLUS_V2, _is_face_plus, read_face_plus_v2, *_PLUS, name_marks=("plusv2",)),
     Family(FACEID_PLUS, _is_face_plus, read_face_plus, *_PLUS, name_marks=("plus",)),
     Family(PORTRAIT, _is_portrait, read_identity, _identity, ZEROS, IDENTITY),

@@ -36,6 +36,7 @@ class Picture(Enum):
     WHOLE = "the whole reference"
     FACE_CROP = "a crop around the face"
     ALIGNED_CROP = "a crop in which eyes and mouth stand where the recogniser expects them"
+    FACE_SQUARE = "the square around the face's box, as upright as the reference is"
 
 
 class Unconditional(Enum):
@@ -95,9 +96,9 @@ def clip_feature(
     return FeatureSpec(source.value, source, width, encoder, picture, is_normalised)
 
 
-def kolors_feature(width: int) -> FeatureSpec:
+def kolors_feature(width: int, picture: Picture = Picture.WHOLE) -> FeatureSpec:
     """What Kolors takes of CLIP ViT-L/14 at 336 pixels."""
-    feature = clip_feature(Source.CLIP_HIDDEN, width)
+    feature = clip_feature(Source.CLIP_HIDDEN, width, picture)
     return replace(feature, encoder=CLIP_L_336, sequence_length=CLIP_L_336_TOKENS)
 
 

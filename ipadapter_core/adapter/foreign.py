@@ -27,11 +27,6 @@ class FileContent:
     def has(self, *tensor_keys: str) -> bool:
         return all(tensor_key in self.shapes for tensor_key in tensor_keys)
 
-    def width(self, tensor_key: str) -> int:
-        """The last axis of a matrix, 0 for anything else."""
-        tensor_shape = self.shapes.get(tensor_key, ())
-        return tensor_shape[1] if len(tensor_shape) == 2 else 0
-
 
 def refuse_foreign(outer_keys: Sequence[str], tensor_shapes: Mapping[str, Shape]) -> None:
     """Raise Predicate for a file that is no adapter of a family that runs."""
@@ -57,10 +52,6 @@ def is_adapter(file_content: FileContent) -> bool:
     )
     is_nested = any(tensor_key in ("image_proj", "ip_adapter") for tensor_key in file_content.keys)
     return is_nested or file_content.starts(*(f"{prefix}." for prefix in adapter_prefixes))
-
-
-def _is_kolors_faceid(file_content: FileContent) -> bool:
-    return file_content.width("image_proj.perceiver_resampler.proj_in.weight") == 1024
 
 
 def _is_instruct(file_content: FileContent) -> bool:
@@ -105,13 +96,6 @@ OTHER_ADAPTERS: Table = (
     (_is_ms_diffusion, _other_method("MS-Diffusion")),
     (_is_csgo, _other_method("CSGO")),
     (_is_styleshot, _other_method("StyleShot")),
-    (
-        _is_kolors_faceid,
-        Message(
-            "is the FaceID adapter for Kolors, which this pack does not run; choose "
-            "Kolors-IP-Adapter-Plus, or a FaceID adapter for SD1.5 or SDXL"
-        ),
-    ),
 )
 OTHER_FILES: Table = (
     (

@@ -121,7 +121,28 @@ class AdapterAt:
             yield layer(image_tokens, time_embedding)
 
 
-AnyAdapter = IPAdapter | AdapterAt
+@dataclass(frozen=True, eq=False)
+class AdapterWithModel:
+    """An adapter whose tokens a model brings to the width of its layers, as it does with its text:
+    [B, T, D of the text] -> [B, T, D of the layers].
+    """
+
+    adapter: IPAdapter
+    project_text: Projection
+
+    @property
+    def spec(self) -> AdapterSpec:
+        return self.adapter.spec
+
+    def project(self, *image_features: Tensor, face_structure: float = 1.0) -> Tensor:
+        tokens = self.adapter.project(*image_features, face_structure=face_structure)
+        return self.project_text(tokens)
+
+    def keys_values(self, image_tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.adapter.keys_values(image_tokens)
+
+
+AnyAdapter = IPAdapter | AdapterAt | AdapterWithModel
 
 
 def build(

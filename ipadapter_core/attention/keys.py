@@ -12,7 +12,7 @@ from math import lcm
 import torch
 from torch import Tensor
 
-from ..adapter.module import AnyAdapter, IPAdapter
+from ..adapter.module import AnyAdapter
 from ..references.embeds import CONCAT, References, combine
 
 # Roles of a row. ALONE: the positive side of a sampling that computes no negative one (CFG 1).
@@ -105,7 +105,7 @@ class KeysValues:
 class FrameTokens:
     """Tokens of many frames in place of keys, projected for a window of frames at a time."""
 
-    adapter: IPAdapter
+    adapter: AnyAdapter
     negative: Tensor  # [1, T, D], or [F, T, D]
     positive: Tensor  # [F, T, D]
     change: Callable[[KeysValues], KeysValues] | None = None
@@ -163,7 +163,7 @@ def image_keys(
 
 
 def frame_keys(
-    adapter: IPAdapter,
+    adapter: AnyAdapter,
     positive: References,
     negative: References,
     dtype: torch.dtype,

@@ -65,6 +65,13 @@ def square_around(box: Box, padding: float) -> Square:
     return Square(box.x + (box.width - side) / 2, box.y + (box.height - side) / 2, side)
 
 
+def square_of(corners: tuple[float, float, float, float]) -> Square:
+    """The square around a box of left, top, right and bottom, as wide as its longer side."""
+    left, top, right, bottom = corners
+    side = max(right - left, bottom - top)
+    return Square((left + right - side) / 2, (top + bottom - side) / 2, side)
+
+
 def centre_square(picture_size: PictureSize) -> Square:
     """The largest square in the middle of the picture, on whole pixels."""
     side = min(picture_size)

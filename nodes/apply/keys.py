@@ -5,7 +5,6 @@
 # pyright: reportUnknownVariableType=false
 
 from dataclasses import replace
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 import comfy.model_management
 from comfy.model_patcher import ModelPatcher
 
-from ...ipadapter_core.adapter.module import IPAdapter, TimedAdapter
+from ...ipadapter_core.adapter.module import AnyAdapter, TimedAdapter
 from ...ipadapter_core.attention.keys import (
     FrameTokens,
     KeysValues,
@@ -26,7 +25,9 @@ from ...ipadapter_core.references.embeds import References
 from ..recall import Recalled, recall
 from ..sampling.layers import fitting_layers
 from ..sockets import ImageKeys, LoadedAdapter
+from .text_projection import find_text_projection, with_text_projection
 
+Sides = tuple[References, References]  # the positive and the negative one
 ATTENTION_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -45,20 +46,23 @@ def keys_for(
     Raises ValueError where adapter and model do not belong together.
     """
     layers, dtype = fitting_layers(model, adapter), _keys_dtype(model)
+    text_projection = find_text_projection(model, adapter)
     positive = replace(positive, face_structure=face_structure)
     negative_side = negative or References.zeros(adapter.spec.inputs)
     negative_side = replace(negative_side, face_structure=face_structure)
     settings = (layers, dtype, by_frame, positive.settings, negative and negative_side.settings)
 
     def make() -> ImageKeys:
-        values = _keys_or_tokens(adapter, positive, negative_side, dtype, by_frame)
+        module = with_text_projection(adapter, text_projection)
+        values = _keys_or_tokens(module, adapter, (positive, negative_side), dtype, by_frame)
         _check_finite(values, adapter)
         values = values.silent() if negative_side.silent else values
         patcher = adapter.patcher if not isinstance(values, KeysValues) else None
         return ImageKeys(adapter.name, layers, values, patcher, adapter.spec.family.places)
 
     negative_features = negative.features.values() if negative else (None,)
-    features = (*positive.features.values(), *negative_features)
+    text_weight = text_projection and text_projection.weight
+    features = (*positive.features.values(), *negative_features, text_weight)
     return recall(adapter.patcher, Recalled.IMAGE_KEYS, make, features, settings)
 
 
@@ -76,16 +80,16 @@ def _keys_dtype(model: ModelPatcher) -> torch.dtype:
 
 
 def _keys_or_tokens(
+    module: AnyAdapter,
     adapter: LoadedAdapter,
-    positive: References,
-    negative: References,
+    sides: Sides,
     dtype: torch.dtype,
     by_frame: bool,
 ) -> KeysValues | FrameTokens | TimedKeys:
-    module = cast(IPAdapter, adapter.patcher.model)
     if not isinstance(module, TimedAdapter):
-        return _project(adapter, positive, negative, dtype, by_frame)
+        return _project(module, adapter, sides, dtype, by_frame)
     # Further tokens take attention from the generated image, so none may be repeated.
+    positive, negative = sides
     if not by_frame and positive.count % negative.count:
         raise ValueError(
             f"'{adapter.name}' needs as many references on the negative side as on the positive "
@@ -96,19 +100,22 @@ def _keys_or_tokens(
 
 
 def _project(
+    module: AnyAdapter,
     adapter: LoadedAdapter,
-    positive: References,
-    negative: References,
+    sides: Sides,
     dtype: torch.dtype,
     by_frame: bool,
 ) -> KeysValues | FrameTokens:
     comfy.model_management.load_models_gpu([adapter.patcher])
     device, store = adapter.patcher.load_device, comfy.model_management.intermediate_device()
     if by_frame:
-        return frame_keys(adapter.patcher.model, positive, negative, dtype, store, device)
+        values = frame_keys(module, *sides, dtype, store, device)
+        if isinstance(values, FrameTokens):  # which stay, while the model may go
+            return replace(values, adapter=adapter.patcher.model)
+        return values
     # float32: half precision costs up to 7e-3 of the tokens' unit variance, and this runs once
-    sides = (_on_device(references, device) for references in (positive, negative))
-    return image_keys(adapter.patcher.model, *sides, dtype=dtype, store=store)
+    on_device = (_on_device(references, device) for references in sides)
+    return image_keys(module, *on_device, dtype=dtype, store=store)
 
 
 def _check_finite(values: KeysValues | FrameTokens | TimedKeys, adapter: LoadedAdapter) -> None:

@@ -19,11 +19,13 @@ from .settings import ARCFACE, FaceCropSettings
 
 # sides of an aligned face in its picture, in pixels: 112 is what the recogniser takes
 TOO_SMALL_SIDE, SMALL_SIDE = 32, 80
+Corners = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class ReferenceFace(NamedTuple):
     picture_number: int
     landmarks: Tensor  # [5, 2], in the whole picture
+    box: Corners  # there too
     is_sure: bool
 
     @property
@@ -79,11 +81,17 @@ def _searched_faces(pictures: Tensor, source: FaceSource) -> list[ReferenceFace]
     faces_by_picture = search(part, None, None, source.landmarks, settings, source.node)
     offset = torch.tensor([box.x, box.y])
     return [
-        ReferenceFace(number, face.landmarks + offset, face.is_sure)
+        ReferenceFace(number, face.landmarks + offset, _moved(face.box, box), face.is_sure)
         for number, picture_faces in enumerate(faces_by_picture)
         for face in picture_faces.chosen_faces
         if face.landmarks is not None
     ]
+
+
+def _moved(corners: Corners, part: Box) -> Corners:
+    """The box of a face in a part of a picture, in the whole picture."""
+    left, top, right, bottom = corners
+    return left + part.x, top + part.y, right + part.x, bottom + part.y
 
 
 def _analysed_face(analysis: Any, picture: Tensor, picture_number: int) -> ReferenceFace | None:
@@ -94,7 +102,7 @@ def _analysed_face(analysis: Any, picture: Tensor, picture_number: int) -> Refer
     face = max(faces, key=_box_area, default=None)
     if face is None:
         return None
-    return ReferenceFace(picture_number, analysed_landmarks(face), is_sure=True)
+    return ReferenceFace(picture_number, analysed_landmarks(face), _corners(face), is_sure=True)
 
 
 def analysed_landmarks(face: Any) -> Tensor:
@@ -102,8 +110,13 @@ def analysed_landmarks(face: Any) -> Tensor:
     return torch.as_tensor(numpy.asarray(face.kps, numpy.float32)).reshape(5, 2)
 
 
-def _box_area(face: Any) -> float:
+def _corners(face: Any) -> Corners:
     left, top, right, bottom = map(float, face.bbox[:4])
+    return left, top, right, bottom
+
+
+def _box_area(face: Any) -> float:
+    left, top, right, bottom = _corners(face)
     return (right - left) * (bottom - top)
 
 

@@ -18,7 +18,9 @@ from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import ui
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
-from ...ipadapter_core.adapter.features import HIDDEN, WEBFACE_R50, Source
+from ...ipadapter_core.adapter.families import KOLORS
+from ...ipadapter_core.adapter.features import HIDDEN, WEBFACE_R50, Picture, Source
+from ...ipadapter_core.faces.face_square import crop, square_of
 from ...ipadapter_core.faces.identity import recognisers
 from ...ipadapter_core.faces.identity.alignment import align_face
 from ...ipadapter_core.faces.identity.iresnet import EMBEDDING_WIDTH, IResNet
@@ -39,7 +41,7 @@ from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
 from .encode import CHUNK_SIZE, PREVIEW_COUNT, encode
 
-CROP_SIDE, SDXL_CROP_SIDE = 224, 256
+CROP_SIDE, CROP_SIDES = 224, {"SDXL": 256, KOLORS: 336}
 IDENTITY_NOTE = "aligned face"
 log = logging.getLogger("ipadapter")
 
@@ -85,7 +87,7 @@ class FaceEncoder:
         faces, notes = find_reference_faces(pictures, source)
         if faces:
             identities = _embed_faces(net, pictures, faces)
-            crops = _cut_faces(pictures, faces, crop_side(self.adapter and self.adapter.spec))
+            crops = _cut_for_encoder(pictures, faces, self.adapter and self.adapter.spec)
         else:
             identities = torch.zeros(len(pictures), EMBEDDING_WIDTH)
             crops = pictures
@@ -125,7 +127,7 @@ class FaceEncoder:
 
 def crop_side(spec: AdapterSpec | None) -> int:
     """Of the face for the encoder, in pixels, as IPAdapter_plus cuts it."""
-    return SDXL_CROP_SIDE if spec is not None and spec.is_sdxl else CROP_SIDE
+    return CROP_SIDES.get(spec.base_model, CROP_SIDE) if spec is not None else CROP_SIDE
 
 
 def _embed_faces(net: IResNet, pictures: Tensor, faces: Sequence[ReferenceFace]) -> Tensor:
@@ -138,6 +140,19 @@ def _embed_faces(net: IResNet, pictures: Tensor, faces: Sequence[ReferenceFace])
         embeddings.append(recognisers.embed(net, _cut_faces(pictures, chunk)))
         progress_bar.update(len(chunk))  # pyright: ignore[reportUnknownMemberType]
     return torch.cat(embeddings)
+
+
+def _cut_for_encoder(
+    pictures: Tensor, faces: Sequence[ReferenceFace], spec: AdapterSpec | None
+) -> Tensor:
+    """What an encoder sees of the faces, [N, S, S, 3]."""
+    side = crop_side(spec)
+    clip_input = spec.clip_input if spec is not None else None
+    if clip_input is None or clip_input.picture is not Picture.FACE_SQUARE:
+        return _cut_faces(pictures, faces, side)
+    return torch.stack(
+        [crop(pictures[face.picture_number], square_of(face.box), side) for face in faces]
+    )
 
 
 def _cut_faces(

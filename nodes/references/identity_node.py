@@ -12,7 +12,7 @@ from torch import Tensor
 from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io, ui
 
-from ...ipadapter_core.adapter.features import HIDDEN, Source
+from ...ipadapter_core.adapter.features import HIDDEN, Source, Unconditional
 from ...ipadapter_core.faces.identity.recognisers import similarities
 from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.embeds import References
@@ -101,7 +101,7 @@ class EncodeFaceIdentity(io.ComfyNode):
         texts = [*faces.notes, *(compared.notes if compared else ()), note]
         display: dict[str, Any] = {**ui.PreviewImage(strip).as_dict(), **shown_texts(*texts)}
         references = replace(faces.references, weights=(weight,) * faces.references.count)
-        empty_identity = _empty_identity(references, clip_vision)
+        empty_identity = _empty_identity(references, clip_vision, adapter)
         return io.NodeOutput(references, empty_identity, similarity, strip, ui=display)
 
 
@@ -205,8 +205,15 @@ def _compare(faces: EncodedFaces, compared: EncodedFaces | None) -> tuple[float,
     return mean, Message("similarity: <1> (<2> to <3>)", text, f"{lowest:.3f}", f"{highest:.3f}")
 
 
-def _empty_identity(references: References, clip_vision: ClipVisionModel | None) -> References:
-    """The unconditional side: an identity of zeros, and the encoder's output for no picture."""
+def _empty_identity(
+    references: References, clip_vision: ClipVisionModel | None, adapter: LoadedAdapter | None
+) -> References:
+    """The unconditional side: an identity of zeros, and the encoder's output for no picture, or
+    zeros for an adapter that takes them.
+    """
+    if adapter is not None and adapter.spec.unconditional is Unconditional.ZERO_FEATURES:
+        zeros = References.zeros(adapter.spec.inputs)
+        return replace(zeros, notes=references.notes)
     identity = Source.FACE_IDENTITY.value
     features = {identity: torch.zeros_like(references.features[identity][:1])}
     if clip_vision is not None:

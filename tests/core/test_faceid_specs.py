@@ -98,3 +98,26 @@ def test_a_lora_that_does_not_fit_is_damage(change):
     change(flat)
     with pytest.raises(ValueError, match="damaged: its LoRA does not fit 'to_k' of attention"):
         read_spec(flat)
+
+
+def test_the_one_for_kolors_takes_the_square_of_a_face_and_its_raw_identity():
+    """As its authors' file has it; its tokens are wider than its layers, which is no damage."""
+    flat = shapes("Kolors-IP-Adapter-FaceID-Plus")
+    file = {"image_proj": {}, "adapter_modules": {}}
+    for key, value in flat.items():
+        part, _, rest = key.partition(".")
+        file["image_proj" if part == "image_proj" else "adapter_modules"][rest] = value
+    spec = read_spec(file)
+    assert (spec.projector.token_width, spec.text_width) == (4096, 2048)
+    assert spec.family.is_projected_as_text and spec.projector.adds_identity
+    identity, square = spec.inputs
+    assert (identity.encoder, identity.is_normalised) == ("glintr100", False)
+    assert (square.width, square.sequence_length) == (1024, 577)
+    assert square.picture is Picture.FACE_SQUARE
+    assert spec.unconditional is Unconditional.ZERO_FEATURES
+    assert spec.describe() == (
+        "Kolors FaceID plus, 6 tokens, needs the face recogniser glintr100 and CLIP ViT-L/14-336"
+    )
+    wider = flat | {"image_proj.norm.weight": torch.empty(8192, device="meta")}
+    with pytest.raises(ValueError, match="tokens of width 8192, its perceiver has width 4096"):
+        read_spec(wider)

@@ -3,7 +3,7 @@ the same weights.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import make_models
@@ -16,8 +16,8 @@ SMALL = {
     "sd15": Base(768, (32,) * 2 + (64,) * 2 + (128,) * 5 + (64,) * 3 + (32,) * 3 + (128,)),
     "sdxl": Base(2048, (64,) * 4 + (128,) * 50 + (64,) * 6 + (128,) * 10),
 }
-SMALL["kolors"] = SMALL["sdxl"]
-KOLORS_TEXT = 4096  # of its tokens, and pooled
+SMALL["kolors"] = replace(SMALL["sdxl"], first_text=256)
+KOLORS_POOLED = 4096
 OVER = {
     "sd15": {"model_channels": 32, "channel_mult": [1, 2, 4, 4]},
     "sdxl": {"model_channels": 32, "channel_mult": [1, 2, 4]},
@@ -35,7 +35,7 @@ def model(kind: str, seed: int = 0, **over) -> Any:
     import comfy.supported_models
 
     is_kolors, kind = kind == "kolors", topology(kind)
-    over |= {"adm_in_channels": KOLORS_TEXT + 1536} if is_kolors else {}
+    over |= {"adm_in_channels": KOLORS_POOLED + 1536} if is_kolors else {}
     class_ = {"sd15": comfy.supported_models.SD15, "sdxl": comfy.supported_models.SDXL}[kind]
     config = class_({**make_models.COMMON, **make_models.UNETS[kind], **OVER[kind], **over})
     config.unet_config |= {"sd15": {"num_heads": 4}, "sdxl": {"num_head_channels": 16}}[kind]
@@ -43,7 +43,9 @@ def model(kind: str, seed: int = 0, **over) -> Any:
     base = config.get_model({}, "", device=torch.device("cpu"))
     if is_kolors:
         base.diffusion_model.__class__ = kolors_unet_class(type(base.diffusion_model))
-        base.diffusion_model.encoder_hid_proj = torch.nn.Linear(KOLORS_TEXT, SMALL[kind].text)
+        base.diffusion_model.encoder_hid_proj = torch.nn.Linear(
+            SMALL["kolors"].first_text, SMALL["kolors"].text
+        )
     make_models.fill(base.diffusion_model, make_models.generator(kind, seed))
     device = comfy.model_management.get_torch_device()
     offload = comfy.model_management.unet_offload_device()
@@ -90,9 +92,9 @@ def twin(kind: str, patcher: Any) -> Any:
 def diffusers_unet(kind: str) -> Any:
     from diffusers import UNet2DConditionModel
 
-    text = {"encoder_hid_dim": KOLORS_TEXT, "encoder_hid_dim_type": "text_proj"}
+    text = {"encoder_hid_dim": SMALL["kolors"].first_text, "encoder_hid_dim_type": "text_proj"}
     text = text if kind == "kolors" else {}
-    label_width = KOLORS_TEXT + 1536 if text else 2816
+    label_width = KOLORS_POOLED + 1536 if text else 2816
     kind = topology(kind)
     sdxl = kind == "sdxl"
     return UNet2DConditionModel(
@@ -115,7 +117,7 @@ def diffusers_unet(kind: str) -> Any:
 def adapter_tensors(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
     """A published adapter with the small models' widths."""
     is_kolors = name.startswith("Kolors")
-    shapes = layout(name, SMALL["sdxl" if is_kolors or "sdxl" in name else "sd15"])
+    shapes = layout(name, SMALL["kolors" if is_kolors else "sdxl" if "sdxl" in name else "sd15"])
     if is_kolors or name.endswith("plusv2_sdxl"):  # one of four layers, of 50 million weights each
         shapes = {key: shapes[key] for key in shapes if not re.search(r"\.layers\.[1-3]", key)}
     return make_models.draw(shapes, make_models.generator(name, seed), torch.float32)
@@ -138,9 +140,10 @@ class Text:
 def text(kind: str, seed: int = 1) -> Text:
     source = torch.Generator().manual_seed(seed)
     is_kolors = kind == "kolors"
-    text_width = KOLORS_TEXT if is_kolors else SMALL[kind].text
+    text_width = SMALL[kind].first_text if is_kolors else SMALL[kind].text
     tokens = [torch.randn(1, 77, text_width, generator=source) for _ in range(2)]
-    pooled = [torch.randn(1, text_width if is_kolors else 1280, generator=source) for _ in range(2)]
+    pooled_width = KOLORS_POOLED if is_kolors else 1280
+    pooled = [torch.randn(1, pooled_width, generator=source) for _ in range(2)]
     return Text(*tokens, tuple(pooled))
 
 
