@@ -245,8 +245,9 @@ def _advanced_inputs() -> list[Any]:
             max=3.0,
             step=0.05,
             optional=True,
-            tooltip="How much of the face image (structure and light) FaceID plus v2 uses in "
-            "addition to the identity; 1 is as trained. Other adapters ignore it.",
+            tooltip="How much of the face image (structure and light) FaceID plus v2, and FaceID "
+            "plus for Kolors, use in addition to the identity; 1 is as trained. Other adapters "
+            "ignore it.",
         ),
         inputs.lora_strength(),
         inputs.task(

@@ -42,7 +42,7 @@ def keys_for(
     """Keys and values of references for a model, in its own precision, recalled if nothing changed.
 
     negative may be None for a base adapter; by_frame: one reference for each image of the batch;
-    face_structure: of both sides, how much FaceID plus v2 takes of the face's picture.
+    face_structure: of both sides, how much FaceID plus v2 and Kolors' take of the face's picture.
     Raises ValueError where adapter and model do not belong together.
     """
     layers, dtype = fitting_layers(model, adapter), _keys_dtype(model)
