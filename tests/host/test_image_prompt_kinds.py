@@ -4,6 +4,7 @@ import make_flux
 import make_models
 import pytest
 import torch
+from adapter_layouts import layout
 from support import tiny_flux, tiny_sd3
 from support.model_files import encoder_header
 
@@ -66,6 +67,9 @@ def test_each_model_gets_the_adapter_for_its_kind(install, plan_for, tiny):
     kolors = tiny.model("kolors")
     assert plan_for(kolors, "whole image") == ("kolors.safetensors", "whole image", 0.7)
     assert plan_for(kolors, "style") == ("kolors.safetensors", "style", 1.0)
+    shapes = layout("Kolors-IP-Adapter-FaceID-Plus", tiny.SMALL["kolors"])
+    install(face={key: torch.zeros(shape, dtype=torch.half) for key, shape in shapes.items()})
+    assert plan_for(kolors, "face identity") == ("face.safetensors", "whole image", 0.8)
 
 
 @pytest.mark.parametrize("task", ["style", "composition", "style and composition", "subject"])

@@ -6,12 +6,14 @@ import numpy
 import pytest
 import torch
 from support.compare import difference
+from support.encoders import shallow_encoder_336
 from support.plus_formula import PlusSettings, block_table, patch_model, photo
 
 pytestmark = pytest.mark.host
 
 FACEID, PLUS = "ip-adapter-faceid_sd15", "ip-adapter-faceid-plusv2_sd15"
 UNNORM = "ip-adapter-faceid-portrait_sdxl_unnorm"
+KOLORS = "Kolors-IP-Adapter-FaceID-Plus"
 LANDMARKS = numpy.array([[14, 20], [27, 20], [20, 27], [15, 35], [26, 35]], numpy.float32)
 HIDDEN = "penultimate_hidden_states"
 SAME = 1e-5
@@ -150,6 +152,44 @@ def test_plus_v2_sees_the_crop_and_a_black_picture(
     expected, crop = plus_by_formula(structure, is_first)
     assert not faces or torch.equal(faces[0], crop)
     assert difference(sample(found, "sd15", steps=1), sample(expected, "sd15", steps=1)) < SAME
+
+
+@pytest.fixture
+def encoder_336(host, tmp_path):
+    return shallow_encoder_336(tmp_path)
+
+
+def test_kolors_has_the_numbers_of_ipadapter_plus(
+    pack, run_old, tiny, adapters, sample, encoder_336
+):
+    """Its weight is that of the model's projection of the text, weight and bias."""
+    (adapter, tensors), weight_kolors = adapters(KOLORS), 0.6
+    model = tiny.model("kolors")
+    align, encode = pack.nodes.references.face_identity.align_face, encoder_336.encode_image
+    followed, crops = run_old(
+        "IPAdapterFaceIDKolors",
+        model=model,
+        ipadapter=link_of(adapter, encoder_336),
+        image=pictures(1),
+        insightface=StandIn(),
+        weight_faceidv2=0.4,
+        weight_kolors=weight_kolors,
+        **SETTINGS,
+    )
+    crop = align(pictures(1)[0], torch.from_numpy(LANDMARKS), 336)[None]
+    assert torch.equal(crops, crop)
+    black = torch.zeros(1, 336, 336, 3)
+    tokens = [
+        adapter.patcher.model.project(identity, encode(picture)[HIDDEN], face_structure=0.4)
+        for identity, picture in ((identities(1), crop), (torch.zeros(1, 512), black))
+    ]
+    projection = model.model.diffusion_model.encoder_hid_proj
+    weight, bias = (weight_kolors * part for part in (projection.weight, projection.bias))
+    sides = tuple(torch.nn.functional.linear(side, weight, bias) for side in tokens)
+    settings = PlusSettings(sides, block_table("sdxl", "linear", 0.7))
+    expected = patch_model(model, "sdxl", tensors, settings)
+    results = [sample(each, "kolors", size=(8, 8), steps=1) for each in (followed, expected)]
+    assert difference(*results) < SAME
 
 
 def test_a_picture_without_a_face_is_named(run_old, models, adapters):

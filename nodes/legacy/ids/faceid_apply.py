@@ -41,9 +41,9 @@ def apply_faces(
     assert identity is not None
     pictures = rgb(settings.image, node_name, "image")
     analysis: Any = adapter.analysis or FaceAnalysis(identity.encoder, node_name)
-    identities, crops = read_faces(
-        analysis, pictures, identity.is_normalised, crop_side(spec), node_name
-    )
+    # Kolors' identities too, which its authors leave as they are
+    is_normalised = identity.is_normalised or spec.family.is_projected_as_text
+    identities, crops = read_faces(analysis, pictures, is_normalised, crop_side(spec), node_name)
     features = OldFeatures(identities, None)
     if spec.clip_input is not None:
         hidden = encode(adapter.clip_vision, crops, CROP)[HIDDEN]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
 
-from ....ipadapter_core.attention.keys import V_ONLY
+from ....ipadapter_core.attention.keys import V_ONLY, KeysValues
 from ....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE, References
 from ....ipadapter_core.weights.blocks import Block, blocks_of
 from ....ipadapter_core.weights.weight_map import WeightMap
@@ -17,7 +17,7 @@ from ...apply.keys import keys_for
 from ...sampling.image_prompt import ImagePrompt, PromptSettings, prompts_for
 from ...sampling.layers import fitting_layers
 from ...sampling.patch import add_image_prompts
-from ...sockets import LoadedAdapter
+from ...sockets import ImageKeys, LoadedAdapter
 from . import weight_types
 from .encoder_views import OldFeatures
 from .input_specs import COMBINE_METHODS
@@ -49,6 +49,7 @@ class OldApply:
     weight_type: str = weight_types.LINEAR
     layer_weights: str = ""
     weight_faceidv2: float | None = None  # None: the node has no such input
+    weight_kolors: float = 1.0
     face_structure: float = 1.0
     combine_embeds: str = "concat"
     start_at: float = 0.0
@@ -89,6 +90,8 @@ def apply_features(
     for part in parts:
         sides = part.references, negative
         keys = keys_for(model, adapter, *sides, settings.by_frame, settings.face_structure)
+        if adapter.spec.family.is_projected_as_text:
+            keys = _with_text_weight(keys, settings.weight_kolors)
         prompt_settings = PromptSettings(
             start_at=settings.start_at,
             end_at=settings.end_at,
@@ -99,6 +102,16 @@ def apply_features(
         )
         prompts += prompts_for(model, keys, prompt_settings, mask)
     return add_image_prompts(model, prompts)
+
+
+def _with_text_weight(keys: ImageKeys, weight: float) -> ImageKeys:
+    """As if the model's projection of the text were that much stronger for image tokens: keys and
+    values have no bias.
+    """
+    if weight == 1.0 or not isinstance(keys.values, KeysValues):  # frames have no such input
+        return keys
+    values = keys.values.map_layers(lambda _, key, value: (key * weight, value * weight))
+    return replace(keys, values=values)
 
 
 def _require_unet_adapter(adapter: LoadedAdapter, settings: OldApply) -> None:

@@ -1,5 +1,6 @@
 """The FaceID adapter for Kolors: its tokens take the way of the text through the model."""
 
+import gc
 from dataclasses import replace
 from functools import partial
 
@@ -24,6 +25,18 @@ pytestmark = [
 ]
 
 NAME, WEIGHT, TOKENS, SIZE = "Kolors-IP-Adapter-FaceID-Plus", 0.7, 6, (8, 8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unloaded(host, adapters):
+    """No adapter of other tests stays in memory, and none of these with its recogniser."""
+    import comfy.model_management
+
+    adapters.cache_clear()
+    yield
+    comfy.model_management.unload_all_models()
+    adapters.cache_clear()
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

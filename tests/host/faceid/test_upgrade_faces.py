@@ -3,7 +3,7 @@
 import make_models
 import pytest
 import torch
-from adapter_layouts import layout
+from adapter_layouts import Base, layout
 from PIL import Image
 from support import arcface
 from support.faceid import FACEID, PLUS, batch, lora_of
@@ -11,6 +11,7 @@ from support.upgrading import Old
 
 pytestmark = pytest.mark.host
 
+KOLORS = "Kolors-IP-Adapter-FaceID-Plus"
 LOADER = "IPAdapterUnifiedLoaderFaceID"
 SETTINGS = {"weight": 0.7, "weight_type": "linear", "start_at": 0.0, "end_at": 1.0}
 ONE_STEP = {"steps": 1, "batch": 1}
@@ -201,6 +202,16 @@ def test_another_recogniser_than_the_adapters_stays(graph, upgraded):
         "IPAdapterFaceID",
     ]
     assert any("with 'glintr100'" in change.describe() for change in report)
+
+
+def test_kolors_stays_since_the_new_nodes_do_as_its_authors(graph, upgraded, files):
+    small = layout(KOLORS, Base(2048, (8,) * 70, 128))
+    arcface.hollow_file(files / "ipadapter" / f"{KOLORS}.safetensors", small)
+    old = graph(KOLORS)
+    last = old.add("IPAdapterFaceIDKolors", **old.all, image=old.constant(None), **SETTINGS)
+    new_prompt, report = upgraded(old.prompt)
+    assert new_prompt[last[0]]["class_type"] == "IPAdapterFaceIDKolors"
+    assert any("in another way than its authors" in change.describe() for change in report)
 
 
 def test_a_lora_that_no_node_can_add_alone_keeps_its_loader(graph, upgraded):

@@ -88,6 +88,10 @@ def connections(old_node: NodeContext) -> Fragment:
     """Model, adapter, LoRA, faces, negative side and mask of an apply node."""
     spec = old_node.adapter.face_spec
     assert spec is not None
+    if spec.family.is_projected_as_text:
+        raise CannotUpgrade(
+            "IPAdapter_plus uses the FaceID adapter for Kolors in another way than its authors"
+        )
     _require_own_recogniser(old_node)
     adapter: Inputs = {"ipadapter": OldInput("ipadapter")}
     lora: Inputs = {"lora_strength": _lora_strength(old_node)}
