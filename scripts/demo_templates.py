@@ -32,6 +32,7 @@ NOT_SERVED = {  # and what they need
     "24_flux": "a FLUX.1 checkpoint and flux-ip-adapter-v2.safetensors",
     "25_sd35": "a Stable Diffusion 3.5 Large checkpoint and SD3.5-Large-IP-Adapter.bin",
     "26_instantid": "an SDXL checkpoint, InstantID's files and the face recogniser glintr100.onnx",
+    "27_kolors": "ComfyUI-Kolors-MZ with its files for Kolors, and Kolors-IP-Adapter-Plus.bin",
 }
 # The demo's model knows images of 64 x 64, an eighth of what the templates ask for.
 SHRINK = 8

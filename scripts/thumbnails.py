@@ -46,6 +46,7 @@ LABELS = {
     "20_on_many_machines": "many machines",
     "05_save_embeds": "save",
     "26_instantid": "InstantID",
+    "27_kolors": "Kolors",
     "06_from_embeds_file": "from a file",
 }
 

@@ -23,6 +23,9 @@ DIRECTORIES = {
     "CheckpointLoaderSimple": "checkpoints",
     "ControlNetLoader": "controlnet",
     "LoadIPAdapter": "ipadapter",
+    "MZ_ChatGLM3Loader": "LLM",
+    "MZ_KolorsUNETLoaderV2": "diffusion_models",
+    "VAELoader": "vae",
 }
 SMALL = {
     "CheckpointLoaderSimple": {"ckpt_name": "sd15.safetensors"},
@@ -48,6 +51,8 @@ SMALL_OF = {  # in the place of those of SD1.5
         "CheckpointLoaderSimple": {"ckpt_name": "sd3.safetensors"},
         "LoadIPAdapter": {"ipadapter_file": "sd3.safetensors"},
     },
+    # this pack's part of the graph, on SD1.5
+    "27_kolors": {"MZ_KolorsUNETLoaderV2": {"unet_name": "sd15.safetensors"}},
 }
 SMALLER = {
     ("16_animation_frames", "KSampler"): lambda _: {"steps": 1},
@@ -62,6 +67,7 @@ WITHOUT_FILES = {
     ("19_sdxl", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 2048}),
     ("24_flux", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 768}),
     ("25_sd35", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 48}),
+    ("27_kolors", "VAELoader"): ("CheckpointVAE", {"vae_name": "sd15.safetensors"}),
 }
 
 
@@ -110,6 +116,7 @@ def run(server, info):
         ("19_sdxl", (64, 128), 1),
         ("24_flux", (64, 128), 1),
         ("25_sd35", (64, 128), 1),
+        ("27_kolors", (64, 128), 1),
     ],
 )
 def test_example_runs(server, run, name, size, count):
@@ -222,7 +229,8 @@ def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path)
             continue
         assert not info[saved["type"]].get("deprecated")
         ours = info[saved["type"]]["category"].startswith("ipadapter")
-        assert saved["properties"]["cnr_id"] == ("ip-adapter-nodes" if ours else "comfy-core")
+        pack = "comfyui-kolors-mz" if saved["type"].startswith("MZ_") else "comfy-core"
+        assert saved["properties"]["cnr_id"] == ("ip-adapter-nodes" if ours else pack)
         models = {each["name"]: each for each in saved["properties"].get("models", ())}
         if saved["type"] in DIRECTORIES:
             file, *_ = saved["widgets_values"]

@@ -1,5 +1,5 @@
-"""A pack for tests alone: conditioning and a ControlNet without files, a count of the encoder's
-runs, and less of its depth and width.
+"""A pack for tests alone: conditioning and a ControlNet without files, nodes in the place of those
+of ComfyUI-Kolors-MZ, a count of the encoder's runs, and less of its depth and width.
 """
 
 import json
@@ -14,6 +14,8 @@ from server import PromptServer
 import comfy.cldm.cldm
 import comfy.clip_vision
 import comfy.controlnet
+import comfy.sd
+import folder_paths
 
 RUNS = {"encode_image": 0, "pictures": 0}
 
@@ -112,7 +114,70 @@ class RandomControlNet:
         return (comfy.controlnet.ControlNet(net, load_device=torch.device("cpu")),)
 
 
+class CheckpointPart:
+    """The model or the VAE of a checkpoint, without the other."""
+
+    FUNCTION = "run"
+    CATEGORY = "test"
+    FILE = "unet_name"
+    PLACE = 0
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {cls.FILE: (folder_paths.get_filename_list("checkpoints"),)}}
+
+    def run(self, **inputs):
+        path = folder_paths.get_full_path_or_raise("checkpoints", inputs[self.FILE])
+        wanted = {"output_model": self.PLACE == 0, "output_vae": self.PLACE == 2}
+        parts = comfy.sd.load_checkpoint_guess_config(path, output_clip=False, **wanted)
+        return (parts[self.PLACE],)
+
+
+class KolorsModel(CheckpointPart):
+    """Another model, with the inputs of theirs.
+
+    https://github.com/MinusZoneAI/ComfyUI-Kolors-MZ/blob/43ec270/__init__.py
+    """
+
+    RETURN_TYPES, RETURN_NAMES = ("MODEL",), ("model",)
+
+
+class CheckpointVAE(CheckpointPart):
+    RETURN_TYPES, FILE, PLACE = ("VAE",), "vae_name", 2
+
+
+class KolorsTextModel:
+    RETURN_TYPES, RETURN_NAMES = ("CHATGLM3MODEL",), ("chatglm3_model",)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"chatglm3_checkpoint": (["chatglm3-fp16.safetensors"],)}}
+
+    def run(self, chatglm3_checkpoint):
+        return (RandomConditioning(),)
+
+
+class KolorsText:
+    RETURN_TYPES = ("CONDITIONING",)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        text = ("STRING", {"multiline": True, "dynamicPrompts": True})
+        return {"required": {"chatglm3_model": ("CHATGLM3MODEL",), "text": text}}
+
+    def run(self, chatglm3_model, text):
+        return chatglm3_model.run(len(text), 768)
+
+
 NODE_CLASS_MAPPINGS = {
     "RandomConditioning": RandomConditioning,
     "RandomControlNet": RandomControlNet,
+    "CheckpointVAE": CheckpointVAE,
+    "MZ_KolorsUNETLoaderV2": KolorsModel,
+    "MZ_ChatGLM3Loader": KolorsTextModel,
+    "MZ_ChatGLM3_V2": KolorsText,
 }
