@@ -92,9 +92,9 @@ class Editor {
     const elements = panel === this.bars ? this.barElements() : this.pointElements()
     const isBar = event?.type === 'pointermove' && panel === this.bars && elements.length > 0
     const place = isBar ? logic.hitBar(placeIn(event, panel).x, elements.length) : elements.indexOf(event?.target)
-    const title = elements[place]?.title ?? elements.find((element) => element === document.activeElement)?.title
-    if (panel === this.bars) this.layersName.textContent = title ?? say('by layer')
-    else this.curveName.textContent = title ?? say('over time')
+    const element = elements[place] ?? elements.find((candidate) => candidate === document.activeElement)
+    if (panel === this.bars) this.layersName.textContent = element?.title ?? say('by layer')
+    else this.curveName.textContent = element?.dataset.entry ?? say('over time')
   }
 
   translate() {
@@ -180,6 +180,7 @@ class Editor {
     keys.forEach((key, place) => {
       const description = say('time <time>, factor <value>, <easing>', { ...key, easing: say(key.easing) })
       announce(points[place], say('key frame <place>', { place: place + 1 }), key.value, range, description)
+      points[place].dataset.entry = logic.keyText(key) // all that fits beside two lists
       points[place].style.left = `${100 * key.time}%`
       points[place].style.bottom = `${100 * logic.heightOf(key.value, range)}%`
     })

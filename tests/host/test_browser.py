@@ -139,6 +139,9 @@ def test_key_frames_are_made_moved_eased_and_removed(page):
     assert page.value("curve") == "0:1, 0.4:0.6, 1:1"
     page.press("ArrowRight", "ArrowUp", "Space")
     assert page.value("curve") == "0:1, 0.41:0.65 ease, 1:1"
+    head = page.page.locator(".ipadapter-weight-map .row > span").nth(1)
+    expect(head).to_have_text("0.41:0.65 ease")
+    assert head.evaluate("({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth")
     page.drag(curve, (0.41, 1 - 0.65 / 2), (0.6, 0.9))
     assert page.value("curve") == "0:1, 0.6:0.2 ease, 1:1"
     page.press("Enter", "Delete", "Delete")

@@ -51,6 +51,13 @@ def test_the_full_nodes_take_its_place_with_the_same_result(server, drawn):
           .element.lastChild.textContent"""
     )
     assert "b.bin: SD1.5 plus" in note and "weight 1, active from 0 to 1" in note
+    hidden = drawn.run(
+        """() => {
+          const { element } = n2.widgets.find(({ name }) => name === 'ipadapter_note')
+          return element.scrollHeight - element.clientHeight
+        }"""
+    )
+    assert hidden <= 0
     drawn.run(MENU)
     drawn.settle()
     replaced = drawn.run(PROMPT)
