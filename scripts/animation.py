@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PACK = comfy_host.PACK
 TARGET, WIDTH = PACK / "web" / "docs" / "first_minute.webp", 1000
 HOLD, GLANCE = 2200, 900  # ms that a result and a change stay
-TEMPLATE = "11_style"
+TEMPLATE = "11 Style"
 # The nodes of interest side by side; the others stay where nobody looks.
 PLACES = {"LoadImage": 20, "IPAdapterWeightMap": 370, "ApplyIPAdapter": 720, "SaveImage": 1070}
 SIZES = {"LoadImage": (320, 380), "SaveImage": (420, 460)}

@@ -20,19 +20,19 @@ import workflow
 
 TEMPLATES = comfy_host.PACK / "example_workflows"
 PACK_NAME = "ip-adapter-demo"
-FIRST = "01_image_prompt"
-SAVES_EMBEDS = "05_save_embeds"  # the file that the templates from an embeds file open
+FIRST = "01 Image prompt"
+SAVES_EMBEDS = "05 Save embeds"  # the file that the templates from an embeds file open
 SD15, PLUS_FACE = "a Stable Diffusion 1.5 checkpoint", "ip-adapter-plus-face_sd15.safetensors"
 NOT_SERVED = {  # and what they need
-    "02_two_people": f"{SD15} and {PLUS_FACE}",
-    "13_face": f"{SD15} and {PLUS_FACE}",
-    "17_controlnet": f"{SD15}, ip-adapter-plus_sd15.safetensors and a canny ControlNet",
-    "19_sdxl": "an SDXL checkpoint and ip-adapter-plus_sdxl_vit-h.safetensors",
-    "22_compare_faces": "the face recogniser w600k_r50.onnx",
-    "24_flux": "a FLUX.1 checkpoint and flux-ip-adapter-v2.safetensors",
-    "25_sd35": "a Stable Diffusion 3.5 Large checkpoint and SD3.5-Large-IP-Adapter.bin",
-    "26_instantid": "an SDXL checkpoint, InstantID's files and the face recogniser glintr100.onnx",
-    "27_kolors": "ComfyUI-Kolors-MZ with its files for Kolors, and Kolors-IP-Adapter-Plus.bin",
+    "02 Two people": f"{SD15} and {PLUS_FACE}",
+    "13 Face": f"{SD15} and {PLUS_FACE}",
+    "17 ControlNet": f"{SD15}, ip-adapter-plus_sd15.safetensors and a canny ControlNet",
+    "19 SDXL": "an SDXL checkpoint and ip-adapter-plus_sdxl_vit-h.safetensors",
+    "22 Compare faces": "the face recogniser w600k_r50.onnx",
+    "24 FLUX": "a FLUX.1 checkpoint and flux-ip-adapter-v2.safetensors",
+    "25 SD 3.5 Large": "a Stable Diffusion 3.5 Large checkpoint and SD3.5-Large-IP-Adapter.bin",
+    "26 InstantID": "an SDXL checkpoint, InstantID's files and the face recogniser glintr100.onnx",
+    "27 Kolors": "ComfyUI-Kolors-MZ with its files for Kolors, and Kolors-IP-Adapter-Plus.bin",
 }
 # The demo's model knows images of 64 x 64, an eighth of what the templates ask for.
 SHRINK = 8
@@ -164,13 +164,18 @@ def fill(server: comfy_server.Server) -> None:
         path.unlink()
     for name in served():
         graph = copy_for_demo(name, object_info, references)
-        (templates / f"{name}.json").write_text(json.dumps(graph))
+        (templates / copy_name(name)).write_text(json.dumps(graph))
     for name in NOT_SERVED:
-        (templates / f"{name}.json").write_text(json.dumps(copy_with_note(name)))
+        (templates / copy_name(name)).write_text(json.dumps(copy_with_note(name)))
+
+
+def copy_name(name: str) -> str:
+    """The file of a copy: the page opens none by an address with spaces."""
+    return f"{name.replace(' ', '_')}.json"
 
 
 def template(server: comfy_server.Server, name: str) -> dict:
-    return server.get(f"/api/workflow_templates/{PACK_NAME}/{name}.json")
+    return server.get(f"/api/workflow_templates/{PACK_NAME}/{copy_name(name)}")
 
 
 def save_embeds(server: comfy_server.Server) -> None:
@@ -193,4 +198,4 @@ def running_server(work: Path) -> Iterator[comfy_server.Server]:
 
 def address(server: comfy_server.Server) -> str:
     """The page with the first template opened."""
-    return f"{server.base}/?template={FIRST}&source={PACK_NAME}"
+    return f"{server.base}/?template={Path(copy_name(FIRST)).stem}&source={PACK_NAME}"

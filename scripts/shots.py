@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PACK = comfy_host.PACK
 DOCS = PACK / "web" / "docs"
-GRAPH, TEMPLATE = DOCS / "apply.png", "23_full_nodes"
+GRAPH, TEMPLATE = DOCS / "apply.png", "23 Image prompt as full nodes"
 ALONE = """([kind, values]) => {
   app.graph.clear()
   const node = LiteGraph.createNode(kind)

@@ -3,7 +3,7 @@
 demo's model, in a real ComfyUI.
 
     scripts/thumbnails.py              of all templates, to example_workflows
-    scripts/thumbnails.py 11_style     these alone
+    scripts/thumbnails.py "11 Style"   these alone
 
 Templates that the demo's model cannot serve show what they are about: a face and its crop, edges.
 Run it with the Python of the host or of the tests.
@@ -28,26 +28,26 @@ from workflow import to_prompt
 SIDE, INSET, FRAME = 400, 132, 4
 PHOTOGRAPHS = comfy_host.PACK / "tests" / "data" / "faces"
 # In the demo its template compares weights alone; this picture shows style and layout too.
-COMPARED = "07_compare_what_is_taken"
-WITHOUT_MODEL = {*demo_templates.NOT_SERVED, "21_check_your_files"} - {COMPARED}
+COMPARED = "07 Compare weights and tasks"
+WITHOUT_MODEL = {*demo_templates.NOT_SERVED, "21 Check your files"} - {COMPARED}
 SHOWN = {
-    "08_attention_maps": "PreviewImage",
-    "09_tiles_of_a_large_reference": "PreviewImage",
-    "16_animation_frames": "SaveAnimatedWEBP",
+    "08 Attention maps": "PreviewImage",
+    "09 Tiles of a large reference": "PreviewImage",
+    "16 Animation frames": "SaveAnimatedWEBP",
 }
 FACE_CROP = {"x": 0, "y": 0, "width": 0, "height": 0, "padding": 0.3, "size": 224}
 FACE_CROP |= {"border": "black", "on_none": "whole image", "which": "largest"}
 LABELS = {
-    "17_controlnet": "ControlNet",
-    "19_sdxl": "SDXL",
-    "24_flux": "FLUX.1",
-    "25_sd35": "SD3.5 Large",
-    "21_check_your_files": "what is installed",
-    "20_on_many_machines": "many machines",
-    "05_save_embeds": "save",
-    "26_instantid": "InstantID",
-    "27_kolors": "Kolors",
-    "06_from_embeds_file": "from a file",
+    "17 ControlNet": "ControlNet",
+    "19 SDXL": "SDXL",
+    "24 FLUX": "FLUX.1",
+    "25 SD 3.5 Large": "SD3.5 Large",
+    "21 Check your files": "what is installed",
+    "20 Many machines": "many machines",
+    "05 Save embeds": "save",
+    "26 InstantID": "InstantID",
+    "27 Kolors": "Kolors",
+    "06 Load embeds": "from a file",
 }
 
 
@@ -149,17 +149,17 @@ def photograph(name: str) -> Image.Image:
 def without_model(server: comfy_server.Server, name: str) -> Image.Image:
     """What a template is about, where the demo's model cannot run it."""
     label = LABELS.get(name, "")
-    if name == "02_two_people":
+    if name == "02 Two people":
         people = [face_crop(server, name) for name in ("one_senator.jpg", "one_portrait.jpg")]
         return thumbnail([], people, label)
-    if name == "13_face":
+    if name == "13 Face":
         crop = face_crop(server, "one_standing.jpg")
         return thumbnail([photograph("one_standing.jpg")], [crop], label)
-    if name == "17_controlnet":
+    if name == "17 ControlNet":
         return thumbnail([photograph("one_senator.jpg")], [edges(server)], label)
-    if name == "26_instantid":
+    if name == "26 InstantID":
         return thumbnail([], [face_crop(server, "one_astronaut.jpg")], label)
-    if name == "22_compare_faces":
+    if name == "22 Compare faces":
         return thumbnail([], [photograph("one_senator.jpg"), photograph("one_portrait.jpg")])
     return thumbnail([], [photograph("one_astronaut.jpg")], label)
 

@@ -26,7 +26,7 @@ def test_every_graph_is_stamped(path):
 
 
 def test_a_stamp_is_what_the_page_reads():
-    path = PACK / "example_workflows" / "23_full_nodes.json"
+    path = PACK / "example_workflows" / "23 Image prompt as full nodes.json"
     nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
     (loader,) = (node for node in nodes if node["type"] == "LoadIPAdapter")
     assert loader["widgets_values"] == ["ip-adapter-plus_sd15.safetensors"]

@@ -42,32 +42,32 @@ SMALL_SDXL = {
     "LoadIPAdapter": {"ipadapter_file": "e.safetensors"},
 }
 SMALL_OF = {  # in the place of those of SD1.5
-    "19_sdxl": SMALL_SDXL,
-    "24_flux": {
+    "19 SDXL": SMALL_SDXL,
+    "24 FLUX": {
         "CheckpointLoaderSimple": {"ckpt_name": "flux.safetensors"},
         "LoadIPAdapter": {"ipadapter_file": "flux.safetensors"},
     },
-    "25_sd35": {
+    "25 SD 3.5 Large": {
         "CheckpointLoaderSimple": {"ckpt_name": "sd3.safetensors"},
         "LoadIPAdapter": {"ipadapter_file": "sd3.safetensors"},
     },
     # this pack's part of the graph, on SD1.5
-    "27_kolors": {"MZ_KolorsUNETLoaderV2": {"unet_name": "sd15.safetensors"}},
+    "27 Kolors": {"MZ_KolorsUNETLoaderV2": {"unet_name": "sd15.safetensors"}},
 }
 SMALLER = {
-    ("16_animation_frames", "KSampler"): lambda _: {"steps": 1},
-    ("18_inpaint", "ImageScale"): lambda _: {"width": 128, "height": 128},
-    ("18_inpaint", "SolidMask"): lambda was: {key: was[key] // 4 for key in ("width", "height")},
-    ("18_inpaint", "MaskComposite"): lambda was: {key: was[key] // 4 for key in ("x", "y")},
-    ("18_inpaint", "ApplyIPAdapter"): lambda _: {"box": "60, 60, 100, 100"},
-    ("19_sdxl", "KSampler"): lambda _: {"steps": 1},
+    ("16 Animation frames", "KSampler"): lambda _: {"steps": 1},
+    ("18 Inpainting", "ImageScale"): lambda _: {"width": 128, "height": 128},
+    ("18 Inpainting", "SolidMask"): lambda was: {key: was[key] // 4 for key in ("width", "height")},
+    ("18 Inpainting", "MaskComposite"): lambda was: {key: was[key] // 4 for key in ("x", "y")},
+    ("18 Inpainting", "ApplyIPAdapter"): lambda _: {"box": "60, 60, 100, 100"},
+    ("19 SDXL", "KSampler"): lambda _: {"steps": 1},
 }
 WITHOUT_FILES = {
-    ("17_controlnet", "ControlNetLoader"): ("RandomControlNet", {}),
-    ("19_sdxl", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 2048}),
-    ("24_flux", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 768}),
-    ("25_sd35", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 48}),
-    ("27_kolors", "VAELoader"): ("CheckpointVAE", {"vae_name": "sd15.safetensors"}),
+    ("17 ControlNet", "ControlNetLoader"): ("RandomControlNet", {}),
+    ("19 SDXL", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 2048}),
+    ("24 FLUX", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 768}),
+    ("25 SD 3.5 Large", "CLIPTextEncode"): ("RandomConditioning", {"seed": 1, "width": 48}),
+    ("27 Kolors", "VAELoader"): ("CheckpointVAE", {"vae_name": "sd15.safetensors"}),
 }
 
 
@@ -99,46 +99,46 @@ def run(server, info):
 @pytest.mark.parametrize(
     ("name", "size", "count"),
     [
-        ("01_image_prompt", (64, 128), 1),
-        ("23_full_nodes", (64, 128), 1),
-        ("03_style_and_layout", (64, 128), 1),
-        ("04_regions", (64, 128), 1),
-        ("07_compare_what_is_taken", (2 * (64 + 22), 256), 1),
-        ("08_attention_maps", (64, 128), 1),
-        ("09_tiles_of_a_large_reference", (64, 128), 1),
-        ("10_sequence_of_references", (64, 128), 4),
-        ("11_style", (64, 128), 1),
-        ("12_layout", (64, 128), 1),
-        ("13_face", (64, 128), 1),
-        ("14_several_references", (64, 128), 1),
-        ("15_negative_reference", (64, 128), 1),
-        ("17_controlnet", (64, 128), 1),
-        ("19_sdxl", (64, 128), 1),
-        ("24_flux", (64, 128), 1),
-        ("25_sd35", (64, 128), 1),
-        ("27_kolors", (64, 128), 1),
+        ("01 Image prompt", (64, 128), 1),
+        ("23 Image prompt as full nodes", (64, 128), 1),
+        ("03 Style and layout", (64, 128), 1),
+        ("04 Regions", (64, 128), 1),
+        ("07 Compare weights and tasks", (2 * (64 + 22), 256), 1),
+        ("08 Attention maps", (64, 128), 1),
+        ("09 Tiles of a large reference", (64, 128), 1),
+        ("10 Sequence of references", (64, 128), 4),
+        ("11 Style", (64, 128), 1),
+        ("12 Layout", (64, 128), 1),
+        ("13 Face", (64, 128), 1),
+        ("14 Several references", (64, 128), 1),
+        ("15 Negative reference", (64, 128), 1),
+        ("17 ControlNet", (64, 128), 1),
+        ("19 SDXL", (64, 128), 1),
+        ("24 FLUX", (64, 128), 1),
+        ("25 SD 3.5 Large", (64, 128), 1),
+        ("27 Kolors", (64, 128), 1),
     ],
 )
 def test_example_runs(server, run, name, size, count):
     entry, displayed = run(name)
     result = pictures(server, entry, displayed["SaveImage"])
     assert [each.shape for each in result] == [(*size, 3)] * count
-    if name == "08_attention_maps":
+    if name == "08 Attention maps":
         assert len(pictures(server, entry, displayed["PreviewImage"])) == 5
-    if name == "04_regions":
+    if name == "04 Regions":
         assert "2 masks" not in entry["outputs"][displayed["InspectIPAdapter"]]["text"][0]
         assert "2. sub folder" in entry["outputs"][displayed["InspectIPAdapter"]]["text"][0]
 
 
 def test_the_animation_has_a_frame_for_each_picture(server, run):
-    entry, displayed = run("16_animation_frames")
+    entry, displayed = run("16 Animation frames")
     (film,) = entry["outputs"][displayed["SaveAnimatedWEBP"]]["images"]
     opened = Image.open(io.BytesIO(server.read(f"/view?{urllib.parse.urlencode(film)}")))
     assert (opened.n_frames, opened.size) == (8, (128, 64))
 
 
 def test_only_the_masked_part_is_painted_anew(server, run):
-    entry, displayed = run("18_inpaint")
+    entry, displayed = run("18 Inpainting")
     (result,) = pictures(server, entry, displayed["SaveImage"])
     portrait = Image.open(PORTRAIT).convert("RGB")  # 256 x 320: its middle square, at 128
     square = portrait.crop((0, 32, 256, 288)).resize((128, 128), Image.LANCZOS)
@@ -150,13 +150,13 @@ def test_only_the_masked_part_is_painted_anew(server, run):
 
 def test_a_graph_runs_from_the_embeds_file_alone(server, run):
     before = server.get("/test/encoder_runs")["encode_image"]
-    entry, displayed = run("05_save_embeds")
+    entry, displayed = run("05 Save embeds")
     assert entry["outputs"][displayed["SaveIPAdapterEmbeds"]]["text"] == [
         "embeds/reference_00001_.safetensors"
     ]
     encoded = server.get("/test/encoder_runs")["encode_image"]
     assert encoded > before
-    entry, displayed = run("06_from_embeds_file")
+    entry, displayed = run("06 Load embeds")
     assert pictures(server, entry, displayed["SaveImage"])[0].shape == (64, 128, 3)
     assert server.get("/test/encoder_runs")["encode_image"] == encoded
 
@@ -219,7 +219,7 @@ def check_link(model, is_adapter):
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_an_example_says_where_its_files_come_from_and_has_a_picture(info, path):
-    assert re.fullmatch(r"\d\d_[a-z_]+(35)?", path.stem)
+    assert re.fullmatch(r"\d\d [A-Z][\w. ]+", path.stem)  # which is the title in the list
     nodes = json.loads(path.read_text("utf-8"))["nodes"]
     notes = [saved for saved in nodes if saved["type"] == "MarkdownNote"]
     assert len(notes) == 1

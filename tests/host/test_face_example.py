@@ -12,7 +12,7 @@ from workflow import to_prompt
 pytestmark = pytest.mark.http
 
 PACK = Path(__file__).parent.parent.parent
-EXAMPLE = PACK / "example_workflows" / "02_two_people.json"
+EXAMPLE = PACK / "example_workflows" / "02 Two people.json"
 BLUEPRINT = PACK / "subgraphs" / "Two People by Face Masks.json"
 PEOPLE = "three_people.jpg"
 

@@ -66,7 +66,7 @@ def upload(server, name, content):
 
 def test_a_worker_with_the_embeds_file_alone_draws_the_same(server, worker):
     shutil.copy(PORTRAIT, server.work / "input")
-    graph = prompt(server, "05_save_embeds")
+    graph = prompt(server, "05 Save embeds")
     result = server.run(graph)
     assert result["status"]["status_str"] == "success", result["status"]["messages"][-1]
     (saved,) = result["outputs"][of_type(graph, "SaveIPAdapterEmbeds")]["text"]
@@ -77,11 +77,11 @@ def test_a_worker_with_the_embeds_file_alone_draws_the_same(server, worker):
     for machine in (server, worker):
         file = upload(machine, "from_the_first.safetensors", content)
         assert file == "embeds/from_the_first.safetensors"
-        graph = prompt(machine, "20_on_many_machines", LoadIPAdapterEmbeds={"file": file})
+        graph = prompt(machine, "20 Many machines", LoadIPAdapterEmbeds={"file": file})
         drawn += pictures(machine, machine.run(graph), of_type(graph, "SaveImage"))
     assert drawn[0].shape == (64, 64, 3)
     assert (drawn[0] == drawn[1]).all()
-    graph = prompt(server, "20_on_many_machines", LoadIPAdapterEmbeds={"file": file})
+    graph = prompt(server, "20 Many machines", LoadIPAdapterEmbeds={"file": file})
     graph[of_type(graph, "ApplyIPAdapter")]["inputs"]["weight"] = 0.0
     (without,) = pictures(server, server.run(graph), of_type(graph, "SaveImage"))
     assert (without != drawn[0]).any()
@@ -107,7 +107,7 @@ def test_the_worker_has_no_encoder_and_says_what_it_lacks(worker):
 
 
 def test_the_example_of_the_doctor_shows_its_report(server):
-    graph = prompt(server, "21_check_your_files")
+    graph = prompt(server, "21 Check your files")
     entry = server.run(graph)
     assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
     displayed = {

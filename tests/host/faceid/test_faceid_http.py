@@ -18,7 +18,7 @@ from workflow import to_prompt
 
 pytestmark = pytest.mark.http
 
-ADAPTER, TEMPLATE, INSTANTID = "some face.bin", "22_compare_faces.json", "26_instantid.json"
+ADAPTER, TEMPLATE, INSTANTID = "some face.bin", "22 Compare faces.json", "26 InstantID.json"
 
 
 @pytest.fixture(scope="module")
