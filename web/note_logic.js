@@ -22,7 +22,7 @@ export const OURS = new Set([
 ])
 
 /** @type {Record<string, [number, number]>} */
-const HEIGHTS = { IPAdapterDoctor: [240, 480], ImagePrompt: [80, 120] } // of the nodes that say more than a line
+const HEIGHTS = { IPAdapterDoctor: [240, 480], ImagePrompt: [112, 140] } // of the nodes that say more than a line
 
 /** The least and greatest height of a node's note. @param {string} kind of node @returns {[number, number]} */
 export function heightsOf(kind) {

@@ -297,8 +297,12 @@ export const CURVE_PRESETS = {
 /** The name of the preset that a text is, or ''. @param {Record<string, string>} presets @param {string} text */
 export const presetOf = (presets, text) => Object.keys(presets).find((name) => presets[name] === text.trim()) ?? ''
 
-/** The values that an axis shows, from top to bottom: the ends, 0 and 1. @param {Range} range */
-export const ticksOf = ({ low, high }) => [...new Set([high, 1, 0, low])]
+const LEAST_DISTANCE = 0.1 // of two numbers at an axis, as a part of its length
+
+/** The values that an axis shows, from top to bottom: the ends, 0, and 1 where it has room. @param {Range} range */
+export function ticksOf({ low, high }) {
+  return [...new Set(1 / (high - low) < LEAST_DISTANCE ? [high, 0, low] : [high, 1, 0, low])]
+}
 
 const BLOCK_COUNTS = [16, 11, 57, 38] // of SD1.5, SDXL, FLUX.1 and SD3.5 Large
 const LARGEST_USUAL = 10

@@ -41,6 +41,7 @@ def drawn(page):
 
 @pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same menu in both renderers
 def test_the_full_nodes_take_its_place_with_the_same_result(server, drawn):
+    drawn.run("() => n2.setSize([310, n2.size[1]])")  # as wide as in templates
     drawn.run(MENU)
     assert drawn.run("() => app.graph._nodes.filter(n => n.type === 'ImagePrompt').length") == 1
     prompt = drawn.run(PROMPT)
