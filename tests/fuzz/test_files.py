@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-COUNT, SEED = 1_500, 0
+COUNT, SEED = 1_000, 0
 sys.path.insert(0, str(HERE))
 
 import strange_files  # noqa: E402
