@@ -53,8 +53,8 @@ def _require_picture_values(picture: Tensor, place: str) -> None:
         )
     if darkest < SMALLEST_VALUE or (brightest > LARGEST_MEAN and picture.mean() > LARGEST_MEAN):
         raise ValueError(
-            f"{place} has values from {float(darkest):g} to {float(brightest):g}: a picture "
-            "has values from 0 to 1, so scale it first."
+            f"{place} has values from {float(darkest):g} to {float(brightest):g}: an image has "
+            "values from 0 to 1, so scale it first."
         )
 
 
@@ -106,7 +106,7 @@ def _require_plain(value: Tensor, node: str, input_name: str) -> None:
         )
     if value.numel() > LARGEST_COUNT:
         raise ValueError(
-            f"{node}'s '{input_name}' is {list(value.shape)}, which no memory holds as floats: "
+            f"{node}'s '{input_name}' is {list(value.shape)}, which is too large for any memory: "
             "connect fewer or smaller images."
         )
 

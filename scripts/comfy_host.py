@@ -79,7 +79,9 @@ def make_venv(name: str, fill) -> Path:
 def fetch_tree(version: str) -> Path:
     """Unpack ComfyUI `version` from its pinned source distribution."""
     if version not in SDISTS:
-        raise SystemExit(f"No ComfyUI {version} is known here; choose one of {', '.join(SDISTS)}.")
+        raise SystemExit(
+            f"This script cannot install ComfyUI {version}: choose one of {', '.join(SDISTS)}."
+        )
     tree = CACHE / f"comfyui-{version}"
     if (tree / "main.py").exists():
         return tree

@@ -109,7 +109,7 @@ class BoxEditor {
   translate() {
     this.switch.textContent = say('draw the box')
     this.clear.textContent = say('no box')
-    label(this.switch, this.holder.canvas ? say('Opens the square, to draw the region in it') : say('Shows the image so that you can draw the box in it'))
+    label(this.switch, this.holder.canvas ? say('Opens the square, so that you can draw the region in it') : say('Shows the image so that you can draw the box in it'))
     label(this.clear, say('Removes the box'))
     const area = this.holder.canvas ? say('The generated image; Enter goes to the box') : say('The image; Enter goes to the box')
     this.area.setAttribute('aria-label', area)

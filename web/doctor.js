@@ -81,7 +81,7 @@ async function post(path, body) {
   const headers = { 'Content-Type': 'application/json' }
   const options = { method: 'POST', headers, body: JSON.stringify(body) }
   const reply = await api.fetchApi(`${ROUTES}/${path}`, options)
-  return reply.json().catch(() => ({ error: say('The server answers <status>.', { status: reply.status }) }))
+  return reply.json().catch(() => ({ error: say('The server answered with the status <status>.', { status: reply.status }) }))
 }
 
 function cancel() {

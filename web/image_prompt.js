@@ -28,7 +28,7 @@ app.registerExtension({
 function replace(node) {
   const plan = plans.get(node)
   if (!isCurrent(plan, (name) => read(node, name))) {
-    const detail = say('Run the graph once: the node then knows which files and weights it stands for.')
+    const detail = say('Run the graph once first: the node then knows which files and weights it uses.')
     app.extensionManager.toast.add({ severity: 'info', summary: 'Image Prompt', detail, life: 8000 })
     return
   }

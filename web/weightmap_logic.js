@@ -125,7 +125,7 @@ export function parseCurve(text) {
     }
     if (!isValid(key) || (keys.length && key.time < keys.at(-1).time)) {
       const values = { place: place + 1, entry }
-      return { keys: [], error: say("curve: entry <place>, '<entry>', is no key frame, or is earlier than the one before it", values) }
+      return { keys: [], error: say("curve: entry <place>, '<entry>', is not a key frame, or is earlier than the one before it", values) }
     }
     keys.push(key)
   }
@@ -276,7 +276,7 @@ const part = (kind) => (count) =>
 
 /** Name -> the text of 'layers' for so many blocks. */
 export const LAYER_PRESETS = {
-  'all alike': () => '',
+  'all equal': () => '',
   'input blocks': part('input'),
   'middle block': part('middle'),
   'output blocks': part('output'),
@@ -320,5 +320,5 @@ export function oddity({ kind, values }, keys, blocks) {
     return say('layers: <count> numbers; SD1.5 has 16 blocks, SDXL 11, FLUX.1 57, SD3.5 Large 38', { count })
   }
   const large = [...values, ...keys.map((key) => key.value)].find((value) => Math.abs(value) > LARGEST_USUAL)
-  return large === undefined ? '' : say('<value> is a very large factor: usual are 0 to 2', { value: large })
+  return large === undefined ? '' : say('<value> is a very large factor: 0 to 2 is usual', { value: large })
 }

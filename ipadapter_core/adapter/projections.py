@@ -144,7 +144,9 @@ def read_linear(projector_shapes: ProjectorShapes) -> LinearSpec:
 def _token_count(row_count: int, token_width: int) -> int:
     if row_count % token_width:
         raise Predicate(
-            "is damaged: <1> rows do not make tokens of width <2>", row_count, token_width
+            "is damaged: its <1> rows do not divide into tokens of width <2>",
+            row_count,
+            token_width,
         )
     return row_count // token_width
 

@@ -89,7 +89,7 @@ def _first_text(rows: Sequence[ModelFile], others: Sequence[ModelFile]) -> Messa
     text = Message("Download first, for <1>: <2>.", rows[0].base, _places(rows))
     for row in others:
         place = _place(row)
-        text = Message("<1> For <2>, take <3> instead of <4>.", text, row.base, place, rows[0].name)
+        text = Message("<1> For <2>, use <3> instead of <4>.", text, row.base, place, rows[0].name)
     return text
 
 

@@ -167,7 +167,7 @@ def _fault_advice(installed_file: InstalledFile, model_table: tuple[ModelFile, .
 
     if is_unfinished(installed_file.name):
         is_own_download = installed_file.name.rsplit("/", 1)[-1].startswith(".")
-        next_step = Message("finish it")
+        next_step = Message("finish the download")
         if is_own_download:
             next_step = Message("download it again, which continues where it stopped")
         size_so_far = add_published_size(size_text(installed_file.size))

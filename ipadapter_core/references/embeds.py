@@ -118,7 +118,10 @@ def combine(image_features: Tensor, reference_weights: Sequence[float], method: 
     Each reference is multiplied by its weight first; `weighted` and `slerp` use them as shares.
     """
     if method not in METHODS:
-        raise ValueError(f"There is no way '{method}' to combine references: {', '.join(METHODS)}.")
+        raise ValueError(
+            f"'{method}' is not a method of combining references: choose one of "
+            f"{', '.join(METHODS)}."
+        )
     feature_axes = [1] * (image_features.ndim - 1)
     broadcast_weights = image_features.new_tensor(reference_weights).view(-1, *feature_axes)
     if method in (WEIGHTED, SLERP):

@@ -185,7 +185,8 @@ def _factors_by_name(text: str, model_blocks: Sequence[Block]) -> BlockWeights:
             named_factors[columns[block_text]] = factor
         else:
             raise Predicate(
-                "has no block '<1>' at entry <2>, '<3>': the blocks are 0 to <4>, or <5>, or <6>",
+                "has the unknown block '<1>' at entry <2>, '<3>': the blocks are 0 to <4>, or "
+                "<5>, or <6>",
                 printable(block_text),
                 entry_number,
                 printable(entry),

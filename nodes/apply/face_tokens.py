@@ -88,7 +88,7 @@ class FaceTokensToControlNet(io.ComfyNode):
         encoder = ReferenceEncoder(None, adapter, CROP, NODE)
         sides = encoder.encode_sides(SideInputs(image, None, embeds), negative_inputs())
         if sides is None:
-            raise ValueError(f"{NODE} got an empty 'image': connect a picture of the face.")
+            raise ValueError(f"{NODE} got an empty 'image': connect an image of the face.")
         references = sides[0], sides[1] or References.zeros(adapter.spec.inputs)
         conditionings = (
             _with_tokens(conditioning, image_tokens(adapter, side))

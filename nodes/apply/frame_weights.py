@@ -28,9 +28,9 @@ def mask_per_frame(mask: Tensor | None, text: str) -> Tensor | None:
     count, (height, width) = max(len(mask), len(factors)), mask.shape[1:]
     if count * height * width > LARGEST_MASK:
         raise ValueError(
-            f"Apply IPAdapter's 'frame_weights' has {len(weights)} frames, which is too much for "
-            f"an 'attn_mask' of {width} x {height} pixels: use a smaller mask, since any size "
-            "fits, or fewer frames."
+            f"Apply IPAdapter's 'frame_weights' has {len(weights)} frames, which is too many for "
+            f"an 'attn_mask' of {width} x {height} pixels: use a smaller mask (any size works), "
+            "or fewer frames."
         )
     return _repeat_last(mask, count) * _repeat_last(factors, count)
 

@@ -124,7 +124,7 @@ class ImagePrompt(io.ComfyNode):
         encoder = ReferenceEncoder(None, adapter, fit, NODE, None, model)
         references = encoder.encode_sides(SideInputs(image), negative_inputs())
         if references is None:
-            raise ValueError(f"{NODE} got an empty 'image': connect at least one picture.")
+            raise ValueError(f"{NODE} got an empty 'image': connect at least one image.")
         keys = keys_for(model, adapter, *references)
         model, notes = add_lora(model, adapter, 1.0 if plan.strength.weight else 0.0)
         settings = PromptSettings(*plan.strength, layers_map)

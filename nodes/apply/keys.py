@@ -92,9 +92,8 @@ def _keys_or_tokens(
     positive, negative = sides
     if not by_frame and positive.count % negative.count:
         raise ValueError(
-            f"'{adapter.name}' needs as many references on the negative side as on the positive "
-            f"one, which are {positive.count}, or a single one, but there are {negative.count}: "
-            "connect other images."
+            f"'{adapter.name}' needs one negative reference, or as many as there are positive "
+            f"ones ({positive.count}), but there are {negative.count}: connect other images."
         )
     return TimedKeys(module, negative, positive, module.head_norms(), by_frame)
 
@@ -130,8 +129,9 @@ def _check_finite(values: KeysValues | FrameTokens | TimedKeys, adapter: LoadedA
             tensors = [tensor for side in sides for tensor in side.features.values()]
     if not all(tensor.isfinite().all() for tensor in tensors):
         raise ValueError(
-            f"'{adapter.name}' gives keys that are not finite for this reference: the file is "
-            "damaged (download it again), or the encoder's output is."
+            f"'{adapter.name}' gives keys that are NaN or infinite for this reference: the "
+            "adapter's file or the encoder's output is damaged; download the file again, or use "
+            "another encoder."
         )
 
 

@@ -160,7 +160,7 @@ def _missing_adapter(
     ]
     if not rows:
         return (
-            f"{NODE} knows no published adapter for the task '{request.task}' and "
+            f"{NODE} knows of no published adapter for the task '{request.task}' and "
             f"{base_model or 'this model'}: choose another task, or connect another model."
         )
     return (
@@ -175,7 +175,7 @@ def _missing_encoder(
     encoder = adapter.spec.encoder
     rows = [row for row in model_table if (row.kind, row.encoder) == (ENCODER, encoder)]
     return (
-        f"{NODE} takes '{adapter.name}', which needs {encoder}, and none is in "
+        f"{NODE} uses '{adapter.name}', which needs {encoder}, but that is not in "
         f"models/clip_vision{_advice(rows, explanation)}"
     )
 
@@ -189,6 +189,6 @@ def _advice(rows: Sequence[ModelFile], explanation: Sequence[str]) -> str:
     file = f"{row.name} ({row.link})"
     put = f"the published one is {file}: put it" if explanation else f"put {file}"
     return (
-        f"{beginning} {put} there, or fetch it with IPAdapter Doctor in the menu Extensions, "
+        f"{beginning} {put} there, or download it with IPAdapter Doctor in the Extensions menu, "
         "and press R."
     )

@@ -30,7 +30,7 @@ def task_map(
     layers_map = make_map(blocks, MapSettings(take=TAKES_BY_TASK[task]))
     if not any(layers_map.positive[0]):
         raise ValueError(
-            f"{node}'s 'task' is '{task}', but which layers of this model carry that is not known: "
-            f"choose '{WHOLE_IMAGE}'."
+            f"{node}'s 'task' is '{task}', but it is not known which layers of this model carry "
+            f"that: choose '{WHOLE_IMAGE}'."
         )
     return layers_map.times(weight_map) if weight_map else layers_map

@@ -151,8 +151,8 @@ class IPAdapterWeightMap(io.ComfyNode):
             )
         if not is_known_for(take, blocks):
             raise ValueError(
-                f"{NODE}'s 'take' is '{take}', but which blocks of this model carry what is not "
-                "known: choose balanced or one of the eases, or give factors in 'layers'."
+                f"{NODE}'s 'take' is '{take}', but it is not known which blocks of this model "
+                "carry that: choose balanced or one of the eases, or give factors in 'layers'."
             )
         settings = MapSettings(take, amount, second_amount, layers, curve, jitter, seed)
         try:

@@ -87,7 +87,9 @@ def _folder(kind: str) -> str:
             return folder
     raise ValueError(
         Message(
-            "No folder for '<1>' can be written: allow it, or put the file there yourself.", kind
+            "No folder for '<1>' is writable: make one of them writable, or put the file there "
+            "yourself.",
+            kind,
         )
     )
 
@@ -252,11 +254,11 @@ def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
             "'<1>' could not be written to models/<2>: <3>.", row.name, row.folder, reason
         )
     status = getattr(getattr(error, "response", None), "status_code", None)
-    reason = Message("it answered <1>", status) if status else type(error).__name__
+    reason = Message("it answered with the status <1>", status) if status else type(error).__name__
     kept_bytes = part.stat().st_size if part is not None and part.exists() else 0
     if part is not None and not kept_bytes:
         part.unlink(missing_ok=True)
-    advice = Message("Check the connection and HF_ENDPOINT, or download it by its link.")
+    advice = Message("Check the connection and HF_ENDPOINT, or download it from its link.")
     if kept_bytes:
         return Message(
             "The server did not send '<1>' (<2>); <3> are kept, and a new try continues from "

@@ -21,7 +21,7 @@ def library(module: str) -> ModuleType:
         raise ValueError(
             Message(
                 "Downloading needs the package huggingface_hub, which comes with ComfyUI's own "
-                "requirements: install those, or download the file by its link."
+                "requirements: install those, or download the file from its link."
             )
         ) from None
 

@@ -44,7 +44,7 @@ class Downloads:
         runs.
         """
         if file_name not in self.rows:
-            raise ValueError(Message("The model table has no file of that name."))
+            raise ValueError(Message("The model table has no file with that name."))
         with self._lock:
             if self.state is not None and self.state.status == RUNNING:
                 raise ValueError(

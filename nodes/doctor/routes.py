@@ -27,7 +27,7 @@ from .known import stamps
 
 PREFIX = "/ipadapternodes"
 LARGEST_REQUEST = 10_000  # bytes of JSON
-UNKNOWN_FILE = Message("The model table has no file of that name.")
+UNKNOWN_FILE = Message("The model table has no file with that name.")
 
 
 def register(server: Any, registered: Mapping[str, Any]) -> None:
@@ -59,7 +59,7 @@ def add(
     @routes.post(f"{PREFIX}/download")
     async def start(request: web.Request) -> web.Response:
         if not is_own(request):
-            return refused(Message("This comes from another site."), 403)
+            return refused(Message("This request comes from another site and is refused."), 403)
         file_name, are_terms_accepted, status = await _name_and_consent(request)
         row = downloads.rows.get(file_name)
         if row is None:
@@ -74,7 +74,7 @@ def add(
     @routes.post(f"{PREFIX}/cancel")
     async def cancel(request: web.Request) -> web.Response:
         if not is_own(request):
-            return refused(Message("This comes from another site."), 403)
+            return refused(Message("This request comes from another site and is refused."), 403)
         downloads.cancel()
         return web.json_response({})
 

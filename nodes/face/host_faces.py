@@ -72,10 +72,9 @@ def read_box(box: HostBox, picture_size: PictureSize, node: str) -> Face:
     is_area = isfinite(x + y + width + height) and width > 0 and height > 0
     if not is_area or not _touches_picture(x, y, width, height, picture_size):
         raise ValueError(
-            f"{node}'s 'bboxes' hold a box (x {x:g}, y {y:g}, width {width:g}, height "
-            f"{height:g}) that is empty or lies outside the image of "
-            f"{picture_size.width} x {picture_size.height} pixels: connect boxes found in "
-            f"the image connected to 'image'."
+            f"{node}'s 'bboxes' hold a box (x {x:g}, y {y:g}, width {width:g}, height {height:g}) "
+            f"that is empty or lies outside the image of {picture_size.width} x "
+            f"{picture_size.height} pixels: connect boxes of faces in the image on 'image'."
         )
     face = face_in_box(x, y, x + width, y + height)
     return face._replace(score=float(box.get("score", face.score)))
@@ -88,8 +87,8 @@ def read_landmarks(marks: FaceMarks, scale: Tensor, node: str) -> Face:
     corners = torch.as_tensor(marks["bbox_xyxy"], dtype=torch.float32).view(2, 2) * scale
     if not (points.isfinite().all() and corners.isfinite().all()):
         raise ValueError(
-            f"{node}'s 'face_landmarks' hold NaN or infinite values: detect the landmarks "
-            f"anew, or disconnect them."
+            f"{node}'s 'face_landmarks' hold NaN or infinite values: detect the landmarks again, "
+            "or disconnect them."
         )
     is_mesh = len(points) != 5
     landmarks = _five_points(points) if is_mesh else points

@@ -29,10 +29,9 @@ def read_typed_box(settings: FaceCropSettings, picture_size: PictureSize) -> Fac
         return None
     if 0 in visible_part(box, picture_size)[2:]:
         raise ValueError(
-            f"{NODE}'s box (x {box.x}, y {box.y}, width {box.width}, height {box.height}) "
-            f"lies outside the image of {picture_size.width} x {picture_size.height} "
-            f"pixels: type where the face is in the image connected to 'image', or width "
-            f"0 for no box."
+            f"{NODE}'s box (x {box.x}, y {box.y}, width {box.width}, height {box.height}) lies "
+            f"outside the image of {picture_size.width} x {picture_size.height} pixels: type "
+            "where the face is in the image on 'image', or set 'width' to 0 for no box."
         )
     return _face_of(box)
 
@@ -100,8 +99,7 @@ def _for_each_picture(
     if len(lists) not in (0, 1, picture_count):
         raise ValueError(
             f"{node} has {picture_count} images in 'image' but '{input_name}' is for "
-            f"{len(lists)}: connect what was found in the same images, or in one for "
-            f"all."
+            f"{len(lists)}: connect the faces of the same images, or those of one image for all."
         )
     if len(lists) == 1:
         return list(lists) * picture_count

@@ -26,8 +26,8 @@ INSIGHTFACE = "insightface"
 TORCH_ENDINGS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".sft")
 # what to put into models/insightface, by space
 WANTED_FILES = {
-    WEBFACE: "w600k_r50.onnx (IPAdapter Doctor can fetch it)",
-    GLINT: "glintr100.onnx of InsightFace's antelopev2 (IPAdapter Doctor can fetch it)",
+    WEBFACE: "w600k_r50.onnx (IPAdapter Doctor can download it)",
+    GLINT: "glintr100.onnx of InsightFace's antelopev2 (IPAdapter Doctor can download it)",
 }
 
 

@@ -130,26 +130,26 @@ def _notes(faces: Sequence[ReferenceFace], picture_count: int, input_name: str) 
     ]
     notes = {
         Message(
-            "<1>: no face in picture <2> of <3>, which is left out.",
+            "<1>: no face in image <2> of <3>, which is left out.",
             input_name,
             _listed(faceless),
             picture_count,
         ): faceless,
         Message(
-            "<1>: the face in picture <2> of <3> is below <4> pixels and left out.",
+            "<1>: the face in image <2> of <3> is smaller than <4> pixels and is left out.",
             input_name,
             _listed(too_small),
             picture_count,
             TOO_SMALL_SIDE,
         ): too_small,
         Message(
-            "<1>: the face in picture <2> of <3> is small: a larger one gives a better likeness.",
+            "<1>: the face in image <2> of <3> is small: a larger one gives a better likeness.",
             input_name,
             _listed(small),
             picture_count,
         ): small,
         Message(
-            "<1>: the face in picture <2> of <3> is uncertain.",
+            "<1>: the face in image <2> of <3> is uncertain.",
             input_name,
             _listed(doubtful),
             picture_count,
@@ -168,16 +168,16 @@ def _require_faces(faces: Sequence[ReferenceFace], picture_count: int, source: F
     if not faces and not source.may_be_faceless:
         raise ValueError(
             f"{source.node}'s '{source.input_name}' shows no face that a recogniser can read "
-            f"({picture_count} picture{'s' if picture_count > 1 else ''} searched, smallest face "
-            f"{TOO_SMALL_SIDE} pixels): connect a larger, sharper picture of the face from the "
-            "front."
+            f"({picture_count} image{'s' if picture_count > 1 else ''} searched; a face must be "
+            f"at least {TOO_SMALL_SIDE} pixels): connect a larger, sharper image of the face from "
+            "the front."
         )
     faceless = _faceless_pictures(faces, picture_count)
     if faceless and source.is_each_needed:
         raise ValueError(
             f"{source.node}'s '{source.input_name}' shows no face that a recogniser can read in "
-            f"picture {_listed(faceless)} of {picture_count}, but each picture of the batch needs "
-            "its own: leave those pictures out."
+            f"image {_listed(faceless)} of {picture_count}, but each image of the batch must show "
+            "one: leave those images out."
         )
 
 

@@ -22,7 +22,7 @@ def report_faces(faces_by_picture: list[PictureFaces], settings: FaceCropSetting
     doubtful = _list_numbers(faces_by_picture, _is_doubtful)
     if doubtful:
         note = Message(
-            "the face in picture <1> of <2> is uncertain: look at its 'preview'",
+            "the face in image <1> of <2> is uncertain: look at its 'preview'",
             doubtful,
             picture_count,
         )
@@ -35,8 +35,8 @@ def _count_faces(faces_by_picture: list[PictureFaces], settings: FaceCropSetting
     faces = [face for picture_faces in faces_by_picture for face in picture_faces.faces]
     taken_count = sum(len(picture_faces.chosen_faces) for picture_faces in faces_by_picture)
     if faces and not any(face.is_detected for face in faces):
-        return Message("faces from the inputs: <1>, taken: <2>", len(faces), taken_count)
-    return Message("faces found: <1>, taken: <2> (<3>)", len(faces), taken_count, settings.which)
+        return Message("faces from the inputs: <1>, used: <2>", len(faces), taken_count)
+    return Message("faces found: <1>, used: <2> (<3>)", len(faces), taken_count, settings.which)
 
 
 def _missing_note(numbers: str, picture_count: int, settings: FaceCropSettings) -> Message:
@@ -44,7 +44,7 @@ def _missing_note(numbers: str, picture_count: int, settings: FaceCropSettings) 
         INSIDE: Message("no face inside the mask"),
         BY_SIZE: Message("fewer than <1> faces", settings.number),
     }.get(settings.which, Message("no face"))
-    reason = Message("<1> finds <2> in picture <3> of <4>", NODE, sought, numbers, picture_count)
+    reason = Message("<1> finds <2> in image <3> of <4>", NODE, sought, numbers, picture_count)
     if settings.on_none == ERROR:
         raise ValueError(
             f"{reason}: type 'width' and 'height', connect a mask of the face, lower "
@@ -52,7 +52,7 @@ def _missing_note(numbers: str, picture_count: int, settings: FaceCropSettings) 
         )
     if settings.on_none == SKIP:
         return Message("<1>: it is left out.", reason)
-    return Message("<1>: it takes the centre square of the whole image.", reason)
+    return Message("<1>: the centre square of the whole image is used.", reason)
 
 
 def _is_doubtful(picture_faces: PictureFaces) -> bool:

@@ -83,7 +83,7 @@ def walk(root: str, is_excluded: Callable[[str], bool]) -> Iterator[tuple[str, l
                 waiting.append((folder_path, (*real_paths, real_path)))
 
 
-NO_NAME = "A file is chosen by its name: choose one of the list."
+NO_NAME = "A file is chosen by its name: choose one from the list."
 
 
 def path_of(folder_kind: str, file_name: str) -> str:
@@ -108,8 +108,8 @@ def missing(folder_kind: str, file_name: str) -> str:
     place = f"No file '{printable(file_name)}' in {searched(folder_kind)}"
     if is_dangling(folder_kind, file_name):
         return (
-            f"{place}: it is a link to a file that is not there; "
-            "choose another file, or put this one there and press R."
+            f"{place}: it is a link to a missing file; choose another file, or put this one there "
+            "and press R."
         )
     installed_names = names(folder_kind)
     listed_names = ", ".join(f"'{name}'" for name in installed_names[:LISTED])

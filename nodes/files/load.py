@@ -187,7 +187,7 @@ def find_encoder(adapter: LoadedAdapter) -> str:
         )
     if len(fitting_names) > 1:
         names = ", ".join(fitting_names)
-        log.info("Of the encoders that fit, '%s' is taken: %s.", fitting_names[0], names)
+        log.info("Of the encoders that fit, '%s' is used: %s.", fitting_names[0], names)
     return fitting_names[0]
 
 
@@ -233,7 +233,7 @@ def _host_encoder(name: str, weights: dict[str, Any]) -> ClipVisionModel | None:
         raise
     except (RuntimeError, LookupError, AttributeError, TypeError):
         raise ValueError(
-            f"The CLIP Vision file '{name}' looks like an image encoder, but tensors in it have "
-            "other shapes or are not there: it is damaged or not a plain CLIP ViT; get it again, "
-            "or choose another file or 'auto'."
+            f"The CLIP Vision file '{name}' looks like an image encoder, but some of its tensors "
+            "are missing or have other shapes: it is damaged, or not a plain CLIP ViT; download "
+            "it again, or choose another file or 'auto'."
         ) from None

@@ -114,8 +114,8 @@ class LoadCLIPVision(io.ComfyNode):
         if not folders.names(folders.ENCODERS):
             return (
                 "No image encoder is installed: put the one that the adapter needs into "
-                f"{folders.searched(folders.ENCODERS, 'or')} (IPAdapter Doctor says which, "
-                "whether it lies in another folder, and fetches it), and press R."
+                f"{folders.searched(folders.ENCODERS, 'or')} (IPAdapter Doctor says which one, "
+                "whether it is in another folder, and downloads it), and press R."
             )
         return True
 

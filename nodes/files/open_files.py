@@ -90,7 +90,7 @@ def _container(path: str) -> str:
         return "torch"
     if start.startswith(b"version https://git-lfs"):
         raise Predicate(
-            "is a Git LFS pointer, not the model itself: download the file it stands for"
+            "is a Git LFS pointer, not the model itself: download the file it points to"
         )
     if start.lstrip()[:1] == b"<":
         raise Predicate("is a web page, not a model: download the file itself")

@@ -39,8 +39,8 @@ def guess_note(spec: AdapterSpec) -> Message:
     """The sentence for a file of which nothing tells which twin it is."""
     other_kinds = " / ".join(twin.kind for twin in spec.family.twins if twin is not spec.family)
     return Message(
-        "Files of the kind <1> have the same shapes, and neither name nor SHA-256 is known: if it "
-        "is one, choose it in 'variant'.",
+        "The file may also be of the kind <1>, which has the same shapes, since neither its name "
+        "nor its SHA-256 is known: if it is, choose that kind in 'variant'.",
         other_kinds,
     )
 

@@ -24,7 +24,7 @@ def read_weights(text: str) -> list[float]:
         if not LOWEST_WEIGHT <= weight <= HIGHEST_WEIGHT:
             raise ValueError(
                 f"In {NODE}, 'weights' has {weight:g}: expected numbers from {LOWEST_WEIGHT:g} to "
-                f"{HIGHEST_WEIGHT:g}, between commas."
+                f"{HIGHEST_WEIGHT:g}, separated by commas."
             )
     return list(dict.fromkeys(_filled(weights, "weights", "at least one number, such as 0.7")))
 
@@ -42,7 +42,7 @@ def read_tasks(text: str) -> list[str]:
 def read_adapter_names(text: str) -> list[str]:
     """One file name a line: names may have commas."""
     lines = (line.strip() for line in _bounded(text, "adapters").splitlines())
-    expected = "a file name of models/ipadapter on each line"
+    expected = "the name of a file in models/ipadapter on each line"
     return list(dict.fromkeys(_filled([line for line in lines if line], "adapters", expected)))
 
 

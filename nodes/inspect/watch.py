@@ -222,8 +222,9 @@ class ShowIPAdapterAttention(io.ComfyNode):
         frame_maps = require_type(watch, Watch, "watch", NODE).maps
         if frame_maps is None:
             raise ValueError(
-                f"{SHOW_NODE} has nothing to show: sample with the 'model' of {NODE} and connect "
-                "the image that it generates, with an adapter of that number on the model."
+                f"{SHOW_NODE} has nothing to show: sample with the 'model' of {NODE}, connect the "
+                "image generated with it, and set 'number' to an adapter that is applied to the "
+                "model."
             )
         heat_maps: list[Tensor] = []
         for number, picture in enumerate(rgb(image, SHOW_NODE, "image").float().cpu()):

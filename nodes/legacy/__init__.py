@@ -102,7 +102,7 @@ class OldGraphRequests:
     async def log_claimed_ids(self, _: object) -> None:
         if claimed := claimed_ids(self._registry):
             log.info(
-                "Another pack has %s: its nodes are used for them, not ip-adapter-nodes's own.",
+                "Another pack provides %s: its nodes are used, not those of ip-adapter-nodes.",
                 ", ".join(claimed),
             )
 

@@ -95,7 +95,7 @@ def _check_parts(parts: Sequence[References]) -> None:
         if part.projected:
             raise ValueError(
                 f"{COMBINE_NODE}'s 'embeds{number}' is already combined after the projection, "
-                "which can only be the last step: combine all of them there."
+                "which must be the last step: combine all references in one such node."
             )
         if _shapes(part) != _shapes(parts[0]):
             raise ValueError(

@@ -159,8 +159,7 @@ def _outputs() -> list[io.Output]:
         ),
         io.Image.Output(
             "faces",
-            tooltip="The aligned faces side by side; those of 'compare_with' are in the second "
-            "row.",
+            tooltip="The aligned faces side by side; those of 'compare_with' are below them.",
         ),
     ]
 
@@ -169,12 +168,12 @@ def _require_face_adapter(value: object, clip_vision: ClipVisionModel | None) ->
     adapter = require_adapter(value)
     if adapter.spec.identity_input is None:
         raise ValueError(
-            f"'{adapter.name}' takes no identity of a face: use Encode IPAdapter Reference, with "
-            "Face Crop before it for a face adapter."
+            f"'{adapter.name}' does not take the identity of a face: use Encode IPAdapter "
+            "Reference, with Face Crop before it for a face adapter."
         )
     if adapter.spec.clip_input is not None and clip_vision is None:
         raise ValueError(
-            f"'{adapter.name}' also takes the face as {adapter.spec.encoder} sees it: connect "
+            f"'{adapter.name}' also needs the face encoded by {adapter.spec.encoder}: connect "
             f"'clip_vision' of {NODE}."
         )
     return adapter
@@ -183,7 +182,7 @@ def _require_face_adapter(value: object, clip_vision: ClipVisionModel | None) ->
 def _pictures(image: Tensor, source: FaceSource) -> Tensor:
     pictures = rgb(image, NODE, source.input_name)
     if not len(pictures):
-        raise ValueError(f"{NODE} got an empty '{source.input_name}': connect a picture.")
+        raise ValueError(f"{NODE} got an empty '{source.input_name}': connect an image.")
     return pictures
 
 

@@ -89,13 +89,13 @@ def _check_identity(references: References, adapter: LoadedAdapter, input_name: 
     if not _has_feature(references, identity):
         raise ValueError(
             f"'{adapter.name}' takes the identity of a face, which '{input_name}' does not hold: "
-            "connect a picture of the face to 'image' of Apply IPAdapter, or to Encode Face "
+            "connect an image of the face to 'image' of Apply IPAdapter, or to Encode Face "
             "Identity, whose output goes into 'embeds'."
         )
     recogniser = references.notes.get(RECOGNISER, identity.encoder)
     if recogniser != identity.encoder:
         raise ValueError(
-            f"'{adapter.name}' knows the identities of the face recogniser {identity.encoder}, but "
+            f"'{adapter.name}' needs identities from the face recogniser {identity.encoder}, but "
             f"'{input_name}' was encoded by {printable(recogniser)}: encode the face again with "
             "this adapter on 'ipadapter' of Encode Face Identity."
         )

@@ -124,7 +124,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
         if adapter.spec.identity_input is not None:
             raise ValueError(
                 f"'{adapter.name}' takes the identity of a face: encode the image with Encode "
-                f"Face Identity in place of {NODE}."
+                f"Face Identity instead of {NODE}."
             )
         encoded = encode_reference(clip_vision, image, fit, "image", NODE, box)
         if encoded is None:

@@ -102,7 +102,7 @@ class IPAdapterReferences(io.ComfyNode):
                 positive, negative = references
                 parts.append(replace(positive, weights=(weight,) * positive.count))
         if not parts:
-            raise ValueError(f"{NODE} has no picture: connect at least one to 'image0'.")
+            raise ValueError(f"{NODE} has no image: connect at least one to 'image0'.")
         zeros = References.zeros(adapter.spec.inputs)
         embeds = replace(join(parts), method=method)
         return io.NodeOutput(embeds, negative or zeros, ui=encoder.display)
@@ -116,7 +116,7 @@ def picture_weights(text: str, count: int) -> list[float]:
         raise error.about(f"{NODE}'s 'weights'") from None
     if len(weights) > count:
         raise ValueError(
-            f"{NODE}'s 'weights' has {len(weights)} numbers for {count} pictures: write one for "
+            f"{NODE}'s 'weights' has {len(weights)} numbers for {count} images: write one for "
             "each, in the order of the inputs."
         )
     return weights + [1.0] * (count - len(weights))

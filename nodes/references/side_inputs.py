@@ -180,7 +180,7 @@ def input_problem(positive: list[str], negative: list[str], node: str) -> str | 
     for names in (positive, negative):
         if len(names) > 1:
             return (
-                f"{node} has both '{names[0]}' and '{names[1]}', which stand for the same "
-                "thing: disconnect one of them."
+                f"{node} has both '{names[0]}' and '{names[1]}', which both give the reference: "
+                "disconnect one of them."
             )
     return None

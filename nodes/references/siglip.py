@@ -51,7 +51,7 @@ def _head_file(adapter: LoadedAdapter) -> str:
         if installed_spec(folders.ENCODERS, name, _has_fitting_head):
             return folders.path_of(folders.ENCODERS, name)
     raise ValueError(
-        f"'{adapter.name}' takes what the pooling head of {adapter.spec.encoder} gives, which is "
-        f"in no file of {folders.searched(folders.ENCODERS, 'or')}: put the whole encoder there "
+        f"'{adapter.name}' needs the pooling head of {adapter.spec.encoder}, which is in no file "
+        f"in {folders.searched(folders.ENCODERS, 'or')}: put the whole encoder there "
         "(sigclip_vision_patch14_384.safetensors; README lists where to get it)."
     )

@@ -45,8 +45,8 @@ def without_repeated_loras(model: ModelPatcher) -> ModelPatcher:
         return model
     for name, strength in {(ours[1].adapter_name, other[0]) for _, ours, other in repeated}:
         note = Message(
-            "Another node applies the LoRA of '<1>' too, with strength <2>: that strength holds, "
-            "and it is not added again.",
+            "Another node applies the LoRA of '<1>' too, with strength <2>: that strength is "
+            "used, and the LoRA is not added again.",
             name,
             strength,
         )

@@ -164,8 +164,8 @@ def uncompiled(is_needed: bool) -> AbstractContextManager[object]:
         return nullcontext()
     if not hasattr(torch.compiler, "set_stance"):  # before torch 2.6
         raise ValueError(
-            "The model is compiled, which needs torch 2.6 or newer for an adapter on this kind of "
-            "model: take off TorchCompileModel, or update torch."
+            "The model is compiled, which needs torch 2.6 or newer for an adapter on this kind "
+            "of model: remove TorchCompileModel, or update torch."
         )
     return cast("AbstractContextManager[object]", torch.compiler.set_stance("force_eager"))
 

@@ -112,7 +112,8 @@ def prompts_for(
     _check_settings(keys, settings)
     if settings.start_at > settings.end_at:
         log.warning(
-            "Apply IPAdapter's 'start_at' (%s) is after its 'end_at' (%s): the picture never acts.",
+            "Apply IPAdapter's 'start_at' (%s) is after its 'end_at' (%s): the reference never "
+            "acts.",
             settings.start_at,
             settings.end_at,
         )
@@ -125,8 +126,8 @@ def prompts_for(
     if any(any(timestep_range.layer_weights) for timestep_range in negative_ranges):
         if isinstance(values, TimedKeys):
             raise ValueError(
-                f"The weight map has weights on the negative side, which have no meaning for "
-                f"'{keys.name}': choose another 'take' in IPAdapter Weight Map."
+                f"The weight map has weights for the negative conditioning, which '{keys.name}' "
+                "does not support: choose another 'take' in IPAdapter Weight Map."
             )
         negative_keys = replace(keys, values=values.as_negative())
         prompts.append(ImagePrompt(negative_keys, negative_ranges, mask, settings, True))
@@ -137,8 +138,8 @@ def _check_settings(keys: ImageKeys, settings: PromptSettings) -> None:
     """Raise ValueError for settings that mean nothing where an adapter acts."""
     if settings.scaling != V_ONLY and isinstance(keys.values, TimedKeys):
         raise ValueError(
-            f"'scaling' is '{settings.scaling}', which has no meaning for '{keys.name}': there the "
-            "generated image attends to the reference and to itself at once; choose 'V only'."
+            f"'scaling' is '{settings.scaling}', which '{keys.name}' does not support, since the "
+            "generated image attends to the reference and to itself at once: choose 'V only'."
         )
     if keys.places and settings.scaling in BY_WIDTH:
         raise ValueError(
@@ -147,8 +148,8 @@ def _check_settings(keys: ImageKeys, settings: PromptSettings) -> None:
         )
     if settings.keep_prompt and any(place == AFTER_BLOCK for _, place in keys.places):
         raise ValueError(
-            f"'keep_prompt' has no meaning for '{keys.name}', which acts on the image between "
-            "blocks and not beside the attention to the text: set it to 0."
+            f"'keep_prompt' is not supported with '{keys.name}', which acts between the blocks "
+            "and not on the attention to the text: set it to 0."
         )
 
 

@@ -167,7 +167,7 @@ def test_maps_multiply_and_add_on_both_sides():
     ("layers", "curve", "words"),
     [
         ("1, x", "", "'layers' has no number at entry 2, 'x'"),
-        ("57:1", "", "'layers' has no block '57' at entry 1"),
+        ("57:1", "", "'layers' has the unknown block '57' at entry 1"),
         ("", "0:1, 1", "'curve' has no key frame at entry 2, '1'"),
     ],
 )
@@ -206,7 +206,7 @@ def test_jitter_is_seeded_and_bounded():
     [
         ({"layers": "1, 0.5"}, "'layers' has 2 numbers, but this model has 11 blocks"),
         ({"layers": "1, x, 2"}, "'layers' has no number at entry 2, 'x'"),
-        ({"layers": "3:1, 11:1"}, "'layers' has no block '11' at entry 2"),
+        ({"layers": "3:1, 11:1"}, "'layers' has the unknown block '11' at entry 2"),
         ({"layers": "3:one"}, "'layers' has no number at entry 1, '3:one'"),
         ({"curve": "0:1, 0.5"}, "'curve' has no key frame at entry 2, '0.5'"),
         ({"curve": "0:1, 0.5:0 sharp"}, "'curve' has the unknown easing 'sharp' at entry 2"),

@@ -168,7 +168,7 @@ def test_presets_and_the_family_are_written_as_text(page):
 def test_the_map_says_which_preset_is_on_and_what_is_under_the_pointer(page):
     page.add("IPAdapterWeightMap")
     ready, curves = (page.page.locator(".ipadapter-weight-map select").nth(n) for n in (1, 3))
-    expect(ready).to_have_value("all alike")
+    expect(ready).to_have_value("all equal")
     expect(curves).to_have_value("throughout")
     ready.select_option("middle block")
     expect(ready).to_have_value("middle block")
@@ -246,7 +246,7 @@ def test_face_crop_shows_how_many_faces_it_found(page):
     page.connect(1, 0, 2, "images")
     assert page.queue() == ["execution_success", None]
     page.settle()
-    assert note_of(page, 1) == "faces found: 1, taken: 1 (largest)"
+    assert note_of(page, 1) == "faces found: 1, used: 1 (largest)"
 
 
 def test_the_page_speaks_chinese(chromium, server):

@@ -82,6 +82,6 @@ def test_an_encoder_of_other_shapes_is_refused_in_one_sentence(nodes_by_id, tmp_
     folders = [str(tmp_path)], {".safetensors"}
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "clip_vision", folders)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    with pytest.raises(ValueError, match="looks like an image encoder, but tensors") as error:
+    with pytest.raises(ValueError, match="looks like an image encoder, but some of its") as error:
         nodes_by_id["LoadCLIPVision"].execute("odd.safetensors")
     assert str(error.value).endswith(".") and "\n" not in str(error.value)

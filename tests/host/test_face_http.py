@@ -73,7 +73,7 @@ def test_boxes_go_in_and_out_on_the_hosts_own_links(host_with_faces):
 def test_no_face_stops_with_a_sentence(host_with_faces):
     kind, message = failure(host_with_faces.run(graph("no_face_coffee.jpg")))
     assert kind == "FaceCrop"
-    assert message.startswith("Face Crop finds no face in picture 1 of 1: ")
+    assert message.startswith("Face Crop finds no face in image 1 of 1: ")
 
 
 def sampled(model):

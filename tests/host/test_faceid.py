@@ -274,7 +274,7 @@ def test_a_lora_added_by_hand_later_acts_once_with_its_own_strength(
     (text,) = [record.getMessage() for record in caplog.records if "LoRA of" in record.message]
     assert text == (
         "Another node applies the LoRA of 'ip-adapter-faceid_sd15' too, with strength 0.6: that "
-        "strength holds, and it is not added again."
+        "strength is used, and the LoRA is not added again."
     )
     assert strengths(twice) == {(1.0, 0.6)}  # the model of the graph stays as it was
     loaded = model.model.current_weight_patches_uuid

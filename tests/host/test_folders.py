@@ -38,7 +38,7 @@ def folders(pack):
 
 def test_a_link_to_nothing_is_told_as_such(folder, folders):
     sentence = folders.missing("ipadapter", "ip-adapter_gone.safetensors")
-    assert "is a link to a file that is not there" in sentence and "nearest" not in sentence
+    assert "is a link to a missing file" in sentence and "nearest" not in sentence
 
 
 def test_a_folder_that_leads_back_shows_no_file_twice(folder, folders):

@@ -91,12 +91,12 @@ def test_what_is_missing_is_said_with_its_link_and_folder(installed, decide):
         ValueError,
         match="no adapter for the task 'face' and SD1.5 in models/ipadapter; 'ip-adapter_sd15' is "
         "for the task 'whole image'; the published one is ip-adapter-plus-face_sd15.safetensors "
-        rf"\({site}\S+\): put it there, or fetch it with",
+        rf"\({site}\S+\): put it there, or download it with",
     ):
         decide(base, "face")
     with pytest.raises(
         ValueError,
-        match="takes 'ip-adapter_sd15', which needs CLIP ViT-H/14, and none is in "
+        match="uses 'ip-adapter_sd15', which needs CLIP ViT-H/14, but that is not in "
         rf"models/clip_vision: put CLIP-ViT-H\S+ \({site}\S+\) there",
     ):
         decide(installed("ip-adapter_sd15", has_encoder=False), "style")

@@ -75,18 +75,18 @@ def test_each_model_gets_the_adapter_for_its_kind(install, plan_for, tiny):
 @pytest.mark.parametrize("task", ["style", "composition", "style and composition", "subject"])
 def test_a_task_without_known_layers_is_refused_before_anything_is_encoded(install, refusal, task):
     install(flux=make_flux.adapter_tensors())
-    sentence = f"Image Prompt's 'task' is '{task}', but which layers of this model carry that"
+    sentence = f"Image Prompt's 'task' is '{task}', but it is not known which layers of this"
     assert refusal(tiny_flux.model(), task).startswith(sentence)
 
 
 def test_a_task_for_which_nobody_published_an_adapter_is_refused(install, refusal, tiny):
     install(flux=make_flux.adapter_tensors())
-    sentence = "Image Prompt knows no published adapter for the task 'face' and {}: choose another"
+    sentence = "Image Prompt knows of no published adapter for the task 'face' and {}: choose"
     assert refusal(tiny_flux.model(), "face").startswith(sentence.format("FLUX.1"))
     assert refusal(tiny.model("kolors"), "face").startswith(sentence.format("Kolors"))
     install(sd3=tiny_sd3.adapter_tensors())
     assert refusal(tiny_sd3.model(), "face identity").startswith(
-        "Image Prompt knows no published adapter for the task 'face identity' and SD3.5"
+        "Image Prompt knows of no published adapter for the task 'face identity' and SD3.5"
     )
 
 

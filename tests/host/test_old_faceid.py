@@ -89,7 +89,7 @@ def test_only_a_name_tells_plus_from_plus_v2(folder, load, models, tiny):
 
 
 def test_what_is_missing_is_named_with_folder_and_link(folder, load, tmp_path):
-    with pytest.raises(ValueError, match="needs an adapter like") as missing:
+    with pytest.raises(ValueError, match="needs an adapter of the same kind as") as missing:
         load("FACEID")
     assert f"none in '{tmp_path / 'ipadapter'}'" in str(missing.value)
     assert "resolve/main/ip-adapter-faceid_sd15.bin" in str(missing.value)

@@ -194,7 +194,7 @@ def test_kolors_has_the_numbers_of_ipadapter_plus(
 
 def test_a_picture_without_a_face_is_named(run_old, models, adapters):
     adapter, _ = adapters(FACEID)
-    with pytest.raises(ValueError, match="finds no face in picture 1 of 2"):
+    with pytest.raises(ValueError, match="finds no face in image 1 of 2"):
         run_old(
             "IPAdapterFaceID",
             model=models("sd15"),
@@ -208,7 +208,7 @@ def test_a_picture_without_a_face_is_named(run_old, models, adapters):
 
 def test_the_composition_has_no_picture_of_its_own(run_old, models, adapters):
     adapter, _ = adapters(UNNORM)
-    with pytest.raises(ValueError, match="takes faces from 'image' alone"):
+    with pytest.raises(ValueError, match="takes faces only from 'image'"):
         run_old(
             "IPAdapterStyleComposition",
             model=models("sdxl"),

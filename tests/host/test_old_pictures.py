@@ -53,7 +53,7 @@ def test_style_and_composition_are_two_pictures(
 def test_style_and_composition_is_for_sdxl_alone(models, adapters, run_old, shallow):
     adapter, _ = adapters(BASE["sd15"])
     pictures = {"image_style": photo(1), "image_composition": photo(2)}
-    with pytest.raises(ValueError, match=r"for SDXL alone, but 'ip-adapter_sd15' is for SD1\.5"):
+    with pytest.raises(ValueError, match=r"only on SDXL, but 'ip-adapter_sd15' is for SD1\.5"):
         run_old(
             "IPAdapterStyleComposition",
             model=models("sd15"),

@@ -90,8 +90,8 @@ def test_the_log_says_once_whose_nodes_they_are(pack, registered, load, server, 
         for say in server.app.on_startup:
             asyncio.run(say(None))
     assert caplog.messages == [
-        "Another pack has IPAdapter, IPAdapterAdvanced, PrepImageForClipVision: its "
-        "nodes are used for them, not ip-adapter-nodes's own."
+        "Another pack provides IPAdapter, IPAdapterAdvanced, PrepImageForClipVision: its "
+        "nodes are used, not those of ip-adapter-nodes."
     ]
 
 

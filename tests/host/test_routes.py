@@ -96,7 +96,7 @@ def test_the_doctor_fetches_nothing_for_a_body_that_names_no_file(ask, kind):
     answers = ask([("download", body, HEADERS), ("download", None, {})])
     (found, answer, seconds), (_, download, _) = answers
     assert (found, download) == (status, None)
-    assert answer["error"]["text"] == "The model table has no file of that name."
+    assert answer["error"]["text"] == "The model table has no file with that name."
     assert seconds < 2
 
 

@@ -56,9 +56,9 @@ def test_another_weight_encodes_nothing_again(tower, pictures, references):
 
 
 def test_wrong_weights_and_no_picture_are_said(pictures, references):
-    with pytest.raises(ValueError, match="'weights' has 4 numbers for 3 pictures"):
+    with pytest.raises(ValueError, match="'weights' has 4 numbers for 3 images"):
         references(pictures, "1, 1, 1, 1")
-    with pytest.raises(ValueError, match="has no picture: connect at least one to 'image0'"):
+    with pytest.raises(ValueError, match="has no image: connect at least one to 'image0'"):
         references([])
     with pytest.raises(ValueError, match="IPAdapter References's 'weights' has"):
         references(pictures, "1, x")

@@ -58,5 +58,5 @@ def test_a_task_multiplies_a_connected_map(models, apply, sample, weight_map):
 def test_a_model_of_unknown_blocks_has_no_tasks_but_the_whole_image(pack):
     tasks, blocks = pack.nodes.apply.tasks, (("double", 0), ("double", 1))
     assert tasks.task_map(blocks, "whole image", "Node") is None
-    with pytest.raises(ValueError, match="Node's 'task' is 'style', but which layers"):
+    with pytest.raises(ValueError, match="Node's 'task' is 'style', but it is not known which"):
         tasks.task_map(blocks, "style", "Node")

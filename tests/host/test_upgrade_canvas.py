@@ -81,7 +81,7 @@ def test_a_chain_with_a_stranger_or_an_idle_part_still_holds(redraw, mode):
     result, report = redraw(saved.graph())
     check_links(result)
     assert {"IPAdapterEncoder", "IPAdapterEmbeds"} <= {node["type"] for node in result["nodes"]}
-    assert any("which it is connected to, stays" in change.describe() for change in report)
+    assert any("to which it is connected, is not" in change.describe() for change in report)
     idle = Saved()
     embeds(idle)
     idle.nodes[combined - 1]["mode"] = mode

@@ -186,7 +186,7 @@ def test_a_chain_stays_whole_where_one_part_of_it_stays(models, shallow, upgrade
         kinds = [node["class_type"] for node in new_prompt.values()]
         assert "IPAdapterEncoder" in kinds and "IPAdapterEmbeds" in kinds
         lines = " ".join(change.describe() for change in report)
-        assert "which it is connected to, stays" in lines and "Loader" in lines
+        assert "to which it is connected, is not converted" in lines and "Loader" in lines
 
 
 def test_how_many_negative_references_there_are_must_be_seen(models, shallow, upgraded):

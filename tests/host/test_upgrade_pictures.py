@@ -177,7 +177,7 @@ def test_an_enhancer_whose_tiles_are_cut_otherwise_stays(shallow, upgraded, own_
     for file, size, words in (
         (PLUS, (64, 60), "from a square"),
         (PLUS, (65, 65), "from a square"),
-        (BASE, (64, 64), "for an image"),
+        (BASE, (64, 64), "as an image"),
     ):
         graph = Old(None, shallow, file)
         image = graph.image(saved(own_folders, "a.png", *size))

@@ -176,7 +176,7 @@ def test_frames_of_an_old_strategy_have_a_bound(run_old, count):
 
 @pytest.mark.parametrize("text", ["1, nan", "inf", "x" * 3000, "1\x00\x1b[31m"])
 def test_typed_weights_are_finite_and_quoted_short(run_old, text):
-    with pytest.raises(ValueError, match="must be numbers between commas") as error:
+    with pytest.raises(ValueError, match="must be numbers separated by commas") as error:
         run_old("IPAdapterWeights", weights=text)
     assert len(str(error.value)) < 400 and str(error.value).isprintable()
 

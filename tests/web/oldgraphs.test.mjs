@@ -30,8 +30,8 @@ test('nodes that stay or differ for one reason share a line', () => {
 })
 
 test('a node that is removed is told by its note alone', () => {
-  const removed = { name: 'IPAdapter Weights', new_kinds: [], stays: false, notes: ['its list is typed'] }
-  assert.deepEqual(summaryOf([removed], nameOf), ['IPAdapter Weights: its list is typed.'])
+  const removed = { name: 'IPAdapter Weights', new_kinds: [], stays: false, notes: ['its list is written into the node'] }
+  assert.deepEqual(summaryOf([removed], nameOf), ['IPAdapter Weights: its list is written into the node.'])
 })
 
 test('long lists end in a count', () => {

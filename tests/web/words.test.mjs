@@ -41,12 +41,12 @@ test('a word that is not there is English, and marks are filled once', () => {
 test('a text of the server is translated with the texts in it, and a plain one stays as it is', () => {
   useWords(tableOf('zh'))
   const size = { text: "<1> ('<2>' has <3>)", values: ['12.0 MB', 'a.safetensors', '44.6 MB'] }
-  const unfinished = { text: 'is an unfinished download of <1>: <2>, or delete it', values: [size, { text: 'finish it', values: [] }] }
+  const unfinished = { text: 'is an unfinished download of <1>: <2>, or delete it', values: [size, { text: 'finish the download', values: [] }] }
   const translated = translate(unfinished)
   assert.match(translated, /[\u4e00-\u9fff]/)
   assert.match(translated, /12\.0 MB.*a\.safetensors.*44\.6 MB/)
   assert.doesNotMatch(translated, /\b(is|an|has|finish|delete)\b/)
-  assert.equal(translate('finish it'), 'finish it')
+  assert.equal(translate('finish the download'), 'finish the download')
 })
 
 test('a text that is not among the translations is its English one, and marks in values stay', () => {

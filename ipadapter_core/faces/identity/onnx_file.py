@@ -232,7 +232,7 @@ def _text(field_value: FieldValue) -> str:
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError:
-        raise _damaged("a name is no text") from None
+        raise _damaged("a name is not text") from None
 
 
 def _last_text(values: Sequence[FieldValue]) -> str:

@@ -151,12 +151,12 @@ def apply_pictures(model: ModelPatcher, adapter: OldAdapter, settings: OldApply)
     node_name, loaded = settings.node_name, adapter.loaded
     if settings.image_composition is not None and not loaded.spec.is_sdxl:
         raise ValueError(
-            f"{node_name} takes style and composition from two pictures for SDXL alone, "
-            f"but '{loaded.name}' is for {loaded.spec.base_model}: "
-            "use two Apply IPAdapter nodes with IPAdapter Weight Map."
+            f"{node_name} takes style and composition from two images only on SDXL, but "
+            f"'{loaded.name}' is for {loaded.spec.base_model}: use two Apply IPAdapter nodes with "
+            "IPAdapter Weight Map."
         )
     if settings.image is None:
-        raise ValueError(f"{node_name} has no picture: connect 'image'.")
+        raise ValueError(f"{node_name} has no image: connect 'image'.")
     view = min(settings.enhance_tiles, MOST_TILES), settings.enhance_ratio
     positive = adapter.features(settings.image, "image", *view)
     if settings.image_negative is None:

@@ -119,8 +119,8 @@ def _masked_features(adapter: OldAdapter, image: Tensor, mask: Tensor) -> Tensor
     pictures = rgb(image, adapter.node_name, "image")
     if len(square) not in (1, len(pictures)):
         raise ValueError(
-            f"{adapter.node_name}'s 'mask' is a batch of {len(square)} for "
-            f"{len(pictures)} pictures: connect one mask."
+            f"{adapter.node_name}'s 'mask' is a batch of {len(square)} masks for {len(pictures)} "
+            "images: connect a single mask."
         )
     clip_vision = adapter.clip_vision
     comfy.model_management.load_model_gpu(clip_vision.patcher)

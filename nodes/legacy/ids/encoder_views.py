@@ -58,7 +58,7 @@ class OldAdapter:
             pictures = rgb(image, self.node_name, name)
             if not len(pictures):
                 raise ValueError(
-                    f"{self.node_name} got an empty '{name}': connect at least one picture."
+                    f"{self.node_name} got an empty '{name}': connect at least one image."
                 )
             return self._encode_with_tiles(pictures, name, tiles, ratio)
 

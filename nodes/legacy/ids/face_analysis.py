@@ -96,8 +96,8 @@ def read_faces(
         face = _first_face(analysis, picture)
         if face is None:
             raise ValueError(
-                f"{node_name} finds no face in picture {number + 1} of {len(pictures)}: connect a "
-                "larger, sharper picture of the face from the front."
+                f"{node_name} finds no face in image {number + 1} of {len(pictures)}: connect a "
+                "larger, sharper image of the face from the front."
             )
         embedding = face.normed_embedding if is_normalised else face.embedding
         identities.append(torch.as_tensor(numpy.asarray(embedding, numpy.float32)).flatten())

@@ -34,8 +34,8 @@ def apply_faces(
     spec, node_name = adapter.loaded.spec, settings.node_name
     if settings.image is None or settings.image_composition is not None:
         raise ValueError(
-            f"{node_name} takes faces from 'image' alone with the FaceID adapter "
-            f"'{adapter.loaded.name}': connect 'image', and no picture for the composition."
+            f"{node_name} uses the FaceID adapter '{adapter.loaded.name}', which takes faces only "
+            "from 'image': connect 'image', and disconnect the image for the composition."
         )
     identity = spec.identity_input
     assert identity is not None

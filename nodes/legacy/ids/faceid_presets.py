@@ -75,7 +75,7 @@ def adapter_for(files: FaceIDFiles, is_sdxl: bool, subject: str) -> str:
     if names:
         return names[0]
     raise ValueError(
-        f"{subject} needs an adapter like '{files.adapter}', of whose kind there is none in "
+        f"{subject} needs an adapter of the same kind as '{files.adapter}', but there is none in "
         f"{folders.searched(folders.ADAPTERS)}: put it there, from {LINKS[files.adapter]}."
     )
 

@@ -49,14 +49,14 @@ class FluxNode(OldNode):
         negative = negative_inputs(image if with_negative else None)
         references = encoder.encode_sides(SideInputs(image), negative)
         if references is None:
-            raise ValueError(f"{self.NAME} got an empty 'image': connect at least one picture.")
+            raise ValueError(f"{self.NAME} got an empty 'image': connect at least one image.")
         return references
 
     def require_adapter(self, link: object) -> FluxAdapter:
         if isinstance(link, FluxAdapter):
             return link
         raise ValueError(
-            f"{self.NAME} got an adapter of another pack: connect the loader that graphs have with "
+            f"{self.NAME} got an adapter from another pack: connect the loader that belongs to "
             "this node, or use Load IPAdapter and Apply IPAdapter."
         )
 

@@ -77,8 +77,8 @@ class UnifiedLoader(OldNode):
             if needs_kolors:
                 reason = f"it is for Kolors, and the model is {base or 'another one'}"
             raise ValueError(
-                f"{cls.NAME}'s preset '{preset}' does not go with this model: {reason}; "
-                "choose another preset."
+                f"{cls.NAME}'s preset '{preset}' does not fit this model: {reason}; choose "
+                "another preset."
             )
         return kind
 
@@ -97,7 +97,7 @@ class FaceIDLoader(OldNode):
         files = _for_model(faceid_presets.PRESETS, preset, self.NAME, is_sdxl)
         if files is None:
             raise ValueError(
-                f"{subject} does not go with this model: there is no such adapter for "
+                f"{subject} does not fit this model: there is no such adapter for "
                 f"{'SDXL' if is_sdxl else 'SD1.5'}; choose another preset."
             )
         name = faceid_presets.adapter_for(files, is_sdxl, subject)

@@ -217,8 +217,8 @@ def _combine_method(features: Tensor, settings: OldApply) -> str:
     """How several references become one. Raises ValueError for an unknown way."""
     if settings.combine_embeds not in COMBINE_METHODS:
         raise ValueError(
-            f"There is no way '{settings.combine_embeds}' to combine references: "
-            f"choose one of {', '.join(COMBINE_METHODS)}."
+            f"'{settings.combine_embeds}' is not a method of combining references: choose one of "
+            f"{', '.join(COMBINE_METHODS)}."
         )
     return CONCAT if settings.by_frame or len(features) == 1 else settings.combine_embeds
 

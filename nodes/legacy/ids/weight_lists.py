@@ -103,7 +103,7 @@ def _typed_weights(text: str, node_name: str) -> list[float]:
         weights = [nan]
     if not all(map(isfinite, weights)):
         raise ValueError(
-            f"{node_name}'s 'weights' must be numbers between commas, found "
+            f"{node_name}'s 'weights' must be numbers separated by commas, found "
             f"'{printable(text)}': write for example 1.0, 0.5, 0."
         )
     return weights

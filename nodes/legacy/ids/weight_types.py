@@ -93,9 +93,9 @@ def parse_layer_weights(text: str, blocks: Sequence[Block], node_name: str) -> d
             layer_weights[int(number)] = float(weight)
         except ValueError:
             raise ValueError(
-                f"{node_name}'s 'layer_weights' has the entry '{entry}', which is no "
-                "'number:weight': write for example '3:1.0, 6:0.5'; "
-                f"this model has {block_names(blocks)}, numbered from 0."
+                f"{node_name}'s 'layer_weights' has the entry '{entry}', which is not of the form "
+                "'number:weight': write for example '3:1.0, 6:0.5'; this model has "
+                f"{block_names(blocks)}, numbered from 0."
             ) from None
     return layer_weights
 

@@ -21,8 +21,8 @@ from .saved_graph import SavedNode
 FILE_INPUTS = *ADAPTER_INPUTS, "clip_name", "ipadapter", "ipadatper", "clip_vision"
 XLABS_SAMPLER, XLABS_APPLY = "XlabsSampler", "ApplyFluxIPAdapter"
 XLABS_SAMPLER_NOTE = Message(
-    "Xlabs Sampler is a node of x-flux-comfyui, which is not installed: put KSampler with cfg 1 in "
-    "its place."
+    "Xlabs Sampler is a node of x-flux-comfyui, which is not installed: use KSampler with cfg 1 "
+    "instead."
 )
 OUTPUT_BORDER = -20  # of a subgraph, as a node that links go to
 ReadNode = dict[str, Any]  # class_type and inputs
@@ -230,4 +230,4 @@ def _replacement(old_value: object, new_value: object, name: str) -> Message:
             old_value,
             new_value,
         )
-    return Message("'<1>' is called '<2>' today.", old_value, new_value)
+    return Message("'<1>' is now called '<2>'.", old_value, new_value)

@@ -95,7 +95,7 @@ def _keep_chains_whole(plans: Plans, reasons: Reasons, graph: Graph) -> None:
 def _chain_reason(staying: str) -> Message:
     if staying == OUTSIDE:
         return LEAVES_NOTE
-    return Message("node <1>, which it is connected to, stays", staying)
+    return Message("node <1>, to which it is connected, is not converted", staying)
 
 
 def _with_partners(only: Collection[str], plans: Plans, graph: Graph) -> set[str]:

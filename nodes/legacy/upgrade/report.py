@@ -34,7 +34,7 @@ class Change:
         if self.is_removed:
             return Message("<1> is removed: <2>.", subject, notes)
         if self.is_kept:
-            return Message("<1> stays: <2>.", subject, notes)
+            return Message("<1> is not converted: <2>.", subject, notes)
         new_kinds = ", ".join(self.new_kinds)
         if notes:
             return Message("<1> becomes <2>: <3>.", subject, new_kinds, notes)

@@ -63,8 +63,8 @@ def test_near_misses_are_said_in_one_sentence_each(adapter_file, models, advice)
         "b.safetensors.1": "is complete, but ComfyUI does not list it under this name: rename "
         "it to 'b.safetensors'",
         "cut.safetensors": "is damaged or cut off",
-        "c.safetensors.crdownload": "is an unfinished download of 5000 bytes: finish it, or "
-        "delete it",
+        "c.safetensors.crdownload": "is an unfinished download of 5000 bytes: finish the "
+        "download, or delete it",
         ".d.safetensors.part": "is an unfinished download",
         "page.bin": "is a web page, not a model",
         "lfs.safetensors": "is a Git LFS pointer",

@@ -117,7 +117,7 @@ def test_a_picture_without_a_face_is_left_out_and_named(apply_faces, installed, 
     both = apply_faces(image=batch("one_portrait", "no_face_coffee", "one_senator"))
     faces = apply_faces(image=batch("one_portrait", "one_senator"))
     assert torch.equal(sample(both.args[0]), sample(faces.args[0]))
-    assert "image: no face in picture 2 of 3, which is left out." in both.ui["text"]
+    assert "image: no face in image 2 of 3, which is left out." in both.ui["text"]
     count = "image: faces found: 2 (recogniser: IResNet50, not one of the published files)"
     assert count in both.ui["text"]
     assert len(both.ui["images"]) == 2
@@ -132,7 +132,7 @@ def test_without_any_face_it_stops_with_a_sentence(apply_faces, installed, names
 def test_each_frame_needs_its_own_face(apply_faces, installed, sample):
     pictures = batch("one_portrait", "no_face_coffee", "one_senator")
     mode = "one for each picture"
-    with pytest.raises(ValueError, match=r"in picture 2 of 3, but each picture of the batch needs"):
+    with pytest.raises(ValueError, match=r"in image 2 of 3, but each image of the batch must"):
         apply_faces(image=pictures, batch=mode)
     framed = sample(apply_faces(image=pictures[[0, 2]], batch=mode).args[0], batch=2)
     alone = sample(apply_faces(image=pictures[[2, 2]].clone(), batch=mode).args[0], batch=2)
@@ -145,10 +145,13 @@ def test_a_face_that_is_too_small_is_no_reference(apply_faces, installed):
     portrait = batch("one_portrait").movedim(-1, 1)
     shrunk = torch.nn.functional.interpolate(portrait, (100, 100), mode="area").movedim(1, -1)
     small[:, 200:300, 200:300] = shrunk
-    with pytest.raises(ValueError, match="smallest face 32 pixels"):
+    with pytest.raises(ValueError, match="at least 32 pixels"):
         apply_faces(image=small)
     found = apply_faces(image=torch.cat((small, batch("one_portrait"))))
-    assert "image: the face in picture 1 of 2 is below 32 pixels and left out." in found.ui["text"]
+    assert (
+        "image: the face in image 1 of 2 is smaller than 32 pixels and is left out."
+        in found.ui["text"]
+    )
 
 
 def test_the_box_says_where_the_face_is(apply_faces, installed, trained_net, sample):

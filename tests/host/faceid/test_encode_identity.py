@@ -71,11 +71,11 @@ def test_plus_needs_the_encoder_and_gets_both_features(
         sample(apply_faces(FACEID, **embeds).args[0]),  # takes what it needs of it
         sample(apply_faces(FACEID, image=picture).args[0]),
     )
-    with pytest.raises(ValueError, match=r"sees it: connect 'clip_vision' of Encode Face"):
+    with pytest.raises(ValueError, match=r"connect 'clip_vision' of Encode Face"):
         encode_identity(picture, ipadapter=adapter)
     alone = encode_identity(picture, ipadapter=adapters(FACEID)[0], clip_vision=shallow)
     assert set(alone["embeds"].features) == {IDENTITY}
-    with pytest.raises(ValueError, match="takes no identity of a face: use Encode IPAdapter Refe"):
+    with pytest.raises(ValueError, match="does not take the identity of a face: use Encode IPA"):
         encode_identity(picture, ipadapter=adapters("ip-adapter_sd15")[0])
     with pytest.raises(ValueError, match=r"needs .*, but 'embeds' was encoded by "):
         apply_faces(PLUS, embeds=alone["embeds"])
@@ -157,10 +157,10 @@ def test_landmarks_of_other_nodes_are_taken(encode_identity, installed, landmark
 
 
 def test_empty_batches_and_wrong_links_are_one_sentence(encode_identity, installed):
-    with pytest.raises(ValueError, match="got an empty 'image': connect a picture"):
+    with pytest.raises(ValueError, match="got an empty 'image': connect an image"):
         encode_identity(torch.zeros(0, 8, 8, 3))
     picture = batch("one_portrait")
-    with pytest.raises(ValueError, match="got an empty 'compare_with': connect a picture"):
+    with pytest.raises(ValueError, match="got an empty 'compare_with': connect an image"):
         encode_identity(picture, compare_with=torch.zeros(0, 8, 8, 3))
     with pytest.raises(ValueError, match="'compare_with' shows no face"):
         encode_identity(picture, compare_with=batch("no_face_cat"))

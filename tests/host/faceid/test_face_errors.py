@@ -23,7 +23,7 @@ def test_without_a_recogniser_one_sentence_says_what_to_install(apply_faces, mod
     with pytest.raises(
         ValueError,
         match=r"needs the face recogniser w600k_r50, but none is installed: put w600k_r50\.onnx "
-        r"\(IPAdapter Doctor can fetch it\) into models/insightface\.$",
+        r"\(IPAdapter Doctor can download it\) into models/insightface\.$",
     ):
         apply_faces(image=batch("one_portrait"))
 

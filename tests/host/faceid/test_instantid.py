@@ -96,7 +96,7 @@ def test_it_follows_raw_identities_as_its_twin_does(
     result = sample(followed, "sdxl", size=SIZE, steps=1)
     assert torch.equal(result, sample(twin, "sdxl", size=SIZE, steps=1))
     assert difference(result, sample(model, "sdxl", size=SIZE, steps=1)) > EFFECT
-    with pytest.raises(ValueError, match="knows the identities of the face recogniser glintr100"):
+    with pytest.raises(ValueError, match="needs identities from the face recogniser glintr100"):
         apply(model, instantid, embeds=face(recogniser="w600k_r50"))
 
 

@@ -162,7 +162,7 @@ def test_the_loader_becomes_a_file_and_its_lora(
     ("name", "node_id", "changed", "words"),
     [
         (PLUS, "IPAdapterFaceID", {"weight_faceidv2": 4.0}, "'face_structure' goes from 0 to 3"),
-        (PLUS, "IPAdapterAdvanced", {"weight": ["1", 0]}, "a linked weight"),
+        (PLUS, "IPAdapterAdvanced", {"weight": ["1", 0]}, "a weight from another node"),
         (
             PLUS,
             "IPAdapterFaceID",
@@ -224,7 +224,7 @@ def test_a_lora_that_no_node_can_add_alone_keeps_its_loader(graph, upgraded):
     assert {LOADER, "IPAdapterFaceID"} <= set(kinds(new_prompt))
     lines = [change.describe() for change in report]
     assert any("its LoRA is in the adapter's file" in line for line in lines)
-    assert any(f"node {loader[0]}, which it is connected to, stays" in line for line in lines)
+    assert any(f"node {loader[0]}, to which it is connected, is not" in line for line in lines)
     assert new_prompt[last[0]]["class_type"] == "IPAdapterFaceID"
 
 

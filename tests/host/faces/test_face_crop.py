@@ -129,7 +129,7 @@ def test_without_box_mask_and_face_the_centre_square_and_a_warning(crop, caplog,
     assert torch.equal(crops, nobody[:, 32 : 32 + W])
     assert masks.eq(1).all()
     assert bboxes == [[{"x": 0, "y": 0, "width": W, "height": H}]]
-    assert "finds no face in picture 1 of 1" in caplog.text
+    assert "finds no face in image 1 of 1" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_without_box_and_mask_the_face_is_found(crop, portrait, caplog, mask):
 @pytest.mark.parametrize(
     ("on_none", "consequence"),
     [
-        ("whole image", "it takes the centre square of the whole image."),
+        ("whole image", "the centre square of the whole image is used."),
         ("skip", "it is left out."),
     ],
 )
@@ -158,16 +158,16 @@ def test_the_node_shows_that_it_found_no_face(nodes_by_id, on_none, consequence)
     nobody = torch.rand(1, H, W, 3, generator=torch.Generator().manual_seed(0))
     output = nodes_by_id["FaceCrop"].execute(nobody, **FIRST | {"on_none": on_none})
     assert output.ui["text"] == (
-        "faces found: 0, taken: 0 (largest)",
-        f"Face Crop finds no face in picture 1 of 1: {consequence}",
+        "faces found: 0, used: 0 (largest)",
+        f"Face Crop finds no face in image 1 of 1: {consequence}",
     )
 
 
 @pytest.mark.parametrize(
     ("inputs", "note"),
     [
-        ({}, "faces found: 2, taken: 2 (largest)"),
-        (FACE, "faces from the inputs: 2, taken: 2"),
+        ({}, "faces found: 2, used: 2 (largest)"),
+        (FACE, "faces from the inputs: 2, used: 2"),
     ],
     ids=["found", "typed"],
 )
@@ -241,12 +241,12 @@ def holed(value):
         (
             torch.zeros(1, 5, 7, 3),
             {"on_none": "error"},
-            ["picture 1 of 1", "'on_none'", "whole image"],
+            ["image 1 of 1", "'on_none'", "whole image"],
         ),
         (
             torch.zeros(2, 5, 7, 3),
             {"on_none": "error", "mask": torch.zeros(1, 5, 7)},
-            ["picture 1, 2 of 2"],
+            ["image 1, 2 of 2"],
         ),
         (
             torch.zeros(1, 5, 7, 3),

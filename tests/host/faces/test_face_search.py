@@ -37,14 +37,14 @@ def test_inside_a_mask_is_looked_for_the_face(crop, people):
     mask[..., :8] = 1
     result = crop(people, which="inside the mask", mask=mask)
     assert centres(result) == [pytest.approx([LEFT], abs=12)]
-    with pytest.raises(ValueError, match="no face inside the mask in picture 1 of 1"):
+    with pytest.raises(ValueError, match="no face inside the mask in image 1 of 1"):
         crop(people, which="inside the mask", mask=torch.zeros(1, 8, 20), on_none="error")
     with pytest.raises(ValueError, match="nothing is connected to 'mask'"):
         crop(people, which="inside the mask")
 
 
 def test_too_large_a_number_is_said(crop, people):
-    with pytest.raises(ValueError, match="fewer than 4 faces in picture 1 of 1"):
+    with pytest.raises(ValueError, match="fewer than 4 faces in image 1 of 1"):
         crop(people, which="n-th by size", number=4, on_none="error")
 
 
@@ -56,7 +56,7 @@ def test_pictures_without_a_face_are_skipped_on_request(crop, portrait, nobody, 
     assert result["picture"] == [1]
     assert [len(boxes) for boxes in result["bboxes"]] == [0, 1, 0]
     assert result["preview"].shape == (3, 640, 512, 3)
-    assert "no face in picture 1, 3 of 3: it is left out" in caplog.text
+    assert "no face in image 1, 3 of 3: it is left out" in caplog.text
 
 
 def test_with_none_left_the_batch_is_empty_and_the_mask_black(crop, nobody):
@@ -119,15 +119,15 @@ def test_shapes_show_the_same_face_at_the_same_scale(crop, portrait, shape, size
 def test_a_doubtful_face_says_so(crop, caplog):
     result = crop(face_photograph("drawn_sylvie"))
     assert result["bboxes"][0][0]["label"] == "face?"
-    assert "the face in picture 1 of 1 is uncertain" in caplog.text
+    assert "the face in image 1 of 1 is uncertain" in caplog.text
 
 
 def test_the_node_shows_its_doubts_and_which_face_it_took(nodes_by_id, people):
     output = nodes_by_id["FaceCrop"].execute(people, **FIRST, which="leftmost")
-    assert output.ui["text"] == ("faces found: 3, taken: 1 (leftmost)",)
+    assert output.ui["text"] == ("faces found: 3, used: 1 (leftmost)",)
     output = nodes_by_id["FaceCrop"].execute(face_photograph("drawn_sylvie"))
     assert output.ui["text"][1:] == (
-        "the face in picture 1 of 1 is uncertain: look at its 'preview'",
+        "the face in image 1 of 1 is uncertain: look at its 'preview'",
     )
 
 

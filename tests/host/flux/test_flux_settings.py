@@ -25,16 +25,16 @@ def test_a_weight_map_acts_by_block(flux, model, apply_flux, nodes_by_id, second
     assert difference(flux.sample(first_block), flux.sample(whole)) > EFFECT
     ease = node.execute(model, "ease in", **settings).args[0]
     assert difference(flux.sample(apply_flux(model, weight_map=ease)), flux.sample(whole)) > EFFECT
-    with pytest.raises(ValueError, match="'take' is 'style', but which blocks"):
+    with pytest.raises(ValueError, match="'take' is 'style', but it is not known which blocks"):
         node.execute(model, "style", **settings)
-    with pytest.raises(ValueError, match="'task' is 'style', but which layers"):
+    with pytest.raises(ValueError, match="'task' is 'style', but it is not known which layers"):
         apply_flux(model, task="style")
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"keep_prompt": 0.5}, "'keep_prompt' has no meaning for 'first.safetensors'"),
+        ({"keep_prompt": 0.5}, "'keep_prompt' is not supported with 'first.safetensors'"),
         ({"scaling": "K+V with C penalty"}, "choose 'V only' or 'K+V'"),
     ],
 )

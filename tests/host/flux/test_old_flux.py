@@ -166,5 +166,5 @@ def test_shakker_labs_percents_are_those_of_the_sampling(model, flux_calls, run_
 
 
 def test_a_link_of_another_pack_is_refused_in_one_sentence(model, images, run_old):
-    with pytest.raises(ValueError, match=r"Apply Flux IPAdapter .* adapter of another pack: "):
+    with pytest.raises(ValueError, match=r"Apply Flux IPAdapter .* adapter from another pack: "):
         run_old("ApplyFluxIPAdapter", model=model, ip_adapter_flux={}, image=images, ip_scale=1.0)

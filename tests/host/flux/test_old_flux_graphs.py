@@ -86,7 +86,7 @@ def test_xlabs_nodes_become_new_ones(flux_files, becomes):
         ["i", 0],
     )
     assert (applied["weight"], applied["clip_vision"]) == (0.9, ["a_encoder", 0])
-    assert "Xlabs Sampler does not run it: put KSampler with cfg 1 in its place" in report
+    assert "Xlabs Sampler cannot run it: use KSampler with cfg 1 instead" in report
     _, _, report = becomes(xlabs_prompt({"ip_scale": 0.9}, sampler="KSampler"))
     assert "Xlabs" not in report
 
@@ -139,6 +139,6 @@ def test_opening_a_graph_says_what_to_use_for_xlabs_sampler(legacy):
     graph.add("XlabsSampler", ["latent"], model=(model, 0))
     open_graph = legacy.reading.open_graph.open_graph
     _, report = open_graph(graph.graph(), legacy.BY_ID, legacy.BY_ID, {})
-    assert "put KSampler with cfg 1 in its place" in "".join(map(str, report))
+    assert "use KSampler with cfg 1 instead" in "".join(map(str, report))
     theirs = {id: node for id, node in legacy.BY_ID.items() if "Flux" not in id}
     assert open_graph(graph.graph(), theirs, theirs, {})[1] == []

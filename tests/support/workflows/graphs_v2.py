@@ -222,7 +222,7 @@ def faceid_nodes_with_other_adapters() -> Graph:
 
 def _faceid(number: int) -> Callable[[], Graph]:
     def made() -> Graph:
-        words = "no such adapter for SD1.5" if "SDXL only" in FACEID[number] else "an adapter like"
+        words = "no such adapter for SD1.5" if "SDXL only" in FACEID[number] else "of the same kind"
         fails = ("IPAdapterUnifiedLoaderFaceID", words)
         at = scene(f"the FaceID preset '{FACEID[number]}'", fails=fails)
         provider = ("CPU", "CUDA", "ROCM", "DirectML", "OpenVINO")[number]

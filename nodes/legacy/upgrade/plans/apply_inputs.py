@@ -17,12 +17,12 @@ NORM_AVERAGE = "norm average"
 UNKNOWN_ADAPTER = Message("the kind of its adapter is unknown: its file is not installed")
 NAMING_INPUTS = "preset", "ipadapter_file", "model_name"
 BLACK_NOTE = Message(
-    "a black image is the negative, as in IPAdapter_plus"
-    " (without it, the adapter gets no image there, as in its training)"
+    "a black image is the negative reference, as in IPAdapter_plus (without it, the adapter gets "
+    "the unconditional embeds that it was trained with)"
 )
 MASK_NOTE = Message(
-    "masks are exact now: the same for images whose sides are multiples of 64 pixels,"
-    " and not skewed for others, as in IPAdapter_plus"
+    "masks are exact now: the same as in IPAdapter_plus for images whose sides are multiples of "
+    "64 pixels, and no longer skewed for others"
 )
 MIDDLE_NOTE = Message(
     "the weight map leaves out the middle block, as IPAdapter_plus did"
@@ -149,7 +149,7 @@ def typed_number(old_node: NodeContext, input_name: str, default: float) -> floa
     """A number that is typed. Raises CannotUpgrade for anything else."""
     value = old_node.inputs.get(input_name, default)
     if not is_number(value):
-        raise CannotUpgrade("its '<1>' is no number", input_name)
+        raise CannotUpgrade("its '<1>' is not a number", input_name)
     return value
 
 

@@ -17,7 +17,7 @@ ENCODE_ID, COMBINE_ID = "EncodeIPAdapterReference", "CombineIPAdapterEmbeds"
 FIRST_OUTPUT = frozenset({0})
 COMBINED_INPUTS = tuple(f"embed{number}" for number in range(1, 6))
 BATCHED_INPUTS = ("embed1", "embed2")
-UNKNOWN_NEGATIVE = "it is unknown whether its embeds have a negative side"
+UNKNOWN_NEGATIVE = "it is unknown whether its embeds include negative ones"
 SINGLE_NOTE = Message("it had a single reference and passed it on")
 FILE_NOTE = Message("the file is a .safetensors now, for Load IPAdapter Embeds")
 
@@ -63,9 +63,7 @@ def plan_combine(old_node: NodeContext) -> Plan:
     ]
     method = str(old_node.inputs.get("method", CONCAT))
     if any(content.has_negative is not False for content in contents):
-        raise CannotUpgrade(
-            "it combines embeds that hold the negative side behind the positive one"
-        )
+        raise CannotUpgrade("it combines embeds that hold negative embeds after the positive ones")
     _require_counts(contents)
     chain = Plan(needs_new_readers=FIRST_OUTPUT, needs_new_sources=tuple(input_names))
     if len(input_names) == 1:

@@ -35,7 +35,7 @@ FACE_NOTE = Message(
 def plan_loader(old_node: NodeContext) -> Plan:
     adapter = old_node.adapter
     if adapter.file is None or adapter.face_spec is None:
-        raise CannotUpgrade("no adapter of the kind that its preset means is installed")
+        raise CannotUpgrade("no adapter of the kind that its preset stands for is installed")
     adapter_node = load_adapter(adapter.file, adapter.variant)
     note = preset_note(old_node, adapter.file)
     plan = Plan(adapter_node, outputs={0: OldInput("model"), 1: NewOutput()}, notes=(note,))
@@ -58,7 +58,7 @@ def _with_lora_loader(plan: Plan, old_node: NodeContext, lora: PresetLora) -> Pl
         "lora_name": lora.file,
         "strength_model": strength,
     }
-    note = Message("its LoRA '<1>' gets a loader of its own", lora.file)
+    note = Message("its LoRA '<1>' gets a separate loader", lora.file)
     return replace(
         plan,
         helpers={"lora": NewNode("LoraLoaderModelOnly", inputs)},
@@ -199,7 +199,7 @@ def _structure(old_node: NodeContext) -> object:
     name = next((name for name in STRUCTURE_INPUTS if name in old_node.inputs), None)
     amount = old_node.inputs[name] if name else _twice_the_weight(old_node)
     if is_number(amount) and not 0 <= amount <= MOST_STRUCTURE:
-        raise CannotUpgrade("'face_structure' goes from 0 to 3, and it has <1>", amount)
+        raise CannotUpgrade("'face_structure' goes from 0 to 3, but its value is <1>", amount)
     return amount
 
 
@@ -207,7 +207,9 @@ def _twice_the_weight(old_node: NodeContext) -> float:
     weight = old_node.inputs.get("weight", 1.0)
     weights = find_weight_list(old_node.graph, weight)
     if weights is None and not is_number(weight):
-        raise CannotUpgrade("how much of the face image it uses depends on a linked weight")
+        raise CannotUpgrade(
+            "how much of the face image it uses depends on a weight from another node"
+        )
     return 2 * (weights[0] if weights else apply_inputs.typed_number(old_node, "weight", 1.0))
 
 

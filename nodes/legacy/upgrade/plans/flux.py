@@ -15,10 +15,12 @@ from . import apply_inputs
 
 SAMPLER = "XlabsSampler"
 DOUBLE_BLOCKS = 19  # of FLUX.1
-SAMPLER_NOTE = Message("Xlabs Sampler does not run it: put KSampler with cfg 1 in its place")
-BATCH_NOTE = Message("of several images, the new node takes all side by side, not their mean")
+SAMPLER_NOTE = Message("Xlabs Sampler cannot run it: use KSampler with cfg 1 instead")
+BATCH_NOTE = Message(
+    "with several images, the new node uses all of them side by side, not their mean"
+)
 NEGATIVE_NOTE = Message(
-    "the image is the negative as well, as before (it acts there only if cfg is not 1)"
+    "the image is also the negative reference, as before (which has an effect only if cfg is not 1)"
 )
 
 

@@ -18,7 +18,8 @@ def plan_unified_loader(old_node: NodeContext) -> Plan:
     file = old_node.adapter.file
     if file is None:
         raise CannotUpgrade(
-            "which adapter its preset means depends on the model, and no such file is installed"
+            "which adapter its preset stands for depends on the model, and no such file is "
+            "installed"
         )
     outputs = {0: OldInput("model"), 1: NewOutput()}
     return Plan(load_adapter(file), outputs=outputs, notes=(preset_note(old_node, file),))

@@ -220,7 +220,7 @@ def _require_whole_tiles(old_node: NodeContext, tile_count: int) -> int:
         raise CannotUpgrade.because(apply_inputs.unknown_adapter(old_node))
     if old_node.adapter.takes_zero_features:
         raise CannotUpgrade(
-            "with a base adapter, it takes the embeddings of its tiles for an image"
+            "with a base adapter, it treats the embeddings of its tiles as an image"
         )
     count = image_count(old_node.graph, old_node.inputs.get("image"))
     size = image_size(old_node.graph, old_node.inputs.get("image"))

@@ -15,8 +15,8 @@ PARAMS_OUTPUT = frozenset({0})
 TEXT_OUTPUTS = {1: "positive", 2: "negative"}
 REGION_SETTINGS = ("weight_type", "start_at", "end_at")
 PARAMS_INPUTS = tuple(f"params_{number}" for number in range(1, 6))
-ONE_REGION_NOTE = Message("its image goes to an Apply IPAdapter of its own")
-REGIONS_NOTE = Message("each region goes to an Apply IPAdapter of its own")
+ONE_REGION_NOTE = Message("its image goes to a separate Apply IPAdapter")
+REGIONS_NOTE = Message("each region goes to a separate Apply IPAdapter")
 
 
 def plan_regional_conditioning(old_node: NodeContext) -> Plan:

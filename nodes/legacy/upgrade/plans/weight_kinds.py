@@ -24,7 +24,7 @@ BOOSTS = {
 }
 STYLE_AND_COMPOSITION = "style and composition"
 MAYBE_A_LIST = Message("its weight comes from another node and may be a list")
-TYPED_LIST_NOTE = Message("the list of weights is typed")
+TYPED_LIST_NOTE = Message("the list of weights is written into the node")
 
 
 class WeightKind(NamedTuple):
@@ -139,7 +139,8 @@ def _precise_layers(old_node: NodeContext, map_name: str, weights: Weights) -> F
     blocks = BLOCKS.get(old_node.adapter.base_model or "")
     if blocks is None:
         raise CannotUpgrade(
-            "which layers its weight type means depends on the adapter, whose file is not installed"
+            "which layers its weight type stands for depends on the adapter, whose file is not "
+            "installed"
         )
     kind = weights.kind.name
     take = weight_types.NEW_TAKES[kind]

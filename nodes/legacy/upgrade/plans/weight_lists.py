@@ -8,8 +8,8 @@ from ..plan import NewNode, NewOutput, NodeContext, Plan
 from ..report import CannotUpgrade
 
 WEIGHTS_OUTPUTS, IMAGE_OUTPUTS, STRATEGY_OUTPUT = (0, 1), (3, 4), 5
-LIST_NOTE = Message("its list is typed in 'frame_weights' of the nodes that use it")
-SCHEDULE_NOTE = Message("the schedule is typed")
+LIST_NOTE = Message("its list is written into 'frame_weights' of the nodes that use it")
+SCHEDULE_NOTE = Message("the schedule is written into the node")
 
 
 def plan_weights(old_node: NodeContext) -> Plan:
