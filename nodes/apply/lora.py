@@ -143,6 +143,6 @@ def _present_notes(
 def _missing_note(adapter: LoadedAdapter) -> Message:
     return Message(
         "'<1>' was trained with a LoRA, which is neither in its file nor in models/loras: "
-        "likeness is weaker without it; IPAdapter Doctor can fetch it.",
+        "likeness is weaker without it; IPAdapter Doctor can download it.",
         adapter.name,
     )

@@ -162,7 +162,7 @@ def encoder_hint(adapter: AdapterSpec) -> str:
         return "choose 'auto' or " + " or ".join(f"'{name}'" for name in fitting_names)
     return (
         f"no installed file fits: put {adapter.encoder} into "
-        f"{folders.searched(folders.ENCODERS, 'or')} (IPAdapter Doctor can fetch it)"
+        f"{folders.searched(folders.ENCODERS, 'or')} (IPAdapter Doctor can download it)"
     )
 
 

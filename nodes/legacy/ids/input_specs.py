@@ -94,7 +94,7 @@ SPECS: dict[str, Spec] = {
         1.0, -1, 3, 0.05, "Only for FaceID plus v2 adapters: how much of the face image is used."
     ),
     "weight_kolors": number(
-        1.0, -1, 5.0, 0.05, "Has no effect: FaceID adapters for Kolors are not supported."
+        1.0, -1, 5.0, 0.05, "For the FaceID adapter for Kolors: a factor on its keys and values."
     ),
     "weight_style": number(1.0, -1, 5, 0.05, "How strongly the style is followed."),
     "weight_composition": number(1.0, -1, 5, 0.05, "How strongly the composition is followed."),

@@ -67,7 +67,7 @@ def test_an_encoder_elsewhere_and_one_of_another_kind_are_named(
     with pytest.raises(ValueError, match="needs CLIP ViT-H/14, but no installed") as error:
         nodes_by_id["LoadCLIPVision"].execute("auto", loaded)
     assert str(error.value).endswith(
-        "(IPAdapter Doctor can fetch it); 'cut.safetensors' is empty (0 bytes): "
+        "(IPAdapter Doctor can download it); 'cut.safetensors' is empty (0 bytes): "
         "download it again; models/ipadapter/h.safetensors is an image encoder in the wrong "
         "folder: move it to models/clip_vision; 'l.safetensors' is CLIP ViT-L/14."
     )

@@ -90,7 +90,7 @@ def connections(old_node: NodeContext) -> Fragment:
     assert spec is not None
     if spec.family.is_projected_as_text:
         raise CannotUpgrade(
-            "IPAdapter_plus uses the FaceID adapter for Kolors in another way than its authors"
+            "IPAdapter_plus uses the FaceID adapter for Kolors differently from its authors"
         )
     _require_own_recogniser(old_node)
     adapter: Inputs = {"ipadapter": OldInput("ipadapter")}
