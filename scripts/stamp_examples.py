@@ -14,16 +14,6 @@ sys.path.append(str(PACK))
 
 from ipadapter_core.doctor.model_table import ModelFile, load  # noqa: E402
 
-OTHER_FILES = {  # of templates, which IPAdapter Doctor does not fetch
-    "ip-adapter.bin": {
-        "name": "ip-adapter.bin",
-        "url": "https://huggingface.co/InstantX/InstantID/resolve/main/ip-adapter.bin",
-        "hash": "02b3618e36d803784166660520098089a81388e61a93ef8002aa79a5b1c546e1",
-        "hash_type": "SHA256",
-        "directory": "ipadapter",
-    },
-}
-
 
 def project(field: str) -> str:
     text = (PACK / "pyproject.toml").read_text()
@@ -58,8 +48,6 @@ def stamp_nodes(nodes: list[dict]) -> None:
         properties["ver"] = project("version")
         properties.pop("models", None)
         files = [entry(row) for row in files_of(node, adapters, table)]
-        values = filter(OTHER_FILES.__contains__, map(str, node.get("widgets_values") or []))
-        files += [OTHER_FILES[value] for value in values]
         if files:
             properties["models"] = files
         node["properties"] = properties

@@ -17,6 +17,7 @@ from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
 
 ENCODER, FACEID_LORA, RECOGNISER = "encoder", "FaceID LoRA", "recogniser"
+INSTANTID_CONTROLNET = "InstantID ControlNet"  # the host loads it, a node of ours guides it
 TERMS = {  # by licence: what to agree to before a download
     "non-commercial research": Message(
         "FaceID adapters and InsightFace's face recogniser are for non-commercial research only."
@@ -70,7 +71,7 @@ class ModelFile:
     @property
     def runs(self) -> bool:
         """Whether this pack runs it; the others it fetches for other packs."""
-        return self.is_recognised or self.kind == FACEID_LORA
+        return self.is_recognised or self.kind in (FACEID_LORA, INSTANTID_CONTROLNET)
 
     @property
     def is_recognised(self) -> bool:

@@ -1,7 +1,7 @@
 """What the doctor says of face recognisers and of the adapters that need one."""
 
 import pytest
-from support.installed import adapter, encoder
+from support.installed import adapter, encoder, spec
 
 from ipadapter_core.doctor.model_table import load
 from ipadapter_core.doctor.report import InstalledFile, examine
@@ -109,3 +109,23 @@ def test_what_is_not_free_to_use_has_terms():
     with_terms = {row.name for row in TABLE if row.terms}
     assert with_terms == {row.name for row in TABLE if "non-commercial" in row.licence}
     assert {"w600k_r50.onnx", "glintr100.onnx", "ip-adapter-faceid_sd15.bin"} <= with_terms
+
+
+def test_both_files_of_instantid_are_offered_and_known():
+    names = ["ip-adapter-instantid_sdxl.bin", "instantid-controlnet.safetensors"]
+    rows = {row["name"]: row for row in as_data(examine([], TABLE))["table"]}
+    for name, folder in zip(names, ("ipadapter", "controlnet"), strict=True):
+        row = rows[name]
+        assert (row["folder"], row["runs"], row["there"]) == (folder, True, False)
+        assert row["link"].startswith("https://huggingface.co/InstantX/InstantID/resolve/main/")
+    content = spec("ip-adapter-faceid-portrait_sdxl_unnorm", "InstantID")
+    path = "models/ipadapter/ip-adapter.bin"
+    installed = [
+        InstalledFile("ipadapter", "ip-adapter.bin", path, 1691134141, True, content),
+        InstalledFile("controlnet", names[1], f"models/controlnet/{names[1]}", 2502139136, True),
+    ]
+    report = examine(installed, TABLE)
+    assert [row["name"] for row in as_data(report)["table"] if row["there"]] == names
+    (problem,) = report.problems
+    assert "needs the face recogniser glintr100" in problem.advice
+    assert report.need("SDXL", "face").missing[0].name == "glintr100.onnx"

@@ -122,14 +122,20 @@ def test_the_browser_gets_the_report_and_what_to_stamp(ask, adapter_file, models
     }
 
 
-def test_a_file_that_only_its_name_tells_is_known_when_it_is_there(ask, models):
-    name = "ip-adapter-faceid-plusv2_sdxl_lora.safetensors"
-    (models / "loras" / "ipadapter").mkdir()
+@pytest.mark.parametrize(
+    ("folder", "name", "size"),
+    [
+        ("loras/ipadapter", "ip-adapter-faceid-plusv2_sdxl_lora.safetensors", 371842896),
+        ("controlnet", "instantid-controlnet.safetensors", 2502139136),
+    ],
+)
+def test_a_file_that_only_its_name_tells_is_known_when_it_is_there(ask, models, folder, name, size):
+    (models / folder).mkdir(parents=True, exist_ok=True)
     (models / "loras" / "other.safetensors").write_bytes(b"{}")
-    with (models / "loras" / "ipadapter" / name).open("wb") as file:
-        file.truncate(371842896)
+    with (models / folder / name).open("wb") as file:
+        file.truncate(size)
     ((_, report),), _ = ask(("GET", "doctor", None, {}))
-    assert [one["path"] for one in report["files"]] == [f"models/loras/ipadapter/{name}"]
+    assert [one["path"] for one in report["files"]] == [f"models/{folder}/{name}"]
     assert [row["name"] for row in report["table"] if row["there"]] == [name]
     assert {row["runs"] for row in report["table"]} == {True}
 
