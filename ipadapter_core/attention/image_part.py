@@ -19,7 +19,8 @@ def split_heads(tokens: Tensor, head_count: int) -> Tensor:
 
 
 def image_attention(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
-    """The image part, before weight and mask: [R * B, N, C].
+    """The image part, before weight and mask: [R * B, N, C], or [R * B, N, H, D] if it lies in
+    memory in another order, which may follow that of queries.
 
     query: [R * B, N, C] or [R * B, N, H, D], rows outermost; key, value: [R, H, T, D].
     attention: of such queries, keys and values, to [R, B * N, C] or [R, B * N, H, D].
@@ -29,13 +30,23 @@ def image_attention(query: Tensor, key: Tensor, value: Tensor, attention: Attent
     image_output = attention(
         query.reshape(row_count, -1, head_count, head_width).transpose(1, 2), key, value
     )
-    return image_output.reshape(*query.shape[:2], -1)
+    if image_output.is_contiguous():
+        return image_output.reshape(*query.shape[:2], -1)
+    return image_output.reshape(*query.shape[:2], *image_output.shape[2:])
 
 
 def add_image(
     text_output: Tensor, image_output: Tensor, weight: float, mask: Tensor | None, in_place: bool
 ) -> Tensor:
-    """text + weight * mask * image, in one operation; mask [1 or R * B, N, 1]."""
+    """text + weight * mask * image, in one operation; mask [1 or R * B, N, 1].
+
+    An image part [R * B, N, H, D] is added by heads, which spares a copy.
+    """
+    if image_output.ndim > text_output.ndim:
+        text_heads = text_output.view(*text_output.shape[:2], *image_output.shape[2:])
+        head_mask = None if mask is None else mask[..., None]
+        changed = add_image(text_heads, image_output, weight, head_mask, in_place)
+        return text_output if in_place else changed.flatten(2)
     if mask is None:
         return (
             text_output.add_(image_output, alpha=weight)

@@ -21,7 +21,7 @@ from .run import ImagePart
 
 
 class AttendedPart(NamedTuple):
-    """An image part before weight and mask [B, N, C], and its queries [B, N, C or H, D]."""
+    """An image part before weight and mask, and its queries: [B, N, C or H, D]."""
 
     image: Tensor
     query: Tensor
@@ -53,9 +53,10 @@ def add_image_parts(
         key, value = call.keys_values(part, query, site.heads)
         image, part_query = attention(part, key, value)
         if prompt.settings.keep_prompt:
-            image = remove_text_part(image, text, prompt.settings.keep_prompt)
+            image = remove_text_part(image.flatten(2), text, prompt.settings.keep_prompt)
         mask = call.attention_mask(prompt, site, query)
         if call.watch is not None and prompt is call.watched_prompt:
+            image = image.flatten(2)
             call.watch.look(call, Observation(part, part_query, key, image, text, mask, site))
         out = add_image(out, image, part.output_weight, mask, in_place)
         in_place = not out.requires_grad

@@ -194,10 +194,13 @@ class PatchedCall:
         text_parts: tuple[ImagePart, ...] = ()
         if site.address[0] == SINGLE:
             text_parts = tuple(part for part in parts if part.prompt.mask is None)
-        for rows, row_parts, call in (
-            (slice(0, first_row), text_parts, self.text_call),
-            (slice(first_row, end_row), parts, self.call),
-        ):
+        ranges = [(slice(0, end_row), parts, self.call)]
+        if text_parts != parts or self.call.watch is not None:
+            text_range = slice(0, first_row), text_parts, self.text_call
+            ranges = [text_range, (slice(first_row, end_row), parts, self.call)]
+        for rows, row_parts, call in ranges:
+            if not row_parts:
+                continue
             piece = tokens[:, rows]
             changed = add_image_parts(piece, query[:, rows], site, row_parts, call, in_place)
             if changed is not piece:

@@ -1,5 +1,6 @@
 """What holds for every adapter holds for FLUX.1: weights, steps, references, masks, other packs."""
 
+import counters
 import pytest
 import torch
 from support.compare import difference
@@ -17,6 +18,35 @@ NO_EFFECT = {
 def test_what_does_not_act_is_exactly_the_model_alone(flux, model, apply_flux, plain, name):
     assert torch.equal(flux.sample(apply_flux(model, **NO_EFFECT[name])), plain)
     assert difference(flux.sample(apply_flux(model)), plain) > EFFECT
+
+
+def test_a_layer_has_two_operations_more(
+    flux, model, apply_flux, apply_instantx, xlabs, instantx, monkeypatch
+):
+    """An attention and an addition, with the attention that users of a GPU have."""
+    import comfy.ldm.flux.math
+    import comfy.ldm.modules.attention as attention
+
+    for module in (attention, comfy.ldm.flux.math):
+        monkeypatch.setattr(module, "optimized_attention", attention.attention_pytorch)
+
+    def step_of(model):
+        """What a further step takes."""
+        counts = []
+        for steps in (1, 2):
+            with counters.Operations() as mode:
+                flux.sample(model, steps=steps)
+            counts.append(mode.counted)
+        return counts[1] - counts[0]
+
+    plain = step_of(model)
+    (name,) = (name for name in plain if "attention" in name)
+    for patched, adapter in (
+        (apply_flux(model), xlabs[0]),
+        (apply_instantx(model, torch.randn(1, 1152)), instantx[0]),
+    ):
+        count = len(adapter.spec.layers)
+        assert step_of(patched) - plain == {name: count, "aten.add_": count}
 
 
 def test_branches_and_clones_do_not_see_each_other(flux, model, apply_flux, plain):
