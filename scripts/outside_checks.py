@@ -15,7 +15,8 @@ from pathlib import Path
 
 import comfy_host
 
-PICTURES, LARGEST = (".png", ".jpg", ".webp"), 2_500_000  # bytes of a release besides pictures
+PICTURES = ".png", ".jpg", ".webp"
+LARGEST = 3_000_000  # bytes of a release besides pictures; help in eight languages has 700,000
 PUBLISHED = {
     "CHANGELOG.md",
     "LICENSE",
