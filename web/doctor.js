@@ -126,10 +126,13 @@ function sections(report, choice, get) {
   const problems = problemsOf(report)
   const installed = installedOf(report)
   const start = startOf(report)
+  const wrong = section(say('Problems (<count>)', { count: problems.length }), list(problems))
+  const isFirst = start !== null && problems.length > 0 // a file to move need not be downloaded
   return [
+    ...(isFirst ? [wrong] : []),
     ...(start ? [section(say('Start here'), make('div', { className: 'answer' }, start.text, files(start.rows, get)))] : []),
     goal(report, choice, get),
-    section(say('Problems (<count>)', { count: problems.length }), list(problems)),
+    ...(isFirst ? [] : [wrong]),
     section(
       say('Installed (<count>)', { count: installed.length }),
       list(installed.map(({ path, text }) => [make('b', {}, path), make('div', {}, text)])),

@@ -63,20 +63,29 @@ def test_the_panel_says_what_is_there_and_missing_and_leaves_the_graph_alone(pag
 
 @pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same panel in both renderers
 def test_while_nothing_works_the_panel_begins_with_what_to_download_first(page):
-    page.page.route("**/ipadapternodes/doctor", with_nothing_that_works)
+    page.page.route("**/ipadapternodes/doctor", lambda route: with_nothing_that_works(route))
     page.run("() => app.extensionManager.command.execute('ipadapternodes.Doctor.Open')")
     panel = page.page.get_by_role("dialog", name="IPAdapter Doctor")
     start = panel.locator("section").first
     expect(start).to_contain_text("Start here")
     expect(start).to_contain_text(f"Download first, for SD1.5: {PLUS} (98.2 MB, into models/")
     expect(start.get_by_role("button", name=f"Download {PLUS}")).to_be_enabled()
+    page.page.unroute("**/ipadapternodes/doctor")
+    page.page.route("**/ipadapternodes/doctor", lambda route: with_nothing_that_works(route, PLUS))
+    panel.get_by_role("button", name="Refresh").click()
+    expect(start).to_contain_text("Problems (1)")  # what is there need not be downloaded
+    expect(panel.locator("section").nth(1)).to_contain_text("Start here")
     page.press("Escape")
     page.page.unroute("**/ipadapternodes/doctor")
 
 
-def with_nothing_that_works(route):
-    """The server's answer, as if no file were installed."""
+def with_nothing_that_works(route, misplaced=None):
+    """The server's answer, as if no file were installed, but one in the wrong folder."""
     report = route.fetch().json()
+    advice = "is an adapter in the wrong folder: move it to models/ipadapter"
+    files = [{**report["files"][0], "path": f"models/loras/{misplaced}", "advice": advice}]
+    if misplaced:
+        report["files"] = files
     place = {"text": "<1> (<2>, into models/<3>)", "values": [PLUS, "98.2 MB", "ipadapter"]}
     text = {"text": "Download first, for <1>: <2>.", "values": ["SD1.5", place]}
     table = [{**row, "there": False} for row in report["table"]]
