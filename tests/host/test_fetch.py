@@ -266,7 +266,7 @@ def test_no_folder_that_can_be_written_is_said(fetch, row, hub, folder):
     import folder_paths
 
     folder_paths.folder_names_and_paths["ipadapter"][0].pop()
-    with pytest.raises(ValueError, match="No folder for 'ipadapter' can be written"):
+    with pytest.raises(ValueError, match="No folder for 'ipadapter' is writable"):
         fetch.fetch(row, quiet)
 
 
