@@ -126,6 +126,7 @@ def report_growth(case: Case) -> None:
     side = case.sizes.latent * 3 // 2
     larger = case._replace(sizes=case.sizes._replace(latent=side))
     for label, grown, references in (
+        ("1 reference", case, 1),
         ("2 references", case, 2),
         ("4 references", case, 4),
         (f"latent {side}x{side}", larger, 1),
@@ -144,15 +145,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tree", type=Path)
     parser.add_argument("--rounds", type=int, default=4, help="how often each variant is timed")
-    parser.add_argument("--only", choices=(XLABS, INSTANTX, SD35), help="one of the adapters")
+    parser.add_argument("--case", default="", help="only the adapters with this in their name")
+    parser.add_argument("--growth", action="store_true", help="only how they grow")
     options = parser.parse_args()
     inside.pin()
     pack = inside.start(options.tree)
     import torch
 
     print(f"{platform.processor() or platform.machine()}, one thread, torch {torch.__version__}")
-    for case in flux_sd3_models.cases(pack, REAL):
-        if options.only in (None, case.name):
+    for case in flux_sd3_models.cases(pack, REAL, part_of_name=options.case):
+        if options.growth:
+            print(case.name)
+            report_growth(case)
+        else:
             report(case, options.rounds)
 
 

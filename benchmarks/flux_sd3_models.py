@@ -4,7 +4,7 @@ In the host's own classes. As in hollow.py, attention and norms are real, and ev
 back ready-made tensors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -102,7 +102,8 @@ class Case(NamedTuple):
             comfy.sample.sample_custom(model, latent + 1, cfg, *settings, disable_pbar=True, seed=0)
 
 
-def cases(pack: Any, sizes: Sizes, device: str = "cpu") -> list[Case]:
+def cases(pack: Any, sizes: Sizes, device: str = "cpu", part_of_name: str = "") -> Iterator[Case]:
+    """Those with that in their name, one after another in memory."""
     import adapter_layouts
 
     flux, sd35 = (host_model(kind, sizes, device) for kind in ("flux", "sd35"))
@@ -116,9 +117,9 @@ def cases(pack: Any, sizes: Sizes, device: str = "cpu") -> list[Case]:
     instantx = adapter_layouts.flux_instantx(base, sizes.instantx_tokens, hidden=64)
     joint = adapter_layouts.sd3(sizes.resampler, sizes.sd3_width, sizes.joint)
     layouts = ((XLABS, flux, xlabs), (INSTANTX, flux, instantx), (SD35, sd35, joint))
-    return [
-        Case(pack, name, model, opened(pack, name, each), sizes) for name, model, each in layouts
-    ]
+    for name, model, each in layouts:
+        if part_of_name in name:
+            yield Case(pack, name, model, opened(pack, name, each), sizes)
 
 
 def host_model(kind: str, sizes: Sizes, device: str = "cpu") -> Any:

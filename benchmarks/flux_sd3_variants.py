@@ -96,7 +96,7 @@ def _add_after(queries: dict, pair: Pair, arguments: dict, extra: dict) -> dict:
 
     out = extra["original_block"](arguments)
     query = queries["query"][:, :, -out["img"].shape[1] :]
-    out["img"].add_(attend(query, *pair()).transpose(1, 2).flatten(2), alpha=WEIGHT)
+    _add_heads(out["img"], attend(query, *pair()))
     return out
 
 
@@ -108,9 +108,14 @@ def _add_to_attention(
     is_double = extra["block_type"] == "double"
     pair = pairs[extra["block_index"] + (0 if is_double else double)]
     first = extra["img_slice"][0] if is_double else 0
-    image = attend(queries["query"][:, :, first:], *pair()).transpose(1, 2).flatten(2)
-    output[:, first:].add_(image, alpha=WEIGHT)
+    _add_heads(output[:, first:], attend(queries["query"][:, :, first:], *pair()))
     return output
+
+
+def _add_heads(tokens: Any, image: Any) -> None:
+    """tokens [B, N, C], image [B, H, N, D], which is not copied."""
+    heads = tokens.view(*tokens.shape[:2], image.shape[1], -1)
+    heads.add_(image.transpose(1, 2), alpha=WEIGHT)
 
 
 def floor_joint(case: Case, references: int, device: str) -> Any:
