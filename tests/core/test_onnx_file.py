@@ -84,7 +84,7 @@ MALFORMED = {
         "two tensors have the same name",
     ),
     "other file": (model((5, message((8, "a"), (14, 1)))), "in another file"),
-    "name is no text": (model((5, message((8, b"\xff\xfe")))), "no text"),
+    "name is no text": (model((5, message((8, b"\xff\xfe")))), "not text"),
     "long name": (model((1, message((4, "x" * 501)))), "name is too long"),
     "float of 8 bytes": (model((1, message((5, message((2, b"12345678")))))), "wrong length"),
     "dtype is a message": (model((5, message((2, b"ab")))), "a message stands where"),

@@ -93,5 +93,5 @@ def test_a_task_for_which_nobody_published_an_adapter_is_refused(install, refusa
 def test_on_sd3_the_encoder_that_is_missing_is_named(install, refusal):
     install(sd3=tiny_sd3.adapter_tensors())
     sentence = refusal(tiny_sd3.model(), "whole image")
-    assert "takes 'sd3.safetensors', which needs SigLIP so400m/14-384, and none is in" in sentence
+    assert "uses 'sd3.safetensors', which needs SigLIP so400m/14-384, but that is not" in sentence
     assert "https://huggingface.co/" in sentence
