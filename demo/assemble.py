@@ -4,7 +4,7 @@
 
     checkpoints/demo-sd15.safetensors     UNet and autoencoder as trained, a text encoder that says
                                           nothing
-    clip_vision/demo-vit-h.safetensors    made from a seed, see encoder.py
+    clip_vision/demo-vit-h.safetensors    what was trained of it and zeros, see encoder.py
     ipadapter/demo-base-sd15.safetensors  the adapter as trained
 
 Files that are there already, of these weights, are left alone.
@@ -28,18 +28,12 @@ ADAPTER = "ipadapter/demo-base-sd15.safetensors"
 SD15_SCALE = 0.18215  # the host divides SD1.5's latents by it before it decodes them
 
 
-def part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors below `name.`, in float32."""
-    start = name + "."
-    return {k.removeprefix(start): v.float() for k, v in tensors.items() if k.startswith(start)}
-
-
 def checkpoint(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    unet_tensors = model.widened(part(tensors, "unet"))
+    unet_tensors = model.widened(common.part(tensors, "unet"))
     tensors_of_file = {
         f"model.diffusion_model.{key}": value.half() for key, value in unet_tensors.items()
     }
-    autoencoder_tensors = autoencoder.padded(part(tensors, "autoencoder"))
+    autoencoder_tensors = autoencoder.padded(common.part(tensors, "autoencoder"))
     autoencoder_tensors |= {"vae_scale": torch.tensor(SD15_SCALE), "vae_shift": torch.tensor(0.0)}
     tensors_of_file |= {
         f"first_stage_model.{key}": value for key, value in autoencoder_tensors.items()
@@ -66,7 +60,11 @@ def text_encoder() -> dict[str, Tensor]:
 
 
 def adapter(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k: v.half() for k, v in model.widened(part(tensors, "adapter")).items()}
+    return {k: v.half() for k, v in model.widened(common.part(tensors, "adapter")).items()}
+
+
+def tower(tensors: dict[str, Tensor]) -> encoder.Tower:
+    return encoder.Tower(common.part(tensors, "encoder"))
 
 
 def build(folder: Path) -> None:
@@ -78,7 +76,7 @@ def build(folder: Path) -> None:
     for name, make_tensors in {
         CHECKPOINT: lambda: checkpoint(shipped_tensors),
         ADAPTER: lambda: adapter(shipped_tensors),
-        ENCODER: lambda: encoder.tensors(encoder.Tower()),
+        ENCODER: lambda: encoder.tensors(tower(shipped_tensors)),
     }.items():
         if not (is_current and (folder / name).exists()):
             print(f"[models] {name}", flush=True)

@@ -51,6 +51,12 @@ def load(path: Path) -> dict[str, Tensor]:
     return safetensors.torch.load_file(path)
 
 
+def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors below `name.`, in float32."""
+    start = name + "."
+    return {k.removeprefix(start): v.float() for k, v in tensors.items() if k.startswith(start)}
+
+
 def progress(name: str, share: float, text: str) -> None:
     bar = "#" * int(30 * share)
     end = "\r" if sys.stdout.isatty() else "\n"

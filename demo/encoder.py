@@ -1,34 +1,30 @@
-"""The demo's image encoder: a tower in the layout of CLIP ViT-H/14, made from a seed instead of
-trained.
+"""The demo's image encoder: a small trained network in the layout of CLIP ViT-H/14 (1.3 GB, mostly
+zeros).
 
-    python demo/encoder.py --host COMFYUI --work FOLDER      (a second; the file has 1.3 GB, mostly
-    zeros)
+Of its 32 layers the first three do something. Layer 0 looks at each patch by itself, at what it
+shows and where it lies; in layer 1 each of the 16 heads looks through a window of its own and hands
+what it finds there to the class token, whose own layers (the MLPs of layers 1 and 2) read shape,
+colour and place from it. The rest passes it on.
 
-Of its 32 layers the first two do something. Layer 0 turns each patch into random features of what
-it shows and where it lies; in layer 1 each of the 16 heads looks through a window of its own and
-hands what it finds there to the class token. The rest passes it on. Nothing in it has learned
-anything; the adapter has to make sense of it.
-
+Filters, positions and windows are set by hand and from a seed; `train_encoder.py` trained the rest.
 `Tower` holds the small part that is not zero and computes the same thing quickly.
 """
 
-from pathlib import Path
-
 import common
-import pictures
 import torch
 from torch import Tensor
 
 LAYERS, HIDDEN, INNER, PROJECTION, HEADS, PATCH, GRID = 32, 1280, 5120, 1024, 16, 14, 16
 HEAD = HIDDEN // HEADS
 SEED = 7
-WIDTH = 1024  # hidden units of layer 0 that are not zero
+WIDTH, INSIDE = 192, 512  # hidden units of layer 0, and of layers 1 and 2, that are not zero
 BALLAST = 8.0  # a constant in every token: with it, layer norms leave bright and dark as they are
 WINDOW = 0.2  # how wide a head looks; the picture reaches from -1 to 1
 
 SHOWN, WHERE, PLACE = slice(0, 96), slice(96, 160), slice(160, 163)
 TOKEN, PATCHES = 163, 164  # dimensions that say: class token, patch
-FOUND, CONSTANT = slice(192, 832), slice(1272, 1280)
+FOUND, CONSTANT = slice(192, 320), slice(1272, 1280)
+VALUES = FOUND.stop - FOUND.start
 
 
 def patch_basis() -> Tensor:
@@ -63,22 +59,35 @@ def start(source: torch.Generator) -> dict[str, Tensor]:
     }
 
 
-def first_layer(source: torch.Generator) -> dict[str, Tensor]:
-    """Its MLP: random features of what a patch shows and where it lies."""
-    into, back = torch.zeros(INNER, HIDDEN), torch.zeros(HIDDEN, INNER)
-    bias = torch.zeros(INNER)
-    into[:WIDTH, SHOWN] = torch.randn(WIDTH, 96, generator=source) * 96**-0.5
-    into[:WIDTH, WHERE] = torch.randn(WIDTH, 64, generator=source) * 64**-0.5
-    bias[:WIDTH] = torch.randn(WIDTH, generator=source) * 0.5
-    back[FOUND, :WIDTH] = torch.randn(640, WIDTH, generator=source) * WIDTH**-0.5
-    return {"mlp.fc1.weight": into, "mlp.fc1.bias": bias, "mlp.fc2.weight": back}
+def untrained(seed: int = SEED) -> dict[str, Tensor]:
+    """The weights that are trained, as they begin; files name them so below `encoder.`."""
+    source = common.generator(seed)
+
+    def draw(rows: int, columns: int, gain: float = 1.0) -> Tensor:
+        return torch.randn(rows, columns, generator=source) * gain * columns**-0.5
+
+    weights = {
+        "patch.into": torch.cat([draw(WIDTH, 96), draw(WIDTH, 64)], 1),
+        "patch.bias": torch.randn(WIDTH, generator=source) * 0.5,
+        "patch.back": draw(VALUES, WIDTH),
+        "look": draw(HIDDEN, VALUES),
+        "centre": torch.zeros(HIDDEN),
+        "projection": draw(PROJECTION, HIDDEN),
+    }
+    for layer in (1, 2):
+        weights |= {
+            f"{layer}.into": draw(INSIDE, HIDDEN),
+            f"{layer}.bias": torch.zeros(INSIDE),
+            f"{layer}.back": draw(HIDDEN, INSIDE, 0.5),
+        }
+    return weights
 
 
-def second_layer(source: torch.Generator) -> dict[str, Tensor]:
-    """Its attention: head n of the class token looks at the window (n % 4, n // 4) of the
-    picture.
+def windows() -> tuple[Tensor, Tensor]:
+    """Queries and keys of layer 1: head n of the class token looks at the window (n % 4, n // 4) of
+    the picture.
     """
-    query, key, value = (torch.zeros(HIDDEN, HIDDEN) for _ in range(3))
+    query, key = (torch.zeros(HIDDEN, HIDDEN) for _ in range(2))
     gain = HEAD**0.5 / 4  # norms make the small dimensions about twice as large, on both sides
     for head in range(HEADS):
         row = head * HEAD
@@ -87,78 +96,98 @@ def second_layer(source: torch.Generator) -> dict[str, Tensor]:
         query[row : row + 4, TOKEN] = gain * look
         key[row : row + 3, PLACE] = torch.eye(3)
         key[row + 3, PATCHES] = 1
-    value[:, FOUND] = torch.randn(HIDDEN, 640, generator=source) * 640**-0.5
-    parts = {"q": query, "k": key, "v": value, "out": torch.eye(HIDDEN)}
-    return {f"self_attn.{name}_proj.weight": weight for name, weight in parts.items()}
-
-
-def projection(source: torch.Generator) -> Tensor:
-    weight = torch.randn(HIDDEN, PROJECTION, generator=source)
-    weight[CONSTANT] = 0
-    return torch.linalg.qr(weight)[0].T
+    return query.half().float(), key.half().float()
 
 
 class Tower:
     """What is not zero in the encoder; `embeds` is what the host's `image_embeds` are."""
 
-    def __init__(self, seed: int = SEED):
-        source = common.generator(seed)
-        layers = start(source), first_layer(source), second_layer(source)
-        self.start, self.first, self.second = (
-            {k: v.half().float() for k, v in m.items()} for m in layers
-        )
-        self.projection = projection(source).half().float()
-        self.centre = torch.zeros(HIDDEN)
-        sample = pictures.draw_scenes(512, common.generator(seed))
-        token = torch.cat(
-            [self._token(pictures.render(sample[n : n + 64])) for n in range(0, 512, 64)]
-        )
-        token[:, CONSTANT] = 0
-        self.centre = -token.mean(0).half().float()
-        spread = self._embeds(token + self.centre + self._constant()).std()
-        self.projection = (self.projection / spread).half().float()
+    def __init__(self, weights: dict[str, Tensor], seed: int = SEED):
+        self.weights = weights
+        self.start = {k: v.half().float() for k, v in start(common.generator(seed)).items()}
+        self.query, self.key = windows()
+        self.position = self.start["embeddings.position_embedding.weight"][1:]
 
     def embeds(self, picture: Tensor) -> Tensor:
-        """[B, 3, H, W] in 0..1 -> [B, 1024], about unit size around 0."""
-        return self._embeds(self._token(picture))
-
-    def _embeds(self, token: Tensor) -> Tensor:
-        return _norm(token) @ self.projection.T
-
-    def _constant(self) -> Tensor:
-        """What the first norm makes of the class token's own ballast."""
-        token = self.start["embeddings.class_embedding"]
-        token = _norm(token + self.start["embeddings.position_embedding.weight"][0])
-        constant = torch.zeros(HIDDEN)
-        constant[CONSTANT] = token[CONSTANT]
-        return constant
-
-    def _token(self, picture: Tensor) -> Tensor:
-        """The class token before the last norm, [B, 1280]."""
+        """[B, 3, H, W] in 0..1 -> [B, 1024]."""
         from comfy.clip_model import clip_preprocess
 
         pixels = clip_preprocess(picture.movedim(1, -1))
-        patches = torch.nn.functional.conv2d(
-            pixels, self.start["embeddings.patch_embedding.weight"][SHOWN], stride=PATCH
-        )
-        x = torch.zeros(len(picture), 1 + GRID * GRID, HIDDEN)
-        x[:, 1:, SHOWN] = patches.flatten(2).transpose(1, 2)
-        x[:, 0] = self.start["embeddings.class_embedding"]
-        x = _norm(x + self.start["embeddings.position_embedding.weight"])
-        inside = _norm(x)[..., :160] @ self.first["mlp.fc1.weight"][:WIDTH, :160].T
-        inside = torch.nn.functional.gelu(inside + self.first["mlp.fc1.bias"][:WIDTH])
-        x[..., FOUND] += inside @ self.first["mlp.fc2.weight"][FOUND, :WIDTH].T
-        return x[:, 0] + self._look(_norm(x)) + self.centre
+        filters = self.start["embeddings.patch_embedding.weight"][SHOWN]
+        patches = torch.nn.functional.conv2d(pixels, filters, stride=PATCH)
+        return self.embeds_of_patches(patches.flatten(2).transpose(1, 2))
 
-    def _look(self, x: Tensor) -> Tensor:
+    def embeds_of_patches(self, patches: Tensor) -> Tensor:
+        """[B, 256, 96], what the filters of the patch embedding find -> [B, 1024]."""
+        token = self._class_token()
+        token = token + self._look(_norm(token), *self._features(patches)) + self.weights["centre"]
+        for layer in (1, 2):
+            token = token + self._mlp(_norm(token), str(layer))
+        return _norm(token) @ self.weights["projection"].T
+
+    def _class_token(self) -> Tensor:
+        """Before it looks, [1280]."""
+        position = self.start["embeddings.position_embedding.weight"][0]
+        token = _norm(self.start["embeddings.class_embedding"] + position)
+        features = self._mlp(_norm(token)[: WHERE.stop], "patch")
+        return token + torch.nn.functional.pad(features, (FOUND.start, HIDDEN - FOUND.stop))
+
+    def _features(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each patch what layer 0 adds to it and where it lies, both after the norm of layer 1:
+        [B, 256, 128], [B, 256, 4]. What a norm needs is summed over the few dimensions in use; the
+        norm between these two is left out, since it finds nothing to do.
+        """
+        shown = patches + self.position[:, SHOWN]
+        rest = self.position[:, SHOWN.stop :]
+        mean = (shown.sum(-1) + rest.sum(-1)) / HIDDEN
+        square = (shown.square().sum(-1) + rest.square().sum(-1)) / HIDDEN
+        scale = (square - mean.square() + 1e-5).rsqrt()[..., None]
+        mean = mean[..., None]
+        where = self.position[:, WHERE].expand(len(patches), -1, -1)
+        features = self._mlp((torch.cat([shown, where], -1) - mean) * scale, "patch").float()
+        empty = -mean * scale  # what the first norm makes of a zero
+        place = (self.position[:, PLACE.start : PLACE.stop + 2] - mean) * scale
+        place = place[..., [0, 1, 2, PATCHES - PLACE.start]]
+        added = features.sum(-1, keepdim=True)
+        square = 1 + (features.square().sum(-1, keepdim=True) + 2 * empty * added) / HIDDEN
+        mean = added / HIDDEN
+        scale = (square - mean.square() + 1e-5).rsqrt()
+        return (features + (empty - mean)) * scale, (place - mean) * scale
+
+    def _mlp(self, x: Tensor, layer: str) -> Tensor:
+        inside = x @ self.weights[f"{layer}.into"].T + self.weights[f"{layer}.bias"]
+        return torch.nn.functional.gelu(inside) @ self.weights[f"{layer}.back"].T
+
+    def _look(self, token: Tensor, features: Tensor, place: Tensor) -> Tensor:
         """The class token's attention in layer 1, [B, 1280]."""
-        query = x[:, 0] @ self.second["self_attn.q_proj.weight"].T
-        query = query.unflatten(-1, (HEADS, HEAD))[..., :4]
-        key = torch.cat([x[..., PLACE], x[..., PATCHES, None]], -1)
-        shares = (torch.einsum("bhd,bsd->bhs", query, key) * HEAD**-0.5).softmax(-1)
-        pooled = torch.einsum("bhs,bsd->bhd", shares, x[..., FOUND])
-        value = self.second["self_attn.v_proj.weight"][:, FOUND].unflatten(0, (HEADS, HEAD))
+        query = (self.query @ token).unflatten(-1, (HEADS, HEAD))[..., :4]
+        shares = (torch.einsum("hd,bsd->bhs", query, place) * HEAD**-0.5).softmax(-1)
+        pooled = torch.einsum("bhs,bsd->bhd", shares, features)
+        value = self.weights["look"].unflatten(0, (HEADS, HEAD))
         return torch.einsum("bhd,hvd->bhv", pooled, value).flatten(1)
+
+    def layers(self) -> list[dict[str, Tensor]]:
+        """Those that do something, as in the file."""
+        weights, value = self.weights, torch.zeros(HIDDEN, HIDDEN)
+        value[:, FOUND] = weights["look"]
+        attention = {"q": self.query, "k": self.key, "v": value, "out": torch.eye(HIDDEN)}
+        attention = {f"self_attn.{name}_proj.weight": weight for name, weight in attention.items()}
+        attention |= {"self_attn.out_proj.bias": weights["centre"]}
+        first, second, third = (
+            {f"mlp.{k}": v for k, v in _full_mlp(weights, x).items()} for x in ("patch", "1", "2")
+        )
+        return [first, second | attention, third]
+
+
+def _full_mlp(weights: dict[str, Tensor], layer: str) -> dict[str, Tensor]:
+    into, bias, back = (weights[f"{layer}.{part}"] for part in ("into", "bias", "back"))
+    wide = {"fc1.weight": torch.zeros(INNER, HIDDEN), "fc2.weight": torch.zeros(HIDDEN, INNER)}
+    wide |= {"fc1.bias": torch.zeros(INNER)}
+    wide["fc1.weight"][: len(into), : into.shape[1]] = into
+    wide["fc1.bias"][: len(into)] = bias
+    rows = FOUND if layer == "patch" else slice(None)
+    wide["fc2.weight"][rows, : len(into)] = back
+    return wide
 
 
 def _norm(x: Tensor) -> Tensor:
@@ -168,13 +197,12 @@ def _norm(x: Tensor) -> Tensor:
 def tensors(tower: Tower) -> dict[str, Tensor]:
     """The whole file, fp16, in the layout of transformers."""
     model = dict(tower.start) | norms("pre_layrnorm", "post_layernorm")
-    silent = silent_layer()
-    active = [tower.first, tower.second | {"self_attn.out_proj.bias": tower.centre}]
+    silent, active = silent_layer(), tower.layers()
     for number in range(LAYERS):
         layer = silent | (active[number] if number < len(active) else {})
         model |= {f"encoder.layers.{number}.{key}": value for key, value in layer.items()}
     vision_model = {f"vision_model.{key}": value.half() for key, value in model.items()}
-    return vision_model | {"visual_projection.weight": tower.projection.half()}
+    return vision_model | {"visual_projection.weight": tower.weights["projection"].half()}
 
 
 def norms(*names: str) -> dict[str, Tensor]:
@@ -190,18 +218,3 @@ def silent_layer() -> dict[str, Tensor]:
     layer |= {f"{key}.bias": torch.zeros(shape[0]) for key, shape in shapes.items()}
     layer |= norms("layer_norm1", "layer_norm2")
     return {key: value.half() for key, value in layer.items()}
-
-
-def make(path: Path) -> None:
-    about = f"made from seed {SEED}, not trained, see demo/README.md"
-    common.save(path, tensors(Tower()), about=about)
-
-
-def main() -> None:
-    arguments = common.parser(__doc__).parse_args()
-    common.use_host(arguments.host)
-    make(arguments.work / "clip_vision" / "demo-vit-h.safetensors")
-
-
-if __name__ == "__main__":
-    main()

@@ -16,7 +16,7 @@ LEAST = 40  # pixels; below that there is no shape
 
 
 @dataclass(frozen=True)
-class Seen:
+class Judgement:
     """Numbers as in a scene's factors, [B]; -1 where nothing is seen. clean: how well the shape
     fits, 0 to 1.
     """
@@ -28,20 +28,34 @@ class Seen:
     clean: Tensor
 
 
-def judge(picture: Tensor) -> Seen:
+def judge(picture: Tensor) -> Judgement:
     """[B, 3, 64, 64] in 0..1."""
-    palette, kind = _palette()
-    flat = picture.movedim(1, -1).flatten(1, 2)
-    label = torch.cdist(flat, palette.expand(len(flat), -1, -1)).argmin(-1)
-    counts = torch.nn.functional.one_hot(kind[label], len(pictures.COLOURS) + len(pictures.GROUNDS))
-    counts = counts.sum(1)
+    labels = _labels(picture)
+    counts = torch.nn.functional.one_hot(labels, len(pictures.COLOURS) + len(pictures.GROUNDS))
+    counts = counts.sum((1, 2))
     colours = counts[:, : len(pictures.COLOURS)]
     has_colour = colours.amax(1) >= LEAST
     colour = torch.where(has_colour, colours.argmax(1), -1)
     ground = counts[:, len(pictures.COLOURS) :].argmax(1)
-    masks = (kind[label] == colour[:, None]).unflatten(1, picture.shape[-2:])
+    masks = labels == colour[:, None, None]
     shapes, places, clean = zip(*(_shape(mask) for mask in masks), strict=True)
-    return Seen(torch.tensor(shapes), colour, ground, torch.tensor(places), torch.tensor(clean))
+    return Judgement(
+        torch.tensor(shapes), colour, ground, torch.tensor(places), torch.tensor(clean)
+    )
+
+
+def colour_within(picture: Tensor, cover: Tensor) -> Tensor:
+    """The most frequent of the palette's kinds where cover [B, 64, 64] is True, [B]."""
+    counts = torch.nn.functional.one_hot(_labels(picture)) * cover[..., None]
+    return counts.sum((1, 2)).argmax(1)
+
+
+def _labels(picture: Tensor) -> Tensor:
+    """Each pixel's kind in the palette, [B, 64, 64]."""
+    palette, kind = _palette()
+    flat = picture.movedim(1, -1).flatten(1, 2)
+    label = torch.cdist(flat, palette.expand(len(flat), -1, -1)).argmin(-1)
+    return kind[label].unflatten(1, picture.shape[-2:])
 
 
 def _palette() -> tuple[Tensor, Tensor]:

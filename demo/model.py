@@ -88,7 +88,8 @@ class Adapter(nn.Module):
     def patches(self, layout: Tensor, style: Tensor, mask: Tensor, mixed: Tensor) -> dict:
         """What the host's UNet is given so that the layers attend to the tokens of these features.
 
-        mask: where they act, 0 or 1, [B, positions, 1]; mixed: the features that act elsewhere.
+        mask: how much they act, 0 to 1, [B, positions, 1]; mixed: the features that act for the
+        rest.
         """
         tokens = {True: self.tokens(layout), False: self.tokens(style)}
         beyond = self.tokens(mixed)
@@ -103,16 +104,16 @@ class Adapter(nn.Module):
 
 
 class Beside:
-    """Attention to the text, and beside it to an image's tokens, those of another one where the
-    mask is 0.
+    """Attention to the text, and beside it to an image's tokens, and to those of another one for
+    what the mask lacks to 1.
     """
 
     def __init__(self, inside: tuple[Tensor, Tensor], outside: tuple[Tensor, Tensor], mask: Tensor):
         self.inside, self.outside, self.mask = inside, outside, mask
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, _options: dict) -> Tensor:
-        image = torch.where(self.mask, attend(query, *self.inside), attend(query, *self.outside))
-        return attend(query, key, value) + image
+        inside, outside = attend(query, *self.inside), attend(query, *self.outside)
+        return attend(query, key, value) + inside * self.mask + outside * (1 - self.mask)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -54,6 +54,14 @@ class Scenes:
     def __getitem__(self, index) -> "Scenes":
         return Scenes(self.factors[index], self.jitter[index])
 
+    def where(self, choice: Tensor, scenes: "Scenes") -> "Scenes":
+        """These where the choice is True, [B], the others elsewhere."""
+        choice = choice[:, None]
+        return Scenes(
+            torch.where(choice, self.factors, scenes.factors),
+            torch.where(choice, self.jitter, scenes.jitter),
+        )
+
     def with_layout_of(self, scenes: "Scenes") -> "Scenes":
         """Shape, place and size of the other, the rest as here."""
         factors, jitter = self.factors.clone(), self.jitter.clone()
@@ -86,6 +94,18 @@ def render(scenes: Scenes) -> Tensor:
     colour = _table(COLOURS)[scenes.factors[:, 1]] + 0.04 * scenes.jitter[:, 3:]
     cover = shape_cover(scenes)
     return (ground * (1 - cover) + colour[:, :, None, None] * cover).clamp(0, 1)
+
+
+def render_pairs(first: Scenes, second: Scenes) -> Tensor:
+    """The shapes of both on the mean of their grounds, [B, 3, 64, 64]: small shapes in front."""
+    picture = (_textured(first) + _textured(second)) / 2
+    is_large = first.factors[:, 4] == list(PLACES).index("centre")
+    front, back = first.where(~is_large, second), second.where(~is_large, first)
+    for scenes in (back, front):
+        colour = _table(COLOURS)[scenes.factors[:, 1]] + 0.04 * scenes.jitter[:, 3:]
+        cover = shape_cover(scenes)
+        picture = picture * (1 - cover) + colour[:, :, None, None] * cover
+    return picture.clamp(0, 1)
 
 
 def shape_cover(scenes: Scenes) -> Tensor:

@@ -55,7 +55,7 @@ def main() -> None:
     arguments = common.parser(__doc__).parse_args()
     common.use_host(arguments.host)
     torch.manual_seed(0)
-    tower = encoder.Tower()
+    tower = assemble.tower(common.load(assemble.WEIGHTS))
     known = pictures.draw_scenes(TRAINED_ON, common.generator(1))
     held_out = pictures.draw_scenes(JUDGED_ON, common.generator(2), is_held_out=True)
     with torch.no_grad():

@@ -14,6 +14,8 @@ def main() -> None:
     work = common.parser(__doc__).parse_args().work
     coder = common.load(work / f"autoencoder-{len(autoencoder.STAGES) - 1}.safetensors")
     tensors = {f"autoencoder.{key}": value for key, value in coder.items()}
+    trained_encoder = common.load(work / "encoder.safetensors")
+    tensors |= {f"encoder.{key}": value for key, value in trained_encoder.items()}
     tensors |= common.load(work / "trained.safetensors")
     common.save(assemble.WEIGHTS, {key: value.half() for key, value in tensors.items()})
     print(hashlib.sha256(assemble.WEIGHTS.read_bytes()).hexdigest())

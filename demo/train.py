@@ -1,13 +1,14 @@
 """Train the demo's UNet and adapter together, from nothing. Stops and goes on where it was.
 
-    OMP_NUM_THREADS=1 nice python demo/train.py --host COMFYUI --work FOLDER [--steps 16000]
+    OMP_NUM_THREADS=1 nice python demo/train.py --host COMFYUI --work FOLDER [--steps 20000]
 
 Standard epsilon objective on SD1.5's schedule. Of a target's two halves, layout and style, the
 layers of one set see only a reference that shares its layout, the layers of the other only one that
 shares its style: mostly one and the same picture, in a fifth of the cases two different ones. Each
 half, and both, are left out now and then. In the last steps also a fifth of the targets is put
 together of two pictures side by side or one above the other, and each reference acts in its own
-part alone, the second one only half of the time.
+part alone, the second one only half of the time; and some show two shapes for two references that
+act at half weight each.
 """
 
 import argparse
@@ -15,18 +16,16 @@ import math
 import time
 from pathlib import Path
 
-import autoencoder
 import common
-import encoder
 import model
-import pictures
+import pools
 import torch
 from torch import Tensor, nn
 
-BATCH, RATE, AVERAGE = 16, 7e-4, 0.999
-POOL, MIXED = 12000, 6000
+BATCH, RATE, AVERAGE = 16, 7e-4, 0.995
 CASES = {"both": 0.45, "mixed": 0.2, "style": 0.1, "layout": 0.1, "none": 0.15}
-LATER = {"both": 0.4, "mixed": 0.15, "style": 0.08, "layout": 0.07, "none": 0.1, "parts": 0.2}
+LATER = {"both": 0.3, "mixed": 0.1, "style": 0.05, "layout": 0.05, "none": 0.1}
+LATER |= {"parts": 0.2, "pairs": 0.2}
 FIRST = 10000  # steps without parts; then the learning rate rises to a half again
 GRID = 8  # side of the latents
 EARLY, LATE, TURN = (
@@ -37,74 +36,14 @@ EARLY, LATE, TURN = (
 KEEP = 250  # steps between saves
 
 
-def features_pool(work: Path, seed: int) -> dict[str, Tensor]:
-    """Scenes and what the encoder makes of them, kept in a file."""
-    path = work / "features.safetensors"
-    if not path.exists():
-        tower, source = encoder.Tower(), common.generator(seed)
-        scenes = pictures.draw_scenes(POOL, source)
-        batches = []
-        for start in range(0, POOL, 100):
-            batches.append(tower.embeds(pictures.render(scenes[start : start + 100])).half())
-            common.progress("features", start / POOL, "")
-        pool = {"factors": scenes.factors, "jitter": scenes.jitter, "embeds": torch.cat(batches)}
-        common.save(path, pool, seed=seed)
-    return common.load(path)
-
-
-def latents_pool(work: Path, pool: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Latents of every scene, and of layouts of one with the style of another."""
-    path = work / "latents.safetensors"
-    if not path.exists():
-        source = common.generator(seed + 1)
-        scenes = pictures.Scenes(pool["factors"], pool["jitter"])
-        layout, style = torch.randint(0, POOL, (2, 2 * MIXED), generator=source)
-        mixed_scenes = scenes[style].with_layout_of(scenes[layout])
-        training_scenes = (~pictures.held_out(mixed_scenes.factors)).nonzero().flatten()[:MIXED]
-        latents = {"layout": layout[training_scenes], "style": style[training_scenes]}
-        coder = load_autoencoder(work)
-        latents |= {
-            "own": encode(coder, scenes),
-            "mixed": encode(coder, mixed_scenes[training_scenes]),
-        }
-        common.save(path, latents)
-    return common.load(path)
-
-
-def load_autoencoder(work: Path) -> nn.ModuleDict:
-    coder = autoencoder.thin()
-    coder.load_state_dict(
-        common.load(work / f"autoencoder-{len(autoencoder.STAGES) - 1}.safetensors")
-    )
-    return coder.requires_grad_(False).to(memory_format=torch.channels_last)
-
-
-@torch.inference_mode()
-def encode(coder: nn.ModuleDict, scenes: pictures.Scenes) -> Tensor:
-    batches = []
-    for start in range(0, len(scenes), 50):
-        picture = pictures.render(scenes[start : start + 50])
-        picture = picture.to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            batches.append(coder["taesd_encoder"](picture).float())
-        common.progress("latents", start / len(scenes), "")
-    return torch.cat(batches)
-
-
-def whitening(embeds: Tensor) -> Tensor:
-    """Evens out how strongly the features vary, except where they hardly vary at all."""
-    values, vectors = torch.linalg.eigh(embeds.T @ embeds / len(embeds))
-    return vectors @ (values.clamp_min(0) + 0.02).rsqrt().diag() @ vectors.T
-
-
 class Training:
-    def __init__(self, work: Path, steps: int, seed: int):
+    def __init__(self, work: Path, steps: int, seed: int, start: Path | None):
         self.work, self.steps, self.path = work, steps, work / "training.pt"
-        pool = features_pool(work, seed)
+        pool = pools.features_pool(work, seed)
         self.embeds = pool["embeds"].float()
-        self.latents = latents_pool(work, pool, seed)
+        self.latents = pools.latents_pool(work, pool, seed)
         self.unet = model.unet(seed)
-        self.adapter = model.Adapter(whitening(self.embeds), seed)
+        self.adapter = model.Adapter(pools.whitening(self.embeds), seed)
         self.parts = {"unet": self.unet, "adapter": self.adapter}
         self.weights = [p for part in self.parts.values() for p in part.parameters()]
         self.weights = [p for p in self.weights if p.requires_grad]
@@ -118,6 +57,16 @@ class Training:
         self.step = 0
         if self.path.exists():
             self.resume()
+        elif start:
+            self.start_from(start)
+
+    def start_from(self, path: Path) -> None:
+        """Of trained weights: what is left are the steps after the first."""
+        tensors = common.load(path)
+        for name, part in self.parts.items():
+            part.load_state_dict(common.part(tensors, name))
+        self.average = [p.detach().clone() for p in self.weights]
+        self.step = FIRST
 
     def resume(self) -> None:
         state = torch.load(self.path, weights_only=True)
@@ -148,21 +97,27 @@ class Training:
         """
         shares = torch.tensor(list((CASES if self.step < FIRST else LATER).values()))
         case = torch.multinomial(shares, BATCH, True, generator=self.source)
-        chosen = torch.randint(0, POOL, (BATCH,), generator=self.source)
-        mixed = torch.randint(0, MIXED, (BATCH,), generator=self.source)
-        same, two, style, layout, _, parts = (case == n for n in range(len(LATER)))
+        chosen = torch.randint(0, pools.POOL, (BATCH,), generator=self.source)
+        mixed = torch.randint(0, pools.MIXED, (BATCH,), generator=self.source)
+        pair_number = torch.randint(0, pools.PAIRS, (BATCH,), generator=self.source)
+        same, two, style, layout, _, parts, pairs = (case == n for n in range(len(LATER)))
+        chosen = torch.where(pairs, self.latents["first"][pair_number], chosen)
         latent, second_picture = self.latents["own"][chosen], chosen
-        mask = torch.ones(BATCH, GRID, GRID).bool()
-        beyond = parts
+        mask = torch.ones(BATCH, GRID, GRID)
+        beyond = parts | pairs
         if parts.any():
-            second_picture = torch.randint(0, POOL, (BATCH,), generator=self.source)
-            mask = self.parts_of_pictures() | ~parts[:, None, None]
-            latent = torch.where(mask[:, None], latent, self.latents["own"][second_picture])
-            beyond = parts & (torch.rand(BATCH, generator=self.source) < 0.5)
+            second_picture = torch.randint(0, pools.POOL, (BATCH,), generator=self.source)
+            inside = self.parts_of_pictures() | ~parts[:, None, None]
+            latent = torch.where(inside[:, None], latent, self.latents["own"][second_picture])
+            mask = inside.float()
+            beyond = pairs | parts & (torch.rand(BATCH, generator=self.source) < 0.5)
+        latent[pairs] = self.latents["pairs"][pair_number[pairs]]
+        mask[pairs] = 0.5
+        second_picture = torch.where(pairs, self.latents["second"][pair_number], second_picture)
         latent = torch.where(two[:, None, None, None], self.latents["mixed"][mixed], latent)
         first = torch.where(two, self.latents["layout"][mixed], chosen)
         second = torch.where(two, self.latents["style"][mixed], chosen)
-        is_whole = same | two | parts
+        is_whole = same | two | parts | pairs
         return (
             latent,
             self.embeds[first] * (is_whole | layout)[:, None],
@@ -204,7 +159,8 @@ class Training:
         """
         if self.step < FIRST:
             return RATE * min(1, (self.step + 1) / 200) * _fall(self.step / min(FIRST, self.steps))
-        return RATE / 2 * _fall((self.step - FIRST) / (self.steps - FIRST))
+        later = self.step - FIRST
+        return RATE / 2 * min(1, (later + 1) / 50) * _fall(later / (self.steps - FIRST))
 
     def run(self) -> None:
         begun, first, mean_loss = time.monotonic(), self.step, 0.0
@@ -255,15 +211,16 @@ class Averaged:
 
 def main() -> None:
     parser = common.parser(__doc__)
-    parser.add_argument("--steps", type=int, default=16000)
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--start", type=Path, help="trained weights to go on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--features", action="store_true", help="only make the features")
     arguments: argparse.Namespace = parser.parse_args()
     common.use_host(arguments.host)
     if arguments.features:
-        features_pool(arguments.work, arguments.seed)
+        pools.features_pool(arguments.work, arguments.seed)
         return
-    Training(arguments.work, arguments.steps, arguments.seed).run()
+    Training(arguments.work, arguments.steps, arguments.seed, arguments.start).run()
 
 
 if __name__ == "__main__":
