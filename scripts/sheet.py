@@ -132,13 +132,20 @@ def shown(server: comfy_server.Server, entry: dict, node: str) -> Image.Image:
 
 
 def references(folder: Path) -> list[str]:
-    """Six pictures that training never showed, drawn into a folder, each of another colour."""
+    """Six pictures that training never showed, drawn into a folder, each of another colour.
+
+    The first has its shape on the left and the second on the right, for a half each.
+    """
     source = torch.Generator().manual_seed(SCENES)
     scenes, chosen_numbers = pictures.draw_scenes(60, source, is_held_out=True), []
     for number, (shape, colour, *_) in enumerate(scenes.factors.tolist()):
         shapes, colours = scenes.factors[chosen_numbers].T[:2].tolist()
         if len(chosen_numbers) < 6 and colour not in colours and shapes.count(shape) < 2:
             chosen_numbers.append(number)
+    for position, side in enumerate(("left", "right")):
+        places = [list(pictures.PLACES)[scenes.factors[n, 4]] for n in chosen_numbers]
+        number = next(n for n, place in enumerate(places) if side in place and n >= position)
+        chosen_numbers.insert(position, chosen_numbers.pop(number))
     rendered = (pictures.render(scenes[chosen_numbers]) * 255).round().byte().movedim(1, -1)
     names = [f"reference-{number + 1}.png" for number in range(len(chosen_numbers))]
     for name, pixels in zip(names, rendered, strict=True):
@@ -156,8 +163,8 @@ def half_masks(folder: Path) -> tuple[str, str]:
 
 
 def run(server: comfy_server.Server, folder: Path, own_references: list[str]) -> list[Row]:
-    """One row for each reference, then one with pairs; `given` are references in place of the first
-    ones.
+    """One row for each reference, then one with pairs; the user's own references stand in place of
+    the first ones.
     """
     names = references(folder)
     names[: len(own_references)] = own_references
