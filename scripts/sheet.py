@@ -29,7 +29,7 @@ COLUMNS = ("the encoder saw", "no adapter", "weight 0.5", "weight 1", "style onl
 PAIRS = ("layout 1, style 2", "1 and 2, half each", "1 in the left half", "1 left, 2 right")
 TEXT, GAP = 20, 6
 STEPS, CFG = 16, 2.5
-SCENES, SEED = 430, 100  # of the references, of the noise
+SCENES, SEED = 440, 100  # of the references, of the noise
 Row = list[tuple[str, Image.Image]]
 
 
