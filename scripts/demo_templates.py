@@ -52,6 +52,7 @@ VALUES = {
         "scheduler": "normal",
     },
     "ApplyIPAdapter": {"weight": 1.0, "box": ""},
+    "EncodeIPAdapterReference": {"detail": 1},  # the demo's encoder knows no tiles of an image
     "CompareImagePrompts": {
         "weights": "0, 0.7, 1, 1.3",
         "tasks": "whole image",  # of its layers no other task is known

@@ -16,7 +16,7 @@ from pathlib import Path
 import comfy_host
 
 PICTURES = ".png", ".jpg", ".webp"
-LARGEST = 3_000_000  # bytes of a release besides pictures; help in eight languages has 700,000
+LARGEST = 3_000_000  # bytes of a release besides pictures; half a million of them help
 PUBLISHED = {
     "CHANGELOG.md",
     "LICENSE",
