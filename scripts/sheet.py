@@ -137,20 +137,31 @@ def references(folder: Path) -> list[str]:
     The first has its shape on the left and the second on the right, for a half each.
     """
     source = torch.Generator().manual_seed(SCENES)
-    scenes, chosen_numbers = pictures.draw_scenes(60, source, is_held_out=True), []
-    for number, (shape, colour, *_) in enumerate(scenes.factors.tolist()):
-        shapes, colours = scenes.factors[chosen_numbers].T[:2].tolist()
-        if len(chosen_numbers) < 6 and colour not in colours and shapes.count(shape) < 2:
-            chosen_numbers.append(number)
-    for position, side in enumerate(("left", "right")):
-        places = [list(pictures.PLACES)[scenes.factors[n, 4]] for n in chosen_numbers]
-        number = next(n for n, place in enumerate(places) if side in place and n >= position)
-        chosen_numbers.insert(position, chosen_numbers.pop(number))
-    rendered = (pictures.render(scenes[chosen_numbers]) * 255).round().byte().movedim(1, -1)
-    names = [f"reference-{number + 1}.png" for number in range(len(chosen_numbers))]
-    for name, pixels in zip(names, rendered, strict=True):
+    scenes = pictures.draw_scenes(60, source, is_held_out=True)
+    numbers = halves_first(scenes, chosen_scenes(scenes))
+    rendered = (pictures.render(scenes[numbers]) * 255).round().byte()
+    names = [f"reference-{number + 1}.png" for number in range(len(rendered))]
+    for name, pixels in zip(names, rendered.movedim(1, -1), strict=True):
         Image.fromarray(pixels.numpy()).save(folder / name)
     return names
+
+
+def chosen_scenes(scenes: pictures.Scenes) -> list[int]:
+    """Numbers of six scenes of different colours, no shape more than twice."""
+    numbers: list[int] = []
+    for number, (shape, colour, *_) in enumerate(scenes.factors.tolist()):
+        shapes, colours = scenes.factors[numbers].T[:2].tolist()
+        if len(numbers) < 6 and colour not in colours and shapes.count(shape) < 2:
+            numbers.append(number)
+    return numbers
+
+
+def halves_first(scenes: pictures.Scenes, numbers: list[int]) -> list[int]:
+    """The numbers, with a shape on the left first and one on the right second."""
+    places = list(pictures.PLACES)
+    sides = {number: places[scenes.factors[number, 4]].split()[-1] for number in numbers}
+    halves = [next(n for n in numbers if sides[n] == side) for side in ("left", "right")]
+    return halves + [number for number in numbers if number not in halves]
 
 
 def half_masks(folder: Path) -> tuple[str, str]:
