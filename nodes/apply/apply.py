@@ -56,7 +56,6 @@ class ApplyIPAdapter(io.ComfyNode):
                 "image prompt",
                 "picture prompt",
                 "reference image",
-                "style transfer",
                 "composition",
                 "ipadapter advanced",
             ],
