@@ -53,5 +53,5 @@ def _head_file(adapter: LoadedAdapter) -> str:
     raise ValueError(
         f"'{adapter.name}' needs the pooling head of {adapter.spec.encoder}, which is in no file "
         f"in {folders.searched(folders.ENCODERS, 'or')}: put the whole encoder there "
-        "(sigclip_vision_patch14_384.safetensors; README lists where to get it)."
+        "(sigclip_vision_patch14_384.safetensors; IPAdapter Doctor can download it)."
     )

@@ -13,7 +13,7 @@ PLACE_H = f"{H} (2.53 GB, into models/clip_vision)"
 PLUS_15 = "ip-adapter-plus_sd15.safetensors"
 PLACE_15 = f"{PLUS_15} (98.2 MB, into models/ipadapter)"
 PLACE_XL = "ip-adapter-plus_sdxl_vit-h.safetensors (847.5 MB, into models/ipadapter)"
-FOR_XL = f"For SDXL, take {PLACE_XL} instead of {PLUS_15}."
+FOR_XL = f"For SDXL, use {PLACE_XL} instead of {PLUS_15}."
 FLUX_L = "clip-vit-large-patch14.safetensors"
 
 
@@ -54,7 +54,7 @@ def test_where_an_adapter_works_nothing_is_recommended_to_download():
 def test_an_encoder_of_one_base_model_recommends_an_adapter_of_that():
     report = examine([encoder("g", BIGG)], TABLE)
     assert [row.name for row in report.recommendation.rows] == ["ip-adapter_sd15_vit-G.safetensors"]
-    assert "For SDXL, take ip-adapter_sdxl.safetensors" in report.recommendation.text
+    assert "For SDXL, use ip-adapter_sdxl.safetensors" in report.recommendation.text
 
 
 def test_among_adapters_that_work_the_one_to_start_with_comes_first_and_is_marked():

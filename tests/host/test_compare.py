@@ -154,7 +154,7 @@ def test_typed_lists_are_read_once_each_and_in_order(texts):
         ("read_weights", "1," * 10**6, "'weights' has 2000000 characters: expected at most"),
         ("read_tasks", " , ", "'tasks' is empty: type at least one"),
         ("read_tasks", "style, colour", "'tasks' has 'colour': choose from whole image, style"),
-        ("read_adapter_names", "\n", "'adapters' is empty: type a file name"),
+        ("read_adapter_names", "\n", "'adapters' is empty: type the name of a file"),
     ],
 )
 def test_a_text_that_is_no_list_is_said_in_a_sentence(texts, reader, text, sentence):
