@@ -14,9 +14,9 @@ from ...ipadapter_core.doctor.model_table import load, published
 from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.images import CROP, FITS
 from ..files import folders
-from ..files.beside import explain_missing
 from ..files.file_specs import file_stamp, installed_spec
 from ..files.load import installed_adapter, installed_encoders
+from ..files.missing_files import explain_missing
 from ..notes import with_texts
 from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
 from ..sampling.image_prompt import PromptSettings

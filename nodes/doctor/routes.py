@@ -22,8 +22,8 @@ from ...ipadapter_core.messages import Message, for_page, message_of
 from ..project import is_ours
 from ..request_body import BAD_REQUEST, UnreadableBody, read_object
 from . import scan
+from .graph_stamps import stamps
 from .jobs import Downloads
-from .known import stamps
 
 PREFIX = "/ipadapternodes"
 LARGEST_REQUEST = 10_000  # bytes of JSON

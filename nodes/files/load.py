@@ -28,8 +28,8 @@ from ...ipadapter_core.messages import Message, Predicate
 from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
 from . import folders
-from .beside import explain_missing
 from .file_specs import file_stamp, installed_spec
+from .missing_files import explain_missing
 from .open_files import read_shapes, read_weights
 from .twins import AUTO, find_twin
 

@@ -21,7 +21,7 @@ def image_prompt(pack):
         request = plan.Request(task, "balanced", plan.Strength(1.0))
         with pytest.raises(ValueError) as error:
             plan.make_plan(
-                request, "SD1.5", adapters, table, pack.nodes.files.beside.explain_missing
+                request, "SD1.5", adapters, table, pack.nodes.files.missing_files.explain_missing
             )
         return str(error.value)
 
