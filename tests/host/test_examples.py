@@ -183,10 +183,10 @@ def test_examples_hold_every_node_of_the_pack(info):
 @pytest.mark.parametrize(
     "name",
     [
-        "Image Prompt with IP-Adapter",
-        "Style of a Picture",
-        "Face of a Picture",
-        "Left and Right by Pictures",
+        "Image Prompt as Full Nodes",
+        "Style Transfer",
+        "Face Reference",
+        "Left and Right References",
     ],
 )
 def test_a_blueprint_runs_on_a_model_and_pictures(server, info, name):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.http
 
 PACK = Path(__file__).parent.parent.parent
 EXAMPLE = PACK / "example_workflows" / "02 Two people.json"
-BLUEPRINT = PACK / "subgraphs" / "Two People by Face Masks.json"
+BLUEPRINT = PACK / "subgraphs" / "Two People.json"
 PEOPLE = "three_people.jpg"
 
 
