@@ -55,7 +55,6 @@ class ApplyIPAdapter(io.ComfyNode):
                 "ip-adapter",
                 "image prompt",
                 "picture prompt",
-                "reference image",
                 "composition",
                 "ipadapter advanced",
             ],

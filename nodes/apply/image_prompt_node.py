@@ -48,7 +48,7 @@ class ImagePrompt(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="ImagePrompt",
-            display_name=NODE,
+            display_name=f"{NODE} (IP Adapter)",
             category="ipadapter",
             **KEEPS_SHOWING,
             search_aliases=[

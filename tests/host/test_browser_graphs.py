@@ -82,6 +82,26 @@ def test_the_page_offers_the_blueprints_and_complains_of_none(page, server):
     expect(page.page.locator(".p-toast-message-error")).to_have_count(0)
 
 
+# "reference" is left out: the host puts its own nodes first whose names begin with that word
+FIRST_RESULT = {
+    "ip adapter": "Image Prompt (IP Adapter)",
+    "ip-adapter": "Image Prompt (IP Adapter)",
+    "image prompt": "Image Prompt (IP Adapter)",
+    "style transfer": "Style Transfer",
+}
+
+
+@pytest.mark.parametrize("opened", ["vue"], indirect=True)  # the same search in both renderers
+def test_the_search_offers_first_what_makes_an_image_a_prompt(page):
+    page.run("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
+    first = page.page.get_by_test_id("result-item").first
+    for query, name in FIRST_RESULT.items():
+        page.page.get_by_role("combobox", name="Add a node").fill(query)
+        expect(first).to_contain_text(name)
+    page.page.keyboard.press("Escape")
+    expect(first).to_have_count(0)
+
+
 CONVERT_LOADER = """async () => {
   const extension = app.extensions.find(({ name }) => name === 'ipadapternodes.OldGraphs')
   const loader = app.graph._nodes.find(({ type }) => type === 'IPAdapterUnifiedLoader')
