@@ -1,9 +1,9 @@
 """The demo's sheet: what the pack does with pictures it has never seen, by real graphs through the
 host over HTTP.
 
-Six references down; across what the encoder saw, no adapter, half weight, full weight, style and
-layout alone, all from the same noise. Below, two references in one picture, and a mask. Needs
-Pillow, which the host has.
+Six references down. Across: the reference as the encoder sees it, no adapter, half weight, full
+weight, style alone and layout alone, all from the same noise. Below, two references in one picture,
+and a mask. Needs Pillow, which the host has.
 """
 
 import sys
@@ -25,7 +25,7 @@ STYLE, LAYOUT = (
     "2:1, 3:1",
     "0:1, 1:1",
 )  # the demo's model has four blocks and learned which is which
-COLUMNS = ("the encoder saw", "no adapter", "weight 0.5", "weight 1", "style only", "layout only")
+COLUMNS = ("reference", "no adapter", "weight 0.5", "weight 1", "style only", "layout only")
 PAIRS = ("layout 1, style 2", "1 and 2, half each", "1 in the left half", "1 left, 2 right")
 TEXT, GAP = 20, 6
 STEPS, CFG = 16, 2.5
