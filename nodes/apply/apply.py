@@ -34,7 +34,13 @@ from ..sockets import (
 )
 from . import inputs
 from .attention_mask import checked_mask, mask_notes
-from .frame_weights import BATCH_MODES, TOGETHER, frame_weights_problem, mask_per_frame
+from .frame_weights import (
+    BATCH_MODES,
+    TOGETHER,
+    frame_weight_notes,
+    frame_weights_problem,
+    mask_per_frame,
+)
 from .keys import keys_for
 from .lora import add_lora
 from .tasks import WHOLE_IMAGE, task_map
@@ -177,7 +183,8 @@ class ApplyIPAdapter(io.ComfyNode):
         settings = PromptSettings(weight, start_at, end_at, layers_map, scaling, keep_prompt)
         model, notes = add_lora(model, adapter, lora_strength if weight else 0.0)
         model = add_image_prompt(model, keys, settings, mask_per_frame(mask, frame_weights))
-        return io.NodeOutput(model, ui=with_texts(encoder.display, *notes, *mask_notes(mask)))
+        notes = (*notes, *mask_notes(mask), *frame_weight_notes(frame_weights))
+        return io.NodeOutput(model, ui=with_texts(encoder.display, *notes))
 
 
 def _advanced_inputs() -> list[Any]:

@@ -33,6 +33,14 @@ def mask_notes(masks: Tensor | None, input_name: str = "attn_mask") -> list[Mess
     return [Message("'<1>' is black everywhere: the reference never acts.", input_name)]
 
 
+def region_notes(mask: Tensor | None, own_mask: Tensor | None) -> list[Message]:
+    """What IPAdapter Region says of its mask, and of what its box leaves of it."""
+    notes = mask_notes(mask, "mask")
+    if notes or own_mask is None or own_mask.any():
+        return notes
+    return [Message("'mask' and 'region_box' do not overlap: the reference never acts.")]
+
+
 def region_mask(mask: object, region_box: str, node: str) -> Tensor | None:
     """A region's mask [M, H, W]: a MASK, a box, or where both overlap; None for everywhere.
 

@@ -5,7 +5,7 @@ import logging
 import torch
 from torch import Tensor
 
-from ...ipadapter_core.messages import Predicate
+from ...ipadapter_core.messages import Message, Predicate
 from ...ipadapter_core.weights.curves import Keyframe, numbers, parse, value_at
 
 TOGETHER, PER_FRAME = "together", "one for each picture"
@@ -20,8 +20,8 @@ def mask_per_frame(mask: Tensor | None, text: str) -> Tensor | None:
     weights = frame_weights(text)
     if not weights:
         return mask
-    if not any(weights):
-        log.warning("Apply IPAdapter's 'frame_weights' are 0 throughout: the reference never acts.")
+    for note in frame_weight_notes(text):
+        log.warning(note)
     factors = torch.tensor(weights).view(-1, 1, 1)
     if mask is None:
         return factors
@@ -33,6 +33,16 @@ def mask_per_frame(mask: Tensor | None, text: str) -> Tensor | None:
             "or fewer frames."
         )
     return _repeat_last(mask, count) * _repeat_last(factors, count)
+
+
+def frame_weight_notes(text: str) -> list[Message]:
+    """What Apply IPAdapter says of a checked text."""
+    weights = frame_weights(text)
+    if not weights or any(weights):
+        return []
+    return [
+        Message("Apply IPAdapter's 'frame_weights' are 0 throughout: the reference never acts.")
+    ]
 
 
 def frame_weights(text: str) -> list[float]:

@@ -32,7 +32,7 @@ from ..sockets import (
     require_type,
 )
 from . import inputs
-from .attention_mask import mask_notes, region_mask
+from .attention_mask import region_mask, region_notes
 from .keys import keys_for
 from .lora import add_lora
 
@@ -137,7 +137,7 @@ class IPAdapterRegion(io.ComfyNode):
         )
         own_mask = region_mask(mask, region_box, REGION_NODE)
         region = Region(adapter, *references, settings, own_mask)
-        notes = mask_notes(own_mask, "mask")
+        notes = region_notes(mask, own_mask)
         return io.NodeOutput((region,), ui=with_texts(encoder.display, *notes))
 
 

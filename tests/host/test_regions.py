@@ -9,14 +9,16 @@ from support.tolerance import SAMPLING
 pytestmark = pytest.mark.host
 
 
-def region(
+def region(*args, **options):
+    return region_output(*args, **options).args[0]
+
+
+def region_output(
     nodes_by_id, adapters, positive, mask=None, name="ip-adapter_sd15", weight=0.7, **options
 ):
     adapter, _ = adapters(name)
     node = nodes_by_id["IPAdapterRegion"]
-    return node.execute(
-        adapter, weight, 0.0, 1.0, "crop", mask=mask, embeds=positive, **options
-    ).args[0]
+    return node.execute(adapter, weight, 0.0, 1.0, "crop", mask=mask, embeds=positive, **options)
 
 
 def regions(nodes_by_id, model, areas, feather=0, overlap="normalised"):
@@ -155,3 +157,14 @@ def test_a_mask_of_zeros_is_said_on_the_node(
         notes[value] = (output.ui or {}).get("text", ())
     black = f"'{input_name}' is black everywhere: the reference never acts."
     assert (black in notes[0.0], black in notes[1.0]) == (True, False)
+
+
+def test_a_box_beside_its_mask_is_said_without_blaming_the_mask(nodes_by_id, adapters, embeds):
+    mask = torch.zeros(1, 8, 8)
+    mask[:, :, :4] = 1.0
+    notes = {}
+    for box in ("50, 0, 50, 100", "25, 0, 50, 100", ""):
+        display = region_output(nodes_by_id, adapters, embeds(), mask, region_box=box).ui
+        notes[box] = (display or {}).get("text", ())
+    apart = "'mask' and 'region_box' do not overlap: the reference never acts."
+    assert notes == {"50, 0, 50, 100": (apart,), "25, 0, 50, 100": (), "": ()}
