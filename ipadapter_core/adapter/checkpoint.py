@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..messages import Message, Predicate, printable
 from .families import Family, find_family
-from .features import FeatureSpec, Source, Unconditional
+from .features import FeatureSpec, Unconditional
 from .foreign import refuse_foreign
 from .layout import Shape, Weights, flatten, plain_names, shapes_of
 from .lora import LoraSpec, is_lora_key, read_lora_spec
@@ -130,7 +130,7 @@ def read_spec(stored_weights: Weights, twin_kind: str | None = None) -> AdapterS
 
 
 def _is_identity(feature: FeatureSpec) -> bool:
-    return feature.source is Source.FACE_IDENTITY
+    return feature.source.is_identity
 
 
 def _read_layers(tensor_shapes: Mapping[str, Shape]) -> tuple[Layers, int]:

@@ -60,15 +60,20 @@ class EncoderSpec:
 
     def gives(self, feature: FeatureSpec) -> bool:
         """Whether a feature is an output of it; the same width alone can be another encoder's."""
-        output_widths = {
-            Source.CLIP_EMBEDS: self.projection_width,
-            Source.CLIP_HIDDEN: self.hidden_width,
-            Source.SIGLIP_POOLED: self.hidden_width,
-        }
         is_published = feature.encoder in _PUBLISHED_NAMES
-        return output_widths.get(feature.source) == feature.width and (
+        return self._width_of(feature.source) == feature.width and (
             self.name == feature.encoder or not is_published
         )
+
+    def _width_of(self, source: Source) -> int:
+        """The width of one of its outputs; 0 for a feature that no image encoder gives."""
+        match source:
+            case Source.CLIP_EMBEDS:
+                return self.projection_width
+            case Source.CLIP_HIDDEN | Source.SIGLIP_POOLED:
+                return self.hidden_width
+            case Source.FACE_IDENTITY:
+                return 0
 
 
 @dataclass(frozen=True)

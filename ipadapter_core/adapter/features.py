@@ -27,7 +27,20 @@ class Source(Enum):
     @property
     def axes(self) -> int:
         """How many axes a batch of it has: [N, E], or [N, S, E] where each image has a sequence."""
-        return 3 if self is Source.CLIP_HIDDEN else 2
+        match self:
+            case Source.CLIP_HIDDEN:
+                return 3
+            case Source.CLIP_EMBEDS | Source.SIGLIP_POOLED | Source.FACE_IDENTITY:
+                return 2
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether a face recogniser gives it, not an image encoder."""
+        match self:
+            case Source.FACE_IDENTITY:
+                return True
+            case Source.CLIP_EMBEDS | Source.CLIP_HIDDEN | Source.SIGLIP_POOLED:
+                return False
 
 
 class Picture(Enum):
@@ -85,6 +98,7 @@ ENCODERS: Mapping[tuple[Source, int], str] = {
     (Source.CLIP_HIDDEN, 1280): CLIP_H,
     (Source.CLIP_HIDDEN, 1664): CLIP_BIGG,
     (Source.CLIP_HIDDEN, 1152): SIGLIP,
+    (Source.SIGLIP_POOLED, 1152): SIGLIP,
 }
 
 
@@ -118,7 +132,7 @@ def encoder_of(source: Source, shape: tuple[int, ...]) -> str | None:
     one.
     """
     encoder = ENCODERS.get((source, shape[-1]))
-    is_sequence = source is Source.CLIP_HIDDEN and len(shape) == source.axes
+    is_sequence = len(shape) == source.axes == 3
     if encoder == CLIP_L and is_sequence and shape[1] == CLIP_L_336_TOKENS:
         return CLIP_L_336
     return encoder

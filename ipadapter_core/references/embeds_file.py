@@ -67,11 +67,22 @@ def _feature_notes(image_features: Mapping[str, Tensor]) -> dict[str, str]:
         "encoder": encoder_of(source, tuple(first_tensor.shape)) or "unknown",
         "feature": feature_name,
         "width": str(feature_width),
-        "pooling": "class token, projected" if source is Source.CLIP_EMBEDS else "none",
+        "pooling": _pooling(source),
     }
     if further_features:
         feature_notes["features"] = json.dumps(list(image_features))
     return feature_notes
+
+
+def _pooling(source: Source) -> str:
+    """How the encoder's tokens became the feature, in words."""
+    match source:
+        case Source.CLIP_EMBEDS:
+            return "class token, projected"
+        case Source.SIGLIP_POOLED:
+            return "pooling head"
+        case Source.CLIP_HIDDEN | Source.FACE_IDENTITY:
+            return "none"
 
 
 def from_file(stored_tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Sides:

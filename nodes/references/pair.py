@@ -11,8 +11,6 @@ from torch.nn.functional import normalize
 from comfy.clip_vision import ClipVisionModel, Output
 
 from ...ipadapter_core.adapter.features import (
-    EMBEDS,
-    HIDDEN,
     FeatureSpec,
     Source,
     Unconditional,
@@ -131,14 +129,21 @@ def _normalised(references: References, adapter: LoadedAdapter) -> References:
 def _references(output: Output, adapter: LoadedAdapter) -> References:
     """The outputs that an adapter takes, as far as an encoder gave them."""
     outputs = {
-        feature.name: pooled_output(output, adapter)
-        if feature.source is Source.SIGLIP_POOLED
-        else getattr(output, feature.source.value, None)
-        for feature in adapter.spec.inputs
+        feature.name: _output_of(output, feature.source, adapter) for feature in adapter.spec.inputs
     }
     features = {name: tensor for name, tensor in outputs.items() if tensor is not None}
     count = max((len(tensor) for tensor in features.values()), default=0)
     return References(features, (1.0,) * count)
+
+
+def _output_of(output: Output, source: Source, adapter: LoadedAdapter) -> Tensor | None:
+    match source:
+        case Source.CLIP_EMBEDS | Source.CLIP_HIDDEN:
+            return getattr(output, source.value, None)
+        case Source.SIGLIP_POOLED:
+            return pooled_output(output, adapter)
+        case Source.FACE_IDENTITY:
+            return None
 
 
 def _has_feature(references: References, feature: FeatureSpec) -> bool:
@@ -161,13 +166,20 @@ def _encoder_of(output: Output | References) -> str:
 
 
 def _encoder_of_references(references: References) -> str:
-    clip_features = [name for name in references.features if name in (EMBEDS, HIDDEN)]
-    if not clip_features:
-        return "a face recogniser alone"
-    source = Source(clip_features[0])
+    """The encoder by the first feature of an image encoder, and the adapters that take it."""
+    sources = (Source(name) for name in references.features)
+    source = next((source for source in sources if not source.is_identity), Source.FACE_IDENTITY)
+    match source:
+        case Source.CLIP_EMBEDS:
+            adapter_kind = "a base"
+        case Source.CLIP_HIDDEN:
+            adapter_kind = "a plus or full-face"
+        case Source.SIGLIP_POOLED:
+            adapter_kind = "an InstantX"
+        case Source.FACE_IDENTITY:
+            return "a face recogniser alone"
     shape = tuple(references.features[source.value].shape)
     encoder = encoder_of(source, shape) or f"an encoder of width {shape[-1]}"
-    adapter_kind = "a base" if source is Source.CLIP_EMBEDS else "a plus or full-face"
     return f"{encoder} for {adapter_kind} adapter"
 
 

@@ -9,6 +9,8 @@ from support.compare import difference
 from support.embeds import apply_embeds
 from support.tolerance import EFFECT, SAMPLING
 
+from ipadapter_core.adapter.features import Source
+
 pytestmark = pytest.mark.host
 
 
@@ -137,3 +139,20 @@ def test_a_silent_negative_is_only_on_the_positive_side(
         )
         second = sample(apply_embeds(nodes_by_id, adapters, model, embeds()), cfg=cfg)
         assert torch.equal(first, second) == same
+
+
+ENCODED = {  # references that an SD1.5 adapter does not take, and what their encoder is called
+    "image_embeds": ((1, 1280), "CLIP ViT-bigG/14 for a base adapter"),
+    "penultimate_hidden_states": ((1, 257, 1280), "CLIP ViT-H/14 for a plus or full-face adapter"),
+    "siglip_pooled": ((1, 1152), "SigLIP so400m/14-384 for an InstantX adapter"),
+    "face_identity": ((1, 512), "a face recogniser alone"),
+}
+
+
+@pytest.mark.parametrize("source", Source)
+def test_embeds_of_every_other_source_are_refused_by_their_encoder(pack, adapters, source):
+    shape, encoder = ENCODED[source.value]
+    references = pack.nodes.sockets.References.of(torch.zeros(shape), source.value)
+    adapter = adapters("ip-adapter_sd15")[0]
+    with pytest.raises(ValueError, match=rf"needs .*, but 'embeds' was encoded by {encoder}: "):
+        pack.nodes.references.pair.references_for(references, adapter, "embeds")
