@@ -177,7 +177,10 @@ def test_texts_that_are_wrong_for_every_model_are_known_without_one(layers, curv
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize("layers", ["", "1, 0.5", "11:1, 15:0.5"])
+@pytest.mark.parametrize(
+    "layers",
+    ["", "1, 0.5", "11:1, 15:0.5", "output 11:1", "double 18:1, single 37:0", "joint 37:0.5"],
+)
 def test_texts_that_may_be_right_for_some_model_pass_without_one(layers):
     check_texts(layers, "0:1,\n0.4:0.6 ease;\n1:0\n")
 
