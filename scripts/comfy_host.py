@@ -173,7 +173,7 @@ def overlay(
 ) -> Path:
     """An environment with `requirements` in front of another one's packages, which it shares.
 
-    alone: further packages, installed without what they ask for.
+    without_dependencies: further packages, installed without what they ask for.
     """
     base_packages = site_packages(base_python)
 

@@ -18,7 +18,7 @@ from support.graphs import node
 pytestmark = pytest.mark.http
 
 PACKS = Path(__file__).parents[1] / "support" / "packs"
-BLOCK, KEYS = 3, 5  # prompts in a row with the same settings, and how many settings
+BLOCK, KEYS = 3, 3  # prompts in a row with the same settings, and how many settings
 PROMPTS = 2 * BLOCK * KEYS
 
 
