@@ -38,7 +38,8 @@ export function addEditor(node, name, element, height, watched, refresh, grows =
     drawn.width = undefined // the properties panel of older pages sets its own
     refresh()
   }
-  const options = { ...ON_NODE, getMinHeight: height, onDraw }
+  const least = () => (window.LiteGraph?.vueNodesMode ? 0 : height()) // Nodes 2.0 take it from the style
+  const options = { ...ON_NODE, getMinHeight: least, onDraw }
   if (!grows) Object.assign(options, { getMaxHeight: height })
   element.append(styleSheet())
   const widget = node.addDOMWidget(name, name, element, options)
@@ -56,7 +57,6 @@ export function addEditor(node, name, element, height, watched, refresh, grows =
  * @param {any} node
  */
 function growToFit(node) {
-  if (window.LiteGraph?.vueNodesMode) return
   const [width, height] = node.computeSize()
   node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)])
 }

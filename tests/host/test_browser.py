@@ -2,7 +2,7 @@
 
 import pytest
 from playwright.sync_api import expect
-from support.page import Page, set_up
+from support.page import TRACKER, Page, set_up
 
 pytestmark = pytest.mark.http
 
@@ -24,22 +24,6 @@ def test_dragged_bars_are_typed_numbers(page):
     assert page.run("() => [app.graph._nodes.length, ...n0.pos]") == [1, 120, 90]
 
 
-TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
-
-
-def wait_for_value(page, name, value):
-    """Until a widget of the first node has the value, and the page has recorded it as a step."""
-    page.page.wait_for_function(
-        f"""([name, value]) => {{
-          const node = app.graph._nodes[0]
-          const index = node.widgets.findIndex((widget) => widget.name === name)
-          const recorded = {TRACKER}.activeState.nodes[0].widgets_values[index]
-          return node.widgets[index].value === value && recorded === value
-        }}""",
-        arg=[name, value],
-    )
-
-
 def recorded_value(page, name):
     return page.run(
         f"""(name) => {{
@@ -50,23 +34,17 @@ def recorded_value(page, name):
     )
 
 
-def record(page):
-    """The page takes the graph as it is as the state before the next change."""
-    page.run("() => app.canvas.canvas.dispatchEvent(new MouseEvent('mouseup', { bubbles: true }))")
-
-
 def test_a_drag_is_undone_and_done_again_like_any_change(page):
     page.add("IPAdapterWeightMap")
-    record(page)
-    wait_for_value(page, "layers", "")
+    page.record()
+    page.wait_for_value("layers", "")
     page.drag(panel(page, "A factor for each block"), (2.5 / 16, 0.5), (4.5 / 16, 0.9))
-    wait_for_value(page, "layers", LISTED)
+    page.wait_for_value("layers", LISTED)
     for key, text in (("Control+z", ""), ("Control+y", LISTED)):
         page.press(key)
-        wait_for_value(page, "layers", text)
+        page.wait_for_value("layers", text)
 
 
-@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # Vue nodes size themselves
 @pytest.mark.parametrize("kind", ["IPAdapterWeightMap", "ApplyIPAdapter", "FaceCrop"])
 def test_a_node_keeps_its_size_when_it_is_loaded_again(page, kind):
     """A node that grows then would be a change after each undo, and drop what can be redone."""
@@ -84,32 +62,32 @@ def test_a_node_keeps_its_size_when_it_is_loaded_again(page, kind):
 
 def test_keys_in_the_editors_are_undone_and_done_again_one_by_one(page):
     page.add("IPAdapterWeightMap")
-    record(page)
+    page.record()
     curve = panel(page, "A factor over time")
     page.drag(curve, (0.4, 0.7))
     steps = ["0:1, 0.4:0.6, 1:1", "0:1, 0.41:0.6, 1:1", "0:1, 0.41:0.65, 1:1", "0:1, 1:1"]
-    wait_for_value(page, "curve", steps[0])
+    page.wait_for_value("curve", steps[0])
     for key, text in zip(("ArrowRight", "ArrowUp", "Delete"), steps[1:], strict=True):
         page.press(key)
-        wait_for_value(page, "curve", text)
+        page.wait_for_value("curve", text)
     for text in reversed(steps[:-1]):
         page.press("Control+z")
-        wait_for_value(page, "curve", text)
+        page.wait_for_value("curve", text)
     for text in steps[1:]:
         page.press("Control+y")
-        wait_for_value(page, "curve", text)
+        page.wait_for_value("curve", text)
 
 
 def test_a_key_held_down_and_a_preset_are_each_a_step_to_undo(page):
     page.add("IPAdapterWeightMap")
-    record(page)
+    page.record()
     page.page.locator(".ipadapter-weight-map select").nth(3).select_option("first half")
-    wait_for_value(page, "curve", "0:1, 0.5:0 hold")
+    page.wait_for_value("curve", "0:1, 0.5:0 hold")
     panel(page, "A factor over time").get_by_role("slider").nth(1).focus()
     for _ in range(4):  # without a release between them they repeat
         page.page.keyboard.down("ArrowRight")
     page.page.keyboard.up("ArrowRight")
-    wait_for_value(page, "curve", "0:1, 0.54:0 hold")
+    page.wait_for_value("curve", "0:1, 0.54:0 hold")
     steps = []
     while "" not in steps and len(steps) < 3:
         page.press("Control+z")

@@ -85,10 +85,17 @@ def test_a_box_is_drawn_in_the_connected_picture(page, node, names):
     assert 100 <= x <= 140 and x + width <= 256
     page.press("ArrowRight", "Shift+ArrowDown")
     assert typed() == [x + 1, y + 10, width, height]
+    before = page.value(names[-1], number=1)
+    page.wait_for_value(names[-1], before, number=1)
     page.press("Tab", "Shift+ArrowUp")
     assert typed() == [x + 1, y, width, height + 10]
+    after = page.value(names[-1], number=1)
     page.page.get_by_role("button", name="Removes the box").click()
+    empty = page.value(names[-1], number=1)
     assert page.values(*names, number=1) in ([0, 0, 0, 0], [""])
+    for key, value in zip("zzyy", (after, before, after, empty), strict=True):
+        page.press(f"Control+{key}")
+        page.wait_for_value(names[-1], value, number=1)
 
 
 def test_a_region_is_drawn_as_a_box_without_any_picture(page):

@@ -18,6 +18,7 @@ KNOWN = (  # the host's own, on every start of a fresh installation
 )
 READY = """() => window.app?.vueAppReady && window.app.graph && window.app.extensionManager
   && !document.querySelector('.p-blockui-mask')"""
+TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 IS_RESTORED = """() => {
   const workflow = app.extensionManager.workflow.activeWorkflow
   return !workflow?.changeTracker?._restoringState
@@ -108,6 +109,23 @@ class Page:
 
     def values(self, *names, number=0):
         return [self.value(name, number) for name in names]
+
+    def record(self):
+        """The page takes the graph as it is as the state before the next change."""
+        event = "new MouseEvent('mouseup', { bubbles: true })"
+        self.run(f"() => app.canvas.canvas.dispatchEvent({event})")
+
+    def wait_for_value(self, name, value, number=0):
+        """Until a widget of a node has the value, and the page has recorded it as a step."""
+        self.page.wait_for_function(
+            f"""([name, value, number]) => {{
+              const node = app.graph._nodes[number]
+              const index = node.widgets.findIndex((widget) => widget.name === name)
+              const recorded = {TRACKER}.activeState.nodes[number].widgets_values[index]
+              return node.widgets[index].value === value && recorded === value
+            }}""",
+            arg=[name, value, number],
+        )
 
     def drag(self, element, *places):
         """Along places in an element, each from 0 to 1."""
