@@ -13,7 +13,10 @@ app.registerExtension({
   nodeCreated(node) {
     if (node.constructor.nodeData?.category?.split('/')[0] !== OURS) return
     const boxes = (node.widgets ?? []).filter(({ element }) => element?.tagName === 'TEXTAREA')
-    for (const box of boxes) label(box.element, nameOf(box))
+    for (const box of boxes) {
+      label(box.element, nameOf(box))
+      chain(box, 'callback', () => node.setDirtyCanvas(true, true)) // with the first letter its name appears
+    }
     if (boxes.length) chain(node, 'onDrawForeground', (context) => drawNames(node, boxes, context))
   },
 })

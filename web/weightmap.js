@@ -292,6 +292,5 @@ function drawAxis(panel, range) {
   ticks.forEach((value, place) => {
     elements[place].textContent = String(value)
     elements[place].style.top = `${100 * (1 - logic.heightOf(value, range))}%`
-    elements[place].classList.toggle('lowest', value === range.low)
   })
 }

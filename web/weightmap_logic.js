@@ -297,7 +297,7 @@ export const CURVE_PRESETS = {
 /** The name of the preset that a text is, or ''. @param {Record<string, string>} presets @param {string} text */
 export const presetOf = (presets, text) => Object.keys(presets).find((name) => presets[name] === text.trim()) ?? ''
 
-const LEAST_DISTANCE = 0.1 // of two numbers at an axis, as a part of its length
+const LEAST_DISTANCE = 0.14 // of two numbers at an axis, as a part of its length
 
 /** The values that an axis shows, from top to bottom: the ends, 0, and 1 where it has room. @param {Range} range */
 export function ticksOf({ low, high }) {

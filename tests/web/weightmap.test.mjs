@@ -143,6 +143,7 @@ test('an axis has the ends of the panel, 0 and 1', () => {
   assert.deepEqual(logic.ticksOf(RANGE), [2, 1, 0])
   assert.deepEqual(logic.ticksOf({ low: -1, high: 4 }), [4, 1, 0, -1])
   assert.deepEqual(logic.ticksOf({ low: 0, high: 1e6 }), [1e6, 0])
+  assert.deepEqual(logic.ticksOf({ low: 0, high: 10 }), [10, 0])
 })
 
 test('a list that fits no model, or not that of the last run, and a very large factor are odd', () => {
