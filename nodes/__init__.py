@@ -2,7 +2,7 @@
 
 from .apply.apply import ApplyIPAdapter
 from .apply.face_tokens import FaceTokensToControlNet
-from .apply.image_prompt_node import ImagePrompt
+from .apply.image_prompt_node import ImagePromptNode
 from .apply.regions import ApplyIPAdapterRegions, IPAdapterRegion
 from .apply.tiles import IPAdapterTiles
 from .apply.weights import IPAdapterWeightMap
@@ -27,7 +27,7 @@ folders.register()
 NODES = [
     check_new_node(node)
     for node in (
-        ImagePrompt,
+        ImagePromptNode,
         LoadIPAdapter,
         LoadCLIPVision,
         ApplyIPAdapter,

@@ -221,9 +221,9 @@ FLUX = "FLUX.1"
 XLABS = "XLabs"
 FLUX_HEAD_WIDTH = 128
 PORTRAIT, UNNORM, INSTANTID = "FaceID portrait", "FaceID portrait unnorm", "InstantID"
-FACE, IDENTITY = "face", "identity"
+FACE_PURPOSE, IDENTITY_PURPOSE = "face", "identity"
 _RAW = (_is_identity_resampler, read_identity_resampler)
-_PLUS = (_identity_and_crop, ZERO_PIXELS, IDENTITY, True)
+_PLUS = (_identity_and_crop, ZERO_PIXELS, IDENTITY_PURPOSE, True)
 FAMILIES = (
     Family(
         XLABS,
@@ -247,14 +247,19 @@ FAMILIES = (
     ),
     Family("base", _is_linear, read_linear, _clip_embeds, ZEROS),
     Family(
-        UNNORM, *_RAW, _raw_identity, ZEROS, IDENTITY, name_marks=("unnorm", "faceid", "portrait")
+        UNNORM,
+        *_RAW,
+        _raw_identity,
+        ZEROS,
+        IDENTITY_PURPOSE,
+        name_marks=("unnorm", "faceid", "portrait"),
     ),
     Family(
         INSTANTID,
         *_RAW,
         _instantid_identity,
         ZEROS,
-        IDENTITY,
+        IDENTITY_PURPOSE,
         name_marks=("instantid",),
         guides_controlnet=True,
     ),
@@ -268,19 +273,19 @@ FAMILIES = (
     ),
     Family("plus", _is_kolors, read_resampler, _kolors_hidden, ZERO_PIXELS, base_model=KOLORS),
     Family("plus", _is_resampler, read_resampler, _clip_hidden, ZERO_PIXELS),
-    Family("full-face", _is_mlp, read_mlp, _clip_hidden, ZERO_PIXELS, FACE),
+    Family("full-face", _is_mlp, read_mlp, _clip_hidden, ZERO_PIXELS, FACE_PURPOSE),
     Family(
         FACEID_PLUS,
         _is_kolors_face,
         read_face_plus_v2,
         _raw_identity_and_square,
         ZEROS,
-        IDENTITY,
+        IDENTITY_PURPOSE,
         base_model=KOLORS,
         is_projected_as_text=True,
     ),
     Family(FACEID_PLUS_V2, _is_face_plus, read_face_plus_v2, *_PLUS, name_marks=("plusv2",)),
     Family(FACEID_PLUS, _is_face_plus, read_face_plus, *_PLUS, name_marks=("plus",)),
-    Family(PORTRAIT, _is_portrait, read_identity, _identity, ZEROS, IDENTITY),
-    Family(FACEID, _is_identity, read_identity, _identity, ZEROS, IDENTITY, has_lora=True),
+    Family(PORTRAIT, _is_portrait, read_identity, _identity, ZEROS, IDENTITY_PURPOSE),
+    Family(FACEID, _is_identity, read_identity, _identity, ZEROS, IDENTITY_PURPOSE, has_lora=True),
 )

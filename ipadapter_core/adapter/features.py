@@ -90,7 +90,7 @@ CLIP_L_336, SIGLIP = "CLIP ViT-L/14-336", "SigLIP so400m/14-384"
 CLIP_L_336_TOKENS = 577  # 24 x 24 patches and the class; at 224 pixels there are 257
 SIGLIP_TOKENS = 729  # 27 x 27 patches
 WEBFACE_R50, GLINT_R100 = "w600k_r50", "glintr100"  # face recognisers, by the names of their files
-ENCODERS: Mapping[tuple[Source, int], str] = {
+ENCODER_NAMES: Mapping[tuple[Source, int], str] = {
     (Source.CLIP_EMBEDS, 768): CLIP_L,
     (Source.CLIP_EMBEDS, 1024): CLIP_H,
     (Source.CLIP_EMBEDS, 1280): CLIP_BIGG,
@@ -106,7 +106,7 @@ def clip_feature(
     source: Source, width: int, picture: Picture = Picture.WHOLE, is_normalised: bool = False
 ) -> FeatureSpec:
     """An output of a CLIP vision encoder, which its width tells."""
-    encoder = ENCODERS.get((source, width), Message("an encoder with <1> features", width))
+    encoder = ENCODER_NAMES.get((source, width), Message("an encoder with <1> features", width))
     return FeatureSpec(source.value, source, width, encoder, picture, is_normalised)
 
 
@@ -131,7 +131,7 @@ def encoder_of(source: Source, shape: tuple[int, ...]) -> str | None:
     """The encoder that gives features of that shape, as far as it tells; None for an unknown
     one.
     """
-    encoder = ENCODERS.get((source, shape[-1]))
+    encoder = ENCODER_NAMES.get((source, shape[-1]))
     is_sequence = len(shape) == source.axes == 3
     if encoder == CLIP_L and is_sequence and shape[1] == CLIP_L_336_TOKENS:
         return CLIP_L_336

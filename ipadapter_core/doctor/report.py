@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
-from ..adapter.families import FACE, IDENTITY
+from ..adapter.families import FACE_PURPOSE, IDENTITY_PURPOSE
 from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
 from .entries import ADAPTER, EMBEDS, FOLDERS, OTHER, Embeds, Entry, InstalledFile
@@ -232,7 +232,7 @@ def _is_first(adapter: Entry) -> bool:
 
 def _follows(adapter: Entry, base_model: str, purpose: str) -> bool:
     """Whether an adapter does that; one of identities follows a face."""
-    own_purpose = FACE if _purpose(adapter) == IDENTITY else _purpose(adapter)
+    own_purpose = FACE_PURPOSE if _purpose(adapter) == IDENTITY_PURPOSE else _purpose(adapter)
     return _base(adapter) == base_model and purpose == own_purpose
 
 

@@ -122,10 +122,10 @@ def is_known_for(take: str, blocks: Sequence[Block]) -> bool:
     return take in BY_DEPTH or any(block_kind == "input" for block_kind, _ in blocks)
 
 
-BALANCED = "balanced"
-BY_DEPTH = (BALANCED, "ease in", "ease out", "ease in-out", "reverse in-out")
+BALANCED_TAKE = "balanced"
+BY_DEPTH = (BALANCED_TAKE, "ease in", "ease out", "ease in-out", "reverse in-out")
 TAKES: dict[str, Take] = {
-    BALANCED: _with_amount(lambda blocks: (1.0,) * len(blocks)),
+    BALANCED_TAKE: _with_amount(lambda blocks: (1.0,) * len(blocks)),
     "style": _with_amount(_style),
     "strong style": _with_amount(_all_but_layout),
     "layout": _with_amount(_layout),

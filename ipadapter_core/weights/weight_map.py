@@ -19,21 +19,21 @@ from .presets import TAKES, BlockWeights
 
 STEPS = 100
 REST = "rest"  # in `layers`: every block that is not named
-SD15: list[Block] = [
+SD15_BLOCKS: list[Block] = [
     *(("input", n) for n in (1, 2, 4, 5, 7, 8)),
     ("middle", 0),
     *(("output", n) for n in range(3, 12)),
 ]
-SDXL: list[Block] = [
+SDXL_BLOCKS: list[Block] = [
     *(("input", n) for n in (4, 5, 7, 8)),
     ("middle", 0),
     *(("output", n) for n in range(6)),
 ]
-FLUX: list[Block] = [
+FLUX_BLOCKS: list[Block] = [
     *(("double", n) for n in range(19)),
     *(("single", n) for n in range(38)),
 ]
-SD35_LARGE: list[Block] = [("joint", n) for n in range(38)]
+SD35_LARGE_BLOCKS: list[Block] = [("joint", n) for n in range(38)]
 T = TypeVar("T")
 WeightSchedule = tuple[BlockWeights, ...]  # STEPS + 1 of them
 
@@ -131,13 +131,13 @@ def check_texts(layers_text: str, curve_text: str) -> None:
     if ":" not in layers_text:
         _about_input("layers", lambda: numbers(layers_text))
         return
-    for model_blocks in (SDXL, FLUX, SD35_LARGE):
+    for model_blocks in (SDXL_BLOCKS, FLUX_BLOCKS, SD35_LARGE_BLOCKS):
         try:
             layer_factors(layers_text, model_blocks)
         except Predicate:
             continue
         return
-    _about_input("layers", lambda: layer_factors(layers_text, SD15))
+    _about_input("layers", lambda: layer_factors(layers_text, SD15_BLOCKS))
 
 
 def layer_factors(text: str, model_blocks: Sequence[Block]) -> BlockWeights:

@@ -33,17 +33,17 @@ from .plan import (
     STRENGTHS,
     TASKS,
     InstalledAdapter,
-    Plan,
+    PlannedInputs,
     Request,
     Strength,
-    make_plan,
+    plan_inputs,
 )
 from .tasks import WHOLE_IMAGE, task_map
 
 PLAN = "ipadapter_plan"  # in what the page gets of a run
 
 
-class ImagePrompt(io.ComfyNode):
+class ImagePromptNode(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -117,7 +117,7 @@ class ImagePrompt(io.ComfyNode):
         request = Request(task, strength, Strength(weight, start_at, end_at))
         kind = model_kind(model)
         adapters = fitting_adapters(kind)
-        plan = make_plan(request, kind.base_model, adapters, load(), explain_missing)
+        plan = plan_inputs(request, kind.base_model, adapters, load(), explain_missing)
         layers_map = task_map(model_blocks(model), plan.task, NODE)
         adapter = installed_adapter(model, plan.ipadapter_file)
         mask = checked_mask(attn_mask, NODE)
@@ -151,12 +151,14 @@ def fitting_adapters(kind: ModelKind) -> list[InstalledAdapter]:
     return adapters
 
 
-def _plan_text(plan: Plan) -> Message:
+def _plan_text(plan: PlannedInputs) -> Message:
     weight, start_at, end_at = (f"{number:g}" for number in plan.strength)
     return Message("<1>, weight <2>, active from <3> to <4>", plan.task, weight, start_at, end_at)
 
 
-def _page_plan(plan: Plan, spec: AdapterSpec, request: Request, fit: str) -> dict[str, Any]:
+def _page_plan(
+    plan: PlannedInputs, spec: AdapterSpec, request: Request, fit: str
+) -> dict[str, Any]:
     """The widgets of Load IPAdapter and Apply IPAdapter that give the same, and those of this node
     that they stand for.
     """

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ...ipadapter_core.attention.keys import SCALINGS, V_ONLY
 from ...ipadapter_core.references.images import CROP, FITS
 from ..sockets import WeightMapSocket
-from .tasks import TASKS, WHOLE_IMAGE
+from .tasks import LAYER_TASKS, WHOLE_IMAGE
 
 
 def weight(tooltip: str) -> io.Float.Input:
@@ -54,7 +54,7 @@ def keep_prompt(tooltip: str) -> io.Float.Input:
 
 def task(tooltip: str) -> io.Combo.Input:
     return io.Combo.Input(
-        "task", options=TASKS, default=WHOLE_IMAGE, optional=True, tooltip=tooltip
+        "task", options=LAYER_TASKS, default=WHOLE_IMAGE, optional=True, tooltip=tooltip
     )
 
 

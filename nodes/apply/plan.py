@@ -11,12 +11,13 @@ from typing import NamedTuple
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.doctor.model_table import ENCODER, ModelFile, purpose_of
 from ..files.folders import ADAPTERS, ENCODERS
+from ..files.missing_files import MOST_REASONS
 from .tasks import (
     COMPOSITION,
+    LAYER_TASKS,
     STYLE,
     STYLE_AND_COMPOSITION,
     SUBJECT,
-    TASKS as LAYER_TASKS,
     WHOLE_IMAGE,
 )
 
@@ -26,10 +27,9 @@ TASKS = [*LAYER_TASKS, FACE, FACE_IDENTITY]
 SUBTLE, BALANCED, STRONG, CUSTOM = "subtle", "balanced", "strong", "custom"
 STRENGTHS = [SUBTLE, BALANCED, STRONG, CUSTOM]
 LOOK = "look"
-MOST_OTHERS = 3  # adapters for other tasks that a sentence names
 Explain = Callable[[str, str], Sequence[str]]  # kind of folder, base model -> why no file is found
 # Task -> what an adapter for it is made for, the best first.
-PURPOSES: Mapping[str, tuple[str, ...]] = {
+PURPOSES_BY_TASK: Mapping[str, tuple[str, ...]] = {
     COMPOSITION: (COMPOSITION, LOOK),
     FACE: ("face",),
     FACE_IDENTITY: ("identity",),
@@ -80,7 +80,7 @@ class InstalledAdapter:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedInputs:
     """Inputs of Load IPAdapter and Apply IPAdapter that give the same."""
 
     ipadapter_file: str
@@ -98,21 +98,21 @@ class Request:
 
     @property
     def purposes(self) -> tuple[str, ...]:
-        return PURPOSES.get(self.task, (LOOK,))
+        return PURPOSES_BY_TASK.get(self.task, (LOOK,))
 
 
-def make_plan(
+def plan_inputs(
     request: Request,
     base_model: str,
     adapters: Sequence[InstalledAdapter],
     model_table: Sequence[ModelFile],
     explain_missing: Explain,
-) -> Plan:
+) -> PlannedInputs:
     """The plan with the best of the adapters. Raises ValueError with the file that is missing."""
     suitable_adapters = [adapter for adapter in adapters if adapter.purpose in request.purposes]
     if not suitable_adapters:
         others = [f"'{adapter.name}' is for the task '{adapter.task}'" for adapter in adapters]
-        explanation = [*others[:MOST_OTHERS], *explain_missing(ADAPTERS, base_model)]
+        explanation = [*others[:MOST_REASONS], *explain_missing(ADAPTERS, base_model)]
         raise ValueError(_missing_adapter(request, base_model, model_table, explanation))
     adapter = min(suitable_adapters, key=lambda adapter: _rank(adapter, request, model_table))
     if not adapter.has_encoder:
@@ -124,7 +124,7 @@ def make_plan(
         strength = STRENGTHS_BY_TASK[request.task][STRENGTHS.index(request.strength)]
         if is_look and _takes_one_vector(adapter.spec):
             strength = strength._replace(weight=round(strength.weight * ONE_VECTOR, 2))
-    return Plan(adapter.name, request.task if is_look else WHOLE_IMAGE, strength)
+    return PlannedInputs(adapter.name, request.task if is_look else WHOLE_IMAGE, strength)
 
 
 def _rank(

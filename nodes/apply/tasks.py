@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 
 from ...ipadapter_core.weights.blocks import Block
-from ...ipadapter_core.weights.presets import BALANCED
+from ...ipadapter_core.weights.presets import BALANCED_TAKE
 from ...ipadapter_core.weights.weight_map import MapSettings, WeightMap, make_map
 
 WHOLE_IMAGE, STYLE, COMPOSITION = "whole image", "style", "composition"
 STYLE_AND_COMPOSITION, SUBJECT = "style and composition", "subject"
 TAKES_BY_TASK = {
-    WHOLE_IMAGE: BALANCED,
+    WHOLE_IMAGE: BALANCED_TAKE,
     STYLE: "style",
     COMPOSITION: "layout",
     STYLE_AND_COMPOSITION: "style and layout",
     SUBJECT: "subject",
 }
-TASKS = list(TAKES_BY_TASK)
+LAYER_TASKS = list(TAKES_BY_TASK)
 
 
 def task_map(

@@ -10,7 +10,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.messages import Predicate
-from ...ipadapter_core.weights.presets import BALANCED, TAKES, is_known_for
+from ...ipadapter_core.weights.presets import BALANCED_TAKE, TAKES, is_known_for
 from ...ipadapter_core.weights.weight_map import (
     MapSettings,
     WeightMap,
@@ -49,7 +49,7 @@ class IPAdapterWeightMap(io.ComfyNode):
                 io.Combo.Input(
                     "take",
                     options=list(TAKES),
-                    default=BALANCED,
+                    default=BALANCED_TAKE,
                     tooltip="balanced: everything; style: how the image looks; layout: where "
                     "things are; subject: what the image shows. strong: from neighbouring layers "
                     "as well; precise: the result also moves away from the rest, through the "

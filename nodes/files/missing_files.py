@@ -11,7 +11,7 @@ from .folders import ADAPTERS, ENCODERS
 from .installed import model_files
 
 KINDS = {ADAPTERS: ADAPTER, ENCODERS: ENCODER}
-MOST_FILES = 3  # in a sentence
+MOST_REASONS = 3  # that a sentence about a missing file names
 
 
 def explain_missing(folder_kind: str, base_model: str = "") -> list[str]:
@@ -23,7 +23,7 @@ def explain_missing(folder_kind: str, base_model: str = "") -> list[str]:
     entries = examine(model_files(set()), load()).entries
     ours = [entry for entry in entries if kind == entry.kind or entry.file.folder == folder_kind]
     texts = [*_problems(ours, folder_kind, base_model), *_usable(ours, kind, base_model)]
-    return texts[:MOST_FILES]
+    return texts[:MOST_REASONS]
 
 
 def _problems(entries: list[Entry], folder_kind: str, base_model: str) -> Iterator[str]:

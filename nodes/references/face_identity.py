@@ -41,7 +41,7 @@ from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
 from .encode import CHUNK_SIZE, PREVIEW_COUNT, encode
 
-CROP_SIDE, CROP_SIDES = 224, {"SDXL": 256, KOLORS: 336}
+DEFAULT_SIDE, SIDES_BY_MODEL = 224, {"SDXL": 256, KOLORS: 336}  # of crops for the encoder
 IDENTITY_NOTE = "aligned face"
 log = logging.getLogger("ipadapter")
 
@@ -127,7 +127,7 @@ class FaceEncoder:
 
 def crop_side(spec: AdapterSpec | None) -> int:
     """Of the face for the encoder, in pixels, as IPAdapter_plus cuts it."""
-    return CROP_SIDES.get(spec.base_model, CROP_SIDE) if spec is not None else CROP_SIDE
+    return SIDES_BY_MODEL.get(spec.base_model if spec else "", DEFAULT_SIDE)
 
 
 def _embed_faces(net: IResNet, pictures: Tensor, faces: Sequence[ReferenceFace]) -> Tensor:

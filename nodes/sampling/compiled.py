@@ -44,7 +44,7 @@ SCHEMA = (
     " SymInt[] sizes) -> Tensor"
 )
 POOLED_TEXT = "y"  # the host's name of that argument
-Options = dict[str, Any]  # the host's transformer_options
+Options = dict[str, Any]  # the host's model_options, transformer_options, or what they keep within
 LayerAddition = Callable[[Tensor, Tensor, LayerSite], Tensor]
 Operator = Callable[..., Tensor]
 

@@ -36,6 +36,7 @@ from .compiled import (
     BLOCK_MARKING,
     LayerAddition,
     Marking,
+    Options,
     add_in_graph,
 )
 from .layout import LayerWidths, Modules
@@ -47,7 +48,6 @@ PLACES = {DOUBLE: (ATTENTION, AFTER_BLOCK), SINGLE: (ATTENTION,)}
 TOO_OLD = "IP-Adapters for FLUX.1 need ComfyUI 0.18.2 or newer: update ComfyUI."
 QUERY_PATCH, OUTPUT_PATCH = "attn1_patch", "attn1_output_patch"
 QUERY = 2  # like `ATTENTION`: the place in a compiled block where its queries are handed over
-Options = dict[str, Any]  # the host's transformer_options, and what it keeps within
 _BLOCK = re.compile(r"(double|single)_blocks\.(\d+)")
 
 
@@ -92,7 +92,7 @@ class FluxLayout:
         blocks: dict[Any, BlockPatch] = dict(replacements.get(DIT) or {})
         # What another pack returns may still be in use there; the host's own result is new.
         is_new = not patches.get(OUTPUT_PATCH) and "optimized_attention_override" not in options
-        patched_call = PatchedCall(parts, call, is_new)
+        patched_call = PatchedFluxCall(parts, call, is_new)
         for kind, number, place in parts:
             if place == AFTER_BLOCK:
                 previous = blocks.get((DOUBLE_BLOCK, number))
@@ -108,7 +108,7 @@ class FluxLayout:
         return {**options, **changes, **marking}, patched_call.add
 
 
-class PatchedCall:
+class PatchedFluxCall:
     """One call of the model: the queries of the block that runs, and what is added to it."""
 
     def __init__(self, parts: PartsByLayer, call: ModelCall, is_attention_new: bool):

@@ -90,7 +90,7 @@ class MMDiTLayout:
     ) -> tuple[dict[str, Any], LayerAddition]:
         replacements: dict[str, Any] = dict(options.get("patches_replace") or {})
         blocks: dict[Any, BlockPatch] = dict(replacements.get(DIT) or {})
-        patched_call = PatchedCall(parts, call)
+        patched_call = PatchedMMDiTCall(parts, call)
         for address in parts:
             key = (DOUBLE_BLOCK, address[1])
             blocks[key] = cast(
@@ -102,7 +102,7 @@ class MMDiTLayout:
         }, patched_call.add_as_operator
 
 
-class PatchedCall:
+class PatchedMMDiTCall:
     """One call of the model: what is added in the block that runs.
 
     compiled_block: the layer of a block that is compiled by itself, while it runs, and how many
@@ -180,7 +180,7 @@ class PatchedCall:
 
 
 def run_block(
-    call: PatchedCall,
+    call: PatchedMMDiTCall,
     previous: BlockPatch | None,
     address: Address,
     arguments: BlockArguments,
@@ -231,7 +231,7 @@ class JointAttention:
     """
 
     def __init__(
-        self, call: PatchedCall, address: Address, options: dict[str, Any], text_length: int
+        self, call: PatchedMMDiTCall, address: Address, options: dict[str, Any], text_length: int
     ):
         self.call, self.address, self.options = call, address, options
         self.text_length = text_length

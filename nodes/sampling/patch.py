@@ -27,6 +27,7 @@ from .adapter_lora import without_repeated_loras
 from .batch_rows import Cond, CondBatch, read_batch_rows, read_cond_batch
 from .compiled import (
     Marking,
+    Options,
     current_addition,
     has_compiled_module,
     is_compiled_by_host,
@@ -47,7 +48,6 @@ from .model_call import ModelCall, WatchLike
 from .run import CallTensors, FittingPrompts, ImagePart, PartsByLayer, Placement, Run
 
 RUN_KEY, BATCH_KEY, WATCH_KEY = "ipadapter_run", "ipadapter_batch", "ipadapter_watch"
-Options = dict[str, Any]  # the host's transformer_options or model_options
 
 
 def add_image_prompt(

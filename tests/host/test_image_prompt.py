@@ -43,7 +43,7 @@ def decide(pack, table):
 
     def run(adapters, task, strength="balanced"):
         request = module.Request(task, strength, module.Strength(0.33, 0.1, 0.9))
-        plan = module.make_plan(request, "SD1.5", adapters, table, lambda *_: [])
+        plan = module.plan_inputs(request, "SD1.5", adapters, table, lambda *_: [])
         return plan.ipadapter_file, plan.task, tuple(plan.strength)
 
     return run

@@ -42,7 +42,7 @@ def plan_for(pack):
         kind = pack.nodes.sampling.layers.model_kind(model)
         adapters = pack.nodes.apply.image_prompt_node.fitting_adapters(kind)
         request = plan.Request(task, "balanced", plan.Strength(1.0))
-        chosen = plan.make_plan(request, kind.base_model, adapters, table, lambda *_: [])
+        chosen = plan.plan_inputs(request, kind.base_model, adapters, table, lambda *_: [])
         return chosen.ipadapter_file, chosen.task, chosen.strength.weight
 
     return run

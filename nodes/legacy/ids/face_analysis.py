@@ -78,7 +78,7 @@ class FaceAnalysis:
         return self._net
 
 
-class PictureFaces(NamedTuple):
+class FaceBatch(NamedTuple):
     """Of each picture one face: its identity [N, 512], and its crop [N, S, S, 3]."""
 
     identities: Tensor
@@ -87,7 +87,7 @@ class PictureFaces(NamedTuple):
 
 def read_faces(
     analysis: Any, pictures: Tensor, is_normalised: bool, crop_side: int, node_name: str
-) -> PictureFaces:
+) -> FaceBatch:
     """The surest face of each picture, as IPAdapter_plus takes it. Raises ValueError where there
     is none."""
     identities: list[Tensor] = []
@@ -102,7 +102,7 @@ def read_faces(
         embedding = face.normed_embedding if is_normalised else face.embedding
         identities.append(torch.as_tensor(numpy.asarray(embedding, numpy.float32)).flatten())
         crops.append(align_face(picture.cpu().float(), analysed_landmarks(face), crop_side))
-    return PictureFaces(torch.stack(identities), torch.stack(crops))
+    return FaceBatch(torch.stack(identities), torch.stack(crops))
 
 
 def _first_face(analysis: Any, picture: Tensor) -> Any:

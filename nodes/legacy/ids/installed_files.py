@@ -46,13 +46,13 @@ LIGHT = _kind("ip-adapter_sd15_light_v11.bin", "light")
 SD15 = _kind("ip-adapter_sd15.safetensors")
 SD15_G = _kind("ip-adapter_sd15_vit-G.safetensors")
 PLUS = _kind("ip-adapter-plus_sd15.safetensors")
-FACE = _kind("ip-adapter-plus-face_sd15.safetensors", "face")
+PLUS_FACE = _kind("ip-adapter-plus-face_sd15.safetensors", "face")
 FULL = _kind("ip-adapter-full-face_sd15.safetensors")
 COMPOSITION = _kind("ip_plus_composition_sd15.safetensors", "composition")
 XL = _kind("ip-adapter_sdxl_vit-h.safetensors")
 XL_G = _kind("ip-adapter_sdxl.safetensors")
 XL_PLUS = _kind("ip-adapter-plus_sdxl_vit-h.safetensors")
-XL_FACE = _kind("ip-adapter-plus-face_sdxl_vit-h.safetensors", "face")
+XL_PLUS_FACE = _kind("ip-adapter-plus-face_sdxl_vit-h.safetensors", "face")
 XL_COMPOSITION = _kind("ip_plus_composition_sdxl.safetensors", "composition")
 KOLORS_PLUS = _kind("Kolors-IP-Adapter-Plus.bin")
 FLUX_XLABS = _kind("flux-ip-adapter.safetensors")
@@ -65,7 +65,7 @@ PRESETS: dict[str, KindPair] = {
     "STANDARD (medium strength)": (SD15, XL),
     "VIT-G (medium strength)": (SD15_G, XL_G),
     "PLUS (high strength)": (PLUS, XL_PLUS),
-    "PLUS FACE (portraits)": (FACE, XL_FACE),
+    "PLUS FACE (portraits)": (PLUS_FACE, XL_PLUS_FACE),
     "FULL FACE - SD1.5 only (portraits stronger)": (FULL, None),
 }
 COMMUNITY_PRESETS: dict[str, KindPair] = {
@@ -74,11 +74,11 @@ COMMUNITY_PRESETS: dict[str, KindPair] = {
 }
 # what the words of a file name mean, the first that matches
 OTHER_FAMILIES = re.compile(r"faceid|portrait|flux|sd3|instant|pulid")
-PURPOSES: tuple[tuple[str, KindPair], ...] = (
+KINDS_BY_WORDS: tuple[tuple[str, KindPair], ...] = (
     (r"kolors|plus general", (KOLORS_PLUS, KOLORS_PLUS)),
     (r"composition", (COMPOSITION, XL_COMPOSITION)),
     (r"full.*face|face.*full", (FULL, None)),
-    (r"plus.*face|face.*plus", (FACE, XL_FACE)),
+    (r"plus.*face|face.*plus", (PLUS_FACE, XL_PLUS_FACE)),
     (r"plus", (PLUS, XL_PLUS)),
     (r"light", (LIGHT, None)),
 )
@@ -120,7 +120,7 @@ def kind_named(name: str) -> AdapterKind | None:
     if OTHER_FAMILIES.search(words):
         return None
     is_sdxl = re.search(r"sdxl|\bxl\b", words) is not None
-    for pattern, kinds in PURPOSES + (PLAIN_KINDS if PLAIN_ADAPTER.search(words) else ()):
+    for pattern, kinds in KINDS_BY_WORDS + (PLAIN_KINDS if PLAIN_ADAPTER.search(words) else ()):
         kind = kinds[is_sdxl]
         if kind is not None and re.search(pattern, words):
             return kind

@@ -19,7 +19,7 @@ from .old_node import OldNode
 APPLY = "Apply IPAdapter"
 BATCH = f"{APPLY} with 'batch' set to one for each picture"
 MAPPED = f"{APPLY} with IPAdapter Weight Map"
-FACE = f"{APPLY}, which finds the face itself"
+APPLY_FACE = f"{APPLY}, which finds the face itself"
 TWO_MAPPED = f"two {MAPPED}, one for style and one for layout"
 DETAIL = "Encode IPAdapter Reference with its input 'detail'"
 MAPPED_STYLE = f"{MAPPED} and 'precise style'"
@@ -72,12 +72,12 @@ NODES: list[type[OldNode]] = [
     apply_pictures("IPAdapterBatch", "IPAdapter Batch (Adv.)", BATCH,
         f"{PICTURE} weight=weight_to_5 weight_type {WINDOW} encode_batch_size {SOCKETS}",
         by_frame=True),
-    apply_pictures("IPAdapterFaceID", "IPAdapter FaceID", FACE,
+    apply_pictures("IPAdapterFaceID", "IPAdapter FaceID", APPLY_FACE,
         f"{PICTURE} weight weight_faceidv2 weight_type {COMBINED} {FACE_SOCKETS}", MODEL_AND_FACE),
-    apply_pictures("IPAdapterFaceIDKolors", "IPAdapter FaceID Kolors", FACE,
+    apply_pictures("IPAdapterFaceIDKolors", "IPAdapter FaceID Kolors", APPLY_FACE,
         f"{PICTURE} weight weight_faceidv2 weight_kolors weight_type {COMBINED} {FACE_SOCKETS}",
         MODEL_AND_FACE),
-    apply_pictures("IPAAdapterFaceIDBatch", "IPAdapter FaceID Batch", FACE,
+    apply_pictures("IPAAdapterFaceIDBatch", "IPAdapter FaceID Batch", APPLY_FACE,
         f"{PICTURE} weight weight_faceidv2 weight_type {COMBINED} {FACE_SOCKETS}", MODEL_AND_FACE,
         by_frame=True),
     apply_pictures("IPAdapterStyleComposition", "IPAdapter Style & Composition SDXL", TWO_MAPPED,
@@ -172,7 +172,7 @@ NODES: list[type[OldNode]] = [
         "ipadapter embeds model weight weight_type=first_weight_type start_at end_at unfold_batch"
         " | attn_mask"),
     before_march_2024.ApplyFirst.node("IPAdapterApplyFaceID",
-        "Apply IPAdapter FaceID (before March 2024)", FACE,
+        "Apply IPAdapter FaceID (before March 2024)", APPLY_FACE,
         f"ipadapter clip_vision insightface image model {FIRST} faceid_v2 weight_v2 unfold_batch"
         " | attn_mask"),
     before_march_2024.ApplyMaskedTiles.node("IPAdapterTilesMasked",

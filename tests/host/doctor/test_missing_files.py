@@ -20,7 +20,7 @@ def image_prompt(pack):
     def run(*adapters, task="whole image"):
         request = plan.Request(task, "balanced", plan.Strength(1.0))
         with pytest.raises(ValueError) as error:
-            plan.make_plan(
+            plan.plan_inputs(
                 request, "SD1.5", adapters, table, pack.nodes.files.missing_files.explain_missing
             )
         return str(error.value)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from .....ipadapter_core.attention.keys import V_ONLY
 from .....ipadapter_core.messages import Message
 from .....ipadapter_core.weights.presets import TAKES
-from .....ipadapter_core.weights.weight_map import SD15, SDXL
+from .....ipadapter_core.weights.weight_map import SD15_BLOCKS, SDXL_BLOCKS
 from ...ids import weight_types
 from ..facts.graph import Inputs
 from ..facts.weight_lists import as_text, find_weight_list
@@ -16,7 +16,7 @@ from ..plan import Fragment, NewNode, NewOutput, NodeContext, OldInput, Plan
 from ..report import CannotUpgrade
 from . import apply_inputs
 
-BLOCKS = {"SD1.5": SD15, "SDXL": SDXL, "Kolors": SDXL}
+BLOCKS = {"SD1.5": SD15_BLOCKS, "SDXL": SDXL_BLOCKS, "Kolors": SDXL_BLOCKS}
 PRECISE = (weight_types.PRECISE_STYLE, weight_types.PRECISE_LAYOUT)
 BOOSTS = {
     "style_boost": weight_types.PRECISE_STYLE,
