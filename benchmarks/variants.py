@@ -19,9 +19,8 @@ import comfy.model_patcher
 import comfy.ops
 
 HIDDEN = "penultimate_hidden_states"
-BLOCK = (
-    1_000_003  # numbers that are drawn; the rest repeats them, which costs what random numbers cost
-)
+# numbers that are drawn; the rest repeats them, which costs what random numbers cost
+BLOCK = 1_000_003
 
 
 def tensors(layout: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:

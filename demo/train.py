@@ -28,11 +28,8 @@ LATER = {"both": 0.3, "mixed": 0.1, "style": 0.05, "layout": 0.05, "none": 0.1}
 LATER |= {"parts": 0.2, "pairs": 0.2}
 FIRST = 10000  # steps without parts; then the learning rate rises to a half again
 GRID = 8  # side of the latents
-EARLY, LATE, TURN = (
-    8,
-    50,
-    1000,
-)  # limits to how much a noisy step counts, and the step that parts them
+# limits to how much a noisy step counts, and the step that parts them
+EARLY, LATE, TURN = 8, 50, 1000
 KEEP = 250  # steps between saves
 
 

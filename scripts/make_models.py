@@ -42,9 +42,8 @@ def draw_one(key: str, shape: Shape, source: torch.Generator) -> Tensor:
     values = torch.randn(shape, generator=source)
     if len(shape) <= 1:
         return values * 0.1 + (1 if key.endswith(".weight") else 0)
-    fan_in = (
-        values[0].numel() if key.endswith(".weight") else shape[-1]
-    )  # `latents` is a list of rows
+    # `latents` is a list of rows
+    fan_in = values[0].numel() if key.endswith(".weight") else shape[-1]
     return values * fan_in**-0.5
 
 

@@ -21,10 +21,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 sys.path.append(str(comfy_host.PACK / "demo"))
 import pictures
 
-STYLE, LAYOUT = (
-    "2:1, 3:1",
-    "0:1, 1:1",
-)  # the demo's model has four blocks and learned which is which
+# the demo's model has four blocks and learned which is which
+STYLE, LAYOUT = "2:1, 3:1", "0:1, 1:1"
 COLUMNS = ("reference", "no adapter", "weight 0.5", "weight 1", "style only", "layout only")
 PAIRS = ("layout 1, style 2", "1 and 2, half each", "1 in the left half", "1 left, 2 right")
 TEXT, GAP = 20, 6

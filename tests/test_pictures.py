@@ -21,8 +21,9 @@ PAGES = sorted(
     path for pattern in ("*.md", "docs/*.md", "demo/*.md", "web/docs/*.md", "web/docs/*/*.md")
     for path in PACK.glob(pattern)
 )  # fmt: skip
-NOISE = 0.07  # mean change of colour from pixel to pixel, of the range: drawings and photographs
-# have up to 0.03, results of random weights from 0.13
+# mean change of colour from pixel to pixel, of the range: drawings and photographs have up to 0.03,
+# results of random weights from 0.13
+NOISE = 0.07
 
 
 def test_every_picture_is_listed_and_every_listed_one_exists():

@@ -227,9 +227,8 @@ def many_scales(whole_features: Tensor, tile_features: Tensor, tile_ratio: float
         class_token_count = tile_features.shape[1] - patches_per_side * patches_per_side
         tile_grid = (tiles_per_side, tiles_per_side, patches_per_side, patches_per_side, -1)
         patch_grid = tile_features[:, class_token_count:].reshape(tile_grid)
-        patch_grid = (
-            patch_grid.permute(4, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)
-        )  # [E, n * a, n * a]
+        # [E, n * a, n * a]
+        patch_grid = patch_grid.permute(4, 0, 2, 1, 3).flatten(3, 4).flatten(1, 2)
         pooled_patches = adaptive_avg_pool2d(patch_grid, patches_per_side).flatten(1).T[None]
         class_tokens = tile_features[:, :class_token_count].mean(0, keepdim=True)
         pooled_features = torch.cat((class_tokens, pooled_patches), 1)

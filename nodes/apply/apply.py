@@ -1,7 +1,5 @@
 """Apply IPAdapter: references, adapter and model become a model that follows the references."""
 
-# The host calls a node's methods by the names of its inputs.
-
 import logging
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Image Prompt: a model and a picture; adapter, encoder, layers and weights are found."""
 
-# The host calls a node's methods by the names of its inputs.
-
 from typing import Any
 
 from torch import Tensor

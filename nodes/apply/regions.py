@@ -1,7 +1,5 @@
 """IPAdapter Region and Apply IPAdapter Regions: several references, each where it belongs."""
 
-# The host calls a node's methods by the names of its inputs.
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast

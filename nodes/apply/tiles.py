@@ -1,7 +1,5 @@
 """IPAdapter Tiles: a large reference cut into squares, each a region of its own."""
 
-# The host calls a node's methods by the names of its inputs.
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """IPAdapter Weight Map: what to take from a picture, by layer and moment."""
 
-# The host calls a node's methods by the names of its inputs.
-
 from typing import Any, cast
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Face Crop: the face in a picture becomes the square that the face adapters want."""
 
-# the host calls a node's methods by the names of the inputs
-
 from typing import Any
 
 from torch import Tensor

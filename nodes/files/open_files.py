@@ -23,11 +23,8 @@ from ...ipadapter_core.messages import Predicate, printable
 LONGEST_HEADER = 100_000_000  # what safetensors itself allows
 FLOAT32 = {"F32": torch.float32}
 SAFETENSORS_ENDINGS = (".safetensors", ".sft")
-UNREADABLE_TYPES = (
-    "F4",
-    "F6_E2M3",
-    "F6_E3M2",
-)  # of safetensors; torch has no plain numbers for them
+# of safetensors; torch has no plain numbers for them
+UNREADABLE_TYPES = ("F4", "F6_E2M3", "F6_E3M2")
 
 
 def read_shapes(path: str) -> Weights:

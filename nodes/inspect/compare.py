@@ -4,8 +4,6 @@ The node expands into the host's own nodes and those of this pack, so that progr
 memory and the cache are the host's.
 """
 
-# The host calls a node's methods by the names of its inputs.
-
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple

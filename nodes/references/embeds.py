@@ -1,7 +1,5 @@
 """Combine, Save and Load IPAdapter Embeds: encoded references, without encoder and image."""
 
-# The host calls a node's methods by the names of its inputs.
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,8 +1,5 @@
 """Encode Face Identity: the faces of pictures become embeds for FaceID adapters."""
 
-# The host calls a node's methods by the names of its inputs.
-# pyright: reportIncompatibleMethodOverride=false
-
 from dataclasses import replace
 from typing import Any
 

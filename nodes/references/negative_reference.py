@@ -1,7 +1,5 @@
 """IPAdapter Negative Reference: embeds for the negative side, which guidance leads away from."""
 
-# The host calls a node's methods by the names of its inputs.
-
 from dataclasses import replace
 
 import torch

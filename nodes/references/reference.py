@@ -1,7 +1,5 @@
 """Encode IPAdapter Reference: images become embeds that other nodes combine and save."""
 
-# The host calls a node's methods by the names of its inputs.
-
 import hashlib
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """IPAdapter References: several pictures, each with its weight, become embeds at once."""
 
-# The host calls a node's methods by the names of its inputs.
-
 from collections.abc import Mapping
 from dataclasses import replace
 

@@ -115,9 +115,8 @@ class PatchedFluxCall:
         self.parts, self.call, self.is_attention_new = parts, call, is_attention_new
         self.text_call = replace(call, watch=None)  # a watch looks at the image alone
         self.query: Tensor | None = None  # [B, H, L, D], of text and image
-        self.compiled_block: tuple[str, int, int] | None = (
-            None  # that runs: kind, number, text rows
-        )
+        # that runs: kind, number, text rows
+        self.compiled_block: tuple[str, int, int] | None = None
 
     def keep_query(self, query: Tensor, *_: Any, **__: Any) -> Options:
         """The host's attn1_patch: changes nothing, but remembers the queries."""

@@ -66,9 +66,8 @@ def test_tiles_are_pooled_as_they_lie_in_the_picture():
     across = 4  # 2 x 2 tiles of 4 x 4 patches: each patch of the whole is 2 x 2 of a tile
     canvas = torch.arange(64.0).view(8, 8)
     tiles = torch.stack([canvas[y : y + 4, x : x + 4].flatten() for y in (0, 4) for x in (0, 4)])
-    tiles = torch.cat((torch.tensor([[1.0], [2], [3], [6]]), tiles), 1)[
-        ..., None
-    ]  # class token first
+    class_tokens = torch.tensor([[1.0], [2], [3], [6]])
+    tiles = torch.cat((class_tokens, tiles), 1)[..., None]
     complete = torch.full((1, 1 + across * across, 1), 100.0)
     result = many_scales(complete, tiles, 1.0)[0, :, 0]
     assert result[0] == 3  # mean of the class tokens

@@ -132,9 +132,8 @@ def test_hard_box_mask_is_zero_and_one():
 
 
 def test_soft_box_mask_falls_over_the_stated_width():
-    row = face_square.box_mask(Box(20, 10, 40, 40), SIZE, softness=0.1)[
-        30
-    ]  # ramp of 4 pixels: 18 to 22
+    mask = face_square.box_mask(Box(20, 10, 40, 40), SIZE, softness=0.1)
+    row = mask[30]  # ramp of 4 pixels: 18 to 22
     assert row[16:24].tolist() == [0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]
 
 
@@ -165,9 +164,8 @@ def test_crop_is_the_antialiased_bicubic_of_the_square(side, size):
 
 
 def test_shrinking_is_antialiased():
-    checkers = (
-        torch.arange(H)[:, None] + torch.arange(W)
-    ) % 2  # all of it finer than the crop can show
+    # all of it finer than the crop can show
+    checkers = (torch.arange(H)[:, None] + torch.arange(W)) % 2
     picture = checkers[..., None].expand(-1, -1, 3).float()
     crop = face_square.crop(picture, Square(3, 1, 60), 16)
     assert (crop[1:-1, 1:-1] - 0.5).abs().max() < 0.02

@@ -212,9 +212,8 @@ def pasted(original, source, target):
     y, x = torch.meshgrid(*(torch.arange(n) + 0.5 for n in (720, 800)), indexing="ij")
     c, s = math.cos(target.angle), math.sin(target.angle)
     x, y = x - target.x, y - target.y
-    head_points = (
-        torch.stack((c * x + s * y, -s * x + c * y), -1) / target.side
-    )  # -1 to 1: the head
+    # -1 to 1: the head
+    head_points = torch.stack((c * x + s * y, -s * x + c * y), -1) / target.side
     sampled = torch.nn.functional.grid_sample(
         head.movedim(-1, 0)[None], head_points[None], mode="bicubic", align_corners=False
     )[0].movedim(0, -1)

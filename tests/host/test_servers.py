@@ -27,9 +27,8 @@ def start(tmp_path, monkeypatch, host_tree):
     """Starts a server with the given flags, two small adapters and the nodes of tiny_pack."""
     folders = [comfy_host.PACK / name for name in ("scripts", "benchmarks", "tests")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
-    monkeypatch.setenv(
-        "OMP_NUM_THREADS", "1"
-    )  # more would only wait for each other on so small work
+    # more would only wait for each other on so small work
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     small = tiny.SMALL["sd15"]
     for name, published in (("a", "ip-adapter_sd15"), ("b", "ip-adapter_sd15_light")):
         tensors = make_models.adapter_tensors(published, small)

@@ -16,10 +16,8 @@ from torch import Tensor
 from . import golden_inputs
 
 CFG = 5.0
-LARGEST, SAMPLES = (
-    4096,
-    4096,
-)  # elements of a tensor that is recorded whole; samples of a larger one
+# elements of a tensor that is recorded whole; samples of a larger one
+LARGEST, SAMPLES = 4096, 4096
 ENCODER_FILE = "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
 Link = tuple[str, int]
 

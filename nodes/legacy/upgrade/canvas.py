@@ -23,10 +23,8 @@ NodeId = int | str
 SavedSocket = dict[str, Any]
 NEW_NODE_SIZE = (320, 160)
 FOLDED_HEIGHT = 40  # of a node that is folded up
-BORDER_INPUTS, BORDER_OUTPUTS = (
-    -10,
-    -20,
-)  # a subgraph's own ends, as nodes that links come from and go to
+# a subgraph's own ends, as nodes that links come from and go to
+BORDER_INPUTS, BORDER_OUTPUTS = -10, -20
 
 
 class HostNode(Protocol):

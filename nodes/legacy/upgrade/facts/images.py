@@ -10,11 +10,8 @@ from .graph import Graph, GraphNode
 
 ENCODER_SIDE = 224
 EXIF_ORIENTATION, FIRST_ROTATED = 274, 5  # values from 5 on swap width and height
-PREPARED = (
-    "PrepImageForClipVision",
-    "PrepImageWithWeight",
-    "IPAdapterNoise",
-)  # square, for an encoder
+# square, for an encoder
+PREPARED = ("PrepImageForClipVision", "PrepImageWithWeight", "IPAdapterNoise")
 SIZED = ("ImageScale", "EmptyImage")  # have inputs for width and height
 # nodes that give as many images as they get, and the input that gets them
 ONE_FOR_ONE = {
