@@ -19,10 +19,10 @@ from ...ipadapter_core.weights.curves import numbers
 from ..drawing import overlay_heat
 from ..pictures import rgb
 from ..sampling.image_prompt import ImagePrompt, model_sampling, transformer_options
+from ..sampling.kept_tensors import WatchTotals
 from ..sampling.layers import model_blocks
 from ..sampling.model_call import ModelCall, Observation
 from ..sampling.patch import WATCH_KEY, add_wrappers
-from ..sampling.run import WatchTotals
 from ..sockets import WatchSocket, require_type
 
 NODE, SHOW_NODE = "Watch IPAdapter Attention", "Show IPAdapter Attention"

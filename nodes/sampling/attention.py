@@ -16,8 +16,8 @@ from torch.nn.functional import scaled_dot_product_attention
 import comfy.ldm.modules.attention as host_attention
 
 from ...ipadapter_core.attention.image_part import add_image, image_attention, remove_text_part
+from .kept_tensors import ImagePart
 from .model_call import LayerSite, ModelCall, Observation
-from .run import ImagePart
 
 
 class AttendedPart(NamedTuple):

@@ -30,8 +30,8 @@ from torch import Tensor
 from comfy.patcher_extension import WrappersMP
 
 from ...ipadapter_core.weights.blocks import Address
+from .kept_tensors import Placement
 from .model_call import LayerSite
-from .run import Placement
 
 MARKER = "ipadapter_layers"  # the argument of a compiled model
 HOST_COMPILE_KEY = "torch.compile"  # of the host's wrapper that puts compiled modules into a model

@@ -39,9 +39,9 @@ from .compiled import (
     Options,
     add_in_graph,
 )
+from .kept_tensors import ImagePart, PartsByLayer
 from .layout import LayerWidths, Modules
 from .model_call import LayerSite, ModelCall
-from .run import ImagePart, PartsByLayer
 
 DOUBLE, SINGLE = "double", "single"
 PLACES = {DOUBLE: (ATTENTION, AFTER_BLOCK), SINGLE: (ATTENTION,)}

@@ -10,8 +10,8 @@ import torch
 
 from ...ipadapter_core.weights.blocks import Address, Block
 from .compiled import LayerAddition, Marking
+from .kept_tensors import PartsByLayer
 from .model_call import ModelCall
-from .run import PartsByLayer
 
 Modules = Mapping[str, Any]  # the parts of a diffusion model, by the names of an uncompiled one
 

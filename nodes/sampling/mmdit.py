@@ -40,9 +40,9 @@ from .compiled import (
     ask_for_structure,
     uncompiled,
 )
+from .kept_tensors import ImagePart, PartsByLayer
 from .layout import LayerWidths, Modules
 from .model_call import LayerSite, ModelCall
-from .run import ImagePart, PartsByLayer
 
 JOINT = "joint"
 OVERRIDE = "optimized_attention_override"

@@ -20,13 +20,13 @@ from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address
 from .batch_rows import BatchRows
 from .image_prompt import ImagePrompt
-from .run import (
+from .kept_tensors import (
     CallTensors,
     ImagePart,
+    KeptTensors,
     MaskPlacement,
     Placement,
     PromptMoment,
-    Run,
     WatchTotals,
 )
 
@@ -70,7 +70,7 @@ class WatchLike(Protocol):
 class ModelCall:
     """The rows of one call, and the sampling that it belongs to."""
 
-    run: Run
+    run: KeptTensors
     rows: BatchRows
     latent_size: tuple[int, int]  # height and width of what the model is called with
     watch: WatchLike | None = None

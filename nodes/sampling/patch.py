@@ -42,10 +42,11 @@ from .image_prompt import (
     prompts_for,
     transformer_options,
 )
+from .kept_tensors import CallTensors, ImagePart, PartsByLayer, Placement
 from .layers import find_layout, layers_at
 from .layout import LayerWidths
 from .model_call import ModelCall, WatchLike
-from .run import CallTensors, FittingPrompts, ImagePart, PartsByLayer, Placement, Run
+from .run import FittingPrompts, Run
 
 RUN_KEY, BATCH_KEY, WATCH_KEY = "ipadapter_run", "ipadapter_batch", "ipadapter_watch"
 
@@ -103,7 +104,7 @@ def run_sampling(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
     options = cast("dict[str, Options]", guider.model_options)["transformer_options"]
     if RUN_KEY in options:
         return executor(*args, **kwargs)
-    run = options[RUN_KEY] = Run(guider)
+    run = options[RUN_KEY] = Run(guider=guider)
     try:
         return executor(*args, **kwargs)
     finally:

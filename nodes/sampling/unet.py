@@ -18,9 +18,9 @@ from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_ta
 from . import compiled
 from .attention import add_image_parts
 from .compiled import LayerAddition, Marking, add_in_graph, plain_name
+from .kept_tensors import PartsByLayer
 from .layout import LayerWidths, Modules
 from .model_call import LayerSite, ModelCall
-from .run import PartsByLayer
 
 KOLORS_LABEL_WIDTH = 5632  # 4096 of the pooled text, 6 sizes of 256
 ExtraOptions = dict[str, Any]  # what the host tells a patch of its layer

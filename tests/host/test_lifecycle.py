@@ -79,7 +79,7 @@ def test_after_a_failure_nothing_is_left_and_the_next_sampling_is_right(
     expected = tiny.sample(model, prompt, **SIZE)
     runs, Run = [], pack.nodes.sampling.patch.Run
     monkeypatch.setattr(
-        pack.nodes.sampling.patch, "Run", lambda *args: runs.append(Run(*args)) or runs[-1]
+        pack.nodes.sampling.patch, "Run", lambda **fields: runs.append(Run(**fields)) or runs[-1]
     )
     once = stage in ("OUTER_SAMPLE", "PREPARE_SAMPLING", "SAMPLER_SAMPLE")  # in a sampling
     for after in (1,) if once else (1, 2):
