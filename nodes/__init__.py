@@ -1,4 +1,10 @@
-"""Every node of the pack, in the order in which a graph uses them."""
+"""Every node of the pack, in the order in which a graph uses them.
+
+sockets.py what travels between nodes; recall.py results kept on the host's objects; input_checks.py
+inputs before a node runs, pictures.py images among them; drawing.py the pictures and notes.py the
+texts that nodes show; project.py the pack's name and version; request_body.py what its routes are
+asked. files/, face/, references/, apply/, sampling/, inspect/, doctor/ and legacy/ hold the rest.
+"""
 
 from .apply.apply import ApplyIPAdapter
 from .apply.face_tokens import FaceTokensToControlNet

@@ -1,9 +1,12 @@
 """Which folder may import which: data flows one way, and only the legacy nodes look at
-everything.
+everything. A folder's docstring names what is in it.
 """
 
 import ast
+import fnmatch
+import re
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,7 @@ NODES = {
     "legacy/upgrade": GROUND | {"files", "references", "apply", "legacy/ids", "legacy/reading"},
     "legacy": GROUND | {"files", "legacy/ids", "legacy/reading", "legacy/upgrade"},
 }
+SUPPORT = ("tests/support", "tests/support/workflows")
 SOURCES = sorted(
     path for folder in ("ipadapter_core", "nodes") for path in (PACK / folder).rglob("*.py")
 )
@@ -97,6 +101,32 @@ def test_folders_import_only_what_the_table_allows(path):
             raise AssertionError(f"the core imports {target}")
     if root.name == "ipadapter_core":
         assert outside <= {"torch"} | sys.stdlib_module_names
+
+
+def imported_file(target: Path) -> Path:
+    """The file behind what `imports` tells: a module, or the folder that a name comes from."""
+    module, folder = target.with_suffix(".py"), target if target.is_dir() else target.parent
+    return module if module.exists() else folder / "__init__.py"
+
+
+def test_files_do_not_import_each_other_in_a_circle():
+    graph = {path: {imported_file(target) for target in imports(path)[0]} for path in SOURCES}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert set(SOURCES) <= set(order)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted({*(PACK / name for name in SUPPORT), *(path.parent for path in SOURCES)}),
+    ids=lambda folder: folder.relative_to(PACK).as_posix(),
+)
+def test_docstring_of_a_folder_names_its_files(folder):
+    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    patterns = set(re.findall(r"[\w*]+\.py", docstring))
+    names = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    matches = [fnmatch.filter(names, pattern) for pattern in patterns]
+    assert names == {name for match in matches for name in match}
+    assert all(matches), patterns
 
 
 @pytest.mark.parametrize(
