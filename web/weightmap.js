@@ -5,7 +5,7 @@ import { addEditor, announce, chain, label, make, onDrag, onKey, placeIn, read, 
 import * as logic from './weightmap_logic.js'
 import { loadWords, say } from './words.js'
 
-// The editor of IPAdapter Weight Map: bars for 'layers', key frames for 'curve'. Both texts stay what counts.
+// The editor of IPAdapter Weight Map: bars for 'layers', keyframes for 'curve'. Both texts stay what counts.
 const NAME = 'ipadapter_weight_map'
 const SAMPLES = 120
 const TEXT_HEIGHT = 80 // of a text box, at most: what a larger node has goes to the editor
@@ -27,7 +27,7 @@ class Editor {
   constructor(node) {
     this.node = node
     this.blocks = undefined // of the model of the last run
-    this.chosenKey = 0 // the key frame whose easing is shown
+    this.chosenKey = 0 // the keyframe whose easing is shown
     this.bars = make('div', { role: 'group', class: 'panel' })
     this.points = make('div', { role: 'group', class: 'panel' })
     this.line = document.createElementNS('http://www.w3.org/2000/svg', 'svg')
@@ -100,11 +100,11 @@ class Editor {
   translate() {
     for (const panel of [this.bars, this.points]) this.name(panel)
     label(this.bars, say('A factor for each block of layers'))
-    label(this.points, say('A factor over time, by key frames'))
+    label(this.points, say('A factor over time, by keyframes'))
     fill(this.family, Object.keys(logic.FAMILIES), say('The number of blocks, by base model'))
     fill(this.layersPreset, Object.keys(logic.LAYER_PRESETS), say('A preset for the layers'), say('preset'))
     fill(this.curvePreset, Object.keys(logic.CURVE_PRESETS), say('A preset for the curve'), say('preset'))
-    fill(this.easing, logic.EASINGS, say('How the curve gets to the selected key frame'))
+    fill(this.easing, logic.EASINGS, say('How the curve gets to the selected keyframe'))
     this.refresh(true)
   }
 
@@ -179,7 +179,7 @@ class Editor {
     }, 'point')
     keys.forEach((key, place) => {
       const description = say('time <time>, factor <value>, <easing>', { ...key, easing: say(key.easing) })
-      announce(points[place], say('key frame <place>', { place: place + 1 }), key.value, range, description)
+      announce(points[place], say('keyframe <place>', { place: place + 1 }), key.value, range, description)
       points[place].dataset.entry = logic.keyText(key) // all that fits beside two lists
       points[place].style.left = `${100 * key.time}%`
       points[place].style.bottom = `${100 * logic.heightOf(key.value, range)}%`

@@ -1,4 +1,4 @@
-// Pure: the texts of IPAdapter Weight Map as bars and key frames, and back. Does nothing when the page imports it by itself.
+// Pure: the texts of IPAdapter Weight Map as bars and keyframes, and back. Does nothing when the page imports it by itself.
 // The grammar is that of ipadapter_core/curves.py and weights.py; tests/web holds the two equal.
 
 import { say } from './words.js'
@@ -110,7 +110,7 @@ function replaceEntry(text, place, entry) {
 /** @typedef {{ time: number, value: number, easing: string }} Key */
 
 /**
- * The key frames of 'curve'; none of them is 1 throughout.
+ * The keyframes of 'curve'; none of them is 1 throughout.
  * @param {string} text
  * @returns {{ keys: Key[], error?: string }}
  */
@@ -125,7 +125,7 @@ export function parseCurve(text) {
     }
     if (!isValid(key) || (keys.length && key.time < keys.at(-1).time)) {
       const values = { place: place + 1, entry }
-      return { keys: [], error: say("curve: entry <place>, '<entry>', is not a key frame, or is earlier than the one before it", values) }
+      return { keys: [], error: say("curve: entry <place>, '<entry>', is not a keyframe, or is earlier than the one before it", values) }
     }
     keys.push(key)
   }
@@ -154,7 +154,7 @@ export function valueAt(keys, time) {
 export const keyText = (key) =>
   `${round(key.time)}:${round(key.value)}${key.easing === 'linear' ? '' : ` ${key.easing}`}`
 
-/** The text with one key frame changed; it stays between its neighbours. @param {string} text @param {number} place @param {Partial<Key>} change */
+/** The text with one keyframe changed; it stays between its neighbours. @param {string} text @param {number} place @param {Partial<Key>} change */
 export function withKey(text, place, change) {
   const { keys } = parseCurve(text)
   const key = { ...keys[place], ...change }
@@ -162,7 +162,7 @@ export function withKey(text, place, change) {
   return replaceEntry(text, place, keyText(key))
 }
 
-/** The text with one key frame more, and its place. @param {string} text @param {number} time @param {number} value */
+/** The text with one keyframe more, and its place. @param {string} text @param {number} time @param {number} value */
 export function withNewKey(text, time, value) {
   const { keys } = parseCurve(text)
   const entries = keys.length ? split(text).entries : ['0:1', '1:1']
@@ -208,7 +208,7 @@ export function barsCrossed(from, to, count) {
 }
 
 /**
- * The key frame under a place, or -1; the later one of two at one place.
+ * The keyframe under a place, or -1; the later one of two at one place.
  * @param {Key[]} keys @param {{ x: number, y: number }} at 0 to 1 from the top left
  * @param {Range} range @param {{ x: number, y: number }} reach
  */
@@ -241,7 +241,7 @@ export function barKey(event, value, { low, high }) {
 }
 
 /**
- * The text that a key press on a key frame gives, and which one is then in hand; or null.
+ * The text that a key press on a keyframe gives, and which one is then in hand; or null.
  * @param {{ key: string, shiftKey?: boolean }} event @param {string} text @param {number} place @param {Range} range
  * @returns {{ text: string, place: number } | null}
  */

@@ -59,7 +59,7 @@ def _keyframe(entry: str, entry_number: int) -> Keyframe:
     match = _KEYFRAME.fullmatch(entry)
     if not match:
         raise Predicate(
-            "has no key frame at entry <1>, '<2>': write time:value, for example 0:1.0, "
+            "has no keyframe at entry <1>, '<2>': write time:value, for example 0:1.0, "
             "0.4:0.6 ease, 1:0",
             entry_number,
             printable(entry),

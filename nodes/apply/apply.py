@@ -102,9 +102,9 @@ class ApplyIPAdapter(io.ComfyNode):
                 io.Mask.Input(
                     "attn_mask",
                     optional=True,
-                    tooltip="Where the reference acts in the generated image: fully where the "
-                    "mask is white, not at all where it is black. Any size; a batch is one mask "
-                    "for each generated image.",
+                    tooltip="The part of the generated image that the reference affects: fully "
+                    "where the mask is white, not at all where it is black. Any size; a batch is "
+                    "one mask for each generated image.",
                 ),
                 io.ClipVisionOutput.Input(
                     "clip_vision_output",
@@ -229,16 +229,17 @@ def _advanced_inputs() -> list[Any]:
             default=TOGETHER,
             optional=True,
             advanced=True,
-            tooltip="Whether a batch of references acts together on every generated image, or the "
-            "first on the first image, the second on the second and so on, as animations need it.",
+            tooltip="Whether a batch of references is used together for every generated image, or "
+            "the first for the first image, the second for the second and so on, as animations "
+            "need it.",
         ),
         io.String.Input(
             "frame_weights",
             default="",
             optional=True,
             advanced=True,
-            tooltip="A weight for each generated image of the batch, multiplied by 'weight': key "
-            "frames like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
+            tooltip="A weight for each generated image of the batch, multiplied by 'weight': "
+            "keyframes like 0:1, 24:0.2 ease, or a list like 1, 0.5, 0. Empty: 1 for all.",
         ),
         box_input(),
         io.Float.Input(

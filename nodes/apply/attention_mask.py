@@ -30,7 +30,7 @@ def mask_notes(masks: Tensor | None, input_name: str = "attn_mask") -> list[Mess
     """What a node says of a checked mask."""
     if masks is None or masks.any():
         return []
-    return [Message("'<1>' is black everywhere: the reference never acts.", input_name)]
+    return [Message("'<1>' is black everywhere: the reference has no effect.", input_name)]
 
 
 def region_notes(mask: Tensor | None, own_mask: Tensor | None) -> list[Message]:
@@ -38,7 +38,7 @@ def region_notes(mask: Tensor | None, own_mask: Tensor | None) -> list[Message]:
     notes = mask_notes(mask, "mask")
     if notes or own_mask is None or own_mask.any():
         return notes
-    return [Message("'mask' and 'region_box' do not overlap: the reference never acts.")]
+    return [Message("'mask' and 'region_box' do not overlap: the reference has no effect.")]
 
 
 def region_mask(mask: object, region_box: str, node: str) -> Tensor | None:

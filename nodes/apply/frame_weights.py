@@ -10,7 +10,7 @@ from ...ipadapter_core.weights.curves import Keyframe, numbers, parse, value_at
 
 TOGETHER, PER_FRAME = "together", "one for each picture"
 BATCH_MODES = [TOGETHER, PER_FRAME]
-LAST_FRAME = 99_999  # that key frames can have
+LAST_FRAME = 99_999  # that keyframes can have
 LARGEST_MASK = 2**28  # values of all frames together: 1 GB
 log = logging.getLogger("ipadapter")
 
@@ -41,7 +41,7 @@ def frame_weight_notes(text: str) -> list[Message]:
     if not weights or any(weights):
         return []
     return [
-        Message("Apply IPAdapter's 'frame_weights' are 0 throughout: the reference never acts.")
+        Message("Apply IPAdapter's 'frame_weights' are 0 throughout: the reference has no effect.")
     ]
 
 

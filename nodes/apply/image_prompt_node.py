@@ -87,8 +87,8 @@ class ImagePromptNode(io.ComfyNode):
                 io.Mask.Input(
                     "attn_mask",
                     optional=True,
-                    tooltip="Where the reference acts in the generated image: fully where the "
-                    "mask is white, not at all where it is black. It may have any size.",
+                    tooltip="The part of the generated image that the reference affects: fully "
+                    "where the mask is white, not at all where it is black. It may have any size.",
                 ),
                 *_custom_inputs(),
             ],
@@ -181,12 +181,13 @@ def _custom_inputs() -> list[Any]:
             max=5.0,
             step=0.05,
             optional=True,
-            tooltip="For the strength 'custom': how strongly the reference acts; 0 is not at all.",
+            tooltip="For the strength 'custom': how strongly the model follows the reference; 0 is "
+            "not at all.",
         ),
         _moment(
-            "start_at", 0.0, "when the reference starts to act; 0 is the first step, 1 the end."
+            "start_at", 0.0, "when the reference becomes active; 0 is the first step, 1 the end."
         ),
-        _moment("end_at", 1.0, "when the reference stops acting."),
+        _moment("end_at", 1.0, "when the reference becomes inactive."),
         io.Combo.Input(
             "fit",
             options=FITS,

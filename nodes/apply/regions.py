@@ -56,17 +56,17 @@ class IPAdapterRegion(io.ComfyNode):
             display_name=REGION_NODE,
             category="ipadapter/regions",
             search_aliases=["regional conditioning", "attention mask", "two references"],
-            description="One of several references: where, when and how strongly it acts, and with "
-            "which adapter. Connect it to Apply IPAdapter Regions.",
+            description="One of several references, with its own adapter, weight, steps and part "
+            "of the generated image. Connect it to Apply IPAdapter Regions.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter of this region."),
                 *basic_inputs(),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where the reference acts: fully where the mask is white, not at all "
-                    "where it is black. Any size; a batch is one mask for each generated image. "
-                    "Without a mask: everywhere.",
+                    tooltip="The part of the generated image that the reference affects: fully "
+                    "where the mask is white, not at all where it is black. Any size; a batch is "
+                    "one mask for each generated image. Without a mask: the whole image.",
                 ),
                 io.ClipVision.Input(
                     "clip_vision", optional=True, tooltip="The image encoder, needed for 'image'."
@@ -92,7 +92,7 @@ class IPAdapterRegion(io.ComfyNode):
                     optional=True,
                     tooltip="The region as a box, in percent of the generated image: x, y, width, "
                     "height. Type it, or draw it below. Empty: the mask alone, or the whole image "
-                    "if there is no mask. With a mask, the reference acts where mask and box "
+                    "if there is no mask. With a mask: the part where mask and box "
                     "overlap.",
                 ),
             ],
@@ -172,14 +172,14 @@ class ApplyIPAdapterRegions(io.ComfyNode):
                     options=OVERLAPS,
                     default=NORMALISED,
                     tooltip="What happens where masks overlap. normalised: they share the weight "
-                    "and never add up to more than 1; added: each acts at its full weight.",
+                    "and never add up to more than 1; added: each has its full weight.",
                 ),
                 inputs.lora_strength(),
             ],
             outputs=[
                 io.Model.Output("model", tooltip="The model that follows all the references."),
                 io.Mask.Output(
-                    "masks", tooltip="Where each region acts, after feather and overlap."
+                    "masks", tooltip="The mask of each region, after feather and overlap."
                 ),
             ],
         )
@@ -225,9 +225,9 @@ def _regions(inputs: Mapping[str, object]) -> list[Region]:
 
 def basic_inputs() -> list[Any]:
     return [
-        inputs.weight("How strongly the reference acts."),
-        inputs.start_at("When the reference starts to act: 0 is the first step, 1 the end."),
-        inputs.end_at("When the reference stops acting: 0 is the first step, 1 the end."),
+        inputs.weight("How strongly the model follows the reference."),
+        inputs.start_at("When the reference becomes active: 0 is the first step, 1 the end."),
+        inputs.end_at("When the reference becomes inactive: 0 is the first step, 1 the end."),
         inputs.fit("How the reference becomes square: as in Apply IPAdapter."),
     ]
 

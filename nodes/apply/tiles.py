@@ -38,7 +38,7 @@ class IPAdapterTiles(io.ComfyNode):
             category="ipadapter/regions",
             search_aliases=["ipadapter tiled", "large reference", "panorama"],
             description="Keeps the composition of a large reference: cuts it into square tiles "
-            "that are encoded one by one, each acting on its own part of the generated image.",
+            "that are encoded one by one, each for its own part of the generated image.",
             inputs=[
                 IPAdapterSocket.Input("ipadapter", tooltip="The adapter."),
                 *basic_inputs(),
@@ -64,7 +64,7 @@ class IPAdapterTiles(io.ComfyNode):
             outputs=[
                 RegionSocket.Output("region", tooltip="All tiles, for Apply IPAdapter Regions."),
                 io.Image.Output("tiles", tooltip="The tiles, row by row."),
-                io.Mask.Output("masks", tooltip="Where each tile acts."),
+                io.Mask.Output("masks", tooltip="The mask of each tile."),
             ],
         )
 

@@ -75,9 +75,9 @@ class IPAdapterWeightMap(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="A factor over time, where 0 is the first step and 1 the end: key "
-                    "frames like 0:1.0, 0.4:0.6 ease, 1:0. The word says how the curve gets to its "
-                    "key frame: linear, ease, ease in, ease out, ease in-out, hold. Empty: 1 "
+                    tooltip="A factor over time, where 0 is the first step and 1 the end: "
+                    "keyframes like 0:1.0, 0.4:0.6 ease, 1:0. The word says how the curve gets to "
+                    "its keyframe: linear, ease, ease in, ease out, ease in-out, hold. Empty: 1 "
                     "throughout.",
                 ),
                 io.Float.Input(
@@ -144,8 +144,8 @@ class IPAdapterWeightMap(io.ComfyNode):
         blocks = model_blocks(model)
         if not blocks:
             raise ValueError(
-                f"{NODE}'s 'model' has no attention layers that adapters act on: connect an SD1.5, "
-                "SDXL, FLUX.1 or SD3.5 Large model."
+                f"{NODE}'s 'model' has no attention layers that adapters can use: connect an "
+                "SD1.5, SDXL, FLUX.1 or SD3.5 Large model."
             )
         if not is_known_for(take, blocks):
             raise ValueError(

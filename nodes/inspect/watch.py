@@ -190,8 +190,8 @@ class ShowIPAdapterAttention(io.ComfyNode):
             category="ipadapter/inspect",
             search_aliases=["attention map", "heat map"],
             description=(
-                "Draws heat maps over a generated image: first where the reference acted, then one "
-                "map for each of its image tokens."
+                "Draws heat maps over a generated image: first of the reference's effect, then one "
+                "for each of its image tokens."
             ),
             inputs=[
                 WatchSocket.Input("watch", tooltip="From Watch IPAdapter Attention."),
@@ -212,7 +212,7 @@ class ShowIPAdapterAttention(io.ComfyNode):
             outputs=[
                 io.Image.Output(
                     "maps",
-                    tooltip="For each image: where the reference acted, then its image tokens.",
+                    tooltip="For each image: the effect of the reference, then its image tokens.",
                 ),
             ],
         )

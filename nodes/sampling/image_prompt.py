@@ -112,8 +112,8 @@ def prompts_for(
     _check_settings(keys, settings)
     if settings.start_at > settings.end_at:
         log.warning(
-            "Apply IPAdapter's 'start_at' (%s) is after its 'end_at' (%s): the reference never "
-            "acts.",
+            "Apply IPAdapter's 'start_at' (%s) is after its 'end_at' (%s): the reference has "
+            "no effect.",
             settings.start_at,
             settings.end_at,
         )
@@ -135,7 +135,7 @@ def prompts_for(
 
 
 def _check_settings(keys: ImageKeys, settings: PromptSettings) -> None:
-    """Raise ValueError for settings that mean nothing where an adapter acts."""
+    """Raise ValueError for settings that the adapter does not support."""
     if settings.scaling != V_ONLY and isinstance(keys.values, TimedKeys):
         raise ValueError(
             f"'scaling' is '{settings.scaling}', which '{keys.name}' does not support, since the "
@@ -148,8 +148,8 @@ def _check_settings(keys: ImageKeys, settings: PromptSettings) -> None:
         )
     if settings.keep_prompt and any(place == AFTER_BLOCK for _, place in keys.places):
         raise ValueError(
-            f"'keep_prompt' is not supported with '{keys.name}', which acts between the blocks "
-            "and not on the attention to the text: set it to 0."
+            f"'keep_prompt' is not supported with '{keys.name}', which is added between the "
+            "blocks and not to the attention to the text: set it to 0."
         )
 
 

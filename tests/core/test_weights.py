@@ -168,7 +168,7 @@ def test_maps_multiply_and_add_on_both_sides():
     [
         ("1, x", "", "'layers' has no number at entry 2, 'x'"),
         ("57:1", "", "'layers' has the unknown block '57' at entry 1"),
-        ("", "0:1, 1", "'curve' has no key frame at entry 2, '1'"),
+        ("", "0:1, 1", "'curve' has no keyframe at entry 2, '1'"),
     ],
 )
 def test_texts_that_are_wrong_for_every_model_are_known_without_one(layers, curve, words):
@@ -211,7 +211,7 @@ def test_jitter_is_seeded_and_bounded():
         ({"layers": "1, x, 2"}, "'layers' has no number at entry 2, 'x'"),
         ({"layers": "3:1, 11:1"}, "'layers' has the unknown block '11' at entry 2"),
         ({"layers": "3:one"}, "'layers' has no number at entry 1, '3:one'"),
-        ({"curve": "0:1, 0.5"}, "'curve' has no key frame at entry 2, '0.5'"),
+        ({"curve": "0:1, 0.5"}, "'curve' has no keyframe at entry 2, '0.5'"),
         ({"curve": "0:1, 0.5:0 sharp"}, "'curve' has the unknown easing 'sharp' at entry 2"),
         ({"curve": "0:1, 1.5:0"}, "'curve' has the time 1.5 at entry 2, '1.5:0': use 0 to 1"),
         ({"curve": "0.5:1, 0.2:0"}, "'curve' goes back in time at entry 2"),

@@ -296,5 +296,5 @@ def test_frame_weights_of_zero_do_not_blame_the_mask(
     (adapter, _), node = adapters("ip-adapter_sd15"), nodes_by_id["ApplyIPAdapter"]
     inputs = {"embeds": embeds(), "frame_weights": "0", "attn_mask": mask}
     output = node.execute(models("sd15"), adapter, **inputs)
-    note = "Apply IPAdapter's 'frame_weights' are 0 throughout: the reference never acts."
+    note = "Apply IPAdapter's 'frame_weights' are 0 throughout: the reference has no effect."
     assert (output.ui["text"], caplog.messages) == ((note,), [note])

@@ -155,7 +155,7 @@ def test_a_mask_of_zeros_is_said_on_the_node(
         mask = {input_name: torch.full((1, 4, 4), value)}
         output = nodes_by_id[node_id].execute(**common, **inputs, **mask)
         notes[value] = (output.ui or {}).get("text", ())
-    black = f"'{input_name}' is black everywhere: the reference never acts."
+    black = f"'{input_name}' is black everywhere: the reference has no effect."
     assert (black in notes[0.0], black in notes[1.0]) == (True, False)
 
 
@@ -166,5 +166,5 @@ def test_a_box_beside_its_mask_is_said_without_blaming_the_mask(nodes_by_id, ada
     for box in ("50, 0, 50, 100", "25, 0, 50, 100", ""):
         display = region_output(nodes_by_id, adapters, embeds(), mask, region_box=box).ui
         notes[box] = (display or {}).get("text", ())
-    apart = "'mask' and 'region_box' do not overlap: the reference never acts."
+    apart = "'mask' and 'region_box' do not overlap: the reference has no effect."
     assert notes == {"50, 0, 50, 100": (apart,), "25, 0, 50, 100": (), "": ()}

@@ -38,7 +38,7 @@ test('one bar changes one number; all others stay as they were typed', () => {
   assert.equal(logic.withBar('3:1, 3:0.5', 3, 0), '3:1, 3:0')
 })
 
-test('key frames have a time, a value and a way to be reached', () => {
+test('keyframes have a time, a value and a way to be reached', () => {
   assert.deepEqual(logic.parseCurve('0:1.0, 0.4:0.6  ease   in,\n 1:0').keys, [
     { time: 0, value: 1, easing: 'linear' },
     { time: 0.4, value: 0.6, easing: 'ease in' },
@@ -48,21 +48,21 @@ test('key frames have a time, a value and a way to be reached', () => {
 })
 
 for (const text of ['0', '0:1, x:1', '0:1 slowly', '0.5:1, 0.4:1', '1.1:0', '-0.1:0', '0:1,,1:1']) {
-  test(`'${text}' gives no key frames but a reason`, () => {
+  test(`'${text}' gives no keyframes but a reason`, () => {
     const { keys, error } = logic.parseCurve(text)
     assert.deepEqual(keys, [])
     assert.match(error, /entry \d/)
   })
 }
 
-test('a moved key frame stays between its neighbours', () => {
+test('a moved keyframe stays between its neighbours', () => {
   const text = '0:1, 0.5:0.5 hold, 1:0'
   assert.equal(logic.withKey(text, 1, { time: 1.7, value: 0.333 }), '0:1, 1:0.33 hold, 1:0')
   assert.equal(logic.withKey(text, 0, { time: -3 }), '0:1, 0.5:0.5 hold, 1:0')
   assert.equal(logic.withKey('0:1.000,0.5:1', 1, { easing: 'ease' }), '0:1.000,0.5:1 ease')
 })
 
-test('a new key frame in an empty curve keeps 1 at both ends', () => {
+test('a new keyframe in an empty curve keeps 1 at both ends', () => {
   assert.deepEqual(logic.withNewKey('', 0.4, 0.5), { text: '0:1, 0.4:0.5, 1:1', place: 1 })
   assert.deepEqual(logic.withNewKey('0:1, 0.5:0 ease', 0.7, 1), { text: '0:1, 0.5:0 ease, 0.7:1', place: 2 })
   assert.equal(logic.withoutKey('0:1, 0.4:0.5 ease, 1:1', 1), '0:1, 1:1')
@@ -86,7 +86,7 @@ test('a fast stroke leaves no bar out, in either direction', () => {
   assert.deepEqual(logic.barsCrossed({ x: 0.5, y: 0.2 }, { x: 0.55, y: 0.9 }, 5), [[2, 0.9]])
 })
 
-test('a place is over the nearest key frame in reach, the later of two at one place, or over none', () => {
+test('a place is over the nearest keyframe in reach, the later of two at one place, or over none', () => {
   const { keys } = logic.parseCurve('0:1, 0.5:1, 0.5:1, 1:0')
   const reach = { x: 0.05, y: 0.1 }
   assert.equal(logic.hitKey(keys, { x: 0.52, y: 0.52 }, RANGE, reach), 2)
@@ -105,7 +105,7 @@ test('keys change a bar and stop at the panel', () => {
   assert.equal(pressed('Tab', 1), null)
 })
 
-test('keys move, add, remove and ease a key frame', () => {
+test('keys move, add, remove and ease a keyframe', () => {
   const text = '0:1, 0.4:0.6, 1:0'
   const pressed = (key, shiftKey = false) => logic.pointKey({ key, shiftKey }, text, 1, RANGE)
   assert.equal(pressed('ArrowRight').text, '0:1, 0.41:0.6, 1:0')

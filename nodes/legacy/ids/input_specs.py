@@ -79,7 +79,7 @@ SPECS: dict[str, Spec] = {
     "frame_images": link("IMAGE", "The reference images, in order."),
     "other_frame_images": link("IMAGE", "More reference images, in order."),
     "face_image": link("IMAGE", "The image with the face."),
-    "attn_mask": link("MASK", "Where the reference acts in the generated image."),
+    "attn_mask": link("MASK", "The part of the generated image that the reference affects."),
     "encoded_area": link("MASK", "Which part of the image is encoded."),
     "region_mask": link("MASK", "The region."),
     # what to take, how strongly, and when
@@ -98,8 +98,8 @@ SPECS: dict[str, Spec] = {
     ),
     "weight_style": number(1.0, -1, 5, 0.05, "How strongly the style is followed."),
     "weight_composition": number(1.0, -1, 5, 0.05, "How strongly the composition is followed."),
-    "image_weight": number(1.0, -1.0, 3.0, 0.05, "How strongly the reference of this region acts."),
-    "prompt_weight": number(1.0, 0.0, 10.0, 0.05, "How strongly the prompts of this region act."),
+    "image_weight": number(1.0, -1.0, 3.0, 0.05, "The weight of the reference of this region."),
+    "prompt_weight": number(1.0, 0.0, 10.0, 0.05, "The weight of the prompts of this region."),
     "tile_weight": number(0.6, 0.0, 1.0, 0.05, "How much each tile counts."),
     "style_boost": number(
         1.0, -5, 5, 0.05, "How strongly the result avoids the reference's composition."
@@ -117,9 +117,9 @@ SPECS: dict[str, Spec] = {
     "layer_weights": text("", "Weights of the model's blocks by number, like 3:1, 6:0.5."),
     "embeds_scaling": choice(NEW_SCALINGS, "What the weight multiplies."),
     "start_at": number(
-        0.0, 0.0, 1.0, 0.001, "When the reference starts to act: 0 is the first step, 1 the end."
+        0.0, 0.0, 1.0, 0.001, "When the reference becomes active: 0 is the first step, 1 the end."
     ),
-    "end_at": number(1.0, 0.0, 1.0, 0.001, "When the reference stops acting."),
+    "end_at": number(1.0, 0.0, 1.0, 0.001, "When the reference becomes inactive."),
     "faceid_v2": switch(False, "No longer has an effect: the adapter's file is recognised."),
     # how references are encoded and combined
     "combine_embeds": choice(COMBINE_METHODS, "How several references are combined."),
