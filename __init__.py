@@ -14,7 +14,7 @@ WEB_DIRECTORY = "./web"
 
 class IPAdapterExtension(ComfyExtension):
     async def on_load(self) -> None:
-        # not imported: where nodes are only called there is no server, and there shall be none
+        # looked up, not imported: an import would start a server where nodes are only called
         module = sys.modules.get("server")
         if server := getattr(getattr(module, "PromptServer", None), "instance", None):
             listen(server, host.NODE_CLASS_MAPPINGS)

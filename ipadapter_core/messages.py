@@ -81,7 +81,7 @@ def for_page(content: Any) -> Any:
 
 
 class Predicate(ValueError):
-    """What is wrong with something, without its subject: "is cut off: its header alone needs 90
+    """A fault, without its subject: "is cut off: its header alone needs 90
     bytes".
     """
 

@@ -1,4 +1,4 @@
-"""What comes into a node is checked once, before it runs, by what its schema says of each input.
+"""The inputs of a node are checked once, before it runs, against its schema.
 
 The host checks typed values and the types of links. It does not look at what comes over a link,
 nor at NaN, and calls nodes of old graphs with anything. Each check hands on the value, as a plain
@@ -25,7 +25,7 @@ LARGEST_NUMBER = 1e4  # of weights and the like, where the host's own range does
 
 
 class InputSpec(NamedTuple):
-    """What a schema says of an input: a type of the host, and its options."""
+    """An input in a schema: a type of the host, and its options."""
 
     type: str
     options: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What travels between the nodes: one structure for each socket."""
+"""The values on links between the nodes: one structure for each socket."""
 
 import inspect
 from collections.abc import Mapping, Sequence

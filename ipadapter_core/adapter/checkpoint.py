@@ -1,4 +1,4 @@
-"""What an adapter file is: its keys and shapes become one frozen `AdapterSpec`, decided once.
+"""The kind of an adapter file: its keys and shapes become one frozen `AdapterSpec`.
 
 IP-Adapter, Ye et al. 2023: https://arxiv.org/abs/2308.06721
 Key layout: https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py
@@ -83,7 +83,7 @@ class AdapterSpec:
 
     @property
     def needs(self) -> str:
-        """What makes its inputs, in words."""
+        """The encoders of its inputs, in words."""
         if self.identity_input is None:
             return self.encoder
         recogniser = Message("the face recogniser <1>", self.identity_input.encoder)

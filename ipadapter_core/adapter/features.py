@@ -1,5 +1,4 @@
-"""What an adapter can take of a reference: which output, of which encoder, of which part of the
-image.
+"""The features of a reference that adapters take: the encoder, its output, the part of the image.
 
 Encoder matching, pair checks, embeds files and the Doctor read these; nobody else asks what an
 adapter needs.
@@ -53,8 +52,8 @@ class Picture(Enum):
 
 
 class Unconditional(Enum):
-    """What the unconditional side gets where no negative reference is connected, of the feature of
-    an image encoder. A face identity is always zeros there, also beside such a feature.
+    """The unconditional features where no negative reference is connected, of an image encoder. A
+    face identity is always zeros there, also beside another feature.
     """
 
     ZERO_FEATURES = "features of zeros"
@@ -111,7 +110,7 @@ def clip_feature(
 
 
 def kolors_feature(width: int, picture: Picture = Picture.WHOLE) -> FeatureSpec:
-    """What Kolors takes of CLIP ViT-L/14 at 336 pixels."""
+    """The output of CLIP ViT-L/14 at 336 pixels that Kolors takes."""
     feature = clip_feature(Source.CLIP_HIDDEN, width, picture)
     return replace(feature, encoder=CLIP_L_336, sequence_length=CLIP_L_336_TOKENS)
 
@@ -122,7 +121,7 @@ def siglip_hidden(width: int) -> FeatureSpec:
 
 
 def siglip_pooled(width: int) -> FeatureSpec:
-    """What SigLIP's pooling head gives."""
+    """The output of SigLIP's pooling head."""
     pooled = Source.SIGLIP_POOLED
     return FeatureSpec(pooled.value, pooled, width, SIGLIP)
 

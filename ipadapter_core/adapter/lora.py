@@ -58,7 +58,7 @@ def is_lora_key(tensor_key: str) -> bool:
 def read_lora_spec(
     tensor_shapes: Mapping[str, Shape], layers: Sequence[tuple[int, int]], text_width: int
 ) -> LoraSpec | None:
-    """What a file's LoRA changes, None where it has none. Raises Predicate for a damaged one.
+    """The layers that a file's LoRA changes, None without one. Raises Predicate for a damaged one.
 
     layers: (index in the file, inner width) of the adapter.
     """

@@ -1,4 +1,4 @@
-"""What an image projection is, by the shapes of its tensors: a frozen spec for each kind.
+"""Image projections by the shapes of their tensors: a frozen spec for each kind.
 
 https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py
 https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter_faceid.py

@@ -144,7 +144,7 @@ def image_keys(
     dtype: torch.dtype,
     store: torch.device | str,
 ) -> KeysValues:
-    """Keys and values of references that act together, tokens side by side.
+    """Keys and values of references that are used together, tokens side by side.
 
     Computed in the features' own dtype; kept in `dtype` on `store`.
     """

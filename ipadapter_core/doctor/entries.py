@@ -13,7 +13,7 @@ FOLDERS = {ADAPTER: "ipadapter", ENCODER: "clip_vision"}
 
 @dataclass(frozen=True)
 class Embeds:
-    """What an embeds file says of itself."""
+    """The description that an embeds file holds."""
 
     text: str
 

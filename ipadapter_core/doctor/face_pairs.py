@@ -58,7 +58,7 @@ def mark_missing_recogniser(
 
 
 def _other_recognisers(entries: Sequence[Entry]) -> list[Message]:
-    """What there is in place of a recogniser that fits."""
+    """The installed files in place of a recogniser that fits."""
     others = [
         Message("'<1>' is <2>", entry.file.name, entry.text)
         for entry in entries

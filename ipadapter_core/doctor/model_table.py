@@ -1,4 +1,4 @@
-"""The published model files: where each is had, how large it is, its hash, what it is for.
+"""The published model files: address, size, hash and purpose of each.
 
 The data is `model_table.json`. A file counts as a published one by its size and what it holds, and,
 where several have both in common, by its name; nothing is read whole for that.
@@ -75,7 +75,7 @@ class ModelFile:
 
     @property
     def is_recognised(self) -> bool:
-        """Whether what such a file holds tells it; the others are known by name and size alone."""
+        """Whether its content identifies it; other files are known by name and size alone."""
         return self.kind in (ENCODER, RECOGNISER) or self.family is not None
 
     @property
@@ -84,7 +84,7 @@ class ModelFile:
 
     @property
     def terms(self) -> str:
-        """What to agree to before it is downloaded; "" for what is free to use."""
+        """The terms to agree to before the download; "" for files that are free to use."""
         return TERMS.get(self.licence, "")
 
     @property
@@ -135,7 +135,7 @@ def published(
 
 
 def purpose_of(adapter: AdapterSpec, row: ModelFile | None) -> str:
-    """What an adapter is for; plus adapters have one shape, so only a published name tells them
+    """The purpose of an adapter; plus adapters have one shape, so only a published name tells them
     apart.
     """
     return row.purpose if row is not None else adapter.family.purpose or PURPOSES[0]

@@ -1,4 +1,4 @@
-"""What to download first, where no installed adapter works yet."""
+"""The first download to recommend where no installed adapter works yet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
-"""What is installed, what is wrong with it, and what is missing: files and what each holds become a
-report.
+"""The report on installed files, their faults, and missing files.
 
 Nothing is read here; `nodes/doctor/scan.py` looks at the files. Faults, notes and advice are
 predicates ("is cut off ...") that want the file's name in front.

@@ -95,7 +95,7 @@ def entry_line(entry: Entry) -> str:
 
 
 def as_data(report: Report) -> dict[str, Any]:
-    """What the panel shows; everything is a string, number, list or dictionary."""
+    """The report for the panel, of strings, numbers, lists and dictionaries."""
     installed_rows = [entry.row for entry in report.entries if _is_in_place(entry)]
     recommendation = report.recommendation
     return {

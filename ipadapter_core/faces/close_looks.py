@@ -39,7 +39,7 @@ PIXELS_AT_ONCE = 2**20  # close looks in one batch: bounds the memory
 
 
 class CloseLook(NamedTuple):
-    """What a close look shows of a candidate; a score of 0 if it shows no face."""
+    """The result of a close look at a candidate; a score of 0 if it shows no face."""
 
     score: float
     square: TurnedSquare  # around the face upright, as large as its longer side
@@ -92,7 +92,7 @@ class CloseLooks:
         return looks
 
     def settle(self, square: TurnedSquare) -> CloseLook:
-        """What four looks agree on, turned a little to either side, at the picture and at its
+        """The mean of four looks, turned a little to either side, at the picture and at its
         mirror image: so that equal faces give equal squares, wherever they stand and however
         they are turned.
 

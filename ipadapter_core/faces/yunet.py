@@ -47,7 +47,7 @@ class SeparableConv(nn.Module):
 
 
 class Head(nn.ModuleList):
-    """What one level says, [B, 64, h, w] -> [B, 16, h, w]: is it a face, is it an object
+    """The outputs of one level, [B, 64, h, w] -> [B, 16, h, w]: is it a face, is it an object
     (logits), the box's four numbers, the landmarks' ten."""
 
     def __init__(self, operations: Operations):

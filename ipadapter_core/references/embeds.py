@@ -67,7 +67,7 @@ class References:
 
     @property
     def settings(self) -> tuple[object, ...]:
-        """What counts beside the features."""
+        """Everything that counts beside the features."""
         return self.weights, self.method, self.projected, self.silent, self.face_structure
 
     def token_weights(self, token_count: int) -> list[float]:

@@ -40,7 +40,7 @@ WeightSchedule = tuple[BlockWeights, ...]  # STEPS + 1 of them
 
 @dataclass(frozen=True)
 class WeightMap:
-    """How strongly the reference acts at each moment and block.
+    """The weight of the reference at each moment and block.
 
     negative: weights with which the reference stands on the negative side, so that guidance leads
     away from it.

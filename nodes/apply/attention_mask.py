@@ -27,14 +27,14 @@ def checked_mask(mask: object, node: str, input_name: str = "attn_mask") -> Tens
 
 
 def mask_notes(masks: Tensor | None, input_name: str = "attn_mask") -> list[Message]:
-    """What a node says of a checked mask."""
+    """The notes of a node on a checked mask."""
     if masks is None or masks.any():
         return []
     return [Message("'<1>' is black everywhere: the reference has no effect.", input_name)]
 
 
 def region_notes(mask: Tensor | None, own_mask: Tensor | None) -> list[Message]:
-    """What IPAdapter Region says of its mask, and of what its box leaves of it."""
+    """The notes of IPAdapter Region on its mask, and on the part of it in its box."""
     notes = mask_notes(mask, "mask")
     if notes or own_mask is None or own_mask.any():
         return notes

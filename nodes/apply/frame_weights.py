@@ -36,7 +36,7 @@ def mask_per_frame(mask: Tensor | None, text: str) -> Tensor | None:
 
 
 def frame_weight_notes(text: str) -> list[Message]:
-    """What Apply IPAdapter says of a checked text."""
+    """The notes of Apply IPAdapter on a checked text."""
     weights = frame_weights(text)
     if not weights or any(weights):
         return []

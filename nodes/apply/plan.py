@@ -1,4 +1,4 @@
-"""What Image Prompt decides: which installed adapter, for which layers, how strongly and when.
+"""The choices of Image Prompt: installed adapter, layers, weight and timestep range.
 
 Pure: from what is installed and what the user chose in words to what Load IPAdapter and Apply
 IPAdapter have as inputs.
@@ -38,7 +38,7 @@ ONE_VECTOR = 1.2  # adapters that take one vector of a reference follow it less 
 
 
 class Strength(NamedTuple):
-    """How strongly an adapter acts, and from when to when."""
+    """The weight of an adapter and its timestep range."""
 
     weight: float
     start_at: float = 0.0
@@ -90,7 +90,7 @@ class PlannedInputs:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user chose; custom: the strength of that name, as typed."""
+    """The choices of the user; custom: the strength of that name, as typed."""
 
     task: str
     strength: str

@@ -1,4 +1,4 @@
-"""What a node takes from a reference, as one word: each task is a kind of weight map."""
+"""The tasks of a node, `style` and the like: each is a kind of weight map."""
 
 from collections.abc import Sequence
 

@@ -245,7 +245,7 @@ def _is_disk_error(error: Exception) -> bool:
 
 
 def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
-    """What went wrong, without addresses and paths of this machine."""
+    """The cause of an error, without addresses and paths of this machine."""
     if _is_disk_error(error):
         if part is not None:
             part.unlink(missing_ok=True)

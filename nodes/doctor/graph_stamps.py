@@ -16,7 +16,7 @@ from ..project import project_field
 
 
 def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
-    """What the browser writes into saved graphs.
+    """The facts that the browser writes into saved graphs.
 
     pack: id and version; nodes: ids of ours; files: name in a list -> entry, or None for one that
     is no published file; auto: adapter -> the encoder it needs; encoders: SHA-256 of the published

@@ -1,4 +1,4 @@
-"""What huggingface_hub does for a download: cache, addresses, headers, and the request itself.
+"""The use of huggingface_hub for a download: cache, addresses, headers, and the request itself.
 
 The library has the address (HF_ENDPOINT), the cache (HF_HOME), the tokens and the offline switch
 (HF_HUB_OFFLINE). It is imported at the first download.

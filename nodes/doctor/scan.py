@@ -27,7 +27,7 @@ MOST_EMBEDS = 500
 
 
 def report() -> Report:
-    """What is there now; nothing is read but the headers of files."""
+    """The report on the files installed now; only their headers are read."""
     return examine([*models(), *embeds()], load(), facts())
 
 

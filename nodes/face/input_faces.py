@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 
 class ConnectedFaces(NamedTuple):
-    """What other nodes found, on inputs of a node."""
+    """Faces that other nodes found, on inputs of a node."""
 
     bboxes: HostBoxes | None
     landmarks: HostLandmarks | None

@@ -72,7 +72,7 @@ def require_recogniser(space: str, subject: str) -> RecogniserFile:
 
 
 def read_recogniser_spec(file_path: str) -> RecogniserSpec:
-    """What a file is, from its header. Raises Predicate if it is no recogniser of an adapter."""
+    """The recogniser in a file, from its header. Raises Predicate if it is none of an adapter."""
     net = recognisers.net_name(_read_parts(file_path, has_weights=False))
     stamp = file_stamp(file_path)
     space = recognisers.published_space(stamp.size, lambda: file_digest(stamp))
@@ -99,7 +99,7 @@ def display_name(file_path: str) -> str:
 
 
 def _describe_others(files: Sequence[RecogniserFile]) -> str:
-    """What there is in place of the wanted one."""
+    """The installed files in place of the required one."""
     descriptions = [f"'{display_name(file.path)}' is {file.spec.describe()}" for file in files]
     descriptions += [
         f"'{display_name(file.path)}' {file.fault}" for file in find_damaged_recognisers()
@@ -121,7 +121,7 @@ def _examined_files() -> Iterator[RecogniserFile | UnreadableFile]:
 
 @functools.lru_cache(maxsize=4096)
 def _examine(stamp: FileStamp) -> RecogniserSpec | Message:
-    """What a file is, or what is wrong with it; by its stamp, so that a new file is read again."""
+    """The kind of a file, or its fault; by its stamp, so that a new file is read again."""
     try:
         return read_recogniser_spec(stamp.path)
     except Predicate as error:

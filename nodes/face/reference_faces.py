@@ -121,7 +121,7 @@ def _box_area(face: Any) -> float:
 
 
 def _notes(faces: Sequence[ReferenceFace], picture_count: int, input_name: str) -> list[Message]:
-    """What is to be said of pictures whose face is missing, too small, small or in doubt."""
+    """Notes on references whose face is missing, too small, small or in doubt."""
     faceless = _faceless_pictures(faces, picture_count)
     too_small = [face.picture_number for face in faces if face.side < TOO_SMALL_SIDE]
     small = [face.picture_number for face in faces if TOO_SMALL_SIDE <= face.side < SMALL_SIDE]

@@ -1,4 +1,4 @@
-"""What files are, by their keys, shapes and SHA-256, read once for each state of a file."""
+"""The kinds of files by keys, shapes and SHA-256, read once for each state of a file."""
 
 import functools
 import hashlib
@@ -40,13 +40,13 @@ def file_digest(stamp: FileStamp) -> str:
 
 
 def installed_spec(folder: str, name: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
-    """What a file in one of the host's folders is; None for what is not there or cannot be read."""
+    """The kind of a file in one of the host's folders; None if it is missing or cannot be read."""
     path = folder_paths.get_full_path(folder, name)
     return None if path is None else cached_spec(path, read)
 
 
 def cached_spec(path: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
-    """What a file is, read again only when it has changed; None for what cannot be read."""
+    """The kind of a file, read again only when it has changed; None if it cannot be read."""
     return _read_once(file_stamp(path), read)
 
 

@@ -1,4 +1,4 @@
-"""What lies in the host's model folders, by what it holds; nothing is read but headers."""
+"""The files in the host's model folders, by content; only their headers are read."""
 
 import functools
 import os
@@ -161,7 +161,7 @@ def content(
 
 
 def _adapter_spec(shapes: Weights, file_name: str) -> AdapterSpec:
-    """What an adapter is, its name deciding between those of equal shapes."""
+    """The kind of an adapter; its name decides between kinds of equal shapes."""
     spec = read_spec(shapes)
     twin = likely_twin(spec, file_name, shapes)
     return read_spec(shapes, twin.kind) if twin else spec
@@ -200,5 +200,5 @@ def _pickled_names(path: str) -> bytes:
 
 
 def without_path(error: Predicate, path: str) -> str:
-    """What is wrong with a file, without its path on this machine, which libraries may quote."""
+    """The fault of a file, without its path on this machine, which libraries may quote."""
     return error.message.with_values(lambda text: text.replace(path, THE_FILE))

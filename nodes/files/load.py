@@ -78,7 +78,7 @@ def installed_encoder(owner: ModelPatcher, name: str, adapter: LoadedAdapter) ->
 
 
 def origin(model: ModelPatcher) -> ModelPatcher:
-    """What a model was cloned from in the end."""
+    """The first model in the chain of clones that a model comes from."""
     while (parent := cast("ModelPatcher | None", model.parent)) is not None:
         model = parent
     return model
@@ -156,7 +156,7 @@ def installed_encoders(adapter: AdapterSpec) -> list[str]:
 
 
 def encoder_hint(adapter: AdapterSpec) -> str:
-    """What to do to have a fitting encoder."""
+    """Advice on how to get a fitting encoder."""
     fitting_names = installed_encoders(adapter)
     if fitting_names:
         return "choose 'auto' or " + " or ".join(f"'{name}'" for name in fitting_names)
@@ -167,7 +167,7 @@ def encoder_hint(adapter: AdapterSpec) -> str:
 
 
 def encoder_name(encoder: ClipVisionModel) -> str:
-    """What a loaded encoder is, in the words of the model table."""
+    """The name of a loaded encoder, as in the model table."""
     config = cast("dict[str, int]", encoder.config)
     sizes = (config.get(key, 0) for key in ("num_hidden_layers", "hidden_size", "projection_dim"))
     patches_per_side = config.get("image_size", 224) // config.get("patch_size", 14)

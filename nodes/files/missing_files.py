@@ -1,4 +1,4 @@
-"""Why no file is found: those that are in a wrong folder, cannot be read, or are for others."""
+"""Why no file is found: files in a wrong folder, unreadable files, files for other models."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ MOST_REASONS = 3  # that a sentence about a missing file names
 
 
 def explain_missing(folder_kind: str, base_model: str = "") -> list[str]:
-    """What is wrong with files of that kind of folder, then what the usable ones are.
+    """The faults of files in a kind of folder, then the usable files.
 
     base_model: of adapters, those for it are left out, as are misplaced ones for another.
     """

@@ -60,7 +60,7 @@ def read_embeds(path: str) -> tuple[Any, dict[str, str] | None]:
 
 
 def read_metadata(path: str) -> dict[str, str]:
-    """What a safetensors file says of itself, from the header alone; of a torch file nothing."""
+    """The metadata of a safetensors file, from the header alone; empty for a torch file."""
     if _container(path) == "torch":
         return {}
     with _safe_open(path) as file:
@@ -153,7 +153,7 @@ def _stored_bytes(path: str) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    """What a library found wrong, in short; of torch's, without its advice to run the file."""
+    """A library's error in short; of torch's, without its advice to run the file."""
     if isinstance(error, pickle.UnpicklingError) and error.__context__ is not None:
         error = error.__context__
     line = (str(error).strip().splitlines() or [""])[0].strip(" .")

@@ -26,7 +26,7 @@ Inputs = Mapping[str, object]
 
 
 class Column(NamedTuple):
-    """What makes the model follow the reference: a kind of node, and its inputs but the weight."""
+    """The node that applies the reference: its kind, and its inputs but the weight."""
 
     label: str
     node_id: str

@@ -1,4 +1,4 @@
-"""What Compare Image Prompts compares: the typed texts, each within its limits."""
+"""The rows and columns of Compare Image Prompts, from typed texts, each within its limits."""
 
 from typing import TypeVar
 

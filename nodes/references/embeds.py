@@ -261,7 +261,7 @@ def _thumbnail(image: Tensor) -> Tensor:
 
 
 def _display(content: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    """What the node shows: the thumbnail in the file, and which encoder it was."""
+    """The node's display: the thumbnail in the file, and the name of the encoder."""
     if metadata is None:
         return shown_texts(Message("an .ipadpt file"))
     encoder, feature = (printable(str(metadata.get(key))) for key in ("encoder", "feature"))

@@ -55,7 +55,7 @@ class EncodedFaces:
     notes: Sequence[Message]
 
     def display(self) -> dict[str, Any]:
-        """What a node shows: the crops and the notes."""
+        """A node's display: the crops and the notes."""
         previews = ui.PreviewImage(self.crops[:PREVIEW_COUNT])
         return {**previews.as_dict(), **shown_texts(*self.notes)}
 
@@ -145,7 +145,7 @@ def _embed_faces(net: IResNet, pictures: Tensor, faces: Sequence[ReferenceFace])
 def _cut_for_encoder(
     pictures: Tensor, faces: Sequence[ReferenceFace], spec: AdapterSpec | None
 ) -> Tensor:
-    """What an encoder sees of the faces, [N, S, S, 3]."""
+    """The encoder's view of the faces, [N, S, S, 3]."""
     side = crop_side(spec)
     clip_input = spec.clip_input if spec is not None else None
     if clip_input is None or clip_input.picture is not Picture.FACE_SQUARE:

@@ -24,7 +24,7 @@ from .pair import references_for, unconditional_references
 
 @dataclass(frozen=True, eq=False)
 class SideInputs:
-    """What is connected to one side of a node, the positive or the negative one."""
+    """The references connected to a node for the positive or the negative conditioning."""
 
     image: Any = None
     clip_vision_output: Any = None

@@ -1,4 +1,4 @@
-"""What SigLIP's pooling head gives. The host loads all of an encoder's file but that head."""
+"""The output of SigLIP's pooling head. The host loads all of an encoder's file but that head."""
 
 from collections.abc import Mapping
 from functools import partial

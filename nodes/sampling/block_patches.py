@@ -16,7 +16,7 @@ BlockPatch = Callable[[BlockArguments, OriginalBlock], BlockArguments]
 def run_previous(
     previous: BlockPatch | None, arguments: BlockArguments, extra: OriginalBlock
 ) -> BlockArguments:
-    """What another pack placed at the block, or the host's block."""
+    """Run the patch that another pack placed at the block, or the host's block."""
     return previous(arguments, extra) if previous else extra["original_block"](arguments)
 
 

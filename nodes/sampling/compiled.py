@@ -67,14 +67,14 @@ class MarkedCall(NamedTuple):
 
 
 class _CurrentCall(threading.local):
-    """What the operator adds in this thread: set for the time of one model call."""
+    """The addition of the operator in this thread, set for the time of one model call."""
 
     addition: LayerAddition | None = None
     options: Mapping[str, Any] | None = None  # the host's, where single blocks are compiled
 
 
 class _TracedCall:
-    """What a graph depends on and no argument tells: of the call that was marked last. Not by
+    """The structure that a graph depends on, of the call that was marked last. Not by
     thread, which a compiler could not guard; threads of one sampling set the same.
     """
 

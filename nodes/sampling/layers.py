@@ -24,7 +24,7 @@ LAYOUTS: tuple[ModelLayout, ...] = (UNetLayout(), FluxLayout(), MMDiTLayout())
 
 
 class KnownModel(NamedTuple):
-    """A model that adapters could act on: its architecture, the base model by name, its layers."""
+    """A model that adapters can use: its architecture, the base model by name, its layers."""
 
     layout: ModelLayout
     base_model: str
@@ -32,7 +32,7 @@ class KnownModel(NamedTuple):
 
 
 def find_layout(diffusion_model: torch.nn.Module) -> KnownModel | None:
-    """A model with its layers, or None where no adapter could act."""
+    """A model with its layers, or None where no adapter can be used."""
     modules = plain_modules(diffusion_model)
     for layout in LAYOUTS:
         if layers := layout.layer_widths(modules):
@@ -52,7 +52,7 @@ def layers_at(
 
 
 class ModelKind(NamedTuple):
-    """The base model by name, and its layers that adapters can act on."""
+    """The base model by name, and the layers that adapters can use."""
 
     base_model: str
     layers: Mapping[Address, LayerWidths]
@@ -65,18 +65,18 @@ class ModelKind(NamedTuple):
 
 
 def model_blocks(model: ModelPatcher) -> tuple[Block, ...]:
-    """The blocks that adapters act on, in the order of a forward pass."""
+    """The blocks that adapters use, in the order of a forward pass."""
     known_model = _known_model(model)
     return known_model.layout.blocks(known_model.layers) if known_model else ()
 
 
 def base_model(model: ModelPatcher) -> str:
-    """The base model by name, or "" where no adapter could act."""
+    """The base model by name, or "" where no adapter can be used."""
     return model_kind(model).base_model
 
 
 def model_kind(model: ModelPatcher) -> ModelKind:
-    """What an adapter has to fit; no layers where none could act."""
+    """The base model and layers that an adapter must fit; no layers where none can be used."""
     known_model = _known_model(model)
     return (
         ModelKind(known_model.base_model, known_model.layers) if known_model else ModelKind("", {})

@@ -1,4 +1,4 @@
-"""What a model is, as far as adapters are concerned: one ModelLayout for each architecture.
+"""Models as adapters see them: one ModelLayout for each architecture.
 
 Another architecture is one file with a class of these methods, and an entry in `layers.LAYOUTS`.
 """
@@ -32,7 +32,7 @@ class ModelLayout(Protocol):
     marking: Marking
 
     def layer_widths(self, modules: Modules) -> dict[Address, LayerWidths]:
-        """Every layer that adapters act on, in the order of adapter files; empty for another
+        """Every layer that adapters use, in the order of adapter files; empty for another
         architecture.
         """
         ...

@@ -51,7 +51,7 @@ _ATTENTION = re.compile(r"joint_blocks\.(\d+)\.x_block\.attn")
 
 
 class HostAttention(Protocol):
-    """What is used of the host's attention of a block's image."""
+    """The parts used of the host's attention of a block's image."""
 
     qkv: torch.nn.Linear
     ln_q: torch.nn.Module

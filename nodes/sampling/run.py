@@ -1,4 +1,4 @@
-"""What one sampling keeps: the prompts that fit its models, what is added at each layer, and the
+"""The state of one sampling: the prompts that fit its models, what is added at each layer, and the
 tensors for that.
 
 A `Run` lives from the sampler's start to its end.

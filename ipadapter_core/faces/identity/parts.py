@@ -102,8 +102,8 @@ class RecogniserParts:
         return tuple(end - start for start, end in zip(starts, ends, strict=True))
 
     def weights(self) -> dict[str, Tensor]:
-        """What `IResNet(self.depths())` loads, in float32. Raises Predicate that names the layer
-        that does not fit."""
+        """The state dict of `IResNet(self.depths())`, in float32. Raises Predicate that names a
+        layer that does not fit."""
         with torch.device("meta"):
             net = IResNet(self.depths())
         shapes = {key: tuple(tensor.shape) for key, tensor in net.state_dict().items()}

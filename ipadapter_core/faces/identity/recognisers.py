@@ -38,7 +38,7 @@ TRAINED_ON = {
 
 @dataclass(frozen=True)
 class RecogniserSpec:
-    """What a file is."""
+    """The kind of recogniser in a file."""
 
     net: str  # a value of NETS
     space: str | None  # None: not one of the published files
