@@ -82,7 +82,7 @@ def step_time(model: Any, kind: str, latent: int, steps: int = STEPS) -> float:
 
 
 def first_step(model: Any, kind: str, latent: int) -> str:
-    """What the first step took and compiled, without anything compiled earlier."""
+    """Time and compilations of the first step, without anything compiled earlier."""
     from torch._dynamo.utils import counters
     from torch._inductor.utils import fresh_cache
 

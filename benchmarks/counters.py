@@ -1,6 +1,4 @@
-"""What can be counted exactly: operations, synchronisations with the device, bytes that are
-alive.
-"""
+"""Exact counts: operations, synchronisations with the device, bytes that are alive."""
 
 import gc
 import weakref

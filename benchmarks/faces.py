@@ -57,7 +57,7 @@ def is_hit(truth: Truth, place: Place) -> bool:
 
 
 def tally(cases: Iterable[Case], detector: Detector) -> dict[str, Tally]:
-    """What a detector makes of the cases, column by column."""
+    """A detector's results on the cases, column by column."""
     columns: dict[str, Tally] = {}
     for case in cases:
         places = detector(case.picture)

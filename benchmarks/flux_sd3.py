@@ -1,5 +1,5 @@
-"""What the adapters for FLUX.1 and SD3.5 Large cost a step: real widths and numbers of tokens, few
-blocks.
+"""The cost per step of the adapters for FLUX.1 and SD3.5 Large: real widths and numbers of tokens,
+few blocks.
 
 Called by scripts/bench with the host's folder.
 """

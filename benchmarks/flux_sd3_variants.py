@@ -1,5 +1,5 @@
-"""What the adapters for FLUX.1 and SD3.5 Large are compared with: the floor, the method of packs
-for FLUX.1, and diffusers' own processors.
+"""Comparisons for the adapters for FLUX.1 and SD3.5 Large: the floor, the method of packs for
+FLUX.1, and diffusers' own processors.
 """
 
 from collections.abc import Callable

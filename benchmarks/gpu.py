@@ -74,7 +74,7 @@ def patched(pack: Any, plain: Any, name: str) -> dict[str, Any]:
 
 
 def report_patches(models: dict[str, Any], case: Case) -> None:
-    """What the calls at the cross-attention layers of one step take, replayed in shuffled order."""
+    """The time of the cross-attention calls of one step, replayed in shuffled order."""
     import variants
 
     with_patches = [label for label in models if label != "plain"]

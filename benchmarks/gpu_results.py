@@ -10,7 +10,7 @@ TOLERANCE = 2e-3  # of the range: TF32 and other orders of summation
 
 
 def results(pack: Any) -> dict:
-    """What small models of the real topologies make of a picture, masked and not."""
+    """The results of small models of the real topologies, with and without a mask."""
     sys.path.append(str(inside.PACK / "tests"))
     import make_models
     import torch

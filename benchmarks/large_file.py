@@ -1,4 +1,4 @@
-"""What it takes of memory to open the largest adapter, InstantX's for FLUX.1, and to make its keys.
+"""The memory needed to open the largest adapter, InstantX's for FLUX.1, and to make its keys.
 
 Called by scripts/bench with the host's folder. The file has the published layout and size, and
 zeros in place of weights, which take no room on the disk.

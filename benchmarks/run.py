@@ -1,5 +1,4 @@
-"""What the adapter costs, in the real host's classes at the real geometry, beside what else there
-is.
+"""The cost of the adapter and its alternatives, in the host's real classes at real sizes.
 
 Called by scripts/bench with the host's folder; README.md beside this file says what each figure
 means.

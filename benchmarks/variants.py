@@ -1,4 +1,4 @@
-"""What is compared: our adapter, the floor, diffusers' processors and another pack, at the same
+"""The candidates: our adapter, the floor, diffusers' processors and another pack, at the same
 shapes.
 """
 
@@ -48,7 +48,7 @@ def adapter(pack: Any, name: str) -> tuple[Any, dict[str, torch.Tensor]]:
 
 
 def features(count: int, projection: int = 1024) -> Any:
-    """What an encoder would give for `count` pictures."""
+    """Random features as an encoder's output for `count` images."""
     source = torch.Generator().manual_seed(count)
     output = comfy.clip_vision.Output()
     output["image_embeds"] = torch.randn(count, projection, generator=source)

@@ -1,4 +1,4 @@
-"""What the scripts of the demo share: their command line, the host, files, a progress bar."""
+"""Shared by the scripts of the demo: their command line, the host, files, a progress bar."""
 
 import argparse
 import os

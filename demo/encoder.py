@@ -100,7 +100,7 @@ def windows() -> tuple[Tensor, Tensor]:
 
 
 class Tower:
-    """What is not zero in the encoder; `embeds` is what the host's `image_embeds` are."""
+    """The part of the encoder that is not zero; `embeds` equals the host's `image_embeds`."""
 
     def __init__(self, weights: dict[str, Tensor], seed: int = SEED):
         self.weights = weights

@@ -1,5 +1,5 @@
-"""What a person sees at a glance in one of the demo's pictures, by plain measures that know nothing
-of any model.
+"""The visible contents of one of the demo's pictures, by plain measures that know nothing of any
+model.
 
 Every pixel has the palette colour nearest to it; the pixels of the most frequent colour that is not
 a ground's are the shape. Cut out and brought to one size, they are compared with the five shapes.

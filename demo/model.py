@@ -86,10 +86,10 @@ class Adapter(nn.Module):
         return self.image_proj["norm"](projected)
 
     def patches(self, layout: Tensor, style: Tensor, mask: Tensor, mixed: Tensor) -> dict:
-        """What the host's UNet is given so that the layers attend to the tokens of these features.
+        """The host's options that make the layers attend to the tokens of these features.
 
-        mask: how much they act, 0 to 1, [B, positions, 1]; mixed: the features that act for the
-        rest.
+        mask: their weight, 0 to 1, [B, positions, 1]; mixed: the features that have the rest of
+        the weight.
         """
         tokens = {True: self.tokens(layout), False: self.tokens(style)}
         beyond = self.tokens(mixed)
@@ -125,7 +125,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def context() -> Tensor:
-    """What the demo's text encoder says, whatever it is told: [1, 1, 768]."""
+    """The output of the demo's text encoder, the same for every text: [1, 1, 768]."""
     return torch.randn(TEXT, generator=torch.Generator().manual_seed(11)).half().float()[None, None]
 
 

@@ -1,5 +1,5 @@
-"""What the training of UNet and adapter takes its examples from: scenes, what the encoder makes of
-them, and latents, each made once and kept in a file.
+"""The pools of training examples for UNet and adapter: scenes, their encoder outputs and latents,
+each made once and kept in a file.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What can be read from the encoder's embeds and from the adapter's tokens: the accuracy of small
+"""The information in the encoder's embeds and the adapter's tokens: the accuracy of small
 classifiers on held-out pictures, for each factor that a picture is drawn from.
 
     python demo/probe.py --host COMFYUI --work FOLDER      (two minutes; FOLDER is not used)

@@ -57,7 +57,7 @@ class Quick:
 
 
 class Readout(nn.Module):
-    """What must be readable from the embeds: factors, jitter, and what the shape covers."""
+    """The targets to be read from the embeds: factors, jitter, and the area of the shape."""
 
     def __init__(self):
         super().__init__()

@@ -104,7 +104,7 @@ def copy_for_demo(name: str, object_info: dict, references: list[str]) -> dict:
 
 
 def make_load_image(graph: dict, node: dict) -> None:
-    """Have a node that changes a picture load one of its own."""
+    """Turn a node that changes an image into a Load Image node."""
     (link,) = (link for link in graph["links"] if link[3] == node["id"])
     graph["links"].remove(link)
     for source in graph["nodes"]:

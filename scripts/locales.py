@@ -187,7 +187,7 @@ def pack_infos() -> list[dict[str, Any]]:
 
 
 def differences(language: str, name: str) -> Iterator[str]:
-    """What a file of a language lacks, where it has to be complete, and has too much."""
+    """The keys that a file of a language lacks, if it must be complete, and has too much."""
     english, translated = (set(places(read(folder, name))) for folder in ("en", language))
     missing = english - translated if language in COMPLETE else set()
     for verb, keys in (("lacks", missing), ("has too much", translated - english)):

@@ -19,8 +19,8 @@ def demo_models(host: comfy_host.Host) -> Path:
 
 
 def flags(models: Path, work: Path, custom_nodes: Path | None = None) -> tuple[str, ...]:
-    """What makes a server read a models folder, laid out as ComfyUI's, and a folder of custom
-    nodes; `work` gets the file that says so.
+    """The arguments that make a server read a models folder, laid out as ComfyUI's, and a folder of
+    custom nodes; `work` gets the file that says so.
     """
     config = work / "models.yaml"  # JSON is YAML
     folders = {"own": {"base_path": str(models.resolve()), **{kind: kind for kind in KINDS}}}

@@ -129,7 +129,7 @@ def face_crop(server: comfy_server.Server, name: str) -> Image.Image:
 
 
 def edges(server: comfy_server.Server) -> Image.Image:
-    """What a ControlNet is given."""
+    """The control image of a ControlNet."""
     graph = sheet.Graph(0)
     image = graph.load(use_photograph(server, "one_astronaut.jpg"))
     canny = graph.add("Canny", image=image, low_threshold=0.2, high_threshold=0.4)
@@ -147,7 +147,7 @@ def photograph(name: str) -> Image.Image:
 
 
 def without_model(server: comfy_server.Server, name: str) -> Image.Image:
-    """What a template is about, where the demo's model cannot run it."""
+    """The thumbnail of a template that the demo's model cannot run."""
     label = LABELS.get(name, "")
     if name == "02 Two people":
         people = [face_crop(server, name) for name in ("one_senator.jpg", "one_portrait.jpg")]

@@ -123,7 +123,7 @@ TotalsByShape = dict[tuple[torch.device, torch.Size], WatchTotals]
 
 @dataclass(eq=False)
 class KeptTensors:
-    """What the calls of one sampling compute once."""
+    """Tensors that the calls of one sampling compute once."""
 
     timed_keys: TimedKeysByPrompt = field(default_factory=TimedKeysByPrompt)
     moved: MovedKeys = field(default_factory=MovedKeys)

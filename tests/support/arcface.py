@@ -78,7 +78,7 @@ def crops(count=2, seed=0):
 
 
 def as_input(pictures):
-    """What the trained net takes of crops."""
+    """Crops as input of the trained net."""
     return (pictures * 255 - 127.5).movedim(-1, 1) / 127.5
 
 

@@ -1,4 +1,4 @@
-"""What the host tests compare, and how."""
+"""Comparisons in the host tests."""
 
 import importlib
 

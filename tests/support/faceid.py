@@ -36,7 +36,7 @@ def insightface_crop(picture, landmarks, side=112):
 
 
 def expected_identity(trained_net, picture, landmarks):
-    """What the net as it was trained makes of insightface's crop."""
+    """The output of the net as it was trained for insightface's crop."""
     return trained_net(arcface.as_input(insightface_crop(picture, landmarks)[None]))
 
 

@@ -27,7 +27,7 @@ def places(kind):
 
 
 def tokens(tensors, features):
-    """What an adapter makes of references [N, F] or [N, S, F], side by side: [N * T, D]."""
+    """The image tokens of references [N, F] or [N, S, F], side by side: [N * T, D]."""
     weights = {key.removeprefix("image_proj."): value for key, value in tensors.items()}
     if "latents" in weights:
         return torch.cat([resampled(weights, feature) for feature in features])
@@ -103,7 +103,7 @@ class Prompt:
         return self.known_keys[side, number]
 
     def image(self, side, number, query, text, heads, weight):
-        """What a side of it adds to a layer's text attention, without mask."""
+        """The addition of one side to a layer's text attention, without mask."""
         key, value = self.keys_values(side, number)
         after = weight if self.scaling == V_ONLY else 1.0
         if self.scaling != V_ONLY:

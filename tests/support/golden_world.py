@@ -194,7 +194,7 @@ def call(node: Any, inputs: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def pipe(ipadapter: Any, clip_vision: Any, file: str) -> dict[str, Any]:
-    """What an old unified loader gives."""
+    """The output of an old unified loader."""
     return {
         "clipvision": {"file": ENCODER_FILE, "model": clip_vision},
         "ipadapter": {"file": file, "model": ipadapter},

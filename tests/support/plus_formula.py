@@ -83,7 +83,7 @@ class PlusSettings:
 
 
 class PlusPatch:
-    """What one layer adds, step by step as the formulas say."""
+    """The addition at one layer, step by step as the formulas say."""
 
     def __init__(self, tensors: dict[str, Tensor], number: int, t: int, settings: PlusSettings):
         self.k, self.v = (tensors[f"ip_adapter.{number}.to_{side}_ip.weight"] for side in "kv")
@@ -173,7 +173,7 @@ def _addresses(kind: str) -> list[tuple[str, int, int]]:
 
 
 def features(seed: int, count: int = 1, base: bool = False) -> Tensor:
-    """What a ViT-H would give: embeds for a base adapter, else hidden states."""
+    """Random features as a ViT-H's output: embeds for a base adapter, else hidden states."""
     shape = (count, 1024) if base else (count, 257, 1280)
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

@@ -169,7 +169,7 @@ def sample(patcher, prompt: Text, size=(24, 16), batch=1, steps=2, cfg=5.0, samp
 
 
 def features(seed: int = 2, count: int = 1, hidden=1280, projection=1024, tokens=257):
-    """What an encoder would give: the host's CLIP_VISION_OUTPUT with random features."""
+    """The host's CLIP_VISION_OUTPUT with random features, as an encoder's output."""
     import comfy.clip_vision
 
     source = torch.Generator().manual_seed(seed)

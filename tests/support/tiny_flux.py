@@ -84,7 +84,7 @@ def load_adapters(transformer: Any, paths: Sequence[Path], scale: float) -> None
     from diffusers.loaders.ip_adapter import FluxIPAdapterMixin
 
     class Pipeline(FluxIPAdapterMixin):
-        """What diffusers' loader needs of a pipeline."""
+        """The parts of a pipeline that diffusers' loader needs."""
 
     pipeline = Pipeline()
     pipeline.transformer = transformer

@@ -30,7 +30,7 @@ def conds(seed: int = 1) -> list[Any]:
 
 
 def features(seed: int = 2, count: int = 1) -> Any:
-    """What SigLIP would give: the host's CLIP_VISION_OUTPUT with random features."""
+    """The host's CLIP_VISION_OUTPUT with random features, as SigLIP's output."""
     import comfy.clip_vision
 
     source = torch.Generator().manual_seed(seed)

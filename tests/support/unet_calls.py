@@ -1,4 +1,4 @@
-"""What the UNet is called with while the host samples, for the same calls elsewhere."""
+"""The arguments of the UNet while the host samples, for the same calls elsewhere."""
 
 from dataclasses import dataclass
 

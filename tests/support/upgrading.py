@@ -55,7 +55,7 @@ class PromptRun:
         self.outputs = {}
 
     def value(self, content):
-        """What a link brings; whatever is no link is a value."""
+        """The value of an input: that of its link, or the typed one."""
         is_link = isinstance(content, list) and len(content) == 2 and content[0] in self.prompt
         return self.node_outputs(content[0])[content[1]] if is_link else content
 

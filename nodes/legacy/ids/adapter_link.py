@@ -39,7 +39,7 @@ def open_link(
 
 
 def _linked(link: Mapping[str, Any], part: str) -> Any:
-    """What a link of unified loaders has of a part, or None."""
+    """One part of a link of unified loaders, or None."""
     return (link.get(part) or {}).get("model")
 
 

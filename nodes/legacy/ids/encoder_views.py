@@ -101,7 +101,7 @@ class OldAdapter:
         return self.take(encode(self.clip_vision, pictures, CROP), name)
 
     def take(self, output: Output | References, name: str) -> Tensor:
-        """What the adapter takes of an encoder's output."""
+        """The feature of an encoder's output that the adapter takes."""
         return references_for(output, self.loaded, name).single_feature
 
     def check(self, features: Tensor, name: str) -> Tensor:

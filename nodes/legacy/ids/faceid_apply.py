@@ -54,7 +54,7 @@ def apply_faces(
 
 
 def _negative(adapter: OldAdapter, settings: OldApply, crops: Tensor, noise: float) -> Tensor:
-    """What the encoder gives for the negative picture, else for noise or black."""
+    """The encoder's output for the negative picture, else for noise or black."""
     if settings.image_negative is not None:
         pictures = rgb(settings.image_negative, settings.node_name, "image_negative")
     elif noise:

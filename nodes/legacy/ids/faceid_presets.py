@@ -1,4 +1,4 @@
-"""What the FaceID presets mean: adapter and LoRA by what the files hold."""
+"""The FaceID presets: adapter and LoRA, recognised by content."""
 
 import logging
 from dataclasses import dataclass

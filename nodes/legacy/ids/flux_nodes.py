@@ -33,14 +33,14 @@ Pair = tuple[References, References | None]  # positive and negative
 
 
 class FluxAdapter(NamedTuple):
-    """What the loaders give: an adapter with its encoder."""
+    """The output of the loaders: an adapter with its encoder."""
 
     adapter: LoadedAdapter
     clip_vision: ClipVisionModel
 
 
 class FluxNode(OldNode):
-    """What the apply nodes have in common."""
+    """The common base of the apply nodes."""
 
     def encode(self, link: object, image: Tensor, fit: str, with_negative: bool = False) -> Pair:
         """The references of both sides. with_negative: the image is on the negative side too."""

@@ -135,7 +135,7 @@ class InsightFaceLoaderFirst(InsightFaceLoader):
 def _for_model(
     presets: Mapping[str, tuple[T | None, T | None]], preset: str, node_name: str, is_sdxl: bool
 ) -> T | None:
-    """What a preset means for a base model. Raises ValueError for an unknown preset."""
+    """The entry of a preset for a base model. Raises ValueError for an unknown preset."""
     if preset not in presets:
         raise unknown_option(node_name, "preset", preset, presets)
     return presets[preset][is_sdxl]
@@ -147,7 +147,7 @@ def _is_sdxl(model: ModelPatcher) -> bool:
 
 
 def _chained(link: Any, part: str) -> LoadedFile:
-    """What the loader before this one in a chain has loaded."""
+    """The files loaded by the loader before this one in a chain."""
     is_chain = isinstance(link, dict) and "ipadapter" in link
     loaded: dict[str, Any] = (link.get(part) if is_chain else None) or {}
     return LoadedFile(loaded.get("file", ""), loaded.get("model"))

@@ -1,4 +1,4 @@
-"""What every old node has in common; `node_table.py` makes a class for each id.
+"""The common base of all old nodes; `node_table.py` makes a class for each id.
 
 They are the host's first kind of node class, since other packs call them from Python.
 """
@@ -83,7 +83,7 @@ class OldNode:
 
     @classmethod
     def GET_SCHEMA(cls) -> io.Schema:
-        """What the host asks of a node that an extension lists: its id and its name."""
+        """The id and name that the host asks of a node that an extension lists."""
         return io.Schema(node_id=cls.NODE_ID, display_name=cls.NAME, category=cls.CATEGORY)
 
     @classmethod

@@ -113,7 +113,7 @@ class Opening:
         return node if is_same else {**node, "widgets_values": values}
 
     def _promoted_value(self, promoted: Promoted, value: str) -> Any:
-        """What the node inside takes for a value, where that alone means the same there."""
+        """The value as the node inside takes it, where that alone means the same there."""
         inputs = self._inputs_inside(promoted, value)
         meant = inputs.get(promoted.input_name, value)
         return meant if self._inputs_inside(promoted, meant) == inputs else value

@@ -11,7 +11,7 @@ ReadNode = Mapping[str, Any]  # class_type and inputs
 
 
 def primitive_values(nodes: Mapping[str, SavedNode]) -> dict[str, Any]:
-    """What each primitive holds, by key."""
+    """The value of each primitive, by key."""
     return {
         node_key: widget_values(node)[0]
         for node_key, node in nodes.items()
@@ -38,7 +38,7 @@ def type_primitives(
 def changed_values(
     linked: Mapping[str, ReadNode], read: Mapping[str, Any], values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What primitives hold today where all that read one agree.
+    """The values of primitives today, where all nodes that read one agree.
 
     linked: nodes with links to primitives; read: the same nodes as they were meant.
     """

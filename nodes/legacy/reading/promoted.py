@@ -27,7 +27,7 @@ def inner_source(_reader: str, link: Link) -> list[Any] | None:
 
 
 def promoted_inputs(node: SavedNode, subgraphs: Mapping[str, Graph]) -> Iterator[Promoted]:
-    """What the values on a subgraph's node stand for, as far as they lead to typed inputs."""
+    """The inputs that the values on a subgraph's node stand for, where these are typed."""
     widgets = (socket for socket in saved_graph.saved_sockets(node) if socket.get("widget"))
     for place, socket in enumerate(widgets):
         subgraph, name = saved_graph.saved_class(node), socket["name"]

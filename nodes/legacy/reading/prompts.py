@@ -143,7 +143,7 @@ def _input_names(node: type[Any]) -> set[str]:
 
 
 def _default(spec: Spec) -> Any:
-    """What the widget shows in the beginning; None for a link."""
+    """The initial value of the widget; None for a link."""
     options, settings = spec
     if "default" in settings:
         return settings["default"]

@@ -28,7 +28,7 @@ BORDER_INPUTS, BORDER_OUTPUTS = -10, -20
 
 
 class HostNode(Protocol):
-    """What the host's registry says of a node class."""
+    """A node class as the host's registry describes it."""
 
     RETURN_TYPES: Sequence[str]
 

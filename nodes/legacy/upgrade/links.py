@@ -59,7 +59,7 @@ def parse_link(value: object) -> OldLink | None:
 
 
 def follow(value: object, moves: Moves) -> object:
-    """What a link stands for once nodes are replaced, through any number of them."""
+    """The link or value in place of a link once nodes are replaced, through any number of them."""
     visited: set[OldSource] = set()
     while isinstance(value, OldSource) and value in moves:
         if value in visited:

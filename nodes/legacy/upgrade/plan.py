@@ -1,4 +1,4 @@
-"""What one old node becomes, as data: new nodes, and what gives its outputs afterwards."""
+"""The replacement of one old node, as data: new nodes, and the sources of its outputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What became of each old node: a line of the report, or the reason why the node stays."""
+"""The report on each old node: a line on its replacement, or the reason why it stays."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +41,7 @@ class Change:
         return Message("<1> becomes <2>.", subject, new_kinds)
 
     def as_data(self) -> dict[str, Any]:
-        """What the page sums up."""
+        """The summary for the page."""
         return {
             "name": self.name,
             "new_kinds": self.new_kinds,

@@ -169,8 +169,9 @@ class Node:
 
 @dataclass
 class Graph:
-    """What a browser saves. about: what it covers; fails: for a node that must refuse, the type and
-    words of it.
+    """A graph as a browser saves it.
+
+    about: what it covers; fails: for a node that must refuse, the type and words of it.
     """
 
     about: str

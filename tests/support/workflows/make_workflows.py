@@ -38,12 +38,12 @@ def text(graph: dict) -> str:
 
 
 def prompt(name: str) -> dict[str, dict]:
-    """What the browser made of a graph."""
+    """A graph as the browser saved it."""
     return json.loads((PROMPTS / f"{name}.json").read_text())
 
 
 def sent(name: str) -> dict[str, dict]:
-    """What a program sends for a graph."""
+    """A graph as a program sends it."""
     return json.loads((SENT / f"{name}.json").read_text())
 
 

@@ -1,4 +1,4 @@
-"""What every graph of the corpus has around its IPAdapter nodes: a checkpoint, texts, references, a
+"""The surroundings of IPAdapter nodes in every graph of the corpus: checkpoint, texts, references,
 sampler.
 """
 

@@ -98,7 +98,7 @@ def _adapter_of_file(name: str) -> KnownAdapter:
 
 
 def faceid_files(inputs: Inputs, graph: Graph) -> faceid_presets.FaceIDFiles | None:
-    """What the preset of a FaceID loader means; None where there is no such adapter."""
+    """The files of a FaceID loader's preset; None where it has none."""
     sd15, sdxl = faceid_presets.PRESETS.get(str(inputs.get("preset")), (None, None))
     return sdxl if sd15 is None or _is_sdxl(inputs.get("model"), graph) else sd15
 

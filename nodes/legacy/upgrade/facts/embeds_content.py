@@ -12,7 +12,7 @@ from .images import image_count
 
 
 class EmbedsContent(NamedTuple):
-    """What an EMBEDS link holds.
+    """The content of an EMBEDS link.
 
     count: None where it cannot be determined.
     is_empty: whether every reference stands for no image at all.
@@ -28,7 +28,7 @@ UNKNOWN = EmbedsContent(has_negative=None)
 
 
 def find_embeds(graph: Graph, link: object) -> EmbedsContent:
-    """What an EMBEDS link holds, as far as the node that gives it tells."""
+    """The content of an EMBEDS link, as far as its source node tells."""
     return graph.once("embeds", link, lambda: _read_embeds(graph, link), UNKNOWN)
 
 

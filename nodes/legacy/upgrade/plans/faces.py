@@ -108,7 +108,7 @@ def connections(old_node: NodeContext) -> Fragment:
 
 
 def face_outputs(old_node: NodeContext) -> dict[int, NewOutput | OldInput]:
-    """What gives the outputs of an apply node: the model, and the face."""
+    """The sources of the outputs of an apply node: the model, and the face."""
     if 1 not in old_node.used_outputs:
         return {0: NewOutput()}
     if image_count(old_node.graph, old_node.inputs.get("image")) != 1:
@@ -214,7 +214,7 @@ def _twice_the_weight(old_node: NodeContext) -> float:
 
 
 def _negative(old_node: NodeContext, adapter: Inputs) -> Fragment:
-    """What plus gets beside no identity: the negative picture, else a black one."""
+    """The negative image for plus without an identity: the connected one, else a black one."""
     embeds: Inputs = {"embeds_negative": NewOutput("negative")}
     if "image_negative" not in old_node.inputs:
         black = apply_inputs.negative_reference("black", adapter)

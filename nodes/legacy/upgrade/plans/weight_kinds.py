@@ -45,7 +45,7 @@ class Weights:
 
 
 class Share(NamedTuple):
-    """What one new apply node contributes: its weight map, its weight, and its list of weights."""
+    """The weights of one new apply node: its weight map, its weight, and its list of weights."""
 
     weight_map: Fragment
     weight: object
