@@ -59,12 +59,6 @@ def visible_part(box: Box, picture_size: PictureSize) -> Box:
     return Box(left, top, right - left, bottom - top)
 
 
-def square_around(box: Box, padding: float) -> Square:
-    """The box's longer side times 1 + padding, around its centre."""
-    side = max(box.width, box.height) * (1 + padding)
-    return Square(box.x + (box.width - side) / 2, box.y + (box.height - side) / 2, side)
-
-
 def square_of(corners: tuple[float, float, float, float]) -> Square:
     """The square around a box of left, top, right and bottom, as wide as its longer side."""
     left, top, right, bottom = corners

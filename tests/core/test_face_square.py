@@ -27,23 +27,6 @@ def waves(height, width, finest=0.15):
 
 
 @pytest.mark.parametrize(
-    ("box", "padding", "square"),
-    [
-        ((10, 20, 30, 30), 0.0, (10, 20, 30)),
-        ((10, 20, 30, 41), 0.0, (4.5, 20, 41)),
-        ((10, 20, 41, 30), 0.0, (10, 14.5, 41)),
-        ((10, 20, 100, 50), 0.08, (6, -9, 108)),
-        ((10, 20, 100, 100), -0.5, (35, 45, 50)),
-        ((10, 20, 40, 20), 1.5, (-20, -20, 100)),
-        ((3, 4, 1, 1), -0.5, (3.25, 4.25, 0.5)),
-        ((-7, -9, 5, 3), 0.0, (-7, -10, 5)),
-    ],
-)
-def test_square_is_the_longer_side_times_one_plus_padding_about_the_centre(box, padding, square):
-    assert face_square.square_around(Box(*box), padding) == square
-
-
-@pytest.mark.parametrize(
     ("height", "width", "square"),
     [(5, 5, (0, 0, 5)), (5, 9, (2, 0, 5)), (8, 3, (0, 2, 3)), (1, 1, (0, 0, 1))],
 )
@@ -173,12 +156,13 @@ def test_shrinking_is_antialiased():
 
 @pytest.mark.parametrize("padding", [0.0, 0.08, 0.4, 1.2])
 def test_equal_content_gives_equal_crops_at_any_resolution(padding):
-    height, width, box = 150, 210, (73, 31, 54, 66)
+    height, width, side = 150, 210, 66 * (1 + padding)
+    square = (100 - side / 2, 64 - side / 2, side)
     crops = []
     for scale in (1, 2, 3):
         picture = waves(height * scale, width * scale)
-        square = face_square.square_around(Box(*(scale * v for v in box)), padding)
-        crops.append(face_square.crop(picture, square, 56))
+        scaled_square = Square(*(scale * v for v in square))
+        crops.append(face_square.crop(picture, scaled_square, 56))
     assert (crops[0] - crops[1]).abs().mean() < 0.004
     assert (crops[0] - crops[2]).abs().mean() < 0.004
 
@@ -192,16 +176,14 @@ def test_pattern_pasted_at_a_known_place_comes_back(scale):
     side, left, top = 32 * scale, 41, 23
     picture = noise(151, 173)
     picture[top : top + side, left : left + side] = big
-    crop = face_square.crop(picture, face_square.square_around(Box(left, top, side, side), 0.0), 32)
+    crop = face_square.crop(picture, Square(left, top, side), 32)
     assert (crop - pattern).abs().max() < 0.02  # nearest-neighbour blocks, read back by a cubic
 
 
 def test_nothing_is_stretched():
     y, x = torch.arange(H)[:, None] - 30.0, torch.arange(W) - 40.0
     disc = (x.square() + y.square() < 12.5**2).float()[..., None].expand(-1, -1, 3)
-    square = face_square.square_around(
-        Box(28, 25, 25, 11), 0.6
-    )  # a flat box around the disc's middle
+    square = Square(20.5, 10.5, 40)  # around the disc's middle
     disc_pixels = face_square.crop(disc, square, 121)[..., 0] > 0.5
     disc_height, disc_width = int(disc_pixels.any(1).sum()), int(disc_pixels.any(0).sum())
     assert disc_height == disc_width
