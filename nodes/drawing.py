@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from comfy_api.latest import ui
 
-from ..ipadapter_core.references.images import scale_to_side
+from ..ipadapter_core.references.images import scale_to_side, to_bytes
 
 TEXT_COLOR, PAGE_COLOR = (230, 230, 230), (24, 24, 28)
 COLD_COLOR, ZERO_COLOR, WARM_COLOR = (60, 120, 255), (24, 24, 28), (255, 170, 40)
@@ -55,7 +55,7 @@ def draw_labelled_grid(pictures: Tensor, labels: Sequence[str], columns: int) ->
         x, y = number % columns * width, number // columns * (height + line_height)
         label = labels[number] if number < len(labels) else ""
         draw.text((x + 6, y + 4), label, TEXT_COLOR, font=font)
-        pixels = (picture[..., :3].float().cpu().clamp(0, 1) * 255).round().byte().numpy()
+        pixels = to_bytes(picture[..., :3].float().cpu()).numpy()
         page.paste(Image.fromarray(pixels), (x, y + line_height))
     return _to_tensor(page)
 

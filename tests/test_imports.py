@@ -46,7 +46,7 @@ NODES = {
     "references": GROUND | {"files", "face"},
     "sampling": GROUND,
     "apply": GROUND | {"files", "references", "sampling"},
-    "inspect": GROUND | {"files", "sampling", "apply"},
+    "inspect": GROUND | {"files", "references", "sampling", "apply"},
     "doctor": GROUND | {"files", "references", "face"},
     "legacy/ids": GROUND | {"files", "face", "references", "sampling", "apply"},
     "legacy/reading": GROUND | {"files", "legacy/ids"},

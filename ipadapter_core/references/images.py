@@ -41,6 +41,11 @@ def full_size_square(reference_image: Tensor, fit: str) -> Tensor:
     return stretched_image.clamp(0, 1).movedim(1, -1)
 
 
+def to_bytes(image: Tensor) -> Tensor:
+    """0 to 1 -> 0 to 255, rounded; what lies beyond is cut off."""
+    return (image.clamp(0, 1) * 255).round().byte()
+
+
 def cut_tiles(square_image: Tensor, tiles_per_side: int) -> Tensor:
     """[1, S, S, 3] -> [n * n, s, s, 3], n tiles per side, row by row, cut at the nearest pixel.
 

@@ -15,6 +15,7 @@ from ...ipadapter_core.references.images import CROP
 from ..files import folders
 from ..notes import with_texts
 from ..references.boxes import box_input, box_problem
+from ..references.fit import fit_input
 from ..references.side_inputs import (
     ReferenceEncoder,
     SideInputs,
@@ -86,7 +87,7 @@ class ApplyIPAdapter(io.ComfyNode):
                 ),
                 inputs.start_at("When the adapter becomes active: 0 is the first step, 1 the end."),
                 inputs.end_at("When the adapter becomes inactive."),
-                inputs.fit(
+                fit_input(
                     "How a reference that is not square becomes square. crop: only its middle is "
                     "used, as the adapters were trained; pad: grey bars are added; stretch: the "
                     "whole image is squeezed.",

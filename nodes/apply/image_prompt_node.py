@@ -10,12 +10,13 @@ from comfy_api.latest import io
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec, read_spec
 from ...ipadapter_core.doctor.model_table import load, published
 from ...ipadapter_core.messages import Message
-from ...ipadapter_core.references.images import CROP, FITS
+from ...ipadapter_core.references.images import CROP
 from ..files import folders
 from ..files.file_specs import file_stamp, installed_spec
 from ..files.load import installed_adapter, installed_encoders
 from ..files.missing_files import explain_missing
 from ..notes import with_texts
+from ..references.fit import fit_input
 from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
 from ..sampling.image_prompt import PromptSettings
 from ..sampling.layers import ModelKind, model_blocks, model_kind
@@ -188,14 +189,11 @@ def _custom_inputs() -> list[Any]:
             "start_at", 0.0, "when the reference becomes active; 0 is the first step, 1 the end."
         ),
         _moment("end_at", 1.0, "when the reference becomes inactive."),
-        io.Combo.Input(
-            "fit",
-            options=FITS,
-            default=CROP,
+        fit_input(
+            "How a reference that is not square becomes square: crop its middle, pad it "
+            "with grey bars, or stretch it.",
             optional=True,
             advanced=True,
-            tooltip="How a reference that is not square becomes square: crop its middle, pad it "
-            "with grey bars, or stretch it.",
         ),
     ]
 

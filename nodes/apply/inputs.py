@@ -3,7 +3,6 @@
 from comfy_api.latest import io
 
 from ...ipadapter_core.attention.keys import SCALINGS, V_ONLY
-from ...ipadapter_core.references.images import CROP, FITS
 from ..sockets import WeightMapSocket
 from .tasks import LAYER_TASKS, WHOLE_IMAGE
 
@@ -18,10 +17,6 @@ def start_at(tooltip: str) -> io.Float.Input:
 
 def end_at(tooltip: str) -> io.Float.Input:
     return io.Float.Input("end_at", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
-
-
-def fit(tooltip: str, optional: bool = False) -> io.Combo.Input:
-    return io.Combo.Input("fit", options=FITS, default=CROP, optional=optional, tooltip=tooltip)
 
 
 def weight_map(tooltip: str) -> io.Input:

@@ -17,6 +17,7 @@ from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.embeds import References
 from ..notes import shown_texts, with_texts
 from ..references.boxes import box_problem
+from ..references.fit import fit_input
 from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
 from ..sampling.image_prompt import ImagePrompt, PromptSettings, prompts_for
 from ..sampling.patch import add_image_prompts
@@ -228,7 +229,7 @@ def basic_inputs() -> list[Any]:
         inputs.weight("How strongly the model follows the reference."),
         inputs.start_at("When the reference becomes active: 0 is the first step, 1 the end."),
         inputs.end_at("When the reference becomes inactive: 0 is the first step, 1 the end."),
-        inputs.fit("How the reference becomes square: as in Apply IPAdapter."),
+        fit_input("How the reference becomes square: as in Apply IPAdapter."),
     ]
 
 

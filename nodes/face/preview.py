@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate
 from ...ipadapter_core.faces.face_square import PictureSize
 from ...ipadapter_core.faces.find import Face
 from ...ipadapter_core.faces.turned_square import TurnedSquare, to_picture
+from ...ipadapter_core.references.images import to_bytes
 from .search import PictureFaces
 from .shots import Shot
 
@@ -41,7 +42,7 @@ def _draw_preview(
     """All faces in grey, the chosen in green - orange if doubtful - and their crops in grey."""
     channels_first = picture.movedim(-1, 0)[None].float()
     pixels = interpolate(channels_first, preview_size, mode="area")[0].movedim(0, -1)
-    image = Image.fromarray((pixels.clamp(0, 1) * 255).round().byte().cpu().numpy())
+    image = Image.fromarray(to_bytes(pixels).cpu().numpy())
     pen = _Pen(image, max(preview_size) / max(picture.shape[:2]))
     for face in faces:
         pen.draw_box(face, OTHER_COLOUR)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...ipadapter_core.faces.face_square import Box
 from ...ipadapter_core.faces.identity.alignment import identity_square
 from ...ipadapter_core.messages import Message
+from ...ipadapter_core.references.images import to_bytes
 from .host_faces import HostLandmarks
 from .search import search
 from .settings import ARCFACE, FaceCropSettings
@@ -96,7 +97,7 @@ def _moved(corners: Corners, part: Box) -> Corners:
 
 def _analysed_face(analysis: Any, picture: Tensor, picture_number: int) -> ReferenceFace | None:
     """The largest face that an INSIGHTFACE object sees in a picture [H, W, 3]."""
-    pixels = (picture.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    pixels = to_bytes(picture).cpu().numpy()
     blue_first: NDArray[numpy.uint8] = numpy.ascontiguousarray(pixels[..., ::-1])
     faces = cast("Sequence[Any]", analysis.get(blue_first))
     face = max(faces, key=_box_area, default=None)

@@ -12,10 +12,11 @@ import comfy.samplers
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
-from ...ipadapter_core.references.images import CROP, FITS
+from ...ipadapter_core.references.images import CROP
 from ..apply.plan import CUSTOM, TASKS
 from ..apply.tasks import COMPOSITION, STYLE, SUBJECT, WHOLE_IMAGE
 from ..files import folders
+from ..references.fit import fit_input
 from .comparison import NODE, check_count, check_size, read_adapter_names, read_tasks, read_weights
 
 BY_TASK, BY_ADAPTER = "tasks", "adapters"
@@ -255,14 +256,11 @@ def _side(name: str, tooltip: str) -> io.Int.Input:
 
 def _optional() -> list[io.Input]:
     return [
-        io.Combo.Input(
-            "fit",
-            options=FITS,
-            default=CROP,
+        fit_input(
+            "How a reference that is not square becomes square: crop its middle, pad it "
+            "with grey bars, or stretch it.",
             optional=True,
             advanced=True,
-            tooltip="How a reference that is not square becomes square: crop its middle, pad it "
-            "with grey bars, or stretch it.",
         ),
         io.Latent.Input(
             "latent_image",

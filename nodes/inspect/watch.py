@@ -16,6 +16,7 @@ from ...ipadapter_core.attention.keys import NEGATIVE
 from ...ipadapter_core.messages import Predicate, printable
 from ...ipadapter_core.weights.blocks import Block
 from ...ipadapter_core.weights.curves import numbers
+from ..apply import inputs
 from ..drawing import overlay_heat
 from ..pictures import rgb
 from ..sampling.image_prompt import ImagePrompt, model_sampling, transformer_options
@@ -114,10 +115,8 @@ class WatchIPAdapterAttention(io.ComfyNode):
                     max=64,
                     tooltip="Which of the applied adapters, numbered as in Inspect IPAdapter.",
                 ),
-                _moment(
-                    "start_at", 0.0, "When to start recording: 0 is the first step, 1 the end."
-                ),
-                _moment("end_at", 1.0, "When to stop recording: 0 is the first step, 1 the end."),
+                inputs.start_at("When to start recording: 0 is the first step, 1 the end."),
+                inputs.end_at("When to stop recording: 0 is the first step, 1 the end."),
                 io.String.Input(
                     "layers",
                     default="",
@@ -168,10 +167,6 @@ class WatchIPAdapterAttention(io.ComfyNode):
         add_wrappers(model)
         transformer_options(model)[WATCH_KEY] = watch
         return io.NodeOutput(model, watch)
-
-
-def _moment(name: str, default: float, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
 
 
 def _block_numbers(layers: str) -> list[int]:

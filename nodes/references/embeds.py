@@ -15,7 +15,7 @@ from comfy_api.latest import io, ui
 from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, join
 from ...ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
-from ...ipadapter_core.references.images import scale_to_side
+from ...ipadapter_core.references.images import scale_to_side, to_bytes
 from ..files.folders import NO_NAME, names_below
 from ..files.open_files import read_embeds
 from ..files.output_file import write_output
@@ -257,7 +257,7 @@ def embeds_path(file: str) -> str:
 
 def _thumbnail(image: Tensor) -> Tensor:
     picture = scale_to_side(rgb(image, SAVE_NODE, "image")[:1], THUMBNAIL_SIDE, "bilinear")
-    return (picture[0].clamp(0, 1) * 255).round().byte()
+    return to_bytes(picture[0])
 
 
 def _display(content: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from torch import Tensor
 from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io
 
-from ...ipadapter_core.references.images import CROP, FITS
+from ...ipadapter_core.references.images import CROP
 from ...ipadapter_core.references.noise import NOISES, noisy
 from ..pictures import rgb
 from ..sockets import ABSENT, EmbedsSocket, IPAdapterSocket, option_problem, require_adapter
 from .encode import encode_reference
+from .fit import fit_input
 from .pair import references_for, unconditional
 
 NODE = "IPAdapter Negative Reference"
@@ -73,12 +74,9 @@ class IPAdapterNegativeReference(io.ComfyNode):
                     optional=True,
                     tooltip="The image for 'image' and for the kinds with noise.",
                 ),
-                io.Combo.Input(
-                    "fit",
-                    options=FITS,
-                    default=CROP,
+                fit_input(
+                    "How the image becomes square: as in Apply IPAdapter.",
                     optional=True,
-                    tooltip="How the image becomes square: as in Apply IPAdapter.",
                 ),
             ],
             outputs=[

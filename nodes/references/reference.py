@@ -11,12 +11,13 @@ from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io
 
 from ...ipadapter_core.references.embeds import References, many_scales
-from ...ipadapter_core.references.images import CROP, FITS, cut_tiles, full_size_square
+from ...ipadapter_core.references.images import CROP, cut_tiles, full_size_square, to_bytes
 from ..pictures import rgb
 from ..recall import Recalled, recall
 from ..sockets import EmbedsSocket, IPAdapterSocket, option_problem, require_adapter
 from .boxes import box_input, box_problem, crop_to_box
 from .encode import box_editor_picture, encode, encode_reference, encoder_digest
+from .fit import fit_input
 from .pair import references_for, unconditional
 
 NODE = "Encode IPAdapter Reference"
@@ -50,12 +51,8 @@ class EncodeIPAdapterReference(io.ComfyNode):
                     step=0.05,
                     tooltip="How much this reference counts when it is combined with others.",
                 ),
-                io.Combo.Input(
-                    "fit",
-                    options=FITS,
-                    default=CROP,
-                    tooltip="How a reference that is not square becomes square: as in Apply "
-                    "IPAdapter.",
+                fit_input(
+                    "How a reference that is not square becomes square: as in Apply IPAdapter.",
                 ),
                 io.Int.Input(
                     "detail",
@@ -188,5 +185,5 @@ def add_detail(
 
 
 def _image_digest(image: Tensor) -> str:
-    pixels = (image.float().cpu().clamp(0, 1) * 255).round().byte()
+    pixels = to_bytes(image.float().cpu())
     return hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()

@@ -10,9 +10,10 @@ from comfy_api.latest import io
 
 from ...ipadapter_core.messages import Predicate
 from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, join
-from ...ipadapter_core.references.images import CROP, FITS
+from ...ipadapter_core.references.images import CROP
 from ...ipadapter_core.weights.curves import numbers
 from ..sockets import KEEPS_SHOWING, EmbedsSocket, IPAdapterSocket, require_adapter
+from .fit import fit_input
 from .side_inputs import ReferenceEncoder, SideInputs, negative_inputs
 
 NODE = "IPAdapter References"
@@ -61,13 +62,9 @@ class IPAdapterReferences(io.ComfyNode):
                     tooltip="The encoder that the adapter needs, from Load CLIP Vision. Not "
                     "connected: the installed one that fits is used, and the node names it.",
                 ),
-                io.Combo.Input(
-                    "fit",
-                    options=FITS,
-                    default=CROP,
+                fit_input(
+                    "How a reference that is not square becomes square: as in Apply IPAdapter.",
                     optional=True,
-                    tooltip="How a reference that is not square becomes square: as in Apply "
-                    "IPAdapter.",
                 ),
             ],
             outputs=[
