@@ -8,7 +8,7 @@ sentence.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 _MARK = re.compile(r"<(\d+)>")
 
@@ -80,6 +80,9 @@ def for_page(content: Any) -> Any:
     return content
 
 
+P = TypeVar("P", bound="Predicate")
+
+
 class Predicate(ValueError):
     """A fault, without its subject: "is cut off: its header alone needs 90
     bytes".
@@ -90,7 +93,7 @@ class Predicate(ValueError):
         self.message = Message(template, *values)
 
     @classmethod
-    def of(cls, message: Message) -> "Predicate":
+    def of(cls: type[P], message: Message) -> P:
         """The error of a message that stands in a table."""
         return cls(message.template, *message.values)
 

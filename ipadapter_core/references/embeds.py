@@ -112,16 +112,19 @@ def _as_plain(references: References) -> References:
     return replace(combined, weights=(1.0,))
 
 
+def unknown_method(method: str, methods: Iterable[str]) -> ValueError:
+    return ValueError(
+        f"'{method}' is not a method of combining references: choose one of {', '.join(methods)}."
+    )
+
+
 def combine(image_features: Tensor, reference_weights: Sequence[float], method: str) -> Tensor:
     """[N, ...] -> [1, ...], or [N, ...] for concat; a single reference only gets its weight.
 
     Each reference is multiplied by its weight first; `weighted` and `slerp` use them as shares.
     """
     if method not in METHODS:
-        raise ValueError(
-            f"'{method}' is not a method of combining references: choose one of "
-            f"{', '.join(METHODS)}."
-        )
+        raise unknown_method(method, METHODS)
     feature_axes = [1] * (image_features.ndim - 1)
     broadcast_weights = image_features.new_tensor(reference_weights).view(-1, *feature_axes)
     if method in (WEIGHTED, SLERP):

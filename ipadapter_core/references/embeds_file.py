@@ -7,7 +7,7 @@ Version 1 has one feature, as `positive` and `negative`; version 2 several, as `
 import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import cast
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor
@@ -193,7 +193,7 @@ def _from_diffusers(adapter_tensors: Sequence[object]) -> Sides:
     return _references(positive), _references(negative)
 
 
-def is_stack(stored_content: object) -> bool:
+def is_stack(stored_content: object) -> TypeGuard[Tensor]:
     """Whether a tensor has positive and negative embeds [2, N, ...], as the nodes before March 2024
     had.
     """

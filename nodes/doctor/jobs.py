@@ -10,6 +10,7 @@ from ...ipadapter_core.messages import Message, message_of
 from .fetch import Cancelled, Progress, fetch
 
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
+UNKNOWN_FILE = Message("The model table has no file with that name.")
 log = logging.getLogger("ipadapter")
 
 
@@ -44,7 +45,7 @@ class Downloads:
         runs.
         """
         if file_name not in self.rows:
-            raise ValueError(Message("The model table has no file with that name."))
+            raise ValueError(UNKNOWN_FILE)
         with self._lock:
             if self.state is not None and self.state.status == RUNNING:
                 raise ValueError(

@@ -23,11 +23,10 @@ from ..project import is_ours
 from ..request_body import BAD_REQUEST, UnreadableBody, read_object
 from . import scan
 from .graph_stamps import stamps
-from .jobs import Downloads
+from .jobs import UNKNOWN_FILE, Downloads
 
 PREFIX = "/ipadapternodes"
 LARGEST_REQUEST = 10_000  # bytes of JSON
-UNKNOWN_FILE = Message("The model table has no file with that name.")
 
 
 def register(server: Any, registered: Mapping[str, Any]) -> None:

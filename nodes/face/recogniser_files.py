@@ -19,7 +19,7 @@ from ...ipadapter_core.faces.identity.recognisers import (
 )
 from ...ipadapter_core.messages import Message, Predicate, printable
 from ..files.file_specs import FileStamp, file_digest, file_stamp
-from ..files.folders import ADAPTERS, names_below
+from ..files.folders import ADAPTERS, names_below, path_below_models
 from ..files.open_files import read_shapes, read_weights
 
 INSIGHTFACE = "insightface"
@@ -93,9 +93,7 @@ def open_recogniser(file_path: str) -> IResNet:
 
 def display_name(file_path: str) -> str:
     """The file's path below the models folder, or its name alone."""
-    relative_path = os.path.relpath(file_path, folder_paths.models_dir).replace(os.sep, "/")
-    is_outside = relative_path.startswith("../") or os.path.isabs(relative_path)
-    return printable(os.path.basename(file_path) if is_outside else f"models/{relative_path}")
+    return path_below_models(file_path) or printable(os.path.basename(file_path))
 
 
 def _describe_others(files: Sequence[RecogniserFile]) -> str:

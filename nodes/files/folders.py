@@ -54,6 +54,13 @@ def names(folder_kind: str) -> list[str]:
     )
 
 
+def path_below_models(path: str) -> str | None:
+    """`models/...`, or None for a file that lies outside of the host's models folder."""
+    relative_path = os.path.relpath(path, folder_paths.models_dir).replace(os.sep, "/")
+    is_outside = relative_path.startswith("../") or os.path.isabs(relative_path)
+    return None if is_outside else printable(f"models/{relative_path}")
+
+
 def names_below(root: str) -> Iterator[str]:
     """The files of a folder and those below, as paths from there; nothing of `.git`."""
     for folder, file_names in walk(root, lambda name: name == ".git"):

@@ -107,11 +107,9 @@ def display(path: str, kind: str = "", name: str = "") -> str:
     """The path below the host's models folder, or the kind of folder where it lies outside of
     that.
     """
-    relative_path = os.path.relpath(path, folder_paths.models_dir).replace(os.sep, "/")
-    is_outside = relative_path.startswith("../") or os.path.isabs(relative_path)
-    if is_outside:
-        return Message("<1>/<2> (outside the models folder)", kind, printable(name))
-    return printable(f"models/{relative_path}")
+    return folders.path_below_models(path) or Message(
+        "<1>/<2> (outside the models folder)", kind, printable(name)
+    )
 
 
 def _describe_file(kind: str, path: str, file_name: str, is_listed: bool) -> InstalledFile:

@@ -12,10 +12,11 @@ from torch import Tensor
 import comfy.utils
 
 from ....ipadapter_core.adapter.features import EMBEDS, HIDDEN
+from ....ipadapter_core.references.embeds_file import is_stack
 from ...pictures import rgb
 from ...references.encode import CROP, encode
 from .adapter_link import open_link
-from .encoder_views import ENCODER_SIZE, OldAdapter, OldFeatures, is_stack
+from .encoder_views import ENCODER_SIZE, OldAdapter, OldFeatures
 from .faceid_apply import apply_faces
 from .image_nodes import shuffled
 from .image_tiles import cut_masked_tiles

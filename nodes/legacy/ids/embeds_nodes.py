@@ -11,14 +11,14 @@ import comfy.model_management
 from ....ipadapter_core.adapter.features import Source
 from ....ipadapter_core.messages import Message, Predicate
 from ....ipadapter_core.references.embeds import PLUS_NORM_AVERAGE, combine
-from ....ipadapter_core.references.embeds_file import from_ipadpt
+from ....ipadapter_core.references.embeds_file import from_ipadpt, is_stack
 from ...files.folders import NO_NAME
 from ...files.open_files import read_embeds
 from ...files.output_file import write_output
 from ...pictures import rgb
 from ...references.embeds import embeds_path
 from .adapter_link import open_link
-from .encoder_views import ENCODER_SIZE, OldAdapter, is_stack
+from .encoder_views import ENCODER_SIZE, OldAdapter
 from .input_specs import EMBEDS_EXTENSION, SPECS
 from .old_apply import OldApply, apply_features
 from .old_graphs_switch import follows_paper

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from comfy.clip_vision import ClipVisionModel, Output
 
 from ....ipadapter_core.adapter.features import EMBEDS, HIDDEN, FeatureSpec, Unconditional
 from ....ipadapter_core.references.embeds import References, many_scales
+from ....ipadapter_core.references.embeds_file import is_stack
 from ...files.load import open_encoder
 from ...pictures import rgb
 from ...recall import Recalled, recall
@@ -138,16 +139,6 @@ def clip_feature(adapter: LoadedAdapter) -> FeatureSpec:
     if feature is None:
         raise ValueError(f"'{adapter.name}' takes no image encoder's output: {adapter.spec.needs}.")
     return feature
-
-
-def is_stack(embeds: object) -> TypeGuard[Tensor]:
-    """Whether both sides are in one tensor [2, N, ...], as the nodes before March 2024 had them.
-
-    [a, b, E] is such a stack if b is too few for an encoder's patches.
-    """
-    if not isinstance(embeds, Tensor) or len(embeds) != 2:
-        return False
-    return embeds.ndim == 4 or (embeds.ndim == 3 and embeds.shape[1] <= 64)
 
 
 def _cut(picture: Tensor, count: int) -> Tensor:

@@ -9,7 +9,12 @@ from torch import Tensor
 from comfy.model_patcher import ModelPatcher
 
 from ....ipadapter_core.attention.keys import V_ONLY, KeysValues
-from ....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE, References
+from ....ipadapter_core.references.embeds import (
+    CONCAT,
+    PLUS_NORM_AVERAGE,
+    References,
+    unknown_method,
+)
 from ....ipadapter_core.weights.blocks import Block, blocks_of
 from ....ipadapter_core.weights.weight_map import WeightMap
 from ...apply.attention_mask import checked_mask
@@ -216,10 +221,7 @@ def _negative(
 def _combine_method(features: Tensor, settings: OldApply) -> str:
     """How several references become one. Raises ValueError for an unknown way."""
     if settings.combine_embeds not in COMBINE_METHODS:
-        raise ValueError(
-            f"'{settings.combine_embeds}' is not a method of combining references: choose one of "
-            f"{', '.join(COMBINE_METHODS)}."
-        )
+        raise unknown_method(settings.combine_embeds, COMBINE_METHODS)
     return CONCAT if settings.by_frame or len(features) == 1 else settings.combine_embeds
 
 

@@ -9,10 +9,6 @@ from ....ipadapter_core.messages import Message, Predicate, joined
 class CannotUpgrade(Predicate):
     """The node stays as it is; the message reads after "<node> stays: "."""
 
-    @classmethod
-    def because(cls, reason: Message) -> "CannotUpgrade":
-        return cls(reason.template, *reason.values)
-
 
 @dataclass(frozen=True)
 class Change:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .....ipadapter_core.references.embeds_file import is_stack
 from ....files.open_files import read_embeds
 from ....references.embeds import embeds_path
-from ...ids.encoder_views import is_stack
 from ..links import parse_link
 from .graph import Graph, GraphNode
 from .images import image_count

@@ -71,11 +71,11 @@ def make_plan(old_node: NodeContext) -> Plan:
     """The new nodes that give the same picture. Raises CannotUpgrade where there are none."""
     plan = PLANS.get(old_node.kind)
     if old_node.adapter.face_spec is not None and plan not in FACE_PLANS:
-        raise CannotUpgrade.because(NO_FACES)
+        raise CannotUpgrade.of(NO_FACES)
     if old_node.kind in FACE_IDS and not old_node.adapter.is_known:
-        raise CannotUpgrade.because(apply_inputs.unknown_adapter(old_node))
+        raise CannotUpgrade.of(apply_inputs.unknown_adapter(old_node))
     if plan is None:
-        raise CannotUpgrade.because(REASONS.get(old_node.kind, WORKS))
+        raise CannotUpgrade.of(REASONS.get(old_node.kind, WORKS))
     linked = next(
         (input_name for input_name in TYPED_INPUTS if is_link(old_node.inputs.get(input_name))),
         None,

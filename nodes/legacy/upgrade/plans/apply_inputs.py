@@ -47,7 +47,7 @@ def needs_black_image(old_node: NodeContext) -> bool:
     if old_node.follows_paper:
         return False
     if not old_node.adapter.is_known:
-        raise CannotUpgrade.because(unknown_adapter(old_node))
+        raise CannotUpgrade.of(unknown_adapter(old_node))
     return not old_node.adapter.takes_zero_features
 
 

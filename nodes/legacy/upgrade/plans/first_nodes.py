@@ -50,7 +50,7 @@ def plan_apply_clip_vision_output(old_node: NodeContext) -> Plan:
     if "mask" in old_node.inputs:
         raise CannotUpgrade(OTHER_MASKS)
     if old_node.adapter.base_model is None:
-        raise CannotUpgrade.because(apply_inputs.unknown_adapter(old_node))
+        raise CannotUpgrade.of(apply_inputs.unknown_adapter(old_node))
     weight_map = Fragment()
     if old_node.adapter.base_model == "SDXL" and not old_node.follows_paper:
         weight_map = apply_inputs.weight_map(old_node, "map", "balanced")

@@ -117,7 +117,7 @@ def plan_tiled(old_node: NodeContext) -> Plan:
     weight = old_node.inputs.get("weight", 1.0)
     take, second_amount = read_kind(old_node)
     if is_link(weight) and (second_amount is not None or find_weight_list(old_node.graph, weight)):
-        raise CannotUpgrade.because(MAYBE_A_LIST)
+        raise CannotUpgrade.of(MAYBE_A_LIST)
     scaled = _scaling_for_tiles(image_size(old_node.graph, old_node.inputs.get("image"))).node()
     encoder = apply_inputs.encoder(old_node)
     connections: Inputs = {"ipadapter": OldInput("ipadapter"), **encoder.inputs}
@@ -217,7 +217,7 @@ def _enhancer_tile_count(old_node: NodeContext) -> int:
 def _require_whole_tiles(old_node: NodeContext, tile_count: int) -> int:
     """How many images are cut: squares that the tiles divide evenly. Raises CannotUpgrade."""
     if not old_node.adapter.is_known:
-        raise CannotUpgrade.because(apply_inputs.unknown_adapter(old_node))
+        raise CannotUpgrade.of(apply_inputs.unknown_adapter(old_node))
     if old_node.adapter.takes_zero_features:
         raise CannotUpgrade(
             "with a base adapter, it treats the embeddings of its tiles as an image"

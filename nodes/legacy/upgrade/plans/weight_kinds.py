@@ -88,7 +88,7 @@ def _read_weights(old_node: NodeContext) -> tuple[Weights, tuple[Message, ...]]:
         kind = WeightKind(kind.name if kind.name in PRECISE else weight_types.LINEAR)
     if frames is None:
         if is_link(amount) and (old_node.by_frame or kind.second_amount is not None):
-            raise CannotUpgrade.because(MAYBE_A_LIST)
+            raise CannotUpgrade.of(MAYBE_A_LIST)
         return Weights(kind, amount, layers=layers), ()
     if old_node.by_frame:
         return Weights(kind, 1.0, as_text(frames), layers), (TYPED_LIST_NOTE,)
