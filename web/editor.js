@@ -143,3 +143,15 @@ export function recordChange() {
   app.canvas.emitBeforeChange?.()
   app.canvas.emitAfterChange?.()
 }
+
+/** Makes what a function does to the graph one step to undo, with what the page measures of new nodes. @param {() => void} act */
+export async function asOneStep(act) {
+  recordChange() // what was done before is a step of its own
+  app.canvas.emitBeforeChange?.()
+  try {
+    act()
+    for (const _ of [1, 2]) await new Promise(requestAnimationFrame)
+  } finally {
+    app.canvas.emitAfterChange?.()
+  }
+}

@@ -1,7 +1,7 @@
 import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
-import { chain, read, recordChange, widgetOf } from './editor.js'
+import { asOneStep, chain, read, widgetOf } from './editor.js'
 import { fullNodes, isCurrent } from './image_prompt_logic.js'
 import { loadWords, say } from './words.js'
 
@@ -9,6 +9,7 @@ import { loadWords, say } from './words.js'
 const KIND = 'ImagePrompt'
 const MOVED = ['model', 'image', 'attn_mask'] // the links that both nodes have
 const GAP = 40 // pixels between the new nodes
+const TITLE = 30 // above a node
 const plans = new WeakMap() // node -> what it decided in its last run
 
 app.registerExtension({
@@ -32,6 +33,11 @@ function replace(node) {
     app.extensionManager.toast.add({ severity: 'info', summary: 'Image Prompt', detail, life: 8000 })
     return
   }
+  void asOneStep(() => replaceBy(plan, node))
+}
+
+/** @param {import('./image_prompt_logic.js').Plan} plan @param {any} node */
+function replaceBy(plan, node) {
   const nodes = addNodes(node, plan)
   const [loader, encoder, apply] = [nodes.ipadapter, nodes.clip_vision, nodes.apply]
   connect(loader, 0, apply, 'ipadapter')
@@ -41,8 +47,10 @@ function replace(node) {
   }
   moveLinks(node, apply)
   node.graph.remove(node)
-  recordChange()
 }
+
+/** @param {any} node */
+const rightOf = (node) => node.pos[0] + node.size[0]
 
 /** The new nodes, beside one another from where the old one is. @param {any} old @param {import('./image_prompt_logic.js').Plan} plan */
 function addNodes(old, plan) {
@@ -53,12 +61,22 @@ function addNodes(old, plan) {
     const node = LiteGraph.createNode(type)
     old.graph.add(node)
     for (const [widgetName, value] of Object.entries(widgets)) widgetOf(node, widgetName).value = value
-    if (name === 'apply') [left, top] = [left + nodes.ipadapter.size[0] + GAP, old.pos[1]]
+    if (name === 'apply') [left, top] = [Math.max(...Object.values(nodes).map(rightOf)) + GAP, old.pos[1]]
     node.pos = [left, top]
-    top += node.size[1] + GAP
+    top += node.size[1] + TITLE + GAP
     nodes[name] = node
   }
+  makeRoom(old, Object.values(nodes))
   return nodes
+}
+
+/** Moves what begins right of the old node by as much as the new ones are wider. @param {any} old @param {any[]} nodes */
+function makeRoom(old, nodes) {
+  const wider = Math.max(...nodes.map(rightOf)) - rightOf(old)
+  const others = [...old.graph.nodes, ...(old.graph.groups ?? [])].filter((item) => !nodes.includes(item))
+  for (const item of others) {
+    if (item.pos[0] >= rightOf(old)) item.pos = [item.pos[0] + wider, item.pos[1]]
+  }
 }
 
 /** @param {any} source @param {number} slot @param {any} target @param {string} name of the input */

@@ -10,6 +10,14 @@ MENU = """() => app.extensionManager && window.comfyAPI.app.app.extensions
   .flatMap((extension) => extension.getNodeMenuItems(n2))
   .forEach(({ callback }) => callback())"""
 PROMPT = "async () => (await app.graphToPrompt()).output"
+KINDS = "() => app.graph._nodes.map(({ type }) => type).sort().join()"
+
+IS_APART = """() => {
+  const of = (kind) => app.graph._nodes.find(({ type }) => type === kind)
+  const isLeft = (a, b) => of(a).pos[0] + of(a).size[0] < of(b).pos[0]
+  return isLeft('LoadIPAdapter', 'ApplyIPAdapter') && isLeft('LoadCLIPVision', 'ApplyIPAdapter')
+    && isLeft('ApplyIPAdapter', 'CLIPTextEncode')
+}"""
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def drawn(page):
     return page
 
 
-@pytest.mark.parametrize("opened", ["classic"], indirect=True)  # the same menu in both renderers
+@pytest.mark.parametrize("opened", ["vue"], indirect=True)  # whose measures were a step to undo
 def test_the_full_nodes_take_its_place_with_the_same_result(server, drawn):
     drawn.run("() => n2.setSize([310, n2.size[1]])")  # as wide as in templates
     drawn.run(MENU)
@@ -59,9 +67,13 @@ def test_the_full_nodes_take_its_place_with_the_same_result(server, drawn):
         }"""
     )
     assert hidden <= 0
+    drawn.record()
+    old = drawn.run(KINDS)
     drawn.run(MENU)
     drawn.settle()
-    replaced = drawn.run(PROMPT)
+    drawn.settle()  # the page measures the new nodes
+    replaced, new = drawn.run(PROMPT), drawn.run(KINDS)
+    assert drawn.run(IS_APART)
     kinds = sorted(node["class_type"] for node in replaced.values())
     assert kinds == sorted(
         {node["class_type"] for node in prompt.values()} - {"ImagePrompt"}
@@ -73,6 +85,9 @@ def test_the_full_nodes_take_its_place_with_the_same_result(server, drawn):
         for key in [next(k for k, node in graph.items() if node["class_type"] == "PreviewImage")]
     )
     assert (before == after).all()
+    for keys, kinds in (("Control+z", old), ("Control+y", new)):
+        drawn.press(keys)
+        drawn.page.wait_for_function(f"(kinds) => ({KINDS})() === kinds", arg=kinds)
 
 
 @pytest.mark.parametrize("opened", ["vue"], indirect=True)  # the classic renderer shows them all
