@@ -65,6 +65,11 @@ class ImageKeys:
     patcher: ModelPatcher | None = None  # the adapter, where it is needed while sampling
     places: tuple[Place, ...] = ()
 
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether they are made anew for each timestep."""
+        return isinstance(self.values, TimedKeys)
+
 
 def require_adapter(value: object) -> LoadedAdapter:
     """The adapter on an IPADAPTER link, also as old unified loaders put it there.

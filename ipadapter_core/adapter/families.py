@@ -8,7 +8,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 from ..messages import Predicate
+from . import projection_kinds
 from .features import (
     GLINT_R100,
     WEBFACE_R50,
@@ -22,6 +25,7 @@ from .features import (
     siglip_hidden,
     siglip_pooled,
 )
+from .projection_kinds import IDENTITY_WIDTH
 from .projections import (
     ProjectorShapes,
     ProjectorSpec,
@@ -37,14 +41,11 @@ from .projections import (
 
 Place = tuple[str, int]  # a kind of block, and where in it the image part is added
 ATTENTION, AFTER_BLOCK = 0, 1  # to the attention's output, or to the image that the block gives
-IDENTITY_WIDTH = 512  # of a face embedding
-SIGLIP_WIDTH = 1152  # of what SigLIP gives
-PORTRAIT_TOKENS = 16
 SD35_LARGE, INSTANTX = "SD3.5 Large", "InstantX"
-KOLORS, KOLORS_WIDTHS = "Kolors", (2048, 1024)  # of the queries, and of the encoder's output
+KOLORS = "Kolors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """Adapters with one kind of image projection.
 
@@ -53,8 +54,9 @@ class Family:
     unconditional: of the feature of an image encoder; a face identity is always zeros.
     purpose: what such an adapter follows, where its shapes say so; "" where only a published name
     does. has_lora: whether it was trained together with one for the model's own attention.
-    name_marks: what the names of such files hold, for twins. guides_controlnet: whether a
-    ControlNet was trained to read its tokens.
+    name_marks: what the names of such files hold, for twins. stored_dtype: in which precision such
+    a file is published, where that tells it from its twins. guides_controlnet: whether a ControlNet
+    was trained to read its tokens.
     base_model: that the shapes of the projection tell; "" where the width of the tokens does.
     places: where in the model its layers are, in their order; empty for all that a model has.
     has_bias: whether the layers have a bias.
@@ -71,6 +73,7 @@ class Family:
     purpose: str = ""
     has_lora: bool = False
     name_marks: tuple[str, ...] = ()
+    stored_dtype: torch.dtype | None = None
     guides_controlnet: bool = False
     base_model: str = ""
     places: tuple[Place, ...] = ()
@@ -157,63 +160,6 @@ def _raw_identity_and_square(projector: ProjectorSpec) -> tuple[FeatureSpec, ...
     return (identity_feature(IDENTITY_WIDTH, GLINT_R100, is_normalised=False), square)
 
 
-def _is_linear(projector_shapes: ProjectorShapes) -> bool:
-    return "proj.weight" in projector_shapes.shapes
-
-
-def _is_xlabs(projector_shapes: ProjectorShapes) -> bool:
-    return _is_linear(projector_shapes) and projector_shapes.has_biased_layers
-
-
-def _is_flux_instantx(projector_shapes: ProjectorShapes) -> bool:
-    if not _is_identity(projector_shapes):
-        return False
-    return read_identity(projector_shapes).feature_width == SIGLIP_WIDTH
-
-
-def _is_identity_resampler(projector_shapes: ProjectorShapes) -> bool:
-    first_shape = projector_shapes.shapes.get("proj_in.weight", ())
-    return _is_resampler(projector_shapes) and first_shape[1:] == (IDENTITY_WIDTH,)
-
-
-def _is_resampler(projector_shapes: ProjectorShapes) -> bool:
-    return "latents" in projector_shapes.shapes
-
-
-def _is_kolors(projector_shapes: ProjectorShapes) -> bool:
-    latents, first_shape = (
-        projector_shapes.shapes.get(key, ()) for key in ("latents", "proj_in.weight")
-    )
-    return len(latents) == 3 and (latents[2], *first_shape[1:]) == KOLORS_WIDTHS
-
-
-def _is_time_resampler(projector_shapes: ProjectorShapes) -> bool:
-    return "time_embedding.linear_1.weight" in projector_shapes.shapes
-
-
-def _is_mlp(projector_shapes: ProjectorShapes) -> bool:
-    return "proj.3.weight" in projector_shapes.shapes
-
-
-def _is_face_plus(projector_shapes: ProjectorShapes) -> bool:
-    return "perceiver_resampler.proj_in.weight" in projector_shapes.shapes
-
-
-def _is_kolors_face(projector_shapes: ProjectorShapes) -> bool:
-    first_shape = projector_shapes.shapes.get("perceiver_resampler.proj_in.weight", ())
-    return first_shape[1:] == KOLORS_WIDTHS[1:]
-
-
-def _is_portrait(projector_shapes: ProjectorShapes) -> bool:
-    if not _is_identity(projector_shapes):
-        return False
-    return read_identity(projector_shapes).token_count == PORTRAIT_TOKENS
-
-
-def _is_identity(projector_shapes: ProjectorShapes) -> bool:
-    return {"proj.0.weight", "norm.weight"} <= projector_shapes.shapes.keys()
-
-
 ZEROS, ZERO_PIXELS = Unconditional.ZERO_FEATURES, Unconditional.ZERO_PIXELS
 FACEID, FACEID_PLUS, FACEID_PLUS_V2 = "FaceID", "FaceID plus", "FaceID plus v2"
 BLACK_IMAGE = Unconditional.BLACK_IMAGE
@@ -222,70 +168,130 @@ XLABS = "XLabs"
 FLUX_HEAD_WIDTH = 128
 PORTRAIT, UNNORM, INSTANTID = "FaceID portrait", "FaceID portrait unnorm", "InstantID"
 FACE_PURPOSE, IDENTITY_PURPOSE = "face", "identity"
-_RAW = (_is_identity_resampler, read_identity_resampler)
-_PLUS = (_identity_and_crop, ZERO_PIXELS, IDENTITY_PURPOSE, True)
 FAMILIES = (
     Family(
-        XLABS,
-        _is_xlabs,
-        read_linear,
-        _clip_embeds,
-        BLACK_IMAGE,
+        kind=XLABS,
+        has_shapes=projection_kinds.is_xlabs,
+        read_projector=read_linear,
+        inputs=_clip_embeds,
+        unconditional=BLACK_IMAGE,
         base_model=FLUX,
         places=(("double", AFTER_BLOCK),),
         has_bias=True,
     ),
     Family(
-        INSTANTX,
-        _is_flux_instantx,
-        read_identity,
-        _siglip_pooled,
-        Unconditional.NOTHING,
+        kind=INSTANTX,
+        has_shapes=projection_kinds.is_flux_instantx,
+        read_projector=read_identity,
+        inputs=_siglip_pooled,
+        unconditional=Unconditional.NOTHING,
         base_model=FLUX,
         places=(("double", ATTENTION), ("single", ATTENTION)),
         head_width=FLUX_HEAD_WIDTH,
     ),
-    Family("base", _is_linear, read_linear, _clip_embeds, ZEROS),
     Family(
-        UNNORM,
-        *_RAW,
-        _raw_identity,
-        ZEROS,
-        IDENTITY_PURPOSE,
+        kind="base",
+        has_shapes=projection_kinds.is_linear,
+        read_projector=read_linear,
+        inputs=_clip_embeds,
+        unconditional=ZEROS,
+    ),
+    Family(
+        kind=UNNORM,
+        has_shapes=projection_kinds.is_identity_resampler,
+        read_projector=read_identity_resampler,
+        inputs=_raw_identity,
+        unconditional=ZEROS,
+        purpose=IDENTITY_PURPOSE,
         name_marks=("unnorm", "faceid", "portrait"),
     ),
     Family(
-        INSTANTID,
-        *_RAW,
-        _instantid_identity,
-        ZEROS,
-        IDENTITY_PURPOSE,
+        kind=INSTANTID,
+        has_shapes=projection_kinds.is_identity_resampler,
+        read_projector=read_identity_resampler,
+        inputs=_instantid_identity,
+        unconditional=ZEROS,
+        purpose=IDENTITY_PURPOSE,
         name_marks=("instantid",),
+        stored_dtype=torch.float32,  # its twin in float16
         guides_controlnet=True,
     ),
     Family(
-        INSTANTX,
-        _is_time_resampler,
-        read_time_resampler,
-        _siglip_hidden,
-        ZEROS,
+        kind=INSTANTX,
+        has_shapes=projection_kinds.is_time_resampler,
+        read_projector=read_time_resampler,
+        inputs=_siglip_hidden,
+        unconditional=ZEROS,
         base_model=SD35_LARGE,
     ),
-    Family("plus", _is_kolors, read_resampler, _kolors_hidden, ZERO_PIXELS, base_model=KOLORS),
-    Family("plus", _is_resampler, read_resampler, _clip_hidden, ZERO_PIXELS),
-    Family("full-face", _is_mlp, read_mlp, _clip_hidden, ZERO_PIXELS, FACE_PURPOSE),
     Family(
-        FACEID_PLUS,
-        _is_kolors_face,
-        read_face_plus_v2,
-        _raw_identity_and_square,
-        ZEROS,
-        IDENTITY_PURPOSE,
+        kind="plus",
+        has_shapes=projection_kinds.is_kolors,
+        read_projector=read_resampler,
+        inputs=_kolors_hidden,
+        unconditional=ZERO_PIXELS,
+        base_model=KOLORS,
+    ),
+    Family(
+        kind="plus",
+        has_shapes=projection_kinds.is_resampler,
+        read_projector=read_resampler,
+        inputs=_clip_hidden,
+        unconditional=ZERO_PIXELS,
+    ),
+    Family(
+        kind="full-face",
+        has_shapes=projection_kinds.is_mlp,
+        read_projector=read_mlp,
+        inputs=_clip_hidden,
+        unconditional=ZERO_PIXELS,
+        purpose=FACE_PURPOSE,
+    ),
+    Family(
+        kind=FACEID_PLUS,
+        has_shapes=projection_kinds.is_kolors_face,
+        read_projector=read_face_plus_v2,
+        inputs=_raw_identity_and_square,
+        unconditional=ZEROS,
+        purpose=IDENTITY_PURPOSE,
         base_model=KOLORS,
         is_projected_as_text=True,
     ),
-    Family(FACEID_PLUS_V2, _is_face_plus, read_face_plus_v2, *_PLUS, name_marks=("plusv2",)),
-    Family(FACEID_PLUS, _is_face_plus, read_face_plus, *_PLUS, name_marks=("plus",)),
-    Family(PORTRAIT, _is_portrait, read_identity, _identity, ZEROS, IDENTITY_PURPOSE),
-    Family(FACEID, _is_identity, read_identity, _identity, ZEROS, IDENTITY_PURPOSE, has_lora=True),
+    Family(
+        kind=FACEID_PLUS_V2,
+        has_shapes=projection_kinds.is_face_plus,
+        read_projector=read_face_plus_v2,
+        inputs=_identity_and_crop,
+        unconditional=ZERO_PIXELS,
+        purpose=IDENTITY_PURPOSE,
+        has_lora=True,
+        name_marks=("plusv2",),
+    ),
+    Family(
+        kind=FACEID_PLUS,
+        has_shapes=projection_kinds.is_face_plus,
+        read_projector=read_face_plus,
+        inputs=_identity_and_crop,
+        unconditional=ZERO_PIXELS,
+        purpose=IDENTITY_PURPOSE,
+        has_lora=True,
+        name_marks=("plus",),
+    ),
+    Family(
+        kind=PORTRAIT,
+        has_shapes=projection_kinds.is_portrait,
+        read_projector=read_identity,
+        inputs=_identity,
+        unconditional=ZEROS,
+        purpose=IDENTITY_PURPOSE,
+    ),
+    Family(
+        kind=FACEID,
+        has_shapes=projection_kinds.is_identity,
+        read_projector=read_identity,
+        inputs=_identity,
+        unconditional=ZEROS,
+        purpose=IDENTITY_PURPOSE,
+        has_lora=True,
+    ),
 )

@@ -2,13 +2,10 @@
 its name, then as the first of them.
 """
 
-import torch
-
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.adapter.families import (
     FACEID_PLUS,
     FACEID_PLUS_V2,
-    FAMILIES,
     INSTANTID,
     UNNORM,
     Family,
@@ -56,8 +53,8 @@ def _published_twin(spec: AdapterSpec, path: str) -> Family | None:
 
 
 def _stored_twin(spec: AdapterSpec, weights: Weights) -> Family | None:
-    """InstantID is published in float32, the portrait without unit length in float16."""
+    """The twin that is published in this file's precision, if only that one is."""
     layer = flatten(weights).get("ip_adapter.1.to_k_ip.weight")
-    if spec.family.kind != UNNORM or getattr(layer, "dtype", None) is not torch.float32:
-        return None
-    return next(family for family in FAMILIES if family.kind == INSTANTID)
+    dtype = getattr(layer, "dtype", None)
+    twins = (twin for twin in spec.family.twins if twin.stored_dtype is not None)
+    return next((twin for twin in twins if twin.stored_dtype is dtype), None)

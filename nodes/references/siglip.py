@@ -8,9 +8,9 @@ from torch import Tensor
 
 from comfy.clip_vision import Output
 
-from ...ipadapter_core.adapter.families import SIGLIP_WIDTH
 from ...ipadapter_core.adapter.features import EMBEDS, SIGLIP_TOKENS
 from ...ipadapter_core.adapter.layout import Weights
+from ...ipadapter_core.adapter.projection_kinds import SIGLIP_WIDTH
 from ...ipadapter_core.references.siglip_head import PREFIX, has_head, pool_tokens
 from ..files import folders
 from ..files.file_specs import file_stamp, installed_spec

@@ -136,7 +136,7 @@ def prompts_for(
 
 def _check_settings(keys: ImageKeys, settings: PromptSettings) -> None:
     """Raise ValueError for settings that the adapter does not support."""
-    if settings.scaling != V_ONLY and isinstance(keys.values, TimedKeys):
+    if settings.scaling != V_ONLY and keys.depends_on_time:
         raise ValueError(
             f"'scaling' is '{settings.scaling}', which '{keys.name}' does not support, since the "
             "generated image attends to the reference and to itself at once: choose 'V only'."

@@ -20,7 +20,6 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_with_key
 from comfy.samplers import CFGGuider
 
-from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address
 from ..sockets import ImageKeys
 from .adapter_lora import without_repeated_loras
@@ -233,7 +232,7 @@ def _marking(fitting: FittingPrompts, options: Options, parts: PartsByLayer) -> 
 
 def _timestep(prompts: tuple[ImagePrompt, ...], model: BaseModel, sigma: Tensor) -> float | None:
     """The timestep that the model gets, where keys depend on it: asks the device for it."""
-    if not any(isinstance(prompt.keys.values, TimedKeys) for prompt in prompts):
+    if not any(prompt.keys.depends_on_time for prompt in prompts):
         return None
     return float(cast(Any, model).model_sampling.timestep(sigma)[0])
 
