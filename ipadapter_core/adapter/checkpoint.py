@@ -34,7 +34,7 @@ _JOINT_LAYER_KEY = re.compile(
 Layers = tuple[tuple[int, int], ...]  # (index in the file, inner width), in the file's order
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdapterSpec:
     """All that the rest of the pack has to know of an adapter file."""
 
@@ -125,8 +125,14 @@ def read_spec(stored_weights: Weights, twin_kind: str | None = None) -> AdapterS
             projector.token_width,
             text_width,
         )
-    lora = read_lora_spec(tensor_shapes, layers, text_width)
-    return AdapterSpec(family, family.inputs(projector), projector, layers, text_width, lora)
+    return AdapterSpec(
+        family=family,
+        inputs=family.inputs(projector),
+        projector=projector,
+        layers=layers,
+        text_width=text_width,
+        lora=read_lora_spec(tensor_shapes, layers, text_width),
+    )
 
 
 def _is_identity(feature: FeatureSpec) -> bool:

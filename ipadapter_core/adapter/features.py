@@ -62,7 +62,7 @@ class Unconditional(Enum):
     NOTHING = "no image part at all"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
     """One feature that an adapter takes. `name`: how references and embeds files call it.
 
@@ -106,7 +106,14 @@ def clip_feature(
 ) -> FeatureSpec:
     """An output of a CLIP vision encoder, which its width tells."""
     encoder = ENCODER_NAMES.get((source, width), Message("an encoder with <1> features", width))
-    return FeatureSpec(source.value, source, width, encoder, picture, is_normalised)
+    return FeatureSpec(
+        name=source.value,
+        source=source,
+        width=width,
+        encoder=encoder,
+        picture=picture,
+        is_normalised=is_normalised,
+    )
 
 
 def kolors_feature(width: int, picture: Picture = Picture.WHOLE) -> FeatureSpec:
@@ -123,7 +130,7 @@ def siglip_hidden(width: int) -> FeatureSpec:
 def siglip_pooled(width: int) -> FeatureSpec:
     """The output of SigLIP's pooling head."""
     pooled = Source.SIGLIP_POOLED
-    return FeatureSpec(pooled.value, pooled, width, SIGLIP)
+    return FeatureSpec(name=pooled.value, source=pooled, width=width, encoder=SIGLIP)
 
 
 def encoder_of(source: Source, shape: tuple[int, ...]) -> str | None:
@@ -141,5 +148,10 @@ def identity_feature(width: int, recogniser: str, is_normalised: bool) -> Featur
     """The embedding of a face that stands aligned in its crop."""
     identity = Source.FACE_IDENTITY
     return FeatureSpec(
-        identity.value, identity, width, recogniser, Picture.ALIGNED_CROP, is_normalised
+        name=identity.value,
+        source=identity,
+        width=width,
+        encoder=recogniser,
+        picture=Picture.ALIGNED_CROP,
+        is_normalised=is_normalised,
     )

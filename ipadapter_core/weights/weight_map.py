@@ -84,7 +84,7 @@ class WeightMap:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MapSettings:
     """A kind with its two amounts, a factor per block, a curve over time, and noise around 1."""
 

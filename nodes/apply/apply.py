@@ -178,8 +178,14 @@ class ApplyIPAdapter(io.ComfyNode):
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())  # pyright: ignore[reportUnknownMemberType]
         keys = keys_for(model, adapter, *references, by_frame, face_structure)
-        layers_map = task_map(model_blocks(model), task, NODE, own_map)
-        settings = PromptSettings(weight, start_at, end_at, layers_map, scaling, keep_prompt)
+        settings = PromptSettings(
+            weight=weight,
+            start_at=start_at,
+            end_at=end_at,
+            weight_map=task_map(model_blocks(model), task, NODE, own_map),
+            scaling=scaling,
+            keep_prompt=keep_prompt,
+        )
         model, notes = add_lora(model, adapter, lora_strength if weight else 0.0)
         model = add_image_prompt(model, keys, settings, mask_per_frame(mask, frame_weights))
         notes = (*notes, *mask_notes(mask), *frame_weight_notes(frame_weights))

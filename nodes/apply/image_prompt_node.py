@@ -126,7 +126,7 @@ class ImagePromptNode(io.ComfyNode):
             raise ValueError(f"{NODE} got an empty 'image': connect at least one image.")
         keys = keys_for(model, adapter, *references)
         model, notes = add_lora(model, adapter, 1.0 if plan.strength.weight else 0.0)
-        settings = PromptSettings(*plan.strength, layers_map)
+        settings = PromptSettings(**plan.strength._asdict(), weight_map=layers_map)
         model = add_image_prompt(model, keys, settings, mask)
         texts = (Message("<1>: <2>", adapter.name, adapter.spec.describe()), _plan_text(plan))
         display = with_texts(encoder.display, *texts, *notes, *mask_notes(mask))

@@ -132,7 +132,12 @@ class IPAdapterRegion(io.ComfyNode):
         if references is None:
             raise ValueError(f"{REGION_NODE} got an empty 'image': connect at least one image.")
         settings = PromptSettings(
-            weight, start_at, end_at, optional_weight_map(weight_map), scaling, keep_prompt
+            weight=weight,
+            start_at=start_at,
+            end_at=end_at,
+            weight_map=optional_weight_map(weight_map),
+            scaling=scaling,
+            keep_prompt=keep_prompt,
         )
         own_mask = region_mask(mask, region_box, REGION_NODE)
         region = Region(adapter, *references, settings, own_mask)

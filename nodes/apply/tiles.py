@@ -85,9 +85,7 @@ class IPAdapterTiles(io.ComfyNode):
         embeds_negative: object = None,
     ) -> io.NodeOutput:
         adapter, pictures = require_adapter(ipadapter), rgb(image, NODE, "image")
-        if not len(pictures):
-            raise ValueError(f"{NODE} got an empty 'image': connect an image.")
-        _refuse_face_adapter(adapter)
+        _check_inputs(adapter, pictures)
         height, width = pictures.shape[1:3]
         squares = tile_boxes(height, width, short_side)
         tiles = _cut_recalled(clip_vision, image, pictures, squares)
@@ -98,7 +96,12 @@ class IPAdapterTiles(io.ComfyNode):
         assert references is not None  # there is a picture
         positive, negative = references
         settings = PromptSettings(
-            weight, start_at, end_at, optional_weight_map(weight_map), scaling, keep_prompt
+            weight=weight,
+            start_at=start_at,
+            end_at=end_at,
+            weight_map=optional_weight_map(weight_map),
+            scaling=scaling,
+            keep_prompt=keep_prompt,
         )
         masks = tile_masks(height, width, squares)
         regions = tuple(
@@ -108,7 +111,9 @@ class IPAdapterTiles(io.ComfyNode):
         return io.NodeOutput(regions, tiles, torch.cat(masks), ui=encoder.display)
 
 
-def _refuse_face_adapter(adapter: LoadedAdapter) -> None:
+def _check_inputs(adapter: LoadedAdapter, pictures: Tensor) -> None:
+    if not len(pictures):
+        raise ValueError(f"{NODE} got an empty 'image': connect an image.")
     if adapter.spec.identity_input is not None:
         raise ValueError(
             f"{NODE} cuts an image into tiles, but '{adapter.name}' takes the identity of a face: "

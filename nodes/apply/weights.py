@@ -8,6 +8,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 
 from ...ipadapter_core.messages import Predicate
+from ...ipadapter_core.weights.blocks import Block
 from ...ipadapter_core.weights.presets import BALANCED_TAKE, TAKES, is_known_for
 from ...ipadapter_core.weights.weight_map import (
     MapSettings,
@@ -141,18 +142,16 @@ class IPAdapterWeightMap(io.ComfyNode):
         multiply: object = None,
         add: object = None,
     ) -> io.NodeOutput:
-        blocks = model_blocks(model)
-        if not blocks:
-            raise ValueError(
-                f"{NODE}'s 'model' has no attention layers that adapters can use: connect an "
-                "SD1.5, SDXL, FLUX.1 or SD3.5 Large model."
-            )
-        if not is_known_for(take, blocks):
-            raise ValueError(
-                f"{NODE}'s 'take' is '{take}', but it is not known which blocks of this model "
-                "carry that: choose balanced or one of the eases, or give factors in 'layers'."
-            )
-        settings = MapSettings(take, amount, second_amount, layers, curve, jitter, seed)
+        blocks = _blocks_for(take, model)
+        settings = MapSettings(
+            take=take,
+            first_amount=amount,
+            second_amount=second_amount,
+            layers=layers,
+            curve=curve,
+            jitter=jitter,
+            seed=seed,
+        )
         try:
             weight_map = make_map(blocks, settings)
         except Predicate as error:
@@ -165,6 +164,22 @@ class IPAdapterWeightMap(io.ComfyNode):
         block_names = [block_name(block) for block in blocks]
         display = cast("dict[str, Any]", ui.PreviewImage(picture, cls=cls).as_dict())
         return io.NodeOutput(weight_map, picture, ui={**display, "blocks": block_names})
+
+
+def _blocks_for(take: str, model: ModelPatcher) -> tuple[Block, ...]:
+    """The model's blocks. Raises ValueError where it has none, or none known to carry that."""
+    blocks = model_blocks(model)
+    if not blocks:
+        raise ValueError(
+            f"{NODE}'s 'model' has no attention layers that adapters can use: connect an "
+            "SD1.5, SDXL, FLUX.1 or SD3.5 Large model."
+        )
+    if not is_known_for(take, blocks):
+        raise ValueError(
+            f"{NODE}'s 'take' is '{take}', but it is not known which blocks of this model "
+            "carry that: choose balanced or one of the eases, or give factors in 'layers'."
+        )
+    return blocks
 
 
 def draw_weight_map(weight_map: WeightMap) -> Tensor:

@@ -57,7 +57,16 @@ def add_image_parts(
         mask = call.attention_mask(prompt, site, query)
         if call.watch is not None and prompt is call.watched_prompt:
             image = image.flatten(2)
-            call.watch.look(call, Observation(part, part_query, key, image, text, mask, site))
+            observation = Observation(
+                part=part,
+                query=part_query,
+                key=key,
+                image=image,
+                text=text,
+                mask=mask,
+                site=site,
+            )
+            call.watch.look(call, observation)
         out = add_image(out, image, part.output_weight, mask, in_place)
         in_place = not out.requires_grad
     return out

@@ -106,8 +106,14 @@ def _run_operator(
     number, index = place
     if _current.options is not None:
         (kind, number), index = _current.options["block"], _current.options["block_index"]
-    address: Address = (kind, number, index)
-    site = LayerSite(address, heads, precision, tuple(sizes[:2]), tuple(sizes[2:4]), sizes[4])
+    site = LayerSite(
+        address=(kind, number, index),
+        heads=heads,
+        precision=precision,
+        grid=tuple(sizes[:2]),
+        latent_size=tuple(sizes[2:4]),
+        first_row=sizes[4],
+    )
     return _current.addition(text, query, site)
 
 

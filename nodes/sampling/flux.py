@@ -129,7 +129,7 @@ class PatchedFluxCall:
         address = kind, number, ATTENTION
         if self.query is None or address not in self.parts:
             return output
-        site = LayerSite(address, self.query.shape[1], None, (), (), extra["img_slice"][0])
+        site = LayerSite(address, self.query.shape[1], first_row=extra["img_slice"][0])
         return self._add_parts(output, self.query, site, self.is_attention_new)
 
     def run_block(
@@ -149,7 +149,7 @@ class PatchedFluxCall:
             return out
         image: Tensor = out["img"]
         text_length = query.shape[2] - image.shape[1]
-        site = LayerSite(address, query.shape[1], None, (), ())
+        site = LayerSite(address, query.shape[1])
         image = self._add_parts(image, query[:, :, text_length:], site, previous is None)
         return {**out, "img": image}
 
@@ -173,7 +173,7 @@ class PatchedFluxCall:
             self.query = query.clone()  # compiled code may reuse its memory
         elif self.query is not None:
             query = self.query.transpose(1, 2)
-            site = LayerSite((kind, number, place), self.query.shape[1], None, (), (), first_row)
+            site = LayerSite((kind, number, place), self.query.shape[1], first_row=first_row)
             return self._add_on_grid(text, query, site, in_place=True)
         return text
 
@@ -260,7 +260,7 @@ def add_to_compiled_attention(output: Tensor, _: Mapping[str, Any]) -> Tensor:
 
 def _site_in_compiled_block(place: int) -> LayerSite:
     """A layer of no block yet: which one it is the call knows when the graph runs."""
-    return LayerSite((DOUBLE, 0, place), 0, None, (0, 0), (0, 0))
+    return LayerSite((DOUBLE, 0, place), heads=0)
 
 
 IN_COMPILED_BLOCK = {QUERY_PATCH: hand_over_query, OUTPUT_PATCH: add_to_compiled_attention}

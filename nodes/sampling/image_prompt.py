@@ -30,7 +30,7 @@ class ModelSampling(Protocol):
     def percent_to_sigma(self, percent: float) -> float: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PromptSettings:
     """One Apply IPAdapter as the user set it, apart from images and masks."""
 

@@ -250,7 +250,7 @@ class JointAttention:
         attention = partial(previous, function) if previous else function
         joint = attention(query, key, value, *args, **kwargs)
         heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
-        site = LayerSite(self.address, heads, None, (0, 0), (0, 0), self.text_length)
+        site = LayerSite(self.address, heads, first_row=self.text_length)
         if torch.compiler.is_compiling():
             return _add_in_graph(joint, (query, key, value), site)
         # What another pack returns may still be in use there; the host's own result is new.
@@ -265,7 +265,7 @@ def attend_in_compiled_block(
     """
     joint = function(query, key, value, *args, **kwargs)
     heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
-    site = LayerSite((JOINT, 0, 0), heads, None, (0, 0), (0, 0))
+    site = LayerSite((JOINT, 0, 0), heads)
     return _add_in_graph(joint, (query, key, value), site)
 
 

@@ -38,9 +38,9 @@ class LayerSite(NamedTuple):
 
     address: Address
     heads: int
-    precision: torch.dtype | None  # that the host asks of the attention
-    grid: Sequence[int]  # height and width of the layer's tokens
-    latent_size: Sequence[int]  # of this call
+    precision: torch.dtype | None = None  # that the host asks of the attention
+    grid: Sequence[int] = (0, 0)  # height and width of the layer's tokens
+    latent_size: Sequence[int] = (0, 0)  # of this call
     first_row: int = 0  # of the image, where the layer's tokens begin with text
 
 

@@ -135,9 +135,9 @@ def _attn2_names(module_names: Iterable[str]) -> dict[Address, str]:
 def read_site(extra: ExtraOptions) -> LayerSite:
     kind, number = extra["block"]
     return LayerSite(
-        (kind, number, extra["block_index"]),
-        extra["n_heads"],
-        extra["attn_precision"],
-        extra.get("activations_shape", ())[-2:],
-        extra.get("original_shape", ())[-2:],
+        address=(kind, number, extra["block_index"]),
+        heads=extra["n_heads"],
+        precision=extra["attn_precision"],
+        grid=extra.get("activations_shape", ())[-2:],
+        latent_size=extra.get("original_shape", ())[-2:],
     )

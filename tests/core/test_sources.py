@@ -23,7 +23,9 @@ def test_an_encoder_gives_its_own_features_alone(source):
     assert source.axes == len(shape)
     assert encoder_of(source, shape) == encoder
     assert source.is_identity == (encoder is None)
-    feature = FeatureSpec(source.value, source, shape[-1], encoder or "w600k_r50")
+    feature = FeatureSpec(
+        name=source.value, source=source, width=shape[-1], encoder=encoder or "w600k_r50"
+    )
     assert [spec.name for spec in ENCODERS if spec.gives(feature)] == ([encoder] if encoder else [])
 
 

@@ -92,7 +92,7 @@ EASES = [
 
 @pytest.mark.parametrize(("take", "blocks", "toward", "against"), TABLE)
 def test_kinds_are_the_documented_weights(take, blocks, toward, against):
-    result = make_map(blocks, MapSettings(take, 1.0, 0.5))
+    result = make_map(blocks, MapSettings(take=take, second_amount=0.5))
     assert len(result.positive) == 101
     assert result.positive[0] == result.positive[-1] == pytest.approx(row(toward, len(blocks)))
     assert result.negative[0] == pytest.approx(row(against, len(blocks)))
@@ -100,7 +100,9 @@ def test_kinds_are_the_documented_weights(take, blocks, toward, against):
 
 @pytest.mark.parametrize(("take", "blocks", "expected"), EASES)
 def test_eases_are_the_documented_weights(take, blocks, expected):
-    assert make_map(blocks, MapSettings(take)).positive[50] == pytest.approx(expected, abs=6e-4)
+    assert make_map(blocks, MapSettings(take=take)).positive[50] == pytest.approx(
+        expected, abs=6e-4
+    )
 
 
 def test_every_kind_has_a_table():
@@ -139,7 +141,10 @@ def test_two_keys_at_one_time_are_a_step():
 
 def test_layers_and_curve_multiply_the_kind():
     result = make_map(
-        SDXL, MapSettings("style", 2.0, layers=", ".join(["0.5"] * 11), curve="0:1, 1:0")
+        SDXL,
+        MapSettings(
+            take="style", first_amount=2.0, layers=", ".join(["0.5"] * 11), curve="0:1, 1:0"
+        ),
     )
     assert result.positive[25] == pytest.approx(row({6: 0.75}, 11))
     named_layers = make_map(SDXL, MapSettings(layers="3:1, 6:0.5"))
@@ -153,8 +158,8 @@ def test_layers_by_name_and_the_rest_of_them():
 
 
 def test_maps_multiply_and_add_on_both_sides():
-    style = make_map(SDXL, MapSettings("precise style"))
-    half = make_map(SDXL, MapSettings("balanced", 0.5))
+    style = make_map(SDXL, MapSettings(take="precise style"))
+    half = make_map(SDXL, MapSettings(first_amount=0.5))
     for product in (style.times(half), half.times(style)):
         assert product.positive[0] == tuple(row({6: 0.5}, 11))
         assert product.negative[0] == tuple(row({3: 0.5}, 11))

@@ -82,7 +82,7 @@ class ApplyXLabs(FluxNode):
     def compute(self, model: ModelPatcher, ip_adapter_flux, image, ip_scale=0.93):
         positive, negative = self.encode(ip_adapter_flux, image, CROP)
         adapter, prompts = ip_adapter_flux.adapter, []
-        settings = PromptSettings(ip_scale / positive.count)
+        settings = PromptSettings(weight=ip_scale / positive.count)
         for reference in _each(positive):
             keys = keys_for(model, adapter, reference, negative)
             prompts += prompts_for(model, keys, settings, None)
@@ -148,7 +148,7 @@ class ApplyInstantX(FluxNode):
         first_image = image if len(image) == 1 else image[:1]
         references = self.encode(ipadapter_flux, first_image, STRETCH, with_negative=True)
         keys = keys_for(model, ipadapter_flux.adapter, *references)
-        settings = PromptSettings(weight, start_percent, end_percent)
+        settings = PromptSettings(weight=weight, start_at=start_percent, end_at=end_percent)
         return (add_image_prompts(model, prompts_for(model, keys, settings, None)),)
 
 
