@@ -4,6 +4,7 @@ The pack's own folder stands last on `sys.path`: `nodes` must stay the host's mo
 """
 
 import asyncio
+import gc
 import os
 import sys
 import warnings
@@ -95,6 +96,8 @@ def host(host_tree):
         import nodes
 
         assert asyncio.run(nodes.load_custom_node(str(PACK))), "the host could not load the pack"
+    # The host collects garbage whenever a model is gone; what it has imported stays.
+    gc.freeze()
     return nodes
 
 
