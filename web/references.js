@@ -8,6 +8,7 @@ import { loadWords, say } from './words.js'
 // IPAdapter References takes pictures that are dropped or pasted on it: each becomes a Load Image on its next input.
 const KIND = 'IPAdapterReferences'
 const GAP = 30 // pixels between the new nodes
+const HEIGHT = 360 // of a loader with its picture, which comes later, and its title
 const TYPED_IN = 'input, textarea, [contenteditable]'
 
 app.registerExtension({
@@ -51,7 +52,7 @@ async function addPictures(node, pictures) {
     const loader = LiteGraph.createNode('LoadImage')
     node.graph.add(loader)
     loader.pos = [node.pos[0] - loader.size[0] - GAP, top]
-    top += loader.size[1] + GAP
+    top += HEIGHT + GAP
     loader.connect(0, node, slot)
     loader.pasteFiles?.([picture])
     loaders.push(loader)

@@ -160,6 +160,10 @@ def test_pictures_for_the_references_become_their_loaders(page, script):
         "zz-second",
         None,
     ]
+    loaders = "app.graph._nodes.filter(({ type }) => type === 'LoadImage')"
+    page.page.wait_for_function(f"() => {loaders}.every(({{ size }}) => size[1] > 300)")
+    first, second = page.run(f"() => {loaders}.map(({{ pos, size }}) => [pos[1], size[1]])")
+    assert second[0] - first[0] >= first[1] + 30  # with its picture and the next one's title
 
 
 def test_text_boxes_are_called_by_their_names(page):
