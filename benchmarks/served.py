@@ -66,11 +66,11 @@ def run(
     with comfy_server.Server(host, work, *flags, cpu=cpu) as server:
         nodes, shows = prompt(names[0])
         entry = server.run(nodes, seconds=1800)
-        pictures = [sheet.shown(server, entry, node_key) for node_key in shows]
+        pictures = [sheet.shown_image(server, entry, node_key) for node_key in shows]
         before = memory_in_use(server)
         for number in range(1 if cpu else 4):
             nodes, shows = prompt(names[number % 3], seed=number)
-            sheet.shown(server, server.run(nodes, seconds=1800), shows[0])
+            sheet.shown_image(server, server.run(nodes, seconds=1800), shows[0])
         return pictures, memory_in_use(server) - before
 
 

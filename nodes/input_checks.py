@@ -71,8 +71,8 @@ def check_old_node(node: type[Any]) -> type[Any]:
 
     @functools.wraps(run)
     def function(self: object, *args: Any, **kwargs: Any) -> Any:
-        named = zip(node.POSITIONAL.split(), args, strict=False)
-        checked = check_inputs(dict(named), specs(), node.NAME).values()
+        positional = zip(node.POSITIONAL.split(), args, strict=False)
+        checked = check_inputs(dict(positional), specs(), node.NAME).values()
         args = (*checked, *args[len(checked) :])
         return run(self, *args, **check_inputs(kwargs, specs(), node.NAME))
 

@@ -120,7 +120,7 @@ def pair(first: str, second: str, masks: tuple[str, str], seed: int) -> tuple[di
     ]
 
 
-def shown(server: comfy_server.Server, entry: dict, node: str) -> Image.Image:
+def shown_image(server: comfy_server.Server, entry: dict, node: str) -> Image.Image:
     """The first picture that a node shows."""
     if entry["status"]["status_str"] != "success":
         error_message = entry["status"]["messages"][-1][1].get("exception_message")
@@ -185,14 +185,16 @@ def run(server: comfy_server.Server, folder: Path, own_references: list[str]) ->
         rows.append(
             list(
                 zip(
-                    COLUMNS, (shown(server, entry, node_id) for node_id in preview_ids), strict=True
+                    COLUMNS,
+                    (shown_image(server, entry, node_id) for node_id in preview_ids),
+                    strict=True,
                 )
             )
         )
     print("[demo] two references in one picture, and masks", flush=True)
     nodes, preview_ids = pair(names[0], names[1], half_masks(folder), SEED)
     entry = server.run(nodes, seconds=1800)
-    pair_pictures = [shown(server, entry, node_id) for node_id in preview_ids]
+    pair_pictures = [shown_image(server, entry, node_id) for node_id in preview_ids]
     pair_references = [(f"reference {n + 1}", rows[n][0][1]) for n in (0, 1)]
     return [*rows, pair_references + list(zip(PAIRS, pair_pictures, strict=True))]
 

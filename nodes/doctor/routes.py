@@ -34,10 +34,10 @@ def register(server: Any, registered: Mapping[str, Any]) -> None:
     not ours to stamp.
     """
 
-    def ours() -> list[str]:
+    def own_nodes() -> list[str]:
         return [name for name, kind in registered.items() if is_ours(kind)]
 
-    add(server.routes, ours, scan.report, Downloads(load()))
+    add(server.routes, own_nodes, scan.report, Downloads(load()))
 
 
 def add(

@@ -26,13 +26,13 @@ def find_lora(kind: str, is_sdxl: bool) -> str | None:
     """
     plus = family_named(FACEID_PLUS)
     assert plus is not None
-    wanted = next((twin for twin in plus.twins if twin.kind == kind), None)
+    required_twin = next((twin for twin in plus.twins if twin.kind == kind), None)
     fitting: list[tuple[bool, str]] = []
     for name in folders.names(LORAS):
-        named = twin_named(plus, os.path.basename(name))
-        is_twin = named is None or named is wanted
+        twin_by_name = twin_named(plus, os.path.basename(name))
+        is_twin = twin_by_name is None or twin_by_name is required_twin
         if is_twin and installed_spec(LORAS, name, read_lora) == is_sdxl:
-            fitting.append((named is not wanted, name))
+            fitting.append((twin_by_name is not required_twin, name))
     return min(fitting)[1] if fitting else None
 
 

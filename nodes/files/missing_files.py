@@ -21,8 +21,13 @@ def explain_missing(folder_kind: str, base_model: str = "") -> list[str]:
     """
     kind = KINDS[folder_kind]
     entries = examine(model_files(set()), load()).entries
-    ours = [entry for entry in entries if kind == entry.kind or entry.file.folder == folder_kind]
-    texts = [*_problems(ours, folder_kind, base_model), *_usable(ours, kind, base_model)]
+    kind_entries = [
+        entry for entry in entries if kind == entry.kind or entry.file.folder == folder_kind
+    ]
+    texts = [
+        *_problems(kind_entries, folder_kind, base_model),
+        *_usable(kind_entries, kind, base_model),
+    ]
     return texts[:MOST_REASONS]
 
 

@@ -110,8 +110,8 @@ class OldGraphRequests:
         """Our old nodes that are in use, all our nodes, and another pack's that have an old id."""
         claimed = claimed_ids(self._registry)
         old = {id: node for id, node in BY_ID.items() if id not in claimed}
-        ours = {id: node for id, node in self._registry.items() if is_ours(node)}
-        return old, {**old, **ours}, {id: self._registry[id] for id in claimed}
+        own_nodes = {id: node for id, node in self._registry.items() if is_ours(node)}
+        return old, {**old, **own_nodes}, {id: self._registry[id] for id in claimed}
 
 
 def _refuse(error: Exception) -> web.Response:

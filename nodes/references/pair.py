@@ -60,7 +60,7 @@ def references_for(
     """The references in the output of the encoder, or in embeds, that the adapter was trained on;
     vectors that it takes of length 1 have that length, which is recalled.
 
-    is_negative: an encoder's output without an identity is a picture of nobody.
+    is_negative: an encoder's output gets an identity of zeros.
     Raises ValueError where adapter and encoder do not belong together.
     """
     spec = adapter.spec
@@ -68,7 +68,7 @@ def references_for(
     if not isinstance(references, References):
         references = _references(references, adapter)
         if is_negative and spec.identity_input is not None:
-            references = _of_nobody(references, adapter, spec.identity_input)
+            references = _with_zero_identity(references, adapter, spec.identity_input)
     _check_identity(references, adapter, input_name)
     if not all(_has_feature(references, feature) for feature in spec.inputs):
         raise ValueError(
@@ -99,7 +99,9 @@ def _check_identity(references: References, adapter: LoadedAdapter, input_name: 
         )
 
 
-def _of_nobody(references: References, adapter: LoadedAdapter, identity: FeatureSpec) -> References:
+def _with_zero_identity(
+    references: References, adapter: LoadedAdapter, identity: FeatureSpec
+) -> References:
     """The references with an identity of zeros beside them, as in the training."""
     count = max(1, references.count if references.features else 1)
 

@@ -43,7 +43,9 @@ def without_repeated_loras(model: ModelPatcher) -> ModelPatcher:
     repeated = _repeated_patches(model)
     if not repeated:
         return model
-    for name, strength in {(ours[1].adapter_name, other[0]) for _, ours, other in repeated}:
+    for name, strength in {
+        (own_patch[1].adapter_name, other[0]) for _, own_patch, other in repeated
+    }:
         note = Message(
             "Another node applies the LoRA of '<1>' too, with strength <2>: that strength is "
             "used, and the LoRA is not added again.",
@@ -51,23 +53,25 @@ def without_repeated_loras(model: ModelPatcher) -> ModelPatcher:
             strength,
         )
         log.warning("%s", note)
-    once = model.clone()
-    for name, ours, _ in repeated:
-        once.patches[name] = [patch for patch in once.patches[name] if patch is not ours]
+    deduplicated = model.clone()
+    for name, own_patch, _ in repeated:
+        deduplicated.patches[name] = [
+            patch for patch in deduplicated.patches[name] if patch is not own_patch
+        ]
     # the same patches as in an earlier sampling: the host need not load the weights anew
-    once.patches_uuid = recall(
+    deduplicated.patches_uuid = recall(
         model, Recalled.PATCHES_ONCE, uuid4, settings=model.patches_uuid, only_latest=True
     )
-    return once
+    return deduplicated
 
 
 def _repeated_patches(model: ModelPatcher) -> list[tuple[str, WeightPatch, WeightPatch]]:
     """(name of a weight, a patch of ours, the same of another node)."""
     repeated: list[tuple[str, WeightPatch, WeightPatch]] = []
     for name, patches in cast("dict[str, list[WeightPatch]]", model.patches).items():
-        ours = [patch for patch in patches if isinstance(patch[1], AdapterLora)]
+        own_patches = [patch for patch in patches if isinstance(patch[1], AdapterLora)]
         others = [patch for patch in patches if not isinstance(patch[1], AdapterLora)]
-        for patch in ours if others else ():
+        for patch in own_patches if others else ():
             if other := same_lora(others, patch[1]):
                 repeated.append((name, patch, other))
     return repeated

@@ -115,12 +115,12 @@ def run_sampling(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
 
 def load_weights(executor: WrapperExecutor, model: ModelPatcher, *args: Any, **kwargs: Any) -> Any:
     """PREPARE_SAMPLING: the host loads the model's weights, with each LoRA once."""
-    once = without_repeated_loras(model)
+    loaded_model = without_repeated_loras(model)
     options = cast("dict[str, Options]", kwargs.get("model_options") or {})
     run: Run | None = options.get("transformer_options", {}).get(RUN_KEY)
     if run is not None:
-        run.loaded_model = once
-    return executor(once, *args, **kwargs)
+        run.loaded_model = loaded_model
+    return executor(loaded_model, *args, **kwargs)
 
 
 def note_cond_batch(

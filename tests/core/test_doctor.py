@@ -214,7 +214,7 @@ def test_the_text_says_everything_once_and_the_data_holds_the_same():
         assert "\n".join(row_lines(row)) in text
     data = as_data(report)
     assert data["text"] == text
-    works = {one["name"]: one["works_with"] for one in data["files"]}
+    works = {file["name"]: file["works_with"] for file in data["files"]}
     assert works == {"a.bin": ["e.safetensors"], "e.safetensors": [], "x": []}
     assert [row["there"] for row in data["table"]] == [False] * len(TABLE)
     only = as_text(report, (report.need("SDXL", "face"),))

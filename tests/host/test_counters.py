@@ -109,7 +109,7 @@ def test_only_keys_and_values_of_both_rows_are_alive_while_sampling(pack, kind, 
 
     base = counters.alive()
     for name in ("plain", "ours"):
-        patched = model if name == "plain" else hung(pack, model, tokens)
+        patched = model if name == "plain" else with_random_keys(pack, model, tokens)
         inside.sample(patched, kind, (16, 1), step, 2)
     ours = during["ours"] - during["plain"]
     assert 0 < ours <= megabytes * 1e6
@@ -117,7 +117,7 @@ def test_only_keys_and_values_of_both_rows_are_alive_while_sampling(pack, kind, 
     assert counters.alive() - base <= during["plain"] - base  # and nothing afterwards
 
 
-def hung(pack, model, tokens):
+def with_random_keys(pack, model, tokens):
     """The model with random keys and values of that many tokens, at its real widths."""
     layers = pack.nodes.sampling.layers.find_layout(model.model.diffusion_model).layers
     widths = tuple(inner for inner, _ in layers.values())

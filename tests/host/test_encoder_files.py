@@ -48,7 +48,7 @@ def test_an_encoder_of_full_width_opens_and_tells_a_picture_from_nothing(
     encoder = nodes_by_id["LoadCLIPVision"].execute("auto", adapters("ip-adapter_sd15")[0]).args[0]
     both = encode.encode(encoder, photograph(300, 250), "crop"), encode.encode_zeros(encoder)
     for key, shape in (("penultimate_hidden_states", (1, 257, 1280)), ("image_embeds", (1, 1024))):
-        seen, unseen = (one[key] for one in both)
+        seen, unseen = (output[key] for output in both)
         assert seen.shape == unseen.shape == shape
         assert (seen - unseen).norm() > 0.1 * unseen.norm()
 

@@ -68,8 +68,8 @@ def ranges(hub):
     return [wanted for method, path, wanted in hub.asked if method == "GET" and "/cdn/" in path]
 
 
-def left(folder):
-    return sorted(one.name for one in folder.iterdir())
+def file_names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_the_recogniser_lands_where_the_host_knows_no_folder(
@@ -97,19 +97,19 @@ def test_a_file_for_other_packs_lands_in_the_sub_folder_of_its_kind(
     part = tmp_path / "loras" / "ipadapter" / f".{row.name}.part"
     part.touch()
     fetch.forget(lora)
-    assert left(part.parent) == [row.name]
+    assert file_names(part.parent) == [row.name]
 
 
 def test_the_file_lands_whole_under_its_name_and_tells_how_far_it_is(fetch, row, hub, folder):
-    told = []
-    path = fetch.fetch(row, lambda *one: told.append(one))
+    steps = []
+    path = fetch.fetch(row, lambda *step: steps.append(step))
     assert path == str(folder / row.name)
     assert (folder / row.name).read_bytes() == CONTENT
-    assert left(folder) == [row.name]
-    assert [told[0][0], told[-1][0]] == ["connecting", "checking"]
-    done = [done for doing, done, _ in told if doing == "downloading"]
+    assert file_names(folder) == [row.name]
+    assert [steps[0][0], steps[-1][0]] == ["connecting", "checking"]
+    done = [done for doing, done, _ in steps if doing == "downloading"]
     assert done == sorted(done)
-    assert {total for _, _, total in told} == {len(CONTENT)}
+    assert {total for _, _, total in steps} == {len(CONTENT)}
     assert all(row.revision in path for _, path, _ in hub.asked if "/resolve/" in path)
 
 
@@ -117,7 +117,7 @@ def test_a_connection_that_drops_in_the_middle_goes_on_from_there(fetch, row, hu
     hub.drops = [300_000, 100_000]
     fetch.fetch(row, quiet)
     assert (folder / row.name).read_bytes() == CONTENT
-    starts = [int(one.removeprefix("bytes=").rstrip("-")) for one in ranges(hub)[1:]]
+    starts = [int(wanted.removeprefix("bytes=").rstrip("-")) for wanted in ranges(hub)[1:]]
     assert len(starts) == 2
     assert 0 < starts[0] < starts[1]
 
@@ -132,13 +132,13 @@ def test_a_server_that_goes_away_leaves_what_came_and_the_next_time_goes_on(
     hub.drops = [500_000]
     with pytest.raises(ValueError, match=r"are kept, and a new try continues from there"):
         fetch.fetch(row, gone)
-    assert left(folder) == [f".{row.name}.part"]
+    assert file_names(folder) == [f".{row.name}.part"]
     have = (folder / f".{row.name}.part").stat().st_size
     assert 300_000 < have < len(CONTENT)
     hub.status, hub.asked = 200, []
     fetch.fetch(row, quiet)
     assert ranges(hub) == [f"bytes={have}-"]
-    assert left(folder) == [row.name]
+    assert file_names(folder) == [row.name]
 
 
 def test_a_server_that_ignores_ranges_starts_again(fetch, row, hub, folder):
@@ -151,7 +151,7 @@ def test_other_contents_of_the_same_size_are_deleted(fetch, row, hub, folder):
     hub.content = OTHER
     with pytest.raises(ValueError, match=r"is not the published file \(SHA-256"):
         fetch.fetch(row, quiet)
-    assert left(folder) == []
+    assert file_names(folder) == []
 
 
 def test_without_a_published_sha256_the_servers_counts(fetch, row, hub, folder):
@@ -160,7 +160,7 @@ def test_without_a_published_sha256_the_servers_counts(fetch, row, hub, folder):
     (folder / f".{row.name}.part").write_bytes(OTHER[:1000])
     with pytest.raises(ValueError, match="is not the published file"):
         fetch.fetch(unpublished, quiet)
-    assert left(folder) == []
+    assert file_names(folder) == []
     fetch.fetch(unpublished, quiet)
     assert (folder / row.name).read_bytes() == CONTENT
     assert fetch.fetch(unpublished, quiet) == str(folder / row.name)
@@ -174,16 +174,16 @@ def test_part_of_something_else_is_never_put_in_place(fetch, row, hub, folder):
     (folder / f".{row.name}.part").write_bytes(OTHER[:1000])
     with pytest.raises(ValueError, match="is not the published file"):
         fetch.fetch(row, quiet)
-    assert left(folder) == []
+    assert file_names(folder) == []
     fetch.fetch(row, quiet)
-    assert left(folder) == [row.name]
+    assert file_names(folder) == [row.name]
 
 
 def test_another_size_is_refused_before_a_byte_comes(fetch, row, hub, folder):
     hub.said = 5
     with pytest.raises(ValueError, match="offers 5 bytes"):
         fetch.fetch(row, quiet)
-    assert ranges(hub) == left(folder) == []
+    assert ranges(hub) == file_names(folder) == []
 
 
 @pytest.mark.parametrize("status", [401, 404])
@@ -192,7 +192,7 @@ def test_a_refusal_is_said_and_not_repeated(fetch, row, hub, folder, status):
     with pytest.raises(ValueError, match="did not send"):
         fetch.fetch(row, quiet)
     assert len(ranges(hub)) == 1
-    assert left(folder) == []
+    assert file_names(folder) == []
 
 
 def test_a_disk_without_room_is_said_before_anything_is_written(
@@ -202,7 +202,7 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ValueError, match=r"has 7\.0 MB free: make room"):
         fetch.fetch(row, quiet)
-    assert left(folder) == ranges(hub) == []
+    assert file_names(folder) == ranges(hub) == []
 
 
 def test_a_disk_that_fills_up_leaves_nothing(fetch, row, hub, folder):
@@ -213,7 +213,7 @@ def test_a_disk_that_fills_up_leaves_nothing(fetch, row, hub, folder):
             fetch.fetch(row, quiet)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert left(folder) == []
+    assert file_names(folder) == []
 
 
 @pytest.mark.parametrize("doing", ["connecting", "downloading", "checking"])
@@ -224,7 +224,7 @@ def test_cancelling_leaves_nothing(fetch, row, hub, folder, doing):
 
     with pytest.raises(fetch.Cancelled):
         fetch.fetch(row, stop)
-    assert left(folder) == []
+    assert file_names(folder) == []
 
 
 def test_a_file_that_is_there_is_kept_and_another_of_its_name_never_replaced(
@@ -250,7 +250,7 @@ def test_a_file_in_the_cache_is_copied_without_a_connection(
     cached.parent.mkdir(parents=True)
     cached.write_bytes(CONTENT)
     fetch.fetch(row, quiet)
-    assert left(folder) == [row.name]
+    assert file_names(folder) == [row.name]
     assert hub.asked == []
     assert cached.exists()
 
@@ -259,7 +259,7 @@ def test_offline_is_said_and_nothing_is_asked(fetch, row, hub, folder, monkeypat
     monkeypatch.setattr(fetch.hub.library("constants"), "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set"):
         fetch.fetch(row, quiet)
-    assert hub.asked == left(folder) == []
+    assert hub.asked == file_names(folder) == []
 
 
 def test_no_folder_that_can_be_written_is_said(fetch, row, hub, folder):
@@ -282,7 +282,7 @@ def test_downloads_run_one_at_a_time_and_can_be_cancelled(pack, row, hub, folder
     downloads.cancel()
     hub.slow.set()
     assert ended(downloads).status == jobs.CANCELLED
-    assert left(folder) == []
+    assert file_names(folder) == []
     downloads.start(row.name)
     assert ended(downloads).status == jobs.DONE
     assert (folder / row.name).read_bytes() == CONTENT

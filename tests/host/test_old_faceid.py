@@ -71,7 +71,9 @@ def test_without_a_lora_of_its_own_the_adapters_serves(folder, load, models, tin
     folder("ipadapter/my face.bin", adapter_of(tiny, FACEID))
     model, pipe = load("FACEID", 0.6)
     assert pipe["ipadapter"]["model"].spec.kind == "FaceID"
-    assert {tuple(strength for strength, *_ in one) for one in model.patches.values()} == {(0.6,)}
+    assert {tuple(strength for strength, *_ in patches) for patches in model.patches.values()} == {
+        (0.6,)
+    }
     plain, _ = load("FACEID", 0.0)
     assert plain is models("sd15")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from support.compare import difference
 from support.tolerance import SAMPLING
-from support.upgrading import BASE, PLUS, XL, XL_PLUS, Old, picture
+from support.upgrading import BASE, PLUS, XL, XL_PLUS, OldGraph, picture
 
 pytestmark = pytest.mark.host
 ADAPTERS = [("sd15", BASE), ("sd15", PLUS), ("sdxl", XL), ("sdxl", XL_PLUS)]
@@ -26,7 +26,7 @@ def encoded(graph, image, weight=1.0):
 @pytest.mark.parametrize(("kind", "file"), ADAPTERS)
 @pytest.mark.parametrize("weight", [1.0, 0.6])
 def test_a_reference_encoded_and_applied(models, shallow, check, kind, file, weight):
-    graph = Old(models(kind), shallow, file)
+    graph = OldGraph(models(kind), shallow, file)
     positive, negative = encoded(graph, graph.constant(picture(1, 2)), weight)
     pair = {"pos_embed": positive, "neg_embed": negative}
     last = graph.add("IPAdapterEmbeds", **graph.all, **pair, **SETTINGS, embeds_scaling="K+V")
@@ -35,7 +35,7 @@ def test_a_reference_encoded_and_applied(models, shallow, check, kind, file, wei
 
 @pytest.mark.parametrize("file", [BASE, PLUS])
 def test_without_a_negative_side_the_black_picture_is_there(models, shallow, check, file):
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     recorded, _ = encoded(graph, graph.constant(picture(1)), 0.5)
     last = graph.add("IPAdapterEmbeds", **graph.all, pos_embed=recorded, **SETTINGS)
     check(graph, last)
@@ -49,7 +49,7 @@ def test_references_combined(models, shallow, check, file, method):
     """Two encoders with their weights, combined on both sides, behind one of the new or old
     nodes.
     """
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     first = encoded(graph, graph.constant(picture(1)), 0.7)
     second = encoded(graph, graph.constant(picture(2, 2)), 1.3)
     positive, negative = (
@@ -63,7 +63,7 @@ def test_references_combined(models, shallow, check, file, method):
 
 
 def test_combined_twice_and_against_another_picture(models, shallow, check):
-    graph = Old(models("sd15"), shallow, PLUS)
+    graph = OldGraph(models("sd15"), shallow, PLUS)
     pictures = [
         encoded(graph, graph.constant(picture(n)), w)[0] for n, w in ((1, 0.7), (2, 1), (3, 1.2))
     ]
@@ -80,7 +80,7 @@ def test_combined_twice_and_against_another_picture(models, shallow, check):
 @pytest.mark.parametrize("file", [BASE, PLUS])
 @pytest.mark.parametrize("method", ["concat", "average"])
 def test_a_reference_for_each_picture(models, shallow, check, file, method):
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     first, second = (encoded(graph, graph.constant(picture(n)), 0.8 + 0.1 * n) for n in (1, 2))
     positive, negative = (
         graph.add("IPAdapterCombineEmbeds", embed1=a, embed2=b, method=method)
@@ -96,7 +96,7 @@ def test_embeds_of_a_file(models, shallow, check, own_folders, run_prompt, upgra
     """Files of IPAdapter_plus, one side and both, and what the new node saves in place of the old
     one.
     """
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     positive, negative = encoded(graph, graph.constant(picture(1, 2)), 0.7)
     sides = [run_prompt(graph.prompt, link) for link in (positive, negative)]
     torch.save(sides[0], own_folders / "input" / "one.ipadpt")
@@ -105,7 +105,7 @@ def test_embeds_of_a_file(models, shallow, check, own_folders, run_prompt, upgra
         own_folders / "input" / "both.ipadpt",
     )
     for name in ("one", "both"):
-        loading = Old(models("sd15"), shallow, file)
+        loading = OldGraph(models("sd15"), shallow, file)
         loaded = loading.add("IPAdapterLoadEmbeds", embeds=f"{name}.ipadpt")
         last = loading.add("IPAdapterEmbeds", **loading.all, pos_embed=loaded, **SETTINGS)
         check(loading, last)
@@ -135,7 +135,7 @@ def test_embeds_of_a_file(models, shallow, check, own_folders, run_prompt, upgra
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (0.8, 0.6)])
 def test_the_first_encoder_with_several_pictures(models, shallow, check, file, plus, weights):
     """Pictures of different sizes, both sides stacked on one link, and a second encoder behind."""
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     image = graph.add("EmptyImage", width=47, height=31, batch_size=1, color=0x4080C0)
     options = {
         "image_2": graph.constant(picture(2, 2, 61, 33)),
@@ -171,11 +171,11 @@ def test_the_first_encoder_with_several_pictures(models, shallow, check, file, p
 
 
 def test_a_chain_stays_whole_where_one_part_of_it_stays(models, shallow, upgraded):
-    graph = Old(None, shallow, PLUS)
+    graph = OldGraph(None, shallow, PLUS)
     positive, negative = encoded(graph, graph.constant(picture(1)))
     graph.add("IPAdapterEmbeds", **graph.all, pos_embed=positive, neg_embed=negative, **SETTINGS)
     for stranger in ("SomeoneElsesNode", "IPAdapterEncoder"):
-        second = Old(None, shallow, PLUS)
+        second = OldGraph(None, shallow, PLUS)
         second.prompt = dict(graph.prompt)
         if stranger == "IPAdapterEncoder":  # masked: it stays, and all that is connected to it
             inputs = {**second.prompt[positive[0]]["inputs"], "mask": ["1", 0]}
@@ -190,7 +190,7 @@ def test_a_chain_stays_whole_where_one_part_of_it_stays(models, shallow, upgrade
 
 
 def test_how_many_negative_references_there_are_must_be_seen(models, shallow, upgraded):
-    graph = Old(None, shallow, PLUS)
+    graph = OldGraph(None, shallow, PLUS)
     recorded, _ = encoded(graph, graph.constant(picture(1, 3)))
     against, _ = encoded(graph, graph.constant(picture(2, 2)))
     graph.add("IPAdapterEmbeds", **graph.all, pos_embed=recorded, neg_embed=against, **SETTINGS)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from support.compare import difference
 from support.tolerance import SAMPLING
-from support.upgrading import BASE, PLUS, XL, XL_PLUS, Old, picture
+from support.upgrading import BASE, PLUS, XL, XL_PLUS, OldGraph, picture
 
 pytestmark = pytest.mark.host
 SETTINGS = {"weight": 0.8, "weight_type": "linear", "start_at": 0.0, "end_at": 1.0}
@@ -30,7 +30,7 @@ def saved(folder, name, height, width, seed=1):
 @pytest.mark.parametrize("file", [BASE, PLUS])
 @pytest.mark.parametrize("size", [(61, 61), (61, 43), (31, 77)], ids=str)
 def test_a_prepared_picture(models, shallow, check, own_folders, run_prompt, file, size):
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     image = graph.image(saved(own_folders, "a.png", *size))
     small = graph.add(
         "PrepImageForClipVision",
@@ -47,7 +47,7 @@ def test_a_prepared_picture(models, shallow, check, own_folders, run_prompt, fil
 
 @pytest.mark.parametrize("way", ["lanczos", "bicubic", "bilinear", "area", "nearest-exact"])
 def test_a_picture_prepared_in_2023(models, shallow, upgraded, own_folders, run_prompt, way):
-    graph = Old(None, shallow, BASE)
+    graph = OldGraph(None, shallow, BASE)
     image = graph.image(saved(own_folders, "a.png", 61, 43))
     inputs = {"interpolation": way, "crop_position": "center", "sharpening": 0.0}
     small = graph.add("PrepImageWithWeight", image=image, **inputs, add_weight=True)
@@ -67,7 +67,7 @@ def test_a_picture_prepared_in_2023(models, shallow, upgraded, own_folders, run_
     ],
 )
 def test_what_the_host_prepares_otherwise_stays(shallow, upgraded, own_folders, changed, words):
-    graph = Old(None, shallow, BASE)
+    graph = OldGraph(None, shallow, BASE)
     image = graph.image(saved(own_folders, "a.png", 60, 43))
     inputs = {"interpolation": "LANCZOS", "crop_position": "center", "sharpening": 0.0}
     small = graph.add("PrepImageForClipVision", **{"image": image, **inputs, **changed})
@@ -79,7 +79,7 @@ def test_what_the_host_prepares_otherwise_stays(shallow, upgraded, own_folders, 
 @pytest.mark.parametrize("file", [BASE, PLUS])
 @pytest.mark.parametrize("kind", ["fade", "dissolve", "gaussian"])
 def test_noise_on_black(models, shallow, check, run_prompt, file, kind):
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     noise = graph.add("IPAdapterNoise", type=kind, strength=0.6, blur=0)
     image = graph.constant(picture(1))
     last = graph.add(
@@ -101,7 +101,7 @@ def test_noise_on_black(models, shallow, check, run_prompt, file, kind):
     ],
 )
 def test_other_noise_stays(shallow, upgraded, changed, words):
-    graph = Old(None, shallow, BASE)
+    graph = OldGraph(None, shallow, BASE)
     inputs = {"type": "fade", "strength": 0.6, "blur": 0, **changed}
     noise = graph.add("IPAdapterNoise", **inputs)
     image = graph.constant(picture(1))
@@ -116,7 +116,7 @@ def test_other_noise_stays(shallow, upgraded, changed, words):
 def test_tiles_that_do_not_overlap(models, shallow, check, own_folders, run_prompt, file, size):
     """Nearly square pictures are four tiles, long ones a row; what overlapped stays."""
     kind = model_kind(file)
-    graph = Old(models(kind), shallow, file)
+    graph = OldGraph(models(kind), shallow, file)
     image = graph.image(saved(own_folders, "a.png", *size))
     inputs = {**SETTINGS, "weight_type": "weak input", "sharpening": 0.0, "embeds_scaling": "K+V"}
     negative = {"image_negative": graph.constant(picture(5))} if size == (77, 61) else {}
@@ -141,7 +141,7 @@ def test_tiles_that_do_not_overlap(models, shallow, check, own_folders, run_prom
     ],
 )
 def test_tiles_that_overlap_stay(shallow, upgraded, own_folders, size, words):
-    graph = Old(None, shallow, BASE)
+    graph = OldGraph(None, shallow, BASE)
     image = graph.image(saved(own_folders, "a.png", *size))
     last = graph.add("IPAdapterTiled", **graph.all, image=image, **SETTINGS)
     new_prompt, report = upgraded(graph.prompt)
@@ -154,7 +154,7 @@ def test_tiles_that_overlap_stay(shallow, upgraded, own_folders, size, words):
 @pytest.mark.parametrize("ratio", [1.0, 0.6])
 def test_the_enhancer(models, shallow, check, own_folders, file, combine, ratio):
     kind = model_kind(file)
-    graph = Old(models(kind), shallow, file)
+    graph = OldGraph(models(kind), shallow, file)
     image = graph.image(saved(own_folders, "a.png", 99, 99))
     inputs = {**SETTINGS, "enhance_tiles": 3, "enhance_ratio": ratio, "combine_embeds": combine}
     last = graph.add("IPAdapterClipVisionEnhancer", **graph.all, image=image, **inputs)
@@ -162,7 +162,7 @@ def test_the_enhancer(models, shallow, check, own_folders, file, combine, ratio)
 
 
 def test_the_enhancer_for_each_picture(models, shallow, check, own_folders):
-    graph = Old(models("sd15"), shallow, PLUS)
+    graph = OldGraph(models("sd15"), shallow, PLUS)
     images = [graph.image(saved(own_folders, f"{n}.png", 64, 64, n)) for n in (1, 2)]
     pair = graph.add("ImageBatch", image1=images[0], image2=images[1])
     sized = graph.add(
@@ -179,7 +179,7 @@ def test_an_enhancer_whose_tiles_are_cut_otherwise_stays(shallow, upgraded, own_
         (PLUS, (65, 65), "from a square"),
         (BASE, (64, 64), "as an image"),
     ):
-        graph = Old(None, shallow, file)
+        graph = OldGraph(None, shallow, file)
         image = graph.image(saved(own_folders, "a.png", *size))
         last = graph.add(
             "IPAdapterClipVisionEnhancer", **graph.all, image=image, **SETTINGS, enhance_tiles=2

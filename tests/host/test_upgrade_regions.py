@@ -4,7 +4,7 @@ picture.
 
 import pytest
 import torch
-from support.upgrading import BASE, PLUS, XL, Old, picture
+from support.upgrading import BASE, PLUS, XL, OldGraph, picture
 
 pytestmark = pytest.mark.host
 
@@ -29,7 +29,7 @@ def region(graph, image, mask=None, **settings):
 @pytest.mark.parametrize("combine", ["concat", "average"])
 def test_regions(models, shallow, check, file, combine):
     """Three regions, two masks of another size than the picture, one of all kinds of settings."""
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     left, right = halves(graph)
     first_region = region(graph, 1, left)
     two = region(graph, 2, right, weight_type="style and composition", image_weight=0.7)
@@ -46,7 +46,7 @@ def test_regions(models, shallow, check, file, combine):
 
 
 def test_a_region_against_a_picture(models, shallow, check):
-    graph = Old(models("sdxl"), shallow, XL)
+    graph = OldGraph(models("sdxl"), shallow, XL)
     last = graph.add(
         "IPAdapterFromParams",
         **graph.all,
@@ -58,7 +58,7 @@ def test_a_region_against_a_picture(models, shallow, check):
 
 
 def test_texts_of_a_region(models, shallow, upgraded, run_prompt, tiny):
-    graph = Old(models("sd15"), shallow, BASE)
+    graph = OldGraph(models("sd15"), shallow, BASE)
     left, _ = halves(graph)
     positive, negative = (graph.constant(cond) for cond in tiny.text("sd15").conds())
     first_region = region(graph, 1, left)
@@ -87,7 +87,7 @@ def check_same_text(before, after):
 
 
 def test_a_region_stays_where_its_settings_go_elsewhere(models, shallow, upgraded):
-    graph = Old(None, shallow, BASE)
+    graph = OldGraph(None, shallow, BASE)
     first_region = region(graph, 1)
     graph.add("IPAdapterFromParams", **graph.all, ipadapter_params=first_region)
     graph.add("SomeoneElsesNode", params=first_region)
@@ -120,7 +120,7 @@ WEIGHTS = {
     ids=lambda settings: settings["weight_type"],
 )
 def test_a_list_of_weights(models, shallow, check, file, settings):
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     weights = graph.add("IPAdapterWeights", **WEIGHTS)
     second = graph.add("IPAdapterWeightsFromStrategy", weights_strategy=[weights[0], 5])
     every = graph.add("IPAdapterCombineWeights", weights_1=[second[0], 1], weights_2=weights)
@@ -134,7 +134,7 @@ def test_a_list_of_weights(models, shallow, check, file, settings):
 
 def test_a_list_of_weights_on_a_node_for_one_weight(models, shallow, check):
     """It takes the first; how many there are is still told."""
-    graph = Old(models("sd15"), shallow, BASE)
+    graph = OldGraph(models("sd15"), shallow, BASE)
     weights = graph.add("IPAdapterWeights", **{**WEIGHTS, "timing": "custom"})
     image = graph.constant(picture(1))
     inputs = {"weight_type": "linear", "start_at": 0.0, "end_at": 1.0}
@@ -151,7 +151,7 @@ def test_lists_that_are_known_only_when_the_graph_runs_stay(models, shallow, upg
         ({"image": ["1", 0]}, "the number of images"),
         ({"weights": ["1", 0]}, "must run first"),
     ):
-        graph = Old(None, shallow, BASE)
+        graph = OldGraph(None, shallow, BASE)
         weights = graph.add("IPAdapterWeights", **{**WEIGHTS, **changed})
         image = graph.constant(picture(1))
         graph.add("IPAdapterBatch", **graph.all, image=image, weight=weights, weight_type="linear")
@@ -165,7 +165,7 @@ def test_lists_that_are_known_only_when_the_graph_runs_stay(models, shallow, upg
 @pytest.mark.parametrize(("kind", "file"), [("sd15", PLUS), ("sdxl", XL)])
 @pytest.mark.parametrize("precise", ["style transfer precise", "composition precise"])
 def test_layers_with_a_precise_kind(models, shallow, check, kind, file, precise):
-    graph = Old(models(kind), shallow, file)
+    graph = OldGraph(models(kind), shallow, file)
     last = graph.add(
         "IPAdapterMS",
         **graph.all,
@@ -184,7 +184,7 @@ FIRST = {"weight": 0.8, "weight_type": "linear"}
 @pytest.mark.parametrize(("kind", "file"), [("sd15", BASE), ("sdxl", XL)])
 def test_nodes_of_2023(models, shallow, check, kind, file):
     """What the encoder saw on a link of its own; the middle block of SDXL is left out."""
-    graph = Old(models(kind), shallow, file)
+    graph = OldGraph(models(kind), shallow, file)
     image = graph.constant(picture(1, 2))
     recorded = graph.add("IPAdapterCLIPVisionEncode", clip_vision=graph.clip_vision, image=image)
     inputs = {"model": graph.model, "ipadapter": graph.adapter, "clip_vision_output": recorded}
@@ -192,7 +192,7 @@ def test_nodes_of_2023(models, shallow, check, kind, file):
 
 
 def test_a_loader_of_faces_goes(models, shallow, check):
-    graph = Old(models("sd15"), shallow, BASE)
+    graph = OldGraph(models("sd15"), shallow, BASE)
     face = graph.add("InsightFaceLoader", provider="CPU")
     image = graph.constant(picture(1))
     inputs = {**graph.all, "image": image, "insightface": face}
@@ -214,7 +214,7 @@ def test_graphs_that_ask_for_the_papers_behaviour(models, shallow, check, file, 
     """Through another node, as the new nodes have it: no black picture, the middle block, exact
     masks.
     """
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     paper = graph.add("IPAdapterOldGraphs", model=graph.model, behaviour="paper")
     between = graph.add("InspectIPAdapter", model=paper, changes="")
     inputs = {**graph.all, "model": between, "image": graph.constant(picture(1, 2)), "weight": 0.7}
@@ -226,7 +226,7 @@ def test_graphs_that_ask_for_the_papers_behaviour(models, shallow, check, file, 
 
 @pytest.mark.parametrize("file", [BASE, PLUS])
 def test_the_first_nodes_among_them_keep_their_black_picture(models, shallow, check, file):
-    graph = Old(models("sd15"), shallow, file)
+    graph = OldGraph(models("sd15"), shallow, file)
     paper = graph.add("IPAdapterOldGraphs", model=graph.model, behaviour="paper")
     inputs = {**graph.all, "model": paper, "image": graph.constant(picture(1)), "noise": 0.0}
     masked = {"attn_mask": graph.constant(torch.rand(1, 31, 47))}

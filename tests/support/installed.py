@@ -23,5 +23,5 @@ def adapter(name, kind="ip-adapter-plus_sd15", folder="ipadapter", size=5, liste
     return InstalledFile(folder, name, f"models/{folder}/{name}", size, listed, spec(kind))
 
 
-def encoder(name="e.safetensors", what=VIT_H, folder="clip_vision", listed=True):
-    return InstalledFile(folder, name, f"models/{folder}/{name}", 7, listed, what)
+def encoder(name="e.safetensors", content=VIT_H, folder="clip_vision", listed=True):
+    return InstalledFile(folder, name, f"models/{folder}/{name}", 7, listed, content)

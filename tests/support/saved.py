@@ -9,8 +9,8 @@ def node(node_id, kind, inputs=(), values=()):
     return {"id": node_id, "type": kind, "inputs": sockets, "widgets_values": list(values)}
 
 
-def graph(*nodes, links=(), **more):
-    return {"nodes": list(nodes), "links": [list(link) for link in links], **more}
+def graph(*nodes, links=(), **fields):
+    return {"nodes": list(nodes), "links": [list(link) for link in links], **fields}
 
 
 def encoder_of(nodes):

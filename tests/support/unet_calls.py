@@ -6,7 +6,7 @@ import torch
 
 
 @dataclass
-class Seen:
+class UNetCall:
     """One call of the UNet while the host samples."""
 
     x: torch.Tensor
@@ -27,7 +27,7 @@ def unet_calls(tiny, model, prompt, **settings):
         out = executor(x, timesteps, context, *args, **kwargs)
         options = kwargs.get("transformer_options") or args[-1]
         y = next((a for a in args if isinstance(a, torch.Tensor)), kwargs.get("y"))
-        calls.append(Seen(x, timesteps, context, y, options["cond_or_uncond"], out))
+        calls.append(UNetCall(x, timesteps, context, y, options["cond_or_uncond"], out))
         return out
 
     model = model.clone()

@@ -14,7 +14,7 @@ def picture(seed, count=1, height=40, width=50):
     return torch.rand(count, height, width, 3, generator=source)
 
 
-class Old:
+class OldGraph:
     """A prompt that grows; what stands at @ is the test's own, adapters come by name."""
 
     def __init__(self, model, encoder, file):

@@ -105,7 +105,7 @@ def test_the_browser_gets_the_report_and_what_to_stamp(ask, adapter_file, models
         ("GET", "doctor", None, {}), ("GET", "stamps", None, {}), ("GET", "download", None, {})
     )
     assert state == (200, None)
-    paths = {one["path"] for one in report[1]["files"]}
+    paths = {file["path"] for file in report[1]["files"]}
     assert paths == {"models/ipadapter/mine.safetensors", "models/clip_vision/e.safetensors"}
     assert stamps[1]["pack"] == {"cnr_id": "ip-adapter-nodes", "ver": "0.1.0"}
     auto = stamps[1]["auto"]
@@ -135,7 +135,7 @@ def test_a_file_that_only_its_name_tells_is_known_when_it_is_there(ask, models, 
     with (models / folder / name).open("wb") as file:
         file.truncate(size)
     ((_, report),), _ = ask(("GET", "doctor", None, {}))
-    assert [one["path"] for one in report["files"]] == [f"models/{folder}/{name}"]
+    assert [file["path"] for file in report["files"]] == [f"models/{folder}/{name}"]
     assert [row["name"] for row in report["table"] if row["there"]] == [name]
     assert {row["runs"] for row in report["table"]} == {True}
 

@@ -7,7 +7,7 @@ from adapter_layouts import Base, layout
 from PIL import Image
 from support import arcface
 from support.faceid import FACEID, PLUS, batch, lora_of
-from support.upgrading import Old
+from support.upgrading import OldGraph
 
 pytestmark = pytest.mark.host
 
@@ -36,7 +36,7 @@ def files(installed, models_folder, monkeypatch):
 
 @pytest.fixture
 def graph(files, models, shallow):
-    return lambda name, kind="sd15": Old(models(kind), shallow, name)
+    return lambda name, kind="sd15": OldGraph(models(kind), shallow, name)
 
 
 @pytest.fixture(autouse=True)
