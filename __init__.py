@@ -1,4 +1,6 @@
-"""ip-adapter-nodes: a picture as a prompt, for Stable Diffusion 1.5 and SDXL in ComfyUI."""
+"""ip-adapter-nodes: a picture as a prompt, for Stable Diffusion 1.5, SDXL and 3.5, Kolors
+and FLUX.1 in ComfyUI.
+"""
 
 import sys
 

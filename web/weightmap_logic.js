@@ -1,5 +1,5 @@
 // Pure: the texts of IPAdapter Weight Map as bars and keyframes, and back. Does nothing when the page imports it by itself.
-// The grammar is that of ipadapter_core/curves.py and weights.py; tests/web holds the two equal.
+// The grammar is that of ipadapter_core/weights/curves.py and weight_map.py; tests/web holds the two equal.
 
 import { say } from './words.js'
 
