@@ -38,7 +38,9 @@ def test_the_host_takes_every_template_of_the_demo(demo_server, object_info):
     embeds = demo_server.work / "output" / "embeds" / "reference_00001_.safetensors"
     embeds.parent.mkdir()
     embeds.touch()
-    for name in demo_templates.served():
+    names = list(demo_templates.served())
+    assert names
+    for name in names:
         graph = demo_templates.template(demo_server, name)
         prompt = to_prompt(graph, object_info)
         latents = [node for node in prompt.values() if node["class_type"] == "EmptyLatentImage"]

@@ -42,6 +42,7 @@ def assert_same(result, expected):
 
 def test_output_equals_diffusers(model, apply, model_calls, transformer, sd3):
     plain = [call[-1] for call in model_calls(model)]
+    assert plain
     positive = sd3.features(5).penultimate_hidden_states
     for call, without in zip(model_calls(apply(model)), plain, strict=True):
         expected = reference(transformer, call, positive, torch.zeros_like(positive))
@@ -62,6 +63,7 @@ def test_two_references_and_their_negative_stand_side_by_side(
 
     monkeypatch.setattr(transformer.image_proj, "forward", project_both)
     calls = model_calls(apply(model, count=2), batch=2, steps=1)
+    assert calls
     for call in calls:
         x, timesteps, context, y, rows, result = call
         sides = [torch.zeros_like(positive) if row == 1 else positive for row in rows]
