@@ -21,6 +21,8 @@ from .first_looks import look_at_whole, shrink
 from .turned_square import TurnedSquare, as_floats
 from .yunet import YuNet
 
+LARGEST, MOST_CENTRAL, BEST_SCORE = "largest", "most central", "best score"
+LEFTMOST, RIGHTMOST, ALL = "leftmost", "rightmost", "all"
 SMALL_SIDES, FULL_SIDE = (320, 640), 1024  # longer sides of the first looks
 # from this second look's score on; photographs reach 0.88 to 0.95, things stay below 0.82
 SURE_SCORE = 0.85
@@ -107,16 +109,16 @@ def choose_faces(
     """One of the faces of a picture, or all; none if there are not so many. Ranks count from 1."""
     height, width = picture_size
     sort_keys: dict[str, Callable[[Face], float]] = {
-        "largest": lambda face: -face.square.side,
-        "most central": lambda face: hypot(face.square.x - width / 2, face.square.y - height / 2),
-        "leftmost": lambda face: face.square.x,
-        "rightmost": lambda face: -face.square.x,
-        "best score": lambda face: -face.score,
+        LARGEST: lambda face: -face.square.side,
+        MOST_CENTRAL: lambda face: hypot(face.square.x - width / 2, face.square.y - height / 2),
+        LEFTMOST: lambda face: face.square.x,
+        RIGHTMOST: lambda face: -face.square.x,
+        BEST_SCORE: lambda face: -face.score,
     }
     if which in sort_keys:
         return sorted(faces, key=sort_keys[which])[:1]
-    by_size = sorted(faces, key=sort_keys["largest"])
-    return by_size if which == "all" else by_size[rank - 1 : rank]
+    by_size = sorted(faces, key=sort_keys[LARGEST])
+    return by_size if which == ALL else by_size[rank - 1 : rank]
 
 
 def faces_on_mask(faces: Sequence[Face], mask: Tensor, picture_size: PictureSize) -> list[Face]:

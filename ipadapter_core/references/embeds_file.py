@@ -18,6 +18,7 @@ from ..messages import Predicate, printable
 from .embeds import CONCAT, METHODS, References
 
 FORMAT = "ip-adapter-embeds"
+ENDING, OLD_ENDING = ".safetensors", ".ipadpt"  # of the files
 POSITIVE, NEGATIVE, THUMBNAIL = "positive", "negative", "thumbnail"
 RECOGNISER = "recogniser"  # the note on whose space identities are of
 NOTES = ("encoder_hash", "fit", "detail", "picture", "box", "encoder_name", RECOGNISER)

@@ -23,6 +23,7 @@ from ..sampling.layers import ModelKind, model_blocks, model_kind
 from ..sampling.patch import add_image_prompt
 from ..sockets import KEEPS_SHOWING
 from .attention_mask import checked_mask, mask_notes
+from .inputs import HIGHEST_WEIGHT, LOWEST_WEIGHT
 from .keys import keys_for
 from .lora import add_lora
 from .plan import (
@@ -178,8 +179,8 @@ def _custom_inputs() -> list[Any]:
         io.Float.Input(
             "weight",
             default=1.0,
-            min=-1.0,
-            max=5.0,
+            min=LOWEST_WEIGHT,
+            max=HIGHEST_WEIGHT,
             step=0.05,
             optional=True,
             tooltip="For the strength 'custom': how strongly the model follows the reference; 0 is "

@@ -6,9 +6,18 @@ from ...ipadapter_core.attention.keys import SCALINGS, V_ONLY
 from ..sockets import WeightMapSocket
 from .tasks import LAYER_TASKS, WHOLE_IMAGE
 
+LOWEST_WEIGHT, HIGHEST_WEIGHT = -1.0, 5.0
+
 
 def weight(tooltip: str) -> io.Float.Input:
-    return io.Float.Input("weight", default=1.0, min=-1.0, max=5.0, step=0.05, tooltip=tooltip)
+    return io.Float.Input(
+        "weight",
+        default=1.0,
+        min=LOWEST_WEIGHT,
+        max=HIGHEST_WEIGHT,
+        step=0.05,
+        tooltip=tooltip,
+    )
 
 
 def start_at(tooltip: str) -> io.Float.Input:

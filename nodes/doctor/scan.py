@@ -17,7 +17,7 @@ from ...ipadapter_core.doctor.report import (
     examine,
 )
 from ...ipadapter_core.messages import Message, Predicate, printable
-from ...ipadapter_core.references.embeds_file import FORMAT, from_ipadpt
+from ...ipadapter_core.references.embeds_file import ENDING, FORMAT, OLD_ENDING, from_ipadpt
 from ..face import recogniser_files
 from ..files.installed import display, files_below, model_files, without_path
 from ..files.open_files import read_embeds, read_metadata
@@ -73,7 +73,7 @@ def embeds() -> Iterator[InstalledFile]:
         (directory, path, file_name)
         for directory, root in roots
         for path, file_name in files_below(root or "", set())
-        if file_name.lower().endswith((".safetensors", ".ipadpt"))
+        if file_name.lower().endswith((ENDING, OLD_ENDING))
     )
     for directory, path, file_name in islice(candidates, MOST_EMBEDS):
         embeds_file = _describe_embeds(directory, path, file_name)
@@ -85,7 +85,7 @@ def _describe_embeds(directory: str, path: str, file_name: str) -> InstalledFile
     display_path, size = printable(f"{directory}/{file_name}"), 0
     try:
         size = os.path.getsize(path)
-        if file_name.lower().endswith(".ipadpt"):
+        if file_name.lower().endswith(OLD_ENDING):
             positive_references, _ = from_ipadpt(read_embeds(path)[0])
             width = positive_references.single_feature.shape[-1]
             count = positive_references.count

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from comfy_api.latest import io
 
+from ...ipadapter_core.faces.find import ALL, BEST_SCORE, LARGEST, LEFTMOST, MOST_CENTRAL, RIGHTMOST
+
 NODE = "Face Crop"
 WHOLE, ERROR, SKIP = "whole image", "error", "skip"
 BLACK, EDGE, SHIFT = "black", "edge", "shift"
-LARGEST, BY_SIZE, ALL, INSIDE = "largest", "n-th by size", "all", "inside the mask"
-WHICH = [LARGEST, "most central", "leftmost", "rightmost", "best score", BY_SIZE, ALL, INSIDE]
+BY_SIZE, INSIDE = "n-th by size", "inside the mask"
+WHICH = [LARGEST, MOST_CENTRAL, LEFTMOST, RIGHTMOST, BEST_SCORE, BY_SIZE, ALL, INSIDE]
 SQUARE, PORTRAIT, LANDSCAPE = "square", "portrait 3:4", "landscape 4:3"
 NOT_TURNED, UPRIGHT, ARCFACE = "none", "upright", "ArcFace"
 DEFAULT, CPU = "default", "cpu"

@@ -4,12 +4,12 @@ from typing import TypeVar
 
 from ...ipadapter_core.messages import Predicate, printable
 from ...ipadapter_core.weights.curves import entries, numbers
+from ..apply.inputs import HIGHEST_WEIGHT, LOWEST_WEIGHT
 from ..apply.plan import TASKS
+from .grid import MOST_IMAGES
 
 NODE = "Compare Image Prompts"
 LONGEST_TEXT = 10_000
-LOWEST_WEIGHT, HIGHEST_WEIGHT = -1.0, 5.0  # as of Image Prompt
-MOST_CELLS = 64  # that Label Image Grid takes
 MOST_PIXELS = 100_000_000  # of the grid: 1.2 GB as the host keeps images
 T = TypeVar("T")
 
@@ -49,10 +49,10 @@ def read_adapter_names(text: str) -> list[str]:
 def check_count(row_count: int, column_count: int) -> None:
     """Raises a sentence for too many images."""
     count = row_count * column_count
-    if count > MOST_CELLS:
+    if count > MOST_IMAGES:
         raise ValueError(
             f"{NODE} would generate {row_count} x {column_count} = {count} images: expected at "
-            f"most {MOST_CELLS}; type fewer weights, or fewer tasks or adapters."
+            f"most {MOST_IMAGES}; type fewer weights, or fewer tasks or adapters."
         )
 
 

@@ -9,6 +9,7 @@ from ..drawing import draw_labelled_grid
 from ..pictures import rgb
 
 NODE = "Label Image Grid"
+MOST_IMAGES = 64
 
 
 class LabelImageGrid(io.ComfyNode):
@@ -24,7 +25,9 @@ class LabelImageGrid(io.ComfyNode):
             inputs=[
                 io.Autogrow.Input(
                     "images",
-                    template=io.Autogrow.TemplatePrefix(image_input, prefix="image", min=1, max=64),
+                    template=io.Autogrow.TemplatePrefix(
+                        image_input, prefix="image", min=1, max=MOST_IMAGES
+                    ),
                     tooltip="The images, row by row.",
                 ),
                 io.String.Input(

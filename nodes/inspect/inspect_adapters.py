@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ...ipadapter_core.messages import printable
 from ...ipadapter_core.weights.curves import entries
 from ..notes import shown_texts
+from ..sampling.compiled import OVERRIDE
 from ..sampling.image_prompt import OPTIONS_KEY, ImagePrompt, transformer_options
 
 NODE = "Inspect IPAdapter"
@@ -152,10 +153,8 @@ def other_patches(options: Mapping[str, Any]) -> list[str]:
         patch_lines += [
             f"{kind} by {owner}, {count} times" for owner, count in _count_owners(patches)
         ]
-    if "optimized_attention_override" in options:
-        patch_lines.append(
-            f"attention overridden by {_owner(options['optimized_attention_override'])}"
-        )
+    if OVERRIDE in options:
+        patch_lines.append(f"attention overridden by {_owner(options[OVERRIDE])}")
     return patch_lines
 
 

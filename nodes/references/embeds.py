@@ -14,7 +14,13 @@ from comfy_api.latest import io, ui
 
 from ...ipadapter_core.messages import Message, Predicate, printable
 from ...ipadapter_core.references.embeds import CONCAT, METHODS, References, join
-from ...ipadapter_core.references.embeds_file import from_file, from_ipadpt, to_file
+from ...ipadapter_core.references.embeds_file import (
+    ENDING,
+    OLD_ENDING,
+    from_file,
+    from_ipadpt,
+    to_file,
+)
 from ...ipadapter_core.references.images import scale_to_side, to_bytes
 from ..files.folders import NO_NAME, names_below
 from ..files.open_files import read_embeds
@@ -25,7 +31,6 @@ from ..project import project_field
 from ..sockets import EmbedsSocket, require_embeds
 
 BEFORE, AFTER = "before", "after"  # the projection
-EXTENSIONS = (".safetensors", ".ipadpt")
 THUMBNAIL_SIDE = 128
 LARGEST_THUMBNAIL_SIDE = 1024  # of a file that somebody else wrote
 COMBINE_NODE, SAVE_NODE = "Combine IPAdapter Embeds", "Save IPAdapter Embeds"
@@ -234,7 +239,7 @@ def embeds_file_names() -> list[str]:
         name + mark
         for root, mark in roots
         for name in names_below(root)
-        if name.lower().endswith(EXTENSIONS)
+        if name.lower().endswith((ENDING, OLD_ENDING))
     )
 
 
@@ -246,7 +251,7 @@ def embeds_path(file: str) -> str:
         path = ""
     roots = [folder_paths.get_input_directory(), folder_paths.get_output_directory()]
     is_inside = any(path.startswith(os.path.realpath(root) + os.sep) for root in roots)
-    if not is_inside or not path.lower().endswith(EXTENSIONS) or not os.path.isfile(path):
+    if not is_inside or not path.lower().endswith((ENDING, OLD_ENDING)) or not os.path.isfile(path):
         installed = ", ".join(f"'{name}'" for name in embeds_file_names()[:12]) or "none"
         raise ValueError(
             f"There is no embeds file '{printable(file)}' in the input or output folder; there are "

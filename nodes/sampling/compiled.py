@@ -43,6 +43,7 @@ SCHEMA = (
     "(Tensor text, Tensor query, str kind, int[] place, int heads, ScalarType? precision,"
     " SymInt[] sizes) -> Tensor"
 )
+OVERRIDE = "optimized_attention_override"  # of the options: the attention of another pack
 POOLED_TEXT = "y"  # the host's name of that argument
 Options = dict[str, Any]  # the host's model_options, transformer_options, or what they keep within
 LayerAddition = Callable[[Tensor, Tensor, LayerSite], Tensor]
@@ -216,7 +217,7 @@ def marker_for(options: Mapping[str, Any], layers: Sequence[Address]) -> str:
             (kind, sorted((str(place), _identity(patch)) for place, patch in by_place.items()))
             for kind, by_place in sorted(replacements.items())
         ],
-        _identity(options.get("optimized_attention_override")),
+        _identity(options.get(OVERRIDE)),
     ]
     return f"{zlib.crc32(repr(structure).encode()):08x}"
 

@@ -34,6 +34,7 @@ from .block_patches import (
 )
 from .compiled import (
     BLOCK_MARKING,
+    OVERRIDE,
     LayerAddition,
     Marking,
     Options,
@@ -91,7 +92,7 @@ class FluxLayout:
         replacements: Options = dict(options.get("patches_replace") or {})
         blocks: dict[Any, BlockPatch] = dict(replacements.get(DIT) or {})
         # What another pack returns may still be in use there; the host's own result is new.
-        is_new = not patches.get(OUTPUT_PATCH) and "optimized_attention_override" not in options
+        is_new = not patches.get(OUTPUT_PATCH) and OVERRIDE not in options
         patched_call = PatchedFluxCall(parts, call, is_new)
         for kind, number, place in parts:
             if place == AFTER_BLOCK:

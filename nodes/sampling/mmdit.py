@@ -34,6 +34,7 @@ from .block_patches import (
     run_previous,
 )
 from .compiled import (
+    OVERRIDE,
     LayerAddition,
     Marking,
     add_in_graph,
@@ -45,7 +46,6 @@ from .layout import LayerWidths, Modules
 from .model_call import LayerSite, ModelCall
 
 JOINT = "joint"
-OVERRIDE = "optimized_attention_override"
 Attention = Callable[..., Tensor]
 _ATTENTION = re.compile(r"joint_blocks\.(\d+)\.x_block\.attn")
 

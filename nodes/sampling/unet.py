@@ -17,7 +17,7 @@ from ...ipadapter_core.adapter.families import KOLORS
 from ...ipadapter_core.weights.blocks import Address, Block, blocks_of, layer_table
 from . import compiled
 from .attention import add_image_parts
-from .compiled import LayerAddition, Marking, add_in_graph, plain_name
+from .compiled import OVERRIDE, LayerAddition, Marking, add_in_graph, plain_name
 from .kept_tensors import PartsByLayer
 from .layout import LayerWidths, Modules
 from .model_call import LayerSite, ModelCall
@@ -100,7 +100,7 @@ class ComposedAttention:
         if torch.compiler.is_compiling():
             return add_in_graph(text, query, site)
         # What another pack returns may still be in use there; the host's own result is new.
-        is_new = previous is None and "optimized_attention_override" not in extra
+        is_new = previous is None and OVERRIDE not in extra
         parts = self.parts[site.address]
         return add_image_parts(text, query, site, parts, self.call, in_place=is_new)
 

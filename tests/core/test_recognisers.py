@@ -11,7 +11,8 @@ from support import arcface
 from support.tolerance import IDENTITY
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ipadapter_core.faces.identity import recognisers
+from ipadapter_core.adapter import families, features
+from ipadapter_core.faces.identity import iresnet, recognisers
 from ipadapter_core.faces.identity.recognisers import RecogniserSpec
 from ipadapter_core.messages import Predicate
 
@@ -164,3 +165,9 @@ def test_published_files_are_known_by_size_and_digest():
         assert recognisers.published_space(size, lambda sha256=sha256: sha256) == space
         assert recognisers.published_space(size, lambda: "0" * 64) is None
     assert recognisers.published_space(1, lambda: pytest.fail("the digest is not needed")) is None
+
+
+def test_adapters_and_recognisers_speak_of_the_same_spaces():
+    spaces = recognisers.WEBFACE, recognisers.GLINT
+    assert spaces == (features.WEBFACE_R50, features.GLINT_R100)
+    assert families.IDENTITY_WIDTH == iresnet.EMBEDDING_WIDTH

@@ -24,7 +24,7 @@ from .weight_types import (
     STYLE_AND_COMPOSITION,
 )
 
-MOST_TILES = 16  # along a side
+MOST_ENHANCER_TILES = 16  # along a side
 REGION_FIELDS = "image", "attn_mask", "weight", "weight_type", "start_at", "end_at"
 
 
@@ -157,7 +157,7 @@ def apply_pictures(model: ModelPatcher, adapter: OldAdapter, settings: OldApply)
         )
     if settings.image is None:
         raise ValueError(f"{node_name} has no image: connect 'image'.")
-    view = min(settings.enhance_tiles, MOST_TILES), settings.enhance_ratio
+    view = min(settings.enhance_tiles, MOST_ENHANCER_TILES), settings.enhance_ratio
     positive = adapter.features(settings.image, "image", *view)
     if settings.image_negative is None:
         negative = adapter.unconditional(follows_paper(model))

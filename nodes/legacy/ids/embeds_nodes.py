@@ -11,7 +11,7 @@ import comfy.model_management
 from ....ipadapter_core.adapter.features import Source
 from ....ipadapter_core.messages import Message, Predicate
 from ....ipadapter_core.references.embeds import PLUS_NORM_AVERAGE, combine
-from ....ipadapter_core.references.embeds_file import from_ipadpt, is_stack
+from ....ipadapter_core.references.embeds_file import OLD_ENDING, from_ipadpt, is_stack
 from ...files.folders import NO_NAME
 from ...files.open_files import read_embeds
 from ...files.output_file import write_output
@@ -19,7 +19,7 @@ from ...pictures import rgb
 from ...references.embeds import embeds_path
 from .adapter_link import open_link
 from .encoder_views import ENCODER_SIZE, OldAdapter
-from .input_specs import EMBEDS_EXTENSION, SPECS
+from .input_specs import SPECS
 from .old_apply import OldApply, apply_features
 from .old_graphs_switch import follows_paper
 from .old_node import OldNode, unknown_option
@@ -79,9 +79,7 @@ class SaveEmbeds(OldNode):
 
     def compute(self, embeds: Tensor, filename_prefix: str) -> tuple[None]:
         stored = embeds.detach().cpu().clone()
-        write_output(
-            filename_prefix, EMBEDS_EXTENSION, lambda path: torch.save(stored, path), self.NAME
-        )
+        write_output(filename_prefix, OLD_ENDING, lambda path: torch.save(stored, path), self.NAME)
         return (None,)
 
 

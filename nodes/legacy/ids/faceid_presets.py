@@ -57,7 +57,8 @@ def _portrait(name: str, kind: str = PORTRAIT) -> FaceIDFiles:
     return FaceIDFiles(f"ip-adapter-faceid-portrait{name}.bin", kind)
 
 
-PRESETS: dict[str, tuple[FaceIDFiles | None, FaceIDFiles | None]] = {  # for SD1.5 and for SDXL
+# for SD1.5 and for SDXL
+FACEID_PRESETS: dict[str, tuple[FaceIDFiles | None, FaceIDFiles | None]] = {
     "FACEID": (_with_lora("_sd15", FACEID), _with_lora("_sdxl", FACEID)),
     "FACEID PLUS - SD1.5 only": (_with_lora("-plus_sd15", FACEID_PLUS), None),
     "FACEID PLUS V2": (

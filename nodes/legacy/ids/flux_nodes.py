@@ -28,7 +28,7 @@ from .flux_files import find_clip_l, find_instantx, find_xlabs, name_siglip
 from .input_specs import STRENGTH_CURVES
 from .old_node import FindFiles, OldNode, unknown_option
 
-LINEAR, FIRST_HALF, SECOND_HALF, SIGMOID = STRENGTH_CURVES
+RAMP, FIRST_HALF, SECOND_HALF, SIGMOID = STRENGTH_CURVES
 Pair = tuple[References, References | None]  # positive and negative
 
 
@@ -101,7 +101,7 @@ class ApplyXLabsAdvanced(FluxNode):
         image,
         begin_strength=0.0,
         end_strength=1.0,
-        smothing_type=LINEAR,
+        smothing_type=RAMP,
     ):
         positive, negative = self.encode(ip_adapter_flux, image, CROP)
         adapter = ip_adapter_flux.adapter
@@ -159,7 +159,7 @@ def block_strengths(begin: float, end: float, curve: str, block_count: int) -> t
     """
     half = block_count // 2
     shares = {
-        LINEAR: _ramp(block_count),
+        RAMP: _ramp(block_count),
         FIRST_HALF: [*_ramp(half), *[1.0] * (block_count - half)],
         SECOND_HALF: [*[0.0] * (block_count - half), *_ramp(half)],
         SIGMOID: [  # from -0.48 to 0.44, not from 0 to 1

@@ -9,9 +9,10 @@ from torch.nn.functional import interpolate, pad
 
 import comfy.utils
 
+from ....ipadapter_core.references.noise import NOISES
 from ...pictures import rgb
 from .encoder_views import ENCODER_SIZE
-from .input_specs import CROPS, NOISE_TYPES, PILLOW_FILTERS, TORCH_FILTERS
+from .input_specs import CROPS, PILLOW_FILTERS, TORCH_FILTERS
 from .old_node import OldNode, unknown_option
 
 SEED_MODULUS = 1000000007  # of the seed that a picture gives
@@ -102,7 +103,7 @@ class MakeNoise(OldNode):
         if noise_type == "gaussian":
             return picture + torch.randn_like(picture) * strength
         if noise_type != "shuffle":
-            raise unknown_option("IPAdapter Noise", "type", noise_type, NOISE_TYPES)
+            raise unknown_option("IPAdapter Noise", "type", noise_type, NOISES)
         distorted = _distort(picture, (1 - strength) * 3.5)
         noise = torch.randn_like(distorted) * (strength * 0.75)
         return distorted * (1 - noise) + noise

@@ -5,19 +5,19 @@ from typing import Any
 
 import folder_paths
 
+from ....ipadapter_core.references.embeds_file import OLD_ENDING
+from ....ipadapter_core.references.noise import NOISES
 from ...files import folders
-from . import faceid_presets
+from .faceid_presets import FACEID_PRESETS
 from .flux_files import SIGLIP_NAME
 from .installed_files import COMMUNITY_PRESETS, PRESETS
 from .weight_types import NEW_SCALINGS, NEW_TAKES, SCALINGS_BEFORE_MARCH_2024
 
 Spec = tuple[Any, dict[str, Any]]
-EMBEDS_EXTENSION = ".ipadpt"
 COMBINE_METHODS = ["concat", "add", "subtract", "average", "norm average"]
 PILLOW_FILTERS = ["LANCZOS", "BICUBIC", "HAMMING", "BILINEAR", "BOX", "NEAREST"]
 TORCH_FILTERS = ["bicubic", "nearest", "bilinear", "area", "nearest-exact", "lanczos"]
 CROPS = ["top", "bottom", "left", "right", "center"]
-NOISE_TYPES = ["fade", "dissolve", "gaussian", "shuffle"]
 TIMINGS = ["custom", "linear", "ease_in_out", "ease_in", "ease_out", "random"]
 SEQUENCES = ["full batch", "shift batches", "alternate batches"]
 STRENGTH_CURVES = ["Linear", "First half", "Second half", "Sigmoid"]
@@ -156,7 +156,7 @@ SPECS: dict[str, Spec] = {
     ),
     "add_weight": switch(False, "Repeats the reference, so that it counts twice."),
     "pad_around": switch(True, "Adds a white border around the image."),
-    "type": choice(NOISE_TYPES, "The kind of noise."),
+    "type": choice(NOISES, "The kind of noise."),
     "strength": number(1.0, 0, 1, 0.05, "The amount of noise."),
     "blur": count(0, 0, 32, "How strongly the noisy image is blurred."),
     # a weight for each frame
@@ -196,7 +196,7 @@ SPECS: dict[str, Spec] = {
     "community_preset": choice(
         COMMUNITY_PRESETS, "The kind of adapter; the file is found by its content."
     ),
-    "faceid_preset": choice(faceid_presets.PRESETS, "The kind of FaceID adapter."),
+    "faceid_preset": choice(FACEID_PRESETS, "The kind of FaceID adapter."),
     "lora_strength": number(
         0.6, 0, 1, 0.01, "The strength of the LoRA that belongs to the adapter."
     ),
@@ -226,6 +226,6 @@ def spec_of(name: str) -> Spec:
         )
     if name == "embeds_file":
         names = folders.names_below(folder_paths.get_input_directory())
-        files = sorted(name for name in names if name.lower().endswith(EMBEDS_EXTENSION))
+        files = sorted(name for name in names if name.lower().endswith(OLD_ENDING))
         return choice(files, "An .ipadpt file in the input folder.")
     return SPECS[name]

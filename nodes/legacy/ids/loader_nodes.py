@@ -94,7 +94,7 @@ class FaceIDLoader(OldNode):
 
     def compute(self, model, preset, lora_strength=0.6, provider="CPU", ipadapter=None):
         subject, is_sdxl = f"{self.NAME}'s preset '{preset}'", _is_sdxl(model)
-        files = _for_model(faceid_presets.PRESETS, preset, self.NAME, is_sdxl)
+        files = _for_model(faceid_presets.FACEID_PRESETS, preset, self.NAME, is_sdxl)
         if files is None:
             raise ValueError(
                 f"{subject} does not fit this model: there is no such adapter for "

@@ -5,6 +5,7 @@ from comfy_api.latest import io
 
 from ...sampling.image_prompt import transformer_options
 
+NODE_ID = "IPAdapterOldGraphs"
 OLD_GRAPHS_OPTION = "ipadapter_old_graphs"  # in transformer_options
 AS_BEFORE, PAPER = "as IPAdapter_plus", "paper"
 
@@ -13,7 +14,7 @@ class IPAdapterOldGraphs(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="IPAdapterOldGraphs",
+            node_id=NODE_ID,
             display_name="IPAdapter Old Graphs",
             category="ipadapter/old graphs",
             search_aliases=["ipadapter plus", "middle block", "compatibility"],

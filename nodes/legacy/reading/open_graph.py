@@ -16,7 +16,7 @@ from .primitives import changed_values, primitive_values, type_primitives
 from .promoted import Promoted, inner_source, promoted_inputs
 from .prompts import OldNodes, Registry, read_prompt
 from .readers import SUBGRAPH_OUTPUT
-from .saved_graph import SavedNode
+from .saved_graph import OUTPUT_BORDER, SavedNode
 
 FILE_INPUTS = *ADAPTER_INPUTS, "clip_name", "ipadapter", "ipadatper", "clip_vision"
 XLABS_SAMPLER, XLABS_APPLY = "XlabsSampler", "ApplyFluxIPAdapter"
@@ -24,7 +24,6 @@ XLABS_SAMPLER_NOTE = Message(
     "Xlabs Sampler is a node of x-flux-comfyui, which is not installed: use KSampler with cfg 1 "
     "instead."
 )
-OUTPUT_BORDER = -20  # of a subgraph, as a node that links go to
 ReadNode = dict[str, Any]  # class_type and inputs
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import saved_graph
-from .saved_graph import Graph, Link, SavedNode
+from .saved_graph import INPUT_BORDER, Graph, Link, SavedNode
 
-INPUT_BORDER = -10  # of a subgraph, as a node that links come from
 MOST_NESTED = 100  # subgraphs in subgraphs; a malformed graph may hold itself
 
 

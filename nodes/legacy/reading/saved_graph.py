@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..ids import old_graphs_switch
 from ..ids.old_node import Inputs
 from .encoders import ENCODER_LOADER
 from .prompts import OldNodes, Registry, ReusedId, reused_id
 from .readers import GETTERS, NAME_WIDGET, SETTERS
 
 LINK_FIELDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+# a subgraph's own ends, as nodes that links come from and go to
+INPUT_BORDER, OUTPUT_BORDER = -10, -20
 AUTOGROW = "COMFY_AUTOGROW_V3"  # the type of an input with as many places as are taken
 TYPED = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 OTHER_WIDGETS = {  # widgets of nodes that are not ours and matter here, in order
@@ -16,7 +19,7 @@ OTHER_WIDGETS = {  # widgets of nodes that are not ours and matter here, in orde
     ENCODER_LOADER: ("clip_name",),
     "CheckpointLoaderSimple": ("ckpt_name",),
     "UNETLoader": ("unet_name",),
-    "IPAdapterOldGraphs": ("behaviour",),
+    old_graphs_switch.NODE_ID: ("behaviour",),
     "LoadImage": ("image",),
     "EmptyImage": ("width", "height", "batch_size"),
     "ImageScale": ("upscale_method", "width", "height"),

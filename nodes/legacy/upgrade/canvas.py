@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..reading import saved_graph
-from ..reading.saved_graph import default_value, expand_inputs, is_widget, socket_type
+from ..reading.saved_graph import (
+    INPUT_BORDER,
+    OUTPUT_BORDER,
+    default_value,
+    expand_inputs,
+    is_widget,
+    socket_type,
+)
 from .facts.graph import Inputs
 from .links import Moves, NewLink, OldLink, OldSource, follow, is_number
 from .plan import REPLACEMENT, Plan, resolve
@@ -23,8 +30,6 @@ NodeId = int | str
 SavedSocket = dict[str, Any]
 NEW_NODE_SIZE = (320, 160)
 FOLDED_HEIGHT = 40  # of a node that is folded up
-# a subgraph's own ends, as nodes that links come from and go to
-BORDER_INPUTS, BORDER_OUTPUTS = -10, -20
 
 
 class HostNode(Protocol):
@@ -240,9 +245,9 @@ class Canvas:
         entering: dict[int, list[int]] = {}
         leaving: dict[int, list[int]] = {}
         for saved_link in self.links.values():
-            if saved_link.origin == BORDER_INPUTS:
+            if saved_link.origin == INPUT_BORDER:
                 entering.setdefault(saved_link.origin_slot, []).append(saved_link.id)
-            if saved_link.target == BORDER_OUTPUTS:
+            if saved_link.target == OUTPUT_BORDER:
                 leaving.setdefault(saved_link.target_slot, []).append(saved_link.id)
         for slot, border_input in enumerate(readable_objects(self._graph.get("inputs"))):
             border_input["linkIds"] = entering.get(slot, [])

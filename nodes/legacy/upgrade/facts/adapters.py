@@ -65,7 +65,7 @@ def _named_adapter(inputs: Inputs, graph: Graph) -> KnownAdapter | None:
         if isinstance(name, str):
             return _adapter_of_file(name)
     preset = str(inputs.get("preset"))
-    if preset in faceid_presets.PRESETS:
+    if preset in faceid_presets.FACEID_PRESETS:
         return _adapter_of_faceid_preset(faceid_files(inputs, graph))
     sd15, sdxl = (PRESETS | COMMUNITY_PRESETS).get(preset, (None, None))
     if sd15 is None and sdxl is None:
@@ -99,7 +99,7 @@ def _adapter_of_file(name: str) -> KnownAdapter:
 
 def faceid_files(inputs: Inputs, graph: Graph) -> faceid_presets.FaceIDFiles | None:
     """The files of a FaceID loader's preset; None where it has none."""
-    sd15, sdxl = faceid_presets.PRESETS.get(str(inputs.get("preset")), (None, None))
+    sd15, sdxl = faceid_presets.FACEID_PRESETS.get(str(inputs.get("preset")), (None, None))
     return sdxl if sd15 is None or _is_sdxl(inputs.get("model"), graph) else sd15
 
 

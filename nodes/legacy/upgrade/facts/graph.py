@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from ...ids import old_graphs_switch
 from ..links import OldLink, parse_link
 from ..report import CannotUpgrade
 
 Inputs = dict[str, object]
-OLD_GRAPHS_NODE, PAPER = "IPAdapterOldGraphs", "paper"
 MOST_NODES_IN_A_ROW = 100  # that a fact about a link may depend on
 T = TypeVar("T")
 OUTSIDE = ""  # stands for whatever reads an output past the border of a subgraph
@@ -111,6 +111,6 @@ class Graph:
     def follows_paper(self, node_id: str) -> bool:
         """Whether IPAdapter Old Graphs before a node asks for the paper's behaviour."""
         for node in self.upstream(self.nodes[node_id].inputs.get("model"), "model"):
-            if node.kind == OLD_GRAPHS_NODE and node.id not in self._idle:
-                return node.inputs.get("behaviour") == PAPER
+            if node.kind == old_graphs_switch.NODE_ID and node.id not in self._idle:
+                return node.inputs.get("behaviour") == old_graphs_switch.PAPER
         return False

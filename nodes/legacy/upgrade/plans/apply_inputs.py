@@ -4,6 +4,7 @@ from .....ipadapter_core.attention.keys import V_ONLY
 from .....ipadapter_core.messages import Message
 from .....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE
 from ....apply.frame_weights import PER_FRAME, TOGETHER
+from ....files.twins import AUTO
 from ...ids import weight_types
 from ..facts.graph import Inputs
 from ..links import is_link, is_number
@@ -38,7 +39,7 @@ def encoder(old_node: NodeContext) -> Fragment:
 
 
 def automatic_encoder(adapter: object) -> Fragment:
-    loader = NewNode("LoadCLIPVision", {"clip_name": "auto", "ipadapter": adapter})
+    loader = NewNode("LoadCLIPVision", {"clip_name": AUTO, "ipadapter": adapter})
     return Fragment({"clip_vision": NewOutput("encoder")}, {"encoder": loader})
 
 

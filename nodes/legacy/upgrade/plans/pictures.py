@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from .....ipadapter_core.references.embeds import CONCAT
 from ...ids import weight_types
+from ...ids.apply_nodes import MOST_ENHANCER_TILES
+from ...ids.image_tiles import MOST_TILES, TILE_SIZE
 from ..facts.graph import Inputs
 from ..facts.images import ENCODER_SIDE, image_count, image_size
 from ..facts.weight_lists import find_weight_list
@@ -14,9 +16,7 @@ from . import apply_inputs
 from .embeds import combine_node, encode_node
 from .weight_kinds import MAYBE_A_LIST, read_kind
 
-TILE_SIDE, MOST_TILES = 256, 4
 NEARLY_SQUARE = (0.75, 1.33)  # height / width of what is cut into two by two tiles
-MOST_ENHANCER_TILES = 16
 FILTERS = ("lanczos", "bicubic", "bilinear", "area", "nearest-exact")  # of the host's ImageScale
 SAME_NOISE = ("fade", "dissolve", "gaussian")
 FACE_SIDE, SMALL_FACE_SIDE, WHITE = 640, 580, 0xFFFFFF
@@ -172,15 +172,15 @@ def _scaling_for_tiles(size: tuple[int, int] | None) -> Scaling:
     width, height = size
     if NEARLY_SQUARE[0] < height / width < NEARLY_SQUARE[1]:
         _require_same_crop(size)
-        return Scaling("lanczos", 2 * TILE_SIDE, 2 * TILE_SIDE, "center")
-    long_side = TILE_SIDE * max(size) // min(size)
-    if long_side % TILE_SIDE:
+        return Scaling("lanczos", 2 * TILE_SIZE, 2 * TILE_SIZE, "center")
+    long_side = TILE_SIZE * max(size) // min(size)
+    if long_side % TILE_SIZE:
         raise CannotUpgrade("its tiles overlap and add up there")
-    if long_side > MOST_TILES * TILE_SIDE:
+    if long_side > MOST_TILES * TILE_SIZE:
         raise CannotUpgrade("it cuts off the ends of an image this long")
     if width > height:
-        return Scaling("lanczos", long_side, TILE_SIDE, "disabled")
-    return Scaling("lanczos", TILE_SIDE, long_side, "disabled")
+        return Scaling("lanczos", long_side, TILE_SIZE, "disabled")
+    return Scaling("lanczos", TILE_SIZE, long_side, "disabled")
 
 
 def tiled_references(old_node: NodeContext, clip_vision: object) -> Fragment | None:
