@@ -9,7 +9,7 @@ import { loadWords, say } from './words.js'
 // empty square that stands for the generated image. The widgets stay what counts.
 const NAME = 'ipadapter_box'
 const IS_OPEN = 'ipadapter_box_open' // among the properties of a node that was saved with an open editor
-const [CLOSED, OPEN] = [34, 276]
+const [CLOSED, OPEN] = [34, 287]
 const REACH = 6 // pixels of the screen around an edge
 const NUMBERS = ['x', 'y', 'width', 'height']
 

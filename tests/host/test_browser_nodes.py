@@ -98,6 +98,26 @@ def test_a_box_is_drawn_in_the_connected_picture(page, node, names):
         page.wait_for_value(names[-1], value, number=1)
 
 
+def test_a_node_keeps_its_size_whatever_the_editor_of_boxes_says(page):
+    """A node that changed its size after an undo would be a new step, which drops what can be
+    redone.
+    """
+    page.add("LoadImage", "FaceCrop")
+    page.run("() => { n0.widgets.find(w => w.name === 'image').value = 'portrait.jpg' }")
+    page.connect(0, 0, 1, "image")
+    page.page.get_by_role("button", name="Shows the image").click()
+    picture, status = (page.page.locator(f".ipadapter-box {part}") for part in ("img", ".status"))
+    page.page.wait_for_function("() => document.querySelector('.ipadapter-box img').naturalWidth")
+    heights = []
+    for words in ("Drag in the image", "Arrow keys move the box"):
+        expect(status).to_contain_text(words)
+        page.page.wait_for_timeout(300)  # for the page to measure the node
+        heights.append(page.run("() => Math.round(n1.size[1])"))
+        assert status.evaluate("line => line.scrollHeight <= line.clientHeight")
+        page.drag(picture, (0.45, 0.25), (0.6, 0.75))
+    assert heights[0] == heights[1]
+
+
 def test_a_region_is_drawn_as_a_box_without_any_picture(page):
     page.add("IPAdapterRegion")
     page.page.get_by_role("button", name="Opens the square").click()
