@@ -2,7 +2,7 @@ import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
 import { recordChange } from './editor.js'
-import { shortened, summaryOf } from './oldgraphs_logic.js'
+import { shiftsDown, shortened, summaryOf } from './oldgraphs_logic.js'
 import { loadWords, say, translate } from './words.js'
 
 // Graphs with old nodes: opened as they were meant, and turned into new nodes on request.
@@ -10,6 +10,9 @@ import { loadWords, say, translate } from './words.js'
 const OURS = 'ipadapter'
 const OLD = 'ipadapter/old graphs'
 const LIFE = 20000 // milliseconds of a message
+const FRAMES = 4 // within which Nodes 2.0 has measured what was loaded
+const TITLE = 30 // above a node
+const MARGIN = 10 // below the nodes in a group
 // ids of old nodes that another pack may have here, and that can mean a node of ours
 const SHARED = ['IPAdapter', 'IPAdapterApply', 'IPAdapterEncoder', 'PrepImageForClipVision']
 
@@ -92,11 +95,42 @@ async function load(workflow) {
   const { activeState, initialState } = tracker
   app.canvas.emitBeforeChange?.()
   try {
+    const before = boxes()
+    const groups = app.graph.groups.map(membersOf)
     await app.loadGraphData(workflow, true, false, active)
-    for (const _ of [1, 2]) await new Promise(requestAnimationFrame)
+    for (const _ of Array(FRAMES)) await new Promise(requestAnimationFrame)
+    makeRoom(shiftsDown(before, boxes()), groups)
   } finally {
     Object.assign(tracker, { activeState, initialState })
     app.canvas.emitAfterChange?.()
+  }
+}
+
+/** Where the graph's nodes are, with their titles. */
+function boxes() {
+  return app.graph.nodes.map((/** @type {any} */ { id, pos: [left, top], size: [width, height], flags }) => {
+    const bottom = top + (flags?.collapsed ? 0 : height)
+    return { id, left, top: top - TITLE, right: left + width, bottom }
+  })
+}
+
+/** The ids of the nodes in a group. @param {any} group @returns {(number | string)[]} */
+function membersOf(group) {
+  const [[left, top], [width, height]] = [group.pos, group.size]
+  const inside = boxes().filter((box) => box.left >= left && box.left < left + width && box.top >= top && box.top < top + height)
+  return inside.map(({ id }) => id)
+}
+
+/** Moves nodes down, and groups with those in them. @param {Map<number | string, number>} shifts @param {(number | string)[][]} groups by their members */
+function makeRoom(shifts, groups) {
+  for (const node of app.graph.nodes) node.pos = [node.pos[0], node.pos[1] + (shifts.get(node.id) ?? 0)]
+  const bottoms = new Map(boxes().map(({ id, bottom }) => [id, bottom]))
+  for (const [place, members] of groups.entries()) {
+    const group = app.graph.groups[place]
+    if (!group || !members.length) continue
+    group.pos = [group.pos[0], group.pos[1] + Math.min(...members.map((id) => shifts.get(id) ?? 0))]
+    const lowest = Math.max(...members.map((id) => bottoms.get(id) ?? 0))
+    group.size = [group.size[0], Math.max(group.size[1], lowest + MARGIN - group.pos[1])]
   }
 }
 

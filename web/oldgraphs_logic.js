@@ -58,3 +58,39 @@ export function shortened(lines) {
   if (more <= 1) return lines
   return [...lines.slice(0, MOST_LINES), say("<count> more lines are in the browser's console (F12).", { count: more })]
 }
+
+/** @typedef {{ id: number | string, left: number, top: number, right: number, bottom: number }} Box of a node, with its title */
+
+const GAP = 20 // pixels that a node keeps from the one above, unless it was nearer before
+
+/**
+ * How far down each node goes so that those that grew cover none which was below them. New nodes go with the one that
+ * they are folded up above.
+ * @param {Box[]} before @param {Box[]} after
+ * @returns {Map<number | string, number>} by id
+ */
+export function shiftsDown(before, after) {
+  const old = new Map(before.map((box) => [box.id, box]))
+  const kept = after.filter(({ id }) => old.has(id)).sort((a, b) => old.get(a.id).top - old.get(b.id).top)
+  const owners = new Map(after.filter(({ id }) => !old.has(id)).map((box) => [box, ownerOf(box, kept)]))
+  /** @type {Map<number | string, number>} */
+  const shifts = new Map()
+  for (const [place, box] of kept.entries()) {
+    const folded = [...owners].filter(([, owner]) => owner === box)
+    const top = Math.min(box.top, ...folded.map(([added]) => added.top))
+    const needed = kept.slice(0, place).map((above) => {
+      const distance = old.get(box.id).top - old.get(above.id).bottom // less than 0 where they covered each other before
+      const isBelow = old.get(box.id).top > old.get(above.id).top && above.left < box.right && box.left < above.right
+      return isBelow ? above.bottom + shifts.get(above.id) + Math.min(GAP, distance) - top : 0
+    })
+    shifts.set(box.id, Math.max(0, ...needed))
+  }
+  for (const [added, owner] of owners) shifts.set(added.id, owner ? shifts.get(owner.id) : 0)
+  return shifts
+}
+
+/** The nearest node below a new one, at the same place from left to right. @param {Box} added @param {Box[]} kept */
+function ownerOf(added, kept) {
+  const below = kept.filter(({ left, top }) => left === added.left && top > added.top)
+  return below.sort((a, b) => a.top - b.top)[0]
+}

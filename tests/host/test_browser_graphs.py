@@ -127,6 +127,52 @@ CONVERT_ALL = """async () => {
 KINDS = "() => app.graph._nodes.map(({ type }) => type).sort().join()"
 
 
+COVERED = """() => {
+  const boxes = app.graph._nodes.filter(({ flags }) => !flags.collapsed).map((node) => {
+    const { id, pos: [left, top], size: [width, height] } = node
+    return { id, left, top: top - 30, right: left + width, bottom: top + height }
+  })
+  const covers = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
+  return boxes.flatMap((a, place) =>
+    boxes.slice(place + 1).filter((b) => covers(a, b)).map((b) => `${a.id} and ${b.id}`))
+}"""
+IN_COLUMNS = """() => {
+  const bottoms = {}
+  for (const node of [...app.graph._nodes].sort((a, b) => a.pos[1] - b.pos[1])) {
+    const left = node.pos[0] * 1.5
+    node.pos = [left, (bottoms[left] ?? 0) + 50]
+    bottoms[left] = node.pos[1] + node.size[1]
+  }
+  const [left, bottom] = Object.entries(bottoms)[1] // of a column with nodes that are converted
+  const group = new LiteGraph.LGraphGroup('column')
+  group.pos = [Number(left) - 10, 0]
+  group.size = [300, bottom + 20]
+  app.graph.add(group)
+}"""
+ENDS = """() => {
+  const { pos, size } = app.graph.groups[0]
+  const column = app.graph._nodes.filter((node) => node.pos[0] === pos[0] + 10)
+  return [pos[1] + size[1], Math.max(...column.map((node) => node.pos[1] + node.size[1]))]
+}"""
+
+
+def test_nodes_that_become_larger_cover_none_below_them(page):
+    """Apply IPAdapter has twice the rows of an old IPAdapter."""
+    saved = PACK / "tests" / "workflows" / "saved" / "v2_simple.json"
+    workflow = json.loads(saved.read_text("utf-8"))
+    page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
+    page.settle()
+    page.run(IN_COLUMNS)
+    page.settle()
+    group_before, _ = page.run(ENDS)
+    assert page.run(COVERED) == []
+    page.run(CONVERT_ALL)
+    page.settle()
+    assert page.run(COVERED) == []
+    group_end, column_end = page.run(ENDS)
+    assert group_before < column_end < group_end
+
+
 @pytest.mark.parametrize("opened", ["vue"], indirect=True)  # whose measures were a step to undo
 def test_a_conversion_is_told_in_names_of_nodes_and_undone_in_one_step(page):
     saved = PACK / "tests" / "workflows" / "saved" / "v2_simple.json"
