@@ -101,7 +101,7 @@ class Editor {
     for (const panel of [this.bars, this.points]) this.name(panel)
     label(this.bars, say('A factor for each block of layers'))
     label(this.points, say('A factor over time, by keyframes'))
-    fill(this.family, Object.keys(logic.FAMILIES), say('The number of blocks, by base model'))
+    fill(this.family, Object.keys(logic.FAMILIES), say('The number of blocks, by base model'), '-')
     fill(this.layersPreset, Object.keys(logic.LAYER_PRESETS), say('A preset for the layers'), say('preset'))
     fill(this.curvePreset, Object.keys(logic.CURVE_PRESETS), say('A preset for the curve'), say('preset'))
     fill(this.easing, logic.EASINGS, say('How the curve gets to the selected keyframe'))

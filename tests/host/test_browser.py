@@ -141,6 +141,8 @@ def test_presets_and_the_family_are_written_as_text(page):
     assert page.value("curve") == "0:1, 0.5:0 hold"
     easing.select_option("ease in")
     assert page.value("curve") == "0:1 ease in, 0.5:0 hold"
+    page.page.locator("textarea").nth(0).fill("1, 1, 1")  # of no family
+    expect(family.locator("option:checked")).to_have_text("-")
 
 
 def test_the_map_says_which_preset_is_on_and_what_is_under_the_pointer(page):
