@@ -256,6 +256,7 @@ def _advanced_inputs() -> list[Any]:
             max=3.0,
             step=0.05,
             optional=True,
+            advanced=True,
             tooltip="How much of the face image (structure and light) FaceID plus v2, and FaceID "
             "plus for Kolors, use in addition to the identity; 1 is as trained. Other adapters "
             "ignore it.",

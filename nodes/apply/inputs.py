@@ -70,6 +70,7 @@ def lora_strength() -> io.Float.Input:
         max=2.0,
         step=0.05,
         optional=True,
+        advanced=True,
         tooltip="How strongly the LoRA of a FaceID adapter changes the model: 1 is as trained, 0 "
         "leaves it out. Adapters without a LoRA ignore it.",
     )
