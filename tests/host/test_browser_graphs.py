@@ -132,7 +132,8 @@ COVERED = """() => {
     const { id, pos: [left, top], size: [width, height] } = node
     return { id, left, top: top - 30, right: left + width, bottom: top + height }
   })
-  const covers = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
+  const covers = (a, b) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
   return boxes.flatMap((a, place) =>
     boxes.slice(place + 1).filter((b) => covers(a, b)).map((b) => `${a.id} and ${b.id}`))
 }"""
