@@ -7,7 +7,7 @@ import urllib.request
 import browser
 from playwright.sync_api import expect
 
-BUSY_MACHINE = 30_000  # ms that the page may take over what usually takes it 10
+BUSY_MACHINE = 90_000  # ms that the page may take over what usually takes it 10
 KNOWN = (  # the host's own, on every start of a fresh installation
     "ComfyApp graph accessed before initialization",
     "huggingface.co",  # graphs say where models come from, and the page may not go out
