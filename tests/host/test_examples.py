@@ -183,6 +183,7 @@ def test_examples_hold_every_node_of_the_pack(info):
 @pytest.mark.parametrize(
     "name",
     [
+        "Reference",
         "Image Prompt as Full Nodes",
         "Style Transfer",
         "Face Reference",
