@@ -178,6 +178,7 @@ class ApplyIPAdapter(io.ComfyNode):
             log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
             return io.NodeOutput(model.clone())  # pyright: ignore[reportUnknownMemberType]
         keys = keys_for(model, adapter, *references, by_frame, face_structure)
+        inputs.warn_of_empty_range(NODE, start_at, end_at)
         settings = PromptSettings(
             weight=weight,
             start_at=start_at,

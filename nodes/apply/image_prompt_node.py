@@ -23,7 +23,7 @@ from ..sampling.layers import ModelKind, model_blocks, model_kind
 from ..sampling.patch import add_image_prompt
 from ..sockets import KEEPS_SHOWING
 from .attention_mask import checked_mask, mask_notes
-from .inputs import HIGHEST_WEIGHT, LOWEST_WEIGHT
+from .inputs import HIGHEST_WEIGHT, LOWEST_WEIGHT, warn_of_empty_range
 from .keys import keys_for
 from .lora import add_lora
 from .plan import (
@@ -128,6 +128,7 @@ class ImagePromptNode(io.ComfyNode):
         keys = keys_for(model, adapter, *references)
         model, notes = add_lora(model, adapter, 1.0 if plan.strength.weight else 0.0)
         settings = PromptSettings(**plan.strength._asdict(), weight_map=layers_map)
+        warn_of_empty_range(NODE, plan.strength.start_at, plan.strength.end_at)
         model = add_image_prompt(model, keys, settings, mask)
         texts = (Message("<1>: <2>", adapter.name, adapter.spec.describe()), _plan_text(plan))
         display = with_texts(encoder.display, *texts, *notes, *mask_notes(mask))

@@ -1,5 +1,7 @@
 """Inputs that several nodes have: the same name, range and default on each."""
 
+import logging
+
 from comfy_api.latest import io
 
 from ...ipadapter_core.attention.keys import SCALINGS, V_ONLY
@@ -7,6 +9,7 @@ from ..sockets import WeightMapSocket
 from .tasks import LAYER_TASKS, WHOLE_IMAGE
 
 LOWEST_WEIGHT, HIGHEST_WEIGHT = -1.0, 5.0
+log = logging.getLogger("ipadapter")
 
 
 def weight(tooltip: str) -> io.Float.Input:
@@ -26,6 +29,24 @@ def start_at(tooltip: str) -> io.Float.Input:
 
 def end_at(tooltip: str) -> io.Float.Input:
     return io.Float.Input("end_at", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+
+def warn_of_empty_range(
+    node_name: str,
+    start: float,
+    end: float,
+    input_names: tuple[str, str] = ("start_at", "end_at"),
+) -> None:
+    """For nodes whose two inputs may be in the wrong order."""
+    if start > end:
+        log.warning(
+            "%s's '%s' (%s) is after its '%s' (%s): the reference has no effect.",
+            node_name,
+            input_names[0],
+            start,
+            input_names[1],
+            end,
+        )
 
 
 def weight_map(tooltip: str) -> io.Input:

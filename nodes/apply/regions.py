@@ -131,6 +131,7 @@ class IPAdapterRegion(io.ComfyNode):
         )
         if references is None:
             raise ValueError(f"{REGION_NODE} got an empty 'image': connect at least one image.")
+        inputs.warn_of_empty_range(REGION_NODE, start_at, end_at)
         settings = PromptSettings(
             weight=weight,
             start_at=start_at,

@@ -24,6 +24,7 @@ from ..sockets import (
     optional_weight_map,
     require_adapter,
 )
+from .inputs import warn_of_empty_range
 from .regions import Region, advanced_inputs, basic_inputs
 
 NODE = "IPAdapter Tiles"
@@ -95,6 +96,7 @@ class IPAdapterTiles(io.ComfyNode):
         )
         assert references is not None  # there is a picture
         positive, negative = references
+        warn_of_empty_range(NODE, start_at, end_at)
         settings = PromptSettings(
             weight=weight,
             start_at=start_at,

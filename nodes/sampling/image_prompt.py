@@ -3,7 +3,6 @@
 # The host declares few types.
 # pyright: reportUnknownMemberType=false
 
-import logging
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
@@ -21,7 +20,6 @@ OPTIONS_KEY = "ipadapter"  # of the prompts in a model's transformer_options, an
 # What the host's percent_to_sigma gives for 0, at least: some model samplings give a little more.
 BEFORE_FIRST_SIGMA = 999999999.0
 BY_WIDTH = ("K+V with C penalty", "K+mean(V) with C penalty")  # scalings that weaken narrow layers
-log = logging.getLogger("ipadapter")
 
 
 class ModelSampling(Protocol):
@@ -110,13 +108,6 @@ def prompts_for(
     """The prompts of one Apply IPAdapter: one on the positive side, and one on the negative side
     where the weight map has weights there. The mask is checked already."""
     _check_settings(keys, settings)
-    if settings.start_at > settings.end_at:
-        log.warning(
-            "Apply IPAdapter's 'start_at' (%s) is after its 'end_at' (%s): the reference has "
-            "no effect.",
-            settings.start_at,
-            settings.end_at,
-        )
     sampling = model_sampling(model)
     positive_schedule, negative_schedule = _layer_schedules(keys, settings)
     ranges = _timestep_ranges(sampling, settings, positive_schedule)

@@ -151,3 +151,14 @@ def test_layer_weights_that_cannot_be_read_are_named(models, adapters, run_old, 
     links = {"model": model, "ipadapter": adapter, "image": photo(1), "clip_vision": shallow}
     with pytest.raises(ValueError, match=r"'layer_weights' has the entry '3;0\.5'"):
         run_old("IPAdapterMS", **links, weight=2.0, layer_weights="3;0.5")
+
+
+def test_a_range_that_ends_before_it_starts_is_said_of_its_node(models, adapters, run_old, caplog):
+    model, (adapter, _) = models("sd15"), adapters(NAMES["sd15"])
+    settings = embeds_inputs(model, adapter, features(1), features(2), start_at=0.8, end_at=0.2)
+    run_old("IPAdapterEmbeds", **settings)
+    warnings = [record.getMessage() for record in caplog.records if record.name == "ipadapter"]
+    assert warnings == [
+        "IPAdapter Embeds's 'start_at' (0.8) is after its 'end_at' (0.2): the reference has no "
+        "effect."
+    ]

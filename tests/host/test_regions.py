@@ -168,3 +168,23 @@ def test_a_box_beside_its_mask_is_said_without_blaming_the_mask(nodes_by_id, ada
         notes[box] = (display or {}).get("text", ())
     apart = "'mask' and 'region_box' do not overlap: the reference has no effect."
     assert notes == {"50, 0, 50, 100": (apart,), "25, 0, 50, 100": (), "": ()}
+
+
+def test_a_range_that_ends_before_it_starts_is_said_of_its_node(
+    nodes_by_id, adapters, models, embeds, tower, own_folders, caplog
+):
+    adapter, model, moments = adapters("ip-adapter_sd15")[0], models("sd15"), (0.8, 0.2)
+    part, tiles = (
+        nodes_by_id["IPAdapterRegion"].execute(adapter, 1.0, *moments, "crop", embeds=embeds()),
+        nodes_by_id["IPAdapterTiles"].execute(
+            adapter, 1.0, *moments, "crop", tower, torch.rand(1, 60, 60, 3), 1
+        ),
+    )
+    regions(nodes_by_id, model, [part.args[0], tiles.args[0]])
+    end = {"start_at": moments[0], "end_at": moments[1]}
+    nodes_by_id["ApplyIPAdapter"].execute(model, adapter, embeds=embeds(), **end)
+    warnings = [record.getMessage() for record in caplog.records if record.name == "ipadapter"]
+    assert warnings == [
+        f"{name}'s 'start_at' (0.8) is after its 'end_at' (0.2): the reference has no effect."
+        for name in ("IPAdapter Region", "IPAdapter Tiles", "Apply IPAdapter")
+    ]

@@ -16,6 +16,7 @@ from ....ipadapter_core.references.embeds import References
 from ....ipadapter_core.references.images import CROP, STRETCH
 from ....ipadapter_core.weights.blocks import blocks_of
 from ....ipadapter_core.weights.weight_map import STEPS, WeightMap
+from ...apply.inputs import warn_of_empty_range
 from ...apply.keys import keys_for
 from ...files import folders
 from ...files.load import open_adapter, open_encoder, open_encoder_file
@@ -148,6 +149,8 @@ class ApplyInstantX(FluxNode):
         first_image = image if len(image) == 1 else image[:1]
         references = self.encode(ipadapter_flux, first_image, STRETCH, with_negative=True)
         keys = keys_for(model, ipadapter_flux.adapter, *references)
+        input_names = "start_percent", "end_percent"
+        warn_of_empty_range(self.NAME, start_percent, end_percent, input_names)
         settings = PromptSettings(weight=weight, start_at=start_percent, end_at=end_percent)
         return (add_image_prompts(model, prompts_for(model, keys, settings, None)),)
 

@@ -18,6 +18,7 @@ from ....ipadapter_core.references.embeds import (
 from ....ipadapter_core.weights.blocks import Block, blocks_of
 from ....ipadapter_core.weights.weight_map import WeightMap
 from ...apply.attention_mask import checked_mask
+from ...apply.inputs import warn_of_empty_range
 from ...apply.keys import keys_for
 from ...sampling.image_prompt import ImagePrompt, PromptSettings, prompts_for
 from ...sampling.layers import fitting_layers
@@ -91,6 +92,7 @@ def apply_features(
     negative = _negative(adapter, features, settings)
     parts = _weighted_parts(model, adapter, features, settings)
     scaling = _scaling(settings)
+    warn_of_empty_range(settings.node_name, settings.start_at, settings.end_at)
     prompts: list[ImagePrompt] = []
     for part in parts:
         sides = part.references, negative

@@ -141,6 +141,15 @@ def stretched(pack, encode, instantx, siglip, images):
     return pack.nodes.references.siglip.pooled_output(output, instantx[0])
 
 
+def test_a_range_that_ends_before_it_starts_is_said_of_its_node(run_shakker_labs, caplog):
+    run_shakker_labs(start_percent=0.8, end_percent=0.2)
+    warnings = [record.getMessage() for record in caplog.records if record.name == "ipadapter"]
+    assert warnings == [
+        "Apply IPAdapter Flux Model (InstantX)'s 'start_percent' (0.8) is after its 'end_percent' "
+        "(0.2): the reference has no effect."
+    ]
+
+
 def test_shakker_labs_apply_equals_its_formula_on_both_sides(
     flux, model, flux_calls, run_shakker_labs, stretched
 ):
