@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..messages import Message, Predicate, printable
-from .families import Family, find_family
+from .families import SD15, SDXL, Family, find_family
 from .features import FeatureSpec, Unconditional
 from .foreign import refuse_foreign
 from .layout import Shape, Weights, flatten, plain_names, shapes_of
@@ -26,7 +26,7 @@ from .projections import (
 )
 
 SDXL_TEXT_WIDTH = 2048
-BASE_MODELS = {768: "SD1.5", 1024: "SD2.x", SDXL_TEXT_WIDTH: "SDXL"}  # by the width of their text
+BASE_MODELS = {768: SD15, 1024: "SD2.x", SDXL_TEXT_WIDTH: SDXL}  # by the width of their text
 _LAYER_KEY = re.compile(r"ip_adapter\.(\d{1,9})\.to_([kv])_ip\.weight")
 _JOINT_LAYER_KEY = re.compile(
     r"ip_adapter\.\d{1,9}\.(?:norm_ip\.linear\.(?:weight|bias)|norm_(?:q|k|ip_k)\.weight)"
@@ -55,7 +55,7 @@ class AdapterSpec:
 
     @property
     def is_sdxl(self) -> bool:
-        return self.base_model == BASE_MODELS[SDXL_TEXT_WIDTH]
+        return self.base_model == SDXL
 
     @property
     def base_model(self) -> str:

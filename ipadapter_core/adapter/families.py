@@ -42,7 +42,7 @@ from .projections import (
 Place = tuple[str, int]  # a kind of block, and where in it the image part is added
 ATTENTION, AFTER_BLOCK = 0, 1  # to the attention's output, or to the image that the block gives
 SD35_LARGE, INSTANTX = "SD3.5 Large", "InstantX"
-KOLORS = "Kolors"
+SD15, SDXL, KOLORS = "SD1.5", "SDXL", "Kolors"
 
 
 @dataclass(frozen=True, kw_only=True)

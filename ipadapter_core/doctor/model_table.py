@@ -12,7 +12,7 @@ from typing import Any
 
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
-from ..adapter.families import Family, family_named
+from ..adapter.families import SD15, SDXL, Family, family_named
 from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
 
@@ -28,7 +28,7 @@ TERMS = {  # by licence: what to agree to before a download
 }
 ROUNDING = 0.01  # how far a size that is known rounded may be off
 PURPOSES = ("look", "face", "composition")
-BASES = ("SD1.5", "SDXL")
+BASES = (SD15, SDXL)
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,8 @@ class IPAdapterTiles(io.ComfyNode):
         squares = tile_boxes(height, width, short_side)
         tiles = _cut_recalled(clip_vision, image, pictures, squares)
         encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE)
-        references = encoder.encode_sides(
-            SideInputs(image=tiles), negative_inputs(embeds=embeds_negative)
-        )
+        negative_side = negative_inputs(embeds=embeds_negative)
+        references = encoder.encode_sides(SideInputs(image=tiles), negative_side)
         assert references is not None  # there is a picture
         positive, negative = references
         warn_of_empty_range(NODE, start_at, end_at)

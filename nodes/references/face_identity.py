@@ -18,7 +18,7 @@ from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import ui
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
-from ...ipadapter_core.adapter.families import KOLORS
+from ...ipadapter_core.adapter.families import KOLORS, SDXL
 from ...ipadapter_core.adapter.features import HIDDEN, WEBFACE_R50, Picture, Source
 from ...ipadapter_core.faces.face_square import crop, square_of
 from ...ipadapter_core.faces.identity import recognisers
@@ -41,7 +41,7 @@ from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
 from .encode import CHUNK_SIZE, PREVIEW_COUNT, encode
 
-DEFAULT_SIDE, SIDES_BY_MODEL = 224, {"SDXL": 256, KOLORS: 336}  # of crops for the encoder
+DEFAULT_SIDE, SIDES_BY_MODEL = 224, {SDXL: 256, KOLORS: 336}  # of crops for the encoder
 IDENTITY_NOTE = "aligned face"
 log = logging.getLogger("ipadapter")
 

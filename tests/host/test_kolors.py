@@ -156,6 +156,8 @@ def test_the_preset_finds_the_file_by_its_content_and_refuses_another_model(
         loader.load_models(models("sdxl"), "Kolors")
     with pytest.raises(ValueError, match="no such adapter for Kolors"):
         nodes_by_id["IPAdapterUnifiedLoader"]().load_models(kolors, "PLUS (high strength)")
+    with pytest.raises(ValueError, match="no such adapter for Kolors"):
+        nodes_by_id["IPAdapterUnifiedLoaderFaceID"]().load_models(kolors, "FACEID")
 
 
 def test_old_nodes_have_the_numbers_of_ipadapter_plus(

@@ -6,12 +6,11 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from comfy.model_patcher import ModelPatcher
 
-from ....ipadapter_core.adapter.families import KOLORS
+from ....ipadapter_core.adapter.families import KOLORS, SD15, SDXL
 from ....ipadapter_core.adapter.features import WEBFACE_R50
-from ....ipadapter_core.weights.presets import base_of
 from ...files import folders
 from ...files.load import open_adapter, open_encoder_file
-from ...sampling.layers import base_model, model_blocks
+from ...sampling.layers import base_model
 from . import faceid_presets, installed_files
 from .adapter_link import make_link
 from .face_analysis import SPACES, FaceAnalysis
@@ -69,10 +68,9 @@ class UnifiedLoader(OldNode):
     @classmethod
     def adapter_kind(cls, model: ModelPatcher, preset: str) -> installed_files.AdapterKind:
         """The kind of adapter that a preset means for this model. Raises ValueError."""
-        is_sdxl, base = _is_sdxl(model), base_model(model)
-        kind = _for_model(cls.PRESETS, preset, cls.NAME, is_sdxl)
-        needs_kolors = preset == KOLORS  # whose UNet is that of SDXL
-        if kind is None or needs_kolors != (base == KOLORS):
+        base, needs_kolors = base_model(model), preset == KOLORS
+        kind = _for_model(cls.PRESETS, preset, cls.NAME, base)
+        if kind is None:
             reason = f"there is no such adapter for {base or 'this model'}"
             if needs_kolors:
                 reason = f"it is for Kolors, and the model is {base or 'another one'}"
@@ -93,14 +91,14 @@ class FaceIDLoader(OldNode):
     FUNCTION = "load_models"
 
     def compute(self, model, preset, lora_strength=0.6, provider="CPU", ipadapter=None):
-        subject, is_sdxl = f"{self.NAME}'s preset '{preset}'", _is_sdxl(model)
-        files = _for_model(faceid_presets.FACEID_PRESETS, preset, self.NAME, is_sdxl)
+        subject, base = f"{self.NAME}'s preset '{preset}'", base_model(model)
+        files = _for_model(faceid_presets.FACEID_PRESETS, preset, self.NAME, base)
         if files is None:
             raise ValueError(
                 f"{subject} does not fit this model: there is no such adapter for "
-                f"{'SDXL' if is_sdxl else 'SD1.5'}; choose another preset."
+                f"{base or 'this model'}; choose another preset."
             )
-        name = faceid_presets.adapter_for(files, is_sdxl, subject)
+        name = faceid_presets.adapter_for(files, base == SDXL, subject)
         adapter = open_adapter(name, files.variant)
         model, lora_name = faceid_presets.with_lora(model, adapter, files, lora_strength)
         # without an encoder here, the apply node says which one it needs
@@ -133,17 +131,17 @@ class InsightFaceLoaderFirst(InsightFaceLoader):
 
 
 def _for_model(
-    presets: Mapping[str, tuple[T | None, T | None]], preset: str, node_name: str, is_sdxl: bool
+    presets: Mapping[str, tuple[T | None, T | None]], preset: str, node_name: str, base: str
 ) -> T | None:
     """The entry of a preset for a base model. Raises ValueError for an unknown preset."""
     if preset not in presets:
         raise unknown_option(node_name, "preset", preset, presets)
-    return presets[preset][is_sdxl]
-
-
-def _is_sdxl(model: ModelPatcher) -> bool:
-    blocks = model_blocks(model)
-    return bool(blocks) and base_of(blocks) == "sdxl"
+    for_sd15, for_sdxl = presets[preset]
+    return {
+        SD15: for_sd15,
+        SDXL: None if preset == KOLORS else for_sdxl,
+        KOLORS: for_sdxl if preset == KOLORS else None,  # whose UNet is that of SDXL
+    }.get(base)
 
 
 def _chained(link: Any, part: str) -> LoadedFile:

@@ -177,3 +177,16 @@ def test_shakker_labs_percents_are_those_of_the_sampling(model, flux_calls, run_
 def test_a_link_of_another_pack_is_refused_in_one_sentence(model, images, run_old):
     with pytest.raises(ValueError, match=r"Apply Flux IPAdapter .* adapter from another pack: "):
         run_old("ApplyFluxIPAdapter", model=model, ip_adapter_flux={}, image=images, ip_scale=1.0)
+
+
+@pytest.mark.parametrize(
+    ("node_id", "preset"),
+    [
+        ("IPAdapterUnifiedLoader", "PLUS (high strength)"),
+        ("IPAdapterUnifiedLoaderCommunity", "Composition"),
+        ("IPAdapterUnifiedLoaderFaceID", "FACEID"),
+    ],
+)
+def test_presets_of_unets_are_refused_for_flux(nodes_by_id, model, node_id, preset):
+    with pytest.raises(ValueError, match=r"does not fit this model: .* for FLUX\.1; choose"):
+        nodes_by_id[node_id]().load_models(model, preset)

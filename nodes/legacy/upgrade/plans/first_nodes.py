@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from .....ipadapter_core.adapter.families import SDXL
 from ..facts.graph import Inputs
 from ..plan import Fragment, NewNode, NewOutput, NodeContext, OldInput, Plan
 from ..report import CannotUpgrade
@@ -52,7 +53,7 @@ def plan_apply_clip_vision_output(old_node: NodeContext) -> Plan:
     if old_node.adapter.base_model is None:
         raise CannotUpgrade.of(apply_inputs.unknown_adapter(old_node))
     weight_map = Fragment()
-    if old_node.adapter.base_model == "SDXL" and not old_node.follows_paper:
+    if old_node.adapter.base_model == SDXL and not old_node.follows_paper:
         weight_map = apply_inputs.weight_map(old_node, "map", "balanced")
     input_names = ("model", "ipadapter", "clip_vision_output", "weight")
     new_inputs = {

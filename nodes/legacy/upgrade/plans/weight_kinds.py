@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .....ipadapter_core.adapter.families import KOLORS, SD15, SDXL
 from .....ipadapter_core.attention.keys import V_ONLY
 from .....ipadapter_core.messages import Message
 from .....ipadapter_core.weights.presets import TAKES
@@ -16,7 +17,7 @@ from ..plan import Fragment, NewNode, NewOutput, NodeContext, OldInput, Plan
 from ..report import CannotUpgrade
 from . import apply_inputs
 
-BLOCKS = {"SD1.5": SD15_BLOCKS, "SDXL": SDXL_BLOCKS, "Kolors": SDXL_BLOCKS}
+BLOCKS = {SD15: SD15_BLOCKS, SDXL: SDXL_BLOCKS, KOLORS: SDXL_BLOCKS}
 PRECISE = (weight_types.PRECISE_STYLE, weight_types.PRECISE_LAYOUT)
 BOOSTS = {
     "style_boost": weight_types.PRECISE_STYLE,
