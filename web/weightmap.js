@@ -3,6 +3,7 @@ import { app } from '../../scripts/app.js'
 
 import { addEditor, announce, chain, label, make, onDrag, onKey, placeIn, read, recordChange, widgetOf, write } from './editor.js'
 import * as logic from './weightmap_logic.js'
+import { barsCrossed, heightOf, hitBar, hitKey, rangeOf, ticksOf, valueOf } from './weightmap_panel_logic.js'
 import { loadWords, say } from './words.js'
 
 // The editor of IPAdapter Weight Map: bars for 'layers', keyframes for 'curve'. Both texts stay what counts.
@@ -91,7 +92,7 @@ class Editor {
   name(panel, event) {
     const elements = panel === this.bars ? this.barElements() : this.pointElements()
     const isBar = event?.type === 'pointermove' && panel === this.bars && elements.length > 0
-    const place = isBar ? logic.hitBar(placeIn(event, panel).x, elements.length) : elements.indexOf(event?.target)
+    const place = isBar ? hitBar(placeIn(event, panel).x, elements.length) : elements.indexOf(event?.target)
     const element = elements[place] ?? elements.find((candidate) => candidate === document.activeElement)
     if (panel === this.bars) this.layersName.textContent = element?.title ?? say('by layer')
     else this.curveName.textContent = element?.dataset.entry ?? say('over time')
@@ -147,7 +148,7 @@ class Editor {
 
   /** @param {number[]} values */
   drawBars(values) {
-    const range = logic.rangeOf(values)
+    const range = rangeOf(values)
     const bars = withCount(this.bars, values.length, () => {
       const bar = make('div', { role: 'slider', tabindex: '0', class: 'bar', 'aria-orientation': 'vertical' })
       onKey(bar, (event) => this.keyOnBar(event, this.barElements().indexOf(bar)))
@@ -156,8 +157,8 @@ class Editor {
     values.forEach((value, place) => {
       const name = say('block <place>, <name>', { place, name: logic.blockName(values.length, place) })
       announce(bars[place], name, value, range, String(value))
-      bars[place].style.setProperty('--from', String(logic.heightOf(Math.min(0, value), range)))
-      bars[place].style.setProperty('--to', String(logic.heightOf(Math.max(0, value), range)))
+      bars[place].style.setProperty('--from', String(heightOf(Math.min(0, value), range)))
+      bars[place].style.setProperty('--to', String(heightOf(Math.max(0, value), range)))
     })
     drawAxis(this.bars, values.length ? range : null)
   }
@@ -165,9 +166,9 @@ class Editor {
   /** @param {{ keys: logic.Key[], error?: string } | null} curve null: nothing to draw */
   drawCurve(curve) {
     const keys = curve?.keys ?? []
-    const range = logic.rangeOf(keys.map((key) => key.value))
+    const range = rangeOf(keys.map((key) => key.value))
     const path = Array.from({ length: SAMPLES + 1 }, (_, step) => {
-      const height = logic.heightOf(logic.valueAt(keys, step / SAMPLES), range)
+      const height = heightOf(logic.valueAt(keys, step / SAMPLES), range)
       return `${(100 * step) / SAMPLES} ${100 * (1 - height)}`
     })
     this.line.firstChild.setAttribute('d', curve && !curve.error ? `M ${path.join(' L ')}` : '')
@@ -182,7 +183,7 @@ class Editor {
       announce(points[place], say('keyframe <place>', { place: place + 1 }), key.value, range, description)
       points[place].dataset.entry = logic.keyText(key) // all that fits beside two lists
       points[place].style.left = `${100 * key.time}%`
-      points[place].style.bottom = `${100 * logic.heightOf(key.value, range)}%`
+      points[place].style.bottom = `${100 * heightOf(key.value, range)}%`
     })
     this.choose(Math.min(this.chosenKey, Math.max(0, keys.length - 1)))
     drawAxis(this.points, curve && !curve.error ? range : null)
@@ -209,12 +210,12 @@ class Editor {
   dragBar(event) {
     const { values } = logic.parseLayers(this.layers, this.count())
     if (!values.length || read(this.node, 'layers') === undefined) return null
-    const range = logic.rangeOf(values)
+    const range = rangeOf(values)
     let from = placeIn(event, this.bars)
     const move = (/** @type {PointerEvent} */ moveEvent) => {
       const to = placeIn(moveEvent, this.bars)
-      const heights = logic.barsCrossed(from, to, values.length)
-      const setBar = (text, [block, y]) => logic.withBar(text, block, logic.valueOf(y, range), values.length)
+      const heights = barsCrossed(from, to, values.length)
+      const setBar = (text, [block, y]) => logic.withBar(text, block, valueOf(y, range), values.length)
       write(this.node, 'layers', heights.reduce(setBar, this.layers))
       from = to
       this.refresh()
@@ -228,12 +229,12 @@ class Editor {
   dragPoint(event) {
     const { keys, error } = logic.parseCurve(this.curve)
     if (error || read(this.node, 'curve') === undefined) return null
-    const range = logic.rangeOf(keys.map((key) => key.value))
+    const range = rangeOf(keys.map((key) => key.value))
     const area = this.points.getBoundingClientRect()
     const at = placeIn(event, this.points)
-    let place = logic.hitKey(keys, at, range, { x: 10 / (area.width || 1), y: 10 / (area.height || 1) })
+    let place = hitKey(keys, at, range, { x: 10 / (area.width || 1), y: 10 / (area.height || 1) })
     if (place < 0) {
-      const change = logic.withNewKey(this.curve, logic.round(at.x), logic.valueOf(at.y, range))
+      const change = logic.withNewKey(this.curve, logic.round(at.x), valueOf(at.y, range))
       place = change.place
       write(this.node, 'curve', change.text)
       this.refresh()
@@ -241,7 +242,7 @@ class Editor {
     this.pointElements()[place]?.focus()
     return (/** @type {PointerEvent} */ moveEvent) => {
       const { x, y } = placeIn(moveEvent, this.points)
-      const change = { time: logic.round(x), value: logic.valueOf(y, range) }
+      const change = { time: logic.round(x), value: valueOf(y, range) }
       write(this.node, 'curve', logic.withKey(this.curve, place, change))
       this.refresh()
     }
@@ -250,7 +251,7 @@ class Editor {
   /** @param {KeyboardEvent} event @param {number} block */
   keyOnBar(event, block) {
     const { values } = logic.parseLayers(this.layers, this.count())
-    const value = logic.barKey(event, values[block], logic.rangeOf(values))
+    const value = logic.barKey(event, values[block], rangeOf(values))
     if (value === null) return false
     write(this.node, 'layers', logic.withBar(this.layers, block, value, values.length))
     this.refresh()
@@ -259,7 +260,7 @@ class Editor {
 
   /** @param {KeyboardEvent} event @param {number} place */
   keyOnPoint(event, place) {
-    const range = logic.rangeOf(logic.parseCurve(this.curve).keys.map((key) => key.value))
+    const range = rangeOf(logic.parseCurve(this.curve).keys.map((key) => key.value))
     const change = logic.pointKey(event, this.curve, place, range)
     if (!change) return false
     write(this.node, 'curve', change.text)
@@ -287,10 +288,10 @@ function withCount(holder, count, create, kind = 'bar') {
 
 /** Lines with their numbers across a panel. @param {HTMLElement} panel @param {logic.Range | null} range */
 function drawAxis(panel, range) {
-  const ticks = range ? logic.ticksOf(range) : []
+  const ticks = range ? ticksOf(range) : []
   const elements = withCount(panel, ticks.length, () => make('div', { class: 'tick', 'aria-hidden': 'true' }), 'tick')
   ticks.forEach((value, place) => {
     elements[place].textContent = String(value)
-    elements[place].style.top = `${100 * (1 - logic.heightOf(value, range))}%`
+    elements[place].style.top = `${100 * (1 - heightOf(value, range))}%`
   })
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import * as logic from '../../web/weightmap_logic.js'
+import { barsCrossed, heightOf, hitBar, hitKey, rangeOf, ticksOf, valueOf } from '../../web/weightmap_panel_logic.js'
 
 const RANGE = { low: 0, high: 2 }
 
@@ -69,29 +70,29 @@ test('a new keyframe in an empty curve keeps 1 at both ends', () => {
 })
 
 test('the panel grows with what is typed', () => {
-  assert.deepEqual(logic.rangeOf([1, 0.5]), RANGE)
-  assert.deepEqual(logic.rangeOf([-0.5, 3.2]), { low: -1, high: 4 })
-  assert.equal(logic.heightOf(0.5, RANGE), 0.25)
-  assert.equal(logic.valueOf(0.75, RANGE), 0.5)
-  assert.deepEqual([-1, 2].map((y) => logic.valueOf(y, RANGE)), [2, 0])
+  assert.deepEqual(rangeOf([1, 0.5]), RANGE)
+  assert.deepEqual(rangeOf([-0.5, 3.2]), { low: -1, high: 4 })
+  assert.equal(heightOf(0.5, RANGE), 0.25)
+  assert.equal(valueOf(0.75, RANGE), 0.5)
+  assert.deepEqual([-1, 2].map((y) => valueOf(y, RANGE)), [2, 0])
 })
 
 test('a place is over one bar, at the borders too', () => {
-  assert.deepEqual([-0.1, 0, 0.249, 0.25, 0.999, 1, 1.5].map((x) => logic.hitBar(x, 4)), [0, 0, 0, 1, 3, 3, 3])
+  assert.deepEqual([-0.1, 0, 0.249, 0.25, 0.999, 1, 1.5].map((x) => hitBar(x, 4)), [0, 0, 0, 1, 3, 3, 3])
 })
 
 test('a fast stroke leaves no bar out, in either direction', () => {
-  assert.deepEqual(logic.barsCrossed({ x: 0.1, y: 0 }, { x: 0.9, y: 1 }, 5), [[1, 0.25], [2, 0.5], [3, 0.75], [4, 1]])
-  assert.deepEqual(logic.barsCrossed({ x: 0.9, y: 0.2 }, { x: 0.5, y: 0.6 }, 5), [[3, 0.4], [2, 0.6]])
-  assert.deepEqual(logic.barsCrossed({ x: 0.5, y: 0.2 }, { x: 0.55, y: 0.9 }, 5), [[2, 0.9]])
+  assert.deepEqual(barsCrossed({ x: 0.1, y: 0 }, { x: 0.9, y: 1 }, 5), [[1, 0.25], [2, 0.5], [3, 0.75], [4, 1]])
+  assert.deepEqual(barsCrossed({ x: 0.9, y: 0.2 }, { x: 0.5, y: 0.6 }, 5), [[3, 0.4], [2, 0.6]])
+  assert.deepEqual(barsCrossed({ x: 0.5, y: 0.2 }, { x: 0.55, y: 0.9 }, 5), [[2, 0.9]])
 })
 
 test('a place is over the nearest keyframe in reach, the later of two at one place, or over none', () => {
   const { keys } = logic.parseCurve('0:1, 0.5:1, 0.5:1, 1:0')
   const reach = { x: 0.05, y: 0.1 }
-  assert.equal(logic.hitKey(keys, { x: 0.52, y: 0.52 }, RANGE, reach), 2)
-  assert.equal(logic.hitKey(keys, { x: 0.02, y: 0.45 }, RANGE, reach), 0)
-  assert.equal(logic.hitKey(keys, { x: 0.3, y: 0.5 }, RANGE, reach), -1)
+  assert.equal(hitKey(keys, { x: 0.52, y: 0.52 }, RANGE, reach), 2)
+  assert.equal(hitKey(keys, { x: 0.02, y: 0.45 }, RANGE, reach), 0)
+  assert.equal(hitKey(keys, { x: 0.3, y: 0.5 }, RANGE, reach), -1)
 })
 
 test('keys change a bar and stop at the panel', () => {
@@ -140,10 +141,10 @@ test('a text that is a preset is known by its name', () => {
 })
 
 test('an axis has the ends of the panel, 0 and 1', () => {
-  assert.deepEqual(logic.ticksOf(RANGE), [2, 1, 0])
-  assert.deepEqual(logic.ticksOf({ low: -1, high: 4 }), [4, 1, 0, -1])
-  assert.deepEqual(logic.ticksOf({ low: 0, high: 1e6 }), [1e6, 0])
-  assert.deepEqual(logic.ticksOf({ low: 0, high: 10 }), [10, 0])
+  assert.deepEqual(ticksOf(RANGE), [2, 1, 0])
+  assert.deepEqual(ticksOf({ low: -1, high: 4 }), [4, 1, 0, -1])
+  assert.deepEqual(ticksOf({ low: 0, high: 1e6 }), [1e6, 0])
+  assert.deepEqual(ticksOf({ low: 0, high: 10 }), [10, 0])
 })
 
 test('a list that fits no model, or not that of the last run, and a very large factor are odd', () => {
