@@ -21,6 +21,7 @@ PAGES = sorted(
     path for pattern in ("*.md", "docs/*.md", "demo/*.md", "web/docs/*.md", "web/docs/*/*.md")
     for path in PACK.glob(pattern)
 )  # fmt: skip
+IN_THE_REGISTRY = {"docs/icon.png", "docs/banner.png"}  # pyproject.toml names them
 # mean change of colour from pixel to pixel, of the range: drawings and photographs have up to 0.03,
 # results of random weights from 0.13
 NOISE = 0.07
@@ -62,13 +63,24 @@ def roughness(picture: Image.Image, side: int = 100) -> float:
     return float(torch.nn.functional.avg_pool2d(differences, side, stride=side // 4).max())
 
 
+def shown_pictures(page: Path) -> set[str]:
+    """The pictures of a page; the host takes those of a translation from web/docs."""
+    paths = set()
+    for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text("utf-8")):
+        beside = page.parent / target
+        paths.add(beside if beside.is_file() else page.parent.parent / target)
+    return {path.resolve().relative_to(PACK).as_posix() for path in paths}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PACK).as_posix())
 def test_pages_show_listed_pictures_alone(page):
-    for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text("utf-8")):
-        shown = page.parent / target
-        if not shown.is_file():  # the page takes those of a translation from web/docs
-            shown = page.parent.parent / target
-        assert shown.resolve().relative_to(PACK).as_posix() in ENTRIES, target
+    assert shown_pictures(page) - set(ENTRIES) == set()
+
+
+def test_every_listed_picture_is_shown():
+    pages = {name for page in PAGES for name in shown_pictures(page)}
+    thumbnails = {name for name in ENTRIES if name.startswith("example_workflows")}
+    assert sorted(pages | thumbnails | IN_THE_REGISTRY) == sorted(ENTRIES)
 
 
 @pytest.mark.parametrize("name", [name for name in PICTURES if name.startswith("example")])
