@@ -44,7 +44,7 @@ class Entry:
     kind: str
     text: str
     advice: str
-    row: ModelFile | None  # the published file it most likely is
+    published_file: ModelFile | None  # the published file it most likely is
 
     @property
     def usable(self) -> bool:

@@ -27,10 +27,12 @@ def face_pairs_of(adapters: Sequence[Entry], recognisers: Sequence[Entry]) -> Pa
     return pairs
 
 
-def recogniser_row(space: str, model_table: Sequence[ModelFile]) -> ModelFile | None:
+def published_recogniser(space: str, model_table: Sequence[ModelFile]) -> ModelFile | None:
     """The published recogniser of a space."""
-    rows = (row for row in model_table if row.kind == RECOGNISER and row.name.startswith(space))
-    return next(rows, None)
+    published_files = (
+        file for file in model_table if file.kind == RECOGNISER and file.name.startswith(space)
+    )
+    return next(published_files, None)
 
 
 def mark_missing_recogniser(
@@ -41,18 +43,18 @@ def mark_missing_recogniser(
 ) -> Entry:
     """The entry of an adapter, with the advice to get the recogniser that it lacks."""
     is_lacking = entry.usable and face_pairs.get(entry.file.name) == ()
-    row = recogniser_row(identity_space(entry), model_table)
-    if not is_lacking or row is None or entry.kind != ADAPTER or entry.advice:
+    published_file = published_recogniser(identity_space(entry), model_table)
+    if not is_lacking or published_file is None or entry.kind != ADAPTER or entry.advice:
         return entry
     advice = Message(
         "needs the face recogniser <1>, but <2>: download '<3>' (<4>, licence: <5>) into "
         "models/<6>",
         identity_space(entry),
         joined(", ", _other_recognisers(entries)) or Message("none is installed"),
-        row.name,
-        row.size_text,
-        row.licence,
-        row.folder,
+        published_file.name,
+        published_file.size_text,
+        published_file.licence,
+        published_file.folder,
     )
     return replace(entry, advice=advice)
 

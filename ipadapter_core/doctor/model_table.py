@@ -115,8 +115,8 @@ class ModelFile:
 def load() -> tuple[ModelFile, ...]:
     """The table that comes with the pack."""
     table_text = Path(__file__).with_name("model_table.json").read_text(encoding="utf-8")
-    table_rows: list[dict[str, Any]] = json.loads(table_text)
-    return tuple(ModelFile(also=tuple(row.pop("also")), **row) for row in table_rows)
+    records: list[dict[str, Any]] = json.loads(table_text)
+    return tuple(ModelFile(also=tuple(record.pop("also")), **record) for record in records)
 
 
 def published(
@@ -125,20 +125,24 @@ def published(
     file_size: int,
     content: AdapterSpec | EncoderSpec | RecogniserSpec | None,
 ) -> ModelFile | None:
-    """The row that a file most likely is, or None: same content and size, and a known name."""
-    matching_rows = [
-        row
-        for row in model_table
-        if row.holds(content) and row.has_size(file_size) and row.has_name(file_name)
+    """The published file that a file most likely is, or None: same content and size, and a known
+    name.
+    """
+    matching_files = [
+        file
+        for file in model_table
+        if file.holds(content) and file.has_size(file_size) and file.has_name(file_name)
     ]
-    return matching_rows[0] if len(matching_rows) == 1 else None
+    return matching_files[0] if len(matching_files) == 1 else None
 
 
-def purpose_of(adapter: AdapterSpec, row: ModelFile | None) -> str:
+def purpose_of(adapter: AdapterSpec, published_file: ModelFile | None) -> str:
     """The purpose of an adapter; plus adapters have one shape, so only a published name tells them
     apart.
     """
-    return row.purpose if row is not None else adapter.family.purpose or PURPOSES[0]
+    if published_file is not None:
+        return published_file.purpose
+    return adapter.family.purpose or PURPOSES[0]
 
 
 def size_text(byte_count: int) -> str:

@@ -7,7 +7,7 @@ from functools import reduce
 from ..adapter.checkpoint import AdapterSpec
 from ..messages import Message
 from .entries import Entry
-from .face_pairs import Pairs, identity_space, recogniser_row
+from .face_pairs import Pairs, identity_space, published_recogniser
 from .model_table import BASES, ENCODER, PURPOSES, ModelFile
 
 
@@ -16,7 +16,7 @@ class Recommendation:
     """The files to download first; `text` says what for, and where to put them."""
 
     text: Message
-    rows: tuple[ModelFile, ...]
+    published_files: tuple[ModelFile, ...]
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Installed:
     def missing(self, adapter: Entry, table: Sequence[ModelFile]) -> list[ModelFile]:
         """The published files that an adapter lacks; none if one of them is not published."""
         content = adapter.file.content
-        rows: list[ModelFile | None] = []
+        published_files: list[ModelFile | None] = []
         if self._lacks_encoder(adapter) and isinstance(content, AdapterSpec):
-            rows.append(encoder_row(content.encoder, table))
+            published_files.append(published_encoder(content.encoder, table))
         if self._lacks_recogniser(adapter):
-            rows.append(recogniser_row(identity_space(adapter), table))
-        published = [row for row in rows if row is not None]
-        return published if len(published) == len(rows) else []
+            published_files.append(published_recogniser(identity_space(adapter), table))
+        known_files = [file for file in published_files if file is not None]
+        return known_files if len(known_files) == len(published_files) else []
 
     def _lacks_encoder(self, adapter: Entry) -> bool:
         content = adapter.file.content
@@ -62,47 +62,62 @@ def recommend(installed: Installed, table: Sequence[ModelFile]) -> Recommendatio
     if any(map(installed.works, installed.adapters)):
         return None
     for adapter in installed.adapters:
-        if rows := installed.missing(adapter, table):
-            text = Message("Download first, for '<1>': <2>.", adapter.file.name, _places(rows))
-            return Recommendation(text, tuple(rows))
+        if published_files := installed.missing(adapter, table):
+            text = Message(
+                "Download first, for '<1>': <2>.", adapter.file.name, _places(published_files)
+            )
+            return Recommendation(text, tuple(published_files))
     return _first_files(installed.encoders, table)
 
 
-def encoder_row(encoder_name: str, table: Sequence[ModelFile]) -> ModelFile | None:
-    rows = (row for row in table if (row.kind, row.encoder) == (ENCODER, encoder_name))
-    return next(rows, None)
+def published_encoder(encoder_name: str, table: Sequence[ModelFile]) -> ModelFile | None:
+    published_files = (
+        file for file in table if (file.kind, file.encoder) == (ENCODER, encoder_name)
+    )
+    return next(published_files, None)
 
 
 def _first_files(encoders: Sequence[Entry], table: Sequence[ModelFile]) -> Recommendation:
     """An adapter to begin with, for each base model, and its encoder where it is not installed."""
     installed_encoders = {entry.text for entry in encoders}
-    adapters = [row for row in table if row.purpose == PURPOSES[0] and row.base in BASES]
-    fitting = [row for row in adapters if row.encoder in installed_encoders]
+    adapters = [file for file in table if file.purpose == PURPOSES[0] and file.base in BASES]
+    fitting = [file for file in adapters if file.encoder in installed_encoders]
     first, *others = _one_for_each_base(fitting or adapters)
-    encoder = None if fitting else encoder_row(first.encoder, table)
-    rows = (first, encoder) if encoder else (first,)
-    return Recommendation(_first_text(rows, others), rows)
+    encoder = None if fitting else published_encoder(first.encoder, table)
+    first_files = (first, encoder) if encoder else (first,)
+    return Recommendation(_first_text(first_files, others), first_files)
 
 
-def _first_text(rows: Sequence[ModelFile], others: Sequence[ModelFile]) -> Message:
-    """rows: of the first base model; others: the adapters to take for other base models."""
-    text = Message("Download first, for <1>: <2>.", rows[0].base, _places(rows))
-    for row in others:
-        place = _place(row)
-        text = Message("<1> For <2>, use <3> instead of <4>.", text, row.base, place, rows[0].name)
+def _first_text(first_files: Sequence[ModelFile], others: Sequence[ModelFile]) -> Message:
+    """first_files: of the first base model; others: the adapters to take for other base models."""
+    text = Message("Download first, for <1>: <2>.", first_files[0].base, _places(first_files))
+    for file in others:
+        place = _place(file)
+        text = Message(
+            "<1> For <2>, use <3> instead of <4>.",
+            text,
+            file.base,
+            place,
+            first_files[0].name,
+        )
     return text
 
 
 def _one_for_each_base(adapters: Sequence[ModelFile]) -> list[ModelFile]:
     """The adapters to start with, else any, in the order of the base models."""
-    by_choice = sorted(adapters, key=lambda row: not row.first)  # which keeps the table's order
-    choices = (next((row for row in by_choice if row.base == base), None) for base in BASES)
-    return [row for row in choices if row is not None]
+    by_choice = sorted(adapters, key=lambda file: not file.first)  # which keeps the table's order
+    choices = (next((file for file in by_choice if file.base == base), None) for base in BASES)
+    return [file for file in choices if file is not None]
 
 
-def _places(rows: Sequence[ModelFile]) -> Message:
-    return reduce(lambda text, place: Message("<1> and <2>", text, place), map(_place, rows))
+def _places(files: Sequence[ModelFile]) -> Message:
+    return reduce(lambda text, place: Message("<1> and <2>", text, place), map(_place, files))
 
 
-def _place(row: ModelFile) -> Message:
-    return Message("<1> (<2>, into models/<3>)", row.name, row.size_text, row.folder)
+def _place(file: ModelFile) -> Message:
+    return Message(
+        "<1> (<2>, into models/<3>)",
+        file.name,
+        file.size_text,
+        file.folder,
+    )

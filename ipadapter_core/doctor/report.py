@@ -25,7 +25,7 @@ from .model_table import (
     purpose_of,
     size_text,
 )
-from .recommendation import Installed, Recommendation, encoder_row, recommend
+from .recommendation import Installed, Recommendation, published_encoder, recommend
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def examine(
     facts: Sequence[str] = (),
 ) -> Report:
     """The report on these files."""
-    table_rows = tuple(model_table)
+    published_files = tuple(model_table)
     entries = sorted(
-        (_entry(installed_file, table_rows) for installed_file in installed_files),
+        (_entry(installed_file, published_files) for installed_file in installed_files),
         key=lambda entry: entry.file.display_path.lower(),
     )
     adapters, encoders = (_usable(entries, kind) for kind in (ADAPTER, ENCODER))
@@ -85,16 +85,16 @@ def examine(
     installed = Installed(adapters, encoders, pairs, face_pairs)
     goals = [(base, purpose) for base in BASES for purpose in PURPOSES]
     marked_entries = (
-        mark_missing_recogniser(entry, face_pairs, entries, table_rows) for entry in entries
+        mark_missing_recogniser(entry, face_pairs, entries, published_files) for entry in entries
     )
     return Report(
         tuple(facts),
         tuple(marked_entries),
         pairs=tuple(pairs.items()),
         face_pairs=tuple(face_pairs.items()),
-        needs=tuple(_need(goal, installed, table_rows) for goal in goals),
-        table=table_rows,
-        recommendation=recommend(installed, table_rows),
+        needs=tuple(_need(goal, installed, published_files) for goal in goals),
+        table=published_files,
+        recommendation=recommend(installed, published_files),
     )
 
 
@@ -124,14 +124,14 @@ def _entry(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) ->
         if installed_file.folder == FOLDERS[ENCODER]:
             note = Message("is not an image encoder that an adapter of this pack needs")
         text = installed_file.fault or note
-        published_row = None if installed_file.fault else _foreign(installed_file, model_table)
+        published_file = None if installed_file.fault else _foreign(installed_file, model_table)
         advice = _fault_advice(installed_file, model_table)
-        return Entry(installed_file, OTHER, text, advice, published_row)
+        return Entry(installed_file, OTHER, text, advice, published_file)
     kind, text = _kind_and_text(content)
     plain_name = finished_name(installed_file.name)
-    published_row = published(model_table, plain_name, installed_file.size, content)
+    published_file = published(model_table, plain_name, installed_file.size, content)
     advice = _place_advice(installed_file, kind) or _name_advice(installed_file)
-    return Entry(installed_file, kind, text, advice, published_row)
+    return Entry(installed_file, kind, text, advice, published_file)
 
 
 def _kind_and_text(content: AdapterSpec | EncoderSpec | RecogniserSpec) -> tuple[str, str]:
@@ -145,24 +145,26 @@ def _kind_and_text(content: AdapterSpec | EncoderSpec | RecogniserSpec) -> tuple
 
 
 def _foreign(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) -> ModelFile | None:
-    """The row of a file that its content does not tell, by name and size."""
-    foreign_rows = (
-        row for row in model_table if not row.is_recognised and row.has_size(installed_file.size)
+    """The published file that a file of unknown content is, by its name and size."""
+    foreign_files = (
+        file
+        for file in model_table
+        if not file.is_recognised and file.has_size(installed_file.size)
     )
     plain_name = finished_name(installed_file.name)
-    return next((row for row in foreign_rows if row.has_name(plain_name)), None)
+    return next((file for file in foreign_files if file.has_name(plain_name)), None)
 
 
 def _fault_advice(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) -> str:
     if not installed_file.fault:
         return installed_file.note if installed_file.folder == FOLDERS[ADAPTER] else ""
     plain_name = finished_name(installed_file.name)
-    published_row = next((row for row in model_table if row.has_name(plain_name)), None)
+    published_file = next((file for file in model_table if file.has_name(plain_name)), None)
 
     def add_published_size(text: str) -> str:
-        if published_row is None:
+        if published_file is None:
             return text
-        return Message("<1> ('<2>' has <3>)", text, published_row.name, published_row.size_text)
+        return Message("<1> ('<2>' has <3>)", text, published_file.name, published_file.size_text)
 
     if is_unfinished(installed_file.name):
         is_own_download = installed_file.name.rsplit("/", 1)[-1].startswith(".")
@@ -210,9 +212,7 @@ def _need(goal: tuple[str, str], installed: Installed, model_table: tuple[ModelF
     if adapters:
         return Need(*goal, (), tuple(installed.missing(adapters[0], model_table)))
     first_adapter = next(
-        table_row
-        for table_row in model_table
-        if (table_row.base, table_row.purpose, table_row.first) == (*goal, True)
+        file for file in model_table if (file.base, file.purpose, file.first) == (*goal, True)
     )
     missing_encoders = _missing_encoders(first_adapter.encoder, installed.encoders, model_table)
     return Need(*goal, (), (first_adapter, *missing_encoders))
@@ -226,7 +226,7 @@ def _recommended(working: Sequence[Entry]) -> str:
 
 def _is_first(adapter: Entry) -> bool:
     """Whether it is the published adapter to start with."""
-    return adapter.row is not None and adapter.row.first
+    return adapter.published_file is not None and adapter.published_file.first
 
 
 def _follows(adapter: Entry, base_model: str, purpose: str) -> bool:
@@ -241,8 +241,8 @@ def _missing_encoders(
     """The published file of an encoder, or none where one of its kind is installed."""
     if any(encoder.text == encoder_name for encoder in encoders):
         return ()
-    published_row = encoder_row(encoder_name, model_table)
-    return () if published_row is None else (published_row,)
+    published_file = published_encoder(encoder_name, model_table)
+    return () if published_file is None else (published_file,)
 
 
 def _base(entry: Entry) -> str:
@@ -251,4 +251,4 @@ def _base(entry: Entry) -> str:
 
 def _purpose(entry: Entry) -> str:
     content = entry.file.content
-    return purpose_of(content, entry.row) if isinstance(content, AdapterSpec) else "look"
+    return purpose_of(content, entry.published_file) if isinstance(content, AdapterSpec) else "look"

@@ -73,30 +73,33 @@ def _need_lines(need: Need) -> list[str]:
             for adapter, partners in need.working_pairs
         ]
         return [f"{title}: ready", *pair_lines]
-    return [f"{title}: missing", *(line for row in need.missing for line in row_lines(row))]
-
-
-def row_lines(row: ModelFile) -> list[str]:
-    row_notes = " ".join(filter(None, (row.base, row.kind)))
-    row_notes += "" if row.runs else ", for other packs, not supported by this one"
-    checksum = [f"      SHA-256 {row.sha256}"] if row.sha256 else []
     return [
-        f"  {row.name} ({row_notes}, {row.size_text}, {row.licence}) into models/{row.folder}",
-        f"      {row.link}",
-        *([f"      {row.origin}"] if row.origin else []),
+        f"{title}: missing",
+        *(line for file in need.missing for line in published_lines(file)),
+    ]
+
+
+def published_lines(file: ModelFile) -> list[str]:
+    kind_notes = " ".join(filter(None, (file.base, file.kind)))
+    kind_notes += "" if file.runs else ", for other packs, not supported by this one"
+    checksum = [f"      SHA-256 {file.sha256}"] if file.sha256 else []
+    return [
+        f"  {file.name} ({kind_notes}, {file.size_text}, {file.licence}) into models/{file.folder}",
+        f"      {file.link}",
+        *([f"      {file.origin}"] if file.origin else []),
         *checksum,
     ]
 
 
 def entry_line(entry: Entry) -> str:
     """A file and what it is, in one line."""
-    published_note = f"; as published: {entry.row.name}" if entry.row else ""
+    published_note = f"; as published: {entry.published_file.name}" if entry.published_file else ""
     return f"{entry.file.display_path}: {entry.text} ({size_text(entry.file.size)}{published_note})"
 
 
 def as_data(report: Report) -> dict[str, Any]:
     """The report for the panel, of strings, numbers, lists and dictionaries."""
-    installed_rows = [entry.row for entry in report.entries if _is_in_place(entry)]
+    published_in_place = [entry.published_file for entry in report.entries if _is_in_place(entry)]
     recommendation = report.recommendation
     return {
         "facts": list(report.facts),
@@ -104,17 +107,19 @@ def as_data(report: Report) -> dict[str, Any]:
         "start": recommendation
         and {
             "text": recommendation.text,
-            "files": [row.name for row in recommendation.rows],
+            "files": [file.name for file in recommendation.published_files],
         },
         "files": [_file_data(entry, report) for entry in report.entries],
         "needs": [_need_data(need) for need in report.needs],
-        "table": [row_data(row, row in installed_rows) for row in report.table],
+        "table": [published_data(file, file in published_in_place) for file in report.table],
     }
 
 
 def _is_in_place(entry: Entry) -> bool:
     """Whether an entry is a published file where it belongs, as far as this pack knows that."""
-    return entry.row is not None and (entry.usable or not entry.row.is_recognised)
+    return entry.published_file is not None and (
+        entry.usable or not entry.published_file.is_recognised
+    )
 
 
 def _file_data(entry: Entry, report: Report) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _file_data(entry: Entry, report: Report) -> dict[str, Any]:
         "size": size_text(entry.file.size),
         "advice": entry.advice,
         "usable": entry.usable,
-        "published": entry.row.name if entry.row else "",
+        "published": entry.published_file.name if entry.published_file else "",
         "works_with": partners,
         "missing": missing,
     }
@@ -147,24 +152,24 @@ def _need_data(need: Need) -> dict[str, Any]:
             }
             for adapter_name, partners in need.working_pairs
         ],
-        "missing": [row.name for row in need.missing],
+        "missing": [file.name for file in need.missing],
     }
 
 
-def row_data(row: ModelFile, is_installed: bool) -> dict[str, Any]:
+def published_data(file: ModelFile, is_installed: bool) -> dict[str, Any]:
     return {
-        "name": row.name,
-        "folder": row.folder,
-        "base": row.base,
-        "kind": row.kind,
-        "purpose": row.purpose,
-        "encoder": row.encoder,
-        "size": row.size_text,
-        "licence": row.licence,
-        "terms": row.terms,
-        "runs": row.runs,
-        "link": row.link,
-        "origin": row.origin,
-        "sha256": row.sha256,
+        "name": file.name,
+        "folder": file.folder,
+        "base": file.base,
+        "kind": file.kind,
+        "purpose": file.purpose,
+        "encoder": file.encoder,
+        "size": file.size_text,
+        "licence": file.licence,
+        "terms": file.terms,
+        "runs": file.runs,
+        "link": file.link,
+        "origin": file.origin,
+        "sha256": file.sha256,
         "there": is_installed,
     }

@@ -147,8 +147,8 @@ def fitting_adapters(kind: ModelKind) -> list[InstalledAdapter]:
             continue
         has_encoder = spec.clip_input is None or bool(installed_encoders(spec))
         size = file_stamp(folders.path_of(folders.ADAPTERS, name)).size
-        row = published(model_table, name, size, spec)
-        adapters.append(InstalledAdapter(name, spec, has_encoder, row))
+        published_file = published(model_table, name, size, spec)
+        adapters.append(InstalledAdapter(name, spec, has_encoder, published_file))
     return adapters
 
 

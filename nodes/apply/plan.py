@@ -62,16 +62,16 @@ STRENGTHS_BY_TASK: Mapping[str, tuple[Strength, Strength, Strength]] = {
 
 @dataclass(frozen=True)
 class InstalledAdapter:
-    """An adapter file that fits the model; row: the published file that it most likely is."""
+    """An adapter file that fits the model."""
 
     name: str
     spec: AdapterSpec
     has_encoder: bool  # whether one that fits is installed, or none is needed
-    row: ModelFile | None = None
+    published_file: ModelFile | None = None  # the one that it most likely is
 
     @property
     def purpose(self) -> str:
-        return purpose_of(self.spec, self.row)
+        return purpose_of(self.spec, self.published_file)
 
     @property
     def task(self) -> str:
@@ -131,14 +131,14 @@ def _rank(
     adapter: InstalledAdapter, request: Request, model_table: Sequence[ModelFile]
 ) -> tuple[object, ...]:
     """Lowest for the best: made for the task, usable, recommended, with the richest features."""
-    row = adapter.row
+    published_file = adapter.published_file
     return (
         not adapter.has_encoder,
         request.purposes.index(adapter.purpose),
-        row is None or not row.first,
+        published_file is None or not published_file.first,
         -len(adapter.spec.inputs),
         _takes_one_vector(adapter.spec),
-        list(model_table).index(row) if row else len(model_table),
+        list(model_table).index(published_file) if published_file else len(model_table),
         adapter.name,
     )
 
@@ -153,19 +153,19 @@ def _missing_adapter(
     model_table: Sequence[ModelFile],
     explanation: Sequence[str],
 ) -> str:
-    rows = [
-        row
-        for row in model_table
-        if row.runs and row.base == base_model and row.purpose == request.purposes[-1]
+    published_files = [
+        file
+        for file in model_table
+        if file.runs and file.base == base_model and file.purpose == request.purposes[-1]
     ]
-    if not rows:
+    if not published_files:
         return (
             f"{NODE} knows of no published adapter for the task '{request.task}' and "
             f"{base_model or 'this model'}: choose another task, or connect another model."
         )
     return (
         f"{NODE} finds no adapter for the task '{request.task}' and {base_model} "
-        f"in models/ipadapter{_advice(rows, explanation)}"
+        f"in models/ipadapter{_advice(published_files, explanation)}"
     )
 
 
@@ -173,20 +173,22 @@ def _missing_encoder(
     adapter: InstalledAdapter, model_table: Sequence[ModelFile], explanation: Sequence[str]
 ) -> str:
     encoder = adapter.spec.encoder
-    rows = [row for row in model_table if (row.kind, row.encoder) == (ENCODER, encoder)]
+    published_files = [
+        file for file in model_table if (file.kind, file.encoder) == (ENCODER, encoder)
+    ]
     return (
         f"{NODE} uses '{adapter.name}', which needs {encoder}, but that is not in "
-        f"models/clip_vision{_advice(rows, explanation)}"
+        f"models/clip_vision{_advice(published_files, explanation)}"
     )
 
 
-def _advice(rows: Sequence[ModelFile], explanation: Sequence[str]) -> str:
+def _advice(published_files: Sequence[ModelFile], explanation: Sequence[str]) -> str:
     """explanation: what is there instead."""
     beginning = "; ".join(["", *explanation, ""]).rstrip() if explanation else ":"
-    row = min(rows, key=lambda row: not row.first, default=None)
-    if row is None:
+    published_file = min(published_files, key=lambda file: not file.first, default=None)
+    if published_file is None:
         return f"{beginning} put one there, and press R."
-    file = f"{row.name} ({row.link})"
+    file = f"{published_file.name} ({published_file.link})"
     put = f"the published one is {file}: put it" if explanation else f"put {file}"
     return (
         f"{beginning} {put} there, or download it with IPAdapter Doctor in the Extensions menu, "

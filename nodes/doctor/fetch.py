@@ -35,37 +35,37 @@ class Cancelled(Exception):
 Progress = Callable[[str, int, int], None]  # what is done, bytes, of how many; may raise Cancelled
 
 
-def fetch(row: ModelFile, progress: Progress) -> str:
+def fetch(published_file: ModelFile, progress: Progress) -> str:
     """Put the file into the host's folder and return its path there.
 
     Raises ValueError with what is wrong, Cancelled; after either there is no file under the name
     that was not there before. Only what a broken connection left stays as '.NAME.part', for the
     next time.
     """
-    target = Path(_folder(row.folder)) / row.name
+    target = Path(_folder(published_file.folder)) / published_file.name
     if target.exists():
-        return _accept_existing(row, target, progress)
-    part, digest = target.with_name(f".{row.name}.part"), row.sha256
+        return _accept_existing(published_file, target, progress)
+    part, digest = target.with_name(f".{published_file.name}.part"), published_file.sha256
     try:
-        if cached_path := hub.cached_path(row):
-            _require_room(row, part, row.size)
-            _copy(cached_path, part, row, progress)
+        if cached_path := hub.cached_path(published_file):
+            _require_room(published_file, part, published_file.size)
+            _copy(cached_path, part, published_file, progress)
         else:
-            digest = _download(row, part, progress)
-        _check(row, digest, part, progress)
+            digest = _download(published_file, part, progress)
+        _check(published_file, digest, part, progress)
         os.replace(part, target)
     except Cancelled:
         part.unlink(missing_ok=True)
         raise
     except OSError as error:
-        raise ValueError(_trouble(row, part, error)) from None
+        raise ValueError(_trouble(published_file, part, error)) from None
     return str(target)
 
 
-def forget(row: ModelFile) -> None:
+def forget(published_file: ModelFile) -> None:
     """Delete what a download of it left unfinished."""
-    for folder in _folders(row.folder):
-        Path(folder, f".{row.name}.part").unlink(missing_ok=True)
+    for folder in _folders(published_file.folder):
+        Path(folder, f".{published_file.name}.part").unlink(missing_ok=True)
 
 
 def _folders(kind: str) -> list[str]:
@@ -94,38 +94,38 @@ def _folder(kind: str) -> str:
     )
 
 
-def _accept_existing(row: ModelFile, target: Path, progress: Progress) -> str:
-    is_published = row.has_size(target.stat().st_size)
-    if row.sha256:
-        is_published = _digest(target, "checking", progress) == row.sha256
+def _accept_existing(published_file: ModelFile, target: Path, progress: Progress) -> str:
+    is_published = published_file.has_size(target.stat().st_size)
+    if published_file.sha256:
+        is_published = _digest(target, "checking", progress) == published_file.sha256
     if is_published:
         return str(target)
     raise ValueError(
         Message(
             "'<1>' exists, but it is not the published file (its SHA-256 differs): rename or "
             "delete it, then try again.",
-            display(str(target), row.folder, row.name),
+            display(str(target), published_file.folder, published_file.name),
         )
     )
 
 
-def _copy(source: str, part: Path, row: ModelFile, progress: Progress) -> None:
+def _copy(source: str, part: Path, published_file: ModelFile, progress: Progress) -> None:
     copied = 0
     with open(source, "rb") as file, part.open("wb") as copy:
         while block := file.read(BLOCK):
-            progress("copying", copied, row.size)
+            progress("copying", copied, published_file.size)
             copy.write(block)
             copied += len(block)
 
 
-def _download(row: ModelFile, part: Path, progress: Progress) -> str:
+def _download(published_file: ModelFile, part: Path, progress: Progress) -> str:
     """The SHA-256 that the whole file must have: the table's, else the server's, "" for none."""
-    url = hub.file_url(row)
-    progress("connecting", 0, row.size)
-    size, digest = _facts(row, url)
+    url = hub.file_url(published_file)
+    progress("connecting", 0, published_file.size)
+    size, digest = _facts(published_file, url)
     failed_attempts, previous_size = 0, -1
     while (downloaded := _downloaded_size(part, size)) < size:
-        _require_room(row, part, size - downloaded)
+        _require_room(published_file, part, size - downloaded)
         failed_attempts = failed_attempts + 1 if downloaded == previous_size else 0
         previous_size = downloaded
         progress("downloading", downloaded, size)
@@ -136,9 +136,9 @@ def _download(row: ModelFile, part: Path, progress: Progress) -> str:
         except Exception as error:  # the two libraries' own, which differ by version
             progress("connecting", part.stat().st_size, size)
             if failed_attempts >= ATTEMPTS or _is_final(error):
-                raise ValueError(_trouble(row, part, error)) from None
+                raise ValueError(_trouble(published_file, part, error)) from None
             time.sleep(PAUSE)
-    return row.sha256 or digest
+    return published_file.sha256 or digest
 
 
 def _downloaded_size(part: Path, size: int) -> int:
@@ -156,20 +156,20 @@ def _receive(url: str, part: Path, size: int, progress: Progress) -> None:
         hub.receive(url, _ReportingFile(file, size, progress), file.tell(), size)
 
 
-def _facts(row: ModelFile, url: str) -> tuple[int, str]:
+def _facts(published_file: ModelFile, url: str) -> tuple[int, str]:
     """Size and SHA-256 of the file, as the server has them."""
     try:
         size, digest = hub.file_facts(url)
     except Exception as error:
-        raise ValueError(_trouble(row, None, error)) from None
-    if size is None or not row.has_size(size):
+        raise ValueError(_trouble(published_file, None, error)) from None
+    if size is None or not published_file.has_size(size):
         raise ValueError(
             Message(
                 "The server offers <1> bytes for '<2>', the published file has <3>: nothing was "
                 "downloaded.",
                 size,
-                row.name,
-                row.size_text,
+                published_file.name,
+                published_file.size_text,
             )
         )
     return size, digest
@@ -189,22 +189,22 @@ class _ReportingFile:
         return getattr(self.file, name)
 
 
-def _require_room(row: ModelFile, part: Path, required_bytes: int) -> None:
+def _require_room(published_file: ModelFile, part: Path, required_bytes: int) -> None:
     free_bytes = shutil.disk_usage(part.parent).free
     if free_bytes < required_bytes + SPARE:
         raise ValueError(
             Message(
                 "'<1>' needs <2> more, but the disk of models/<3> has <4> free: make room and "
                 "try again.",
-                row.name,
+                published_file.name,
                 size_text(required_bytes),
-                row.folder,
+                published_file.folder,
                 size_text(free_bytes),
             )
         )
 
 
-def _check(row: ModelFile, expected_digest: str, part: Path, progress: Progress) -> None:
+def _check(published_file: ModelFile, expected_digest: str, part: Path, progress: Progress) -> None:
     digest = _digest(part, "checking", progress)
     if expected_digest and digest != expected_digest:
         part.unlink()
@@ -212,7 +212,7 @@ def _check(row: ModelFile, expected_digest: str, part: Path, progress: Progress)
             Message(
                 "What was downloaded as '<1>' is not the published file (SHA-256 <2>..., expected "
                 "<3>...): it was deleted; try again, or without a mirror.",
-                row.name,
+                published_file.name,
                 digest[:12],
                 expected_digest[:12],
             )
@@ -244,14 +244,17 @@ def _is_disk_error(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in DISK
 
 
-def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
+def _trouble(published_file: ModelFile, part: Path | None, error: Exception) -> str:
     """The cause of an error, without addresses and paths of this machine."""
     if _is_disk_error(error):
         if part is not None:
             part.unlink(missing_ok=True)
         reason = os.strerror(getattr(error, "errno", 0))
         return Message(
-            "'<1>' could not be written to models/<2>: <3>.", row.name, row.folder, reason
+            "'<1>' could not be written to models/<2>: <3>.",
+            published_file.name,
+            published_file.folder,
+            reason,
         )
     status = getattr(getattr(error, "response", None), "status_code", None)
     reason = Message("it answered with the status <1>", status) if status else type(error).__name__
@@ -263,9 +266,9 @@ def _trouble(row: ModelFile, part: Path | None, error: Exception) -> str:
         return Message(
             "The server did not send '<1>' (<2>); <3> are kept, and a new try continues from "
             "there. <4>",
-            row.name,
+            published_file.name,
             reason,
             size_text(kept_bytes),
             advice,
         )
-    return Message("The server did not send '<1>' (<2>). <3>", row.name, reason, advice)
+    return Message("The server did not send '<1>' (<2>). <3>", published_file.name, reason, advice)

@@ -23,16 +23,18 @@ def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
     ones that are here.
     """
     usable_entries = [installed for installed in report.entries if installed.usable]
-    files = {row.name: entry(row) for row in report.table}
+    files = {file.name: entry(file) for file in report.table}
     files |= {
-        installed.file.name: entry(installed.row) if installed.row else None
+        installed.file.name: entry(installed.published_file) if installed.published_file else None
         for installed in usable_entries
     }
     pack = {"cnr_id": project_field("name"), "ver": project_field("version")}
     encoder_hashes = sorted(
-        installed.row.sha256
+        installed.published_file.sha256
         for installed in usable_entries
-        if installed.kind == ENCODER and installed.row and installed.row.sha256
+        if installed.kind == ENCODER
+        and installed.published_file
+        and installed.published_file.sha256
     )
     return {
         "pack": pack,
@@ -49,15 +51,15 @@ def required_encoders(report: Report) -> dict[str, dict[str, Any]]:
     name: under which the encoder is published, None for one that is not; here: whether one that
     fits is installed, under whatever name.
     """
-    encoder_files = {row.encoder: row.name for row in report.table if row.kind == ENCODER}
+    encoder_files = {file.encoder: file.name for file in report.table if file.kind == ENCODER}
     installed_encoders = {entry.text for entry in report.of(ENCODER) if entry.usable}
     required = {
-        row.name: {
-            "name": encoder_files.get(row.encoder),
-            "here": row.encoder in installed_encoders,
+        file.name: {
+            "name": encoder_files.get(file.encoder),
+            "here": file.encoder in installed_encoders,
         }
-        for row in report.table
-        if row.encoder and row.kind != ENCODER
+        for file in report.table
+        if file.encoder and file.kind != ENCODER
     }
     return required | _required_by_installed(report, encoder_files)
 
@@ -79,7 +81,7 @@ def _required_by_installed(
     }
 
 
-def entry(row: ModelFile) -> dict[str, str]:
-    """A row as the frontend reads it in a node's `models`, but for the name it has there."""
-    checksum = {"hash": row.sha256, "hash_type": "SHA256"} if row.sha256 else {}
-    return {"url": row.link, **checksum, "directory": row.folder}
+def entry(file: ModelFile) -> dict[str, str]:
+    """A published file as a node's `models` has it for the frontend, but for its name there."""
+    checksum = {"hash": file.sha256, "hash_type": "SHA256"} if file.sha256 else {}
+    return {"url": file.link, **checksum, "directory": file.folder}

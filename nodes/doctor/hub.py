@@ -26,25 +26,29 @@ def library(module: str) -> ModuleType:
         ) from None
 
 
-def cached_path(row: ModelFile) -> str | None:
+def cached_path(published_file: ModelFile) -> str | None:
     """The file in Hugging Face's own cache, if another program had it."""
     find_cached = library("file_download").try_to_load_from_cache
-    path = find_cached(row.repository, row.path, revision=row.revision)
+    path = find_cached(
+        published_file.repository, published_file.path, revision=published_file.revision
+    )
     return path if isinstance(path, str) else None
 
 
-def file_url(row: ModelFile) -> str:
+def file_url(published_file: ModelFile) -> str:
     """Raises ValueError where the library is told to stay offline."""
     if library("constants").HF_HUB_OFFLINE:
         raise ValueError(
             Message(
                 "'<1>' is not in the cache, and HF_HUB_OFFLINE is set: unset it and start "
                 "ComfyUI again, or copy the file to models/<2>.",
-                row.name,
-                row.folder,
+                published_file.name,
+                published_file.folder,
             )
         )
-    return library("file_download").hf_hub_url(row.repository, row.path, revision=row.revision)
+    return library("file_download").hf_hub_url(
+        published_file.repository, published_file.path, revision=published_file.revision
+    )
 
 
 def file_facts(url: str) -> tuple[int | None, str]:

@@ -34,17 +34,17 @@ class Downloads:
     def __init__(
         self, table: Sequence[ModelFile], fetch: Callable[[ModelFile, Progress], str] = fetch
     ):
-        self.rows = {row.name: row for row in table}
+        self.published_files = {file.name: file for file in table}
         self.state: State | None = None
         self._fetch = fetch
         self._stop = threading.Event()
         self._lock = threading.Lock()
 
     def start(self, file_name: str) -> State:
-        """Begin to fetch a row of the table. Raises ValueError for another name, or while one
+        """Begin to fetch a file of the table. Raises ValueError for another name, or while one
         runs.
         """
-        if file_name not in self.rows:
+        if file_name not in self.published_files:
             raise ValueError(UNKNOWN_FILE)
         with self._lock:
             if self.state is not None and self.state.status == RUNNING:
@@ -55,7 +55,7 @@ class Downloads:
                     )
                 )
             self._stop.clear()
-            self.state = State(file_name, RUNNING, total=self.rows[file_name].size)
+            self.state = State(file_name, RUNNING, total=self.published_files[file_name].size)
         threading.Thread(target=self._run, args=(file_name,), daemon=True, name="ipadapter").start()
         return self.state
 
@@ -65,7 +65,7 @@ class Downloads:
     def _run(self, file_name: str) -> None:
         last_state = State(file_name, RUNNING)
         try:
-            self._fetch(self.rows[file_name], self._progress)
+            self._fetch(self.published_files[file_name], self._progress)
             last_state = replace(self.state or last_state, status=DONE)
         except Cancelled:
             last_state = replace(self.state or last_state, status=CANCELLED)

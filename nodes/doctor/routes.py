@@ -60,11 +60,11 @@ def add(
         if not is_own(request):
             return refused(Message("This request comes from another site and is refused."), 403)
         file_name, are_terms_accepted, status = await _name_and_consent(request)
-        row = downloads.rows.get(file_name)
-        if row is None:
+        published_file = downloads.published_files.get(file_name)
+        if published_file is None:
             return refused(UNKNOWN_FILE, status)
-        if row.terms and not are_terms_accepted:
-            return refused(row.terms, 428)
+        if published_file.terms and not are_terms_accepted:
+            return refused(published_file.terms, 428)
         try:
             return web.json_response(for_page(asdict(downloads.start(file_name))))
         except ValueError as error:

@@ -65,8 +65,8 @@ def _as_file_of(kind: str, path: str, model_file: InstalledFile) -> InstalledFil
 
 def _elsewhere(visited: set[str]) -> Iterator[InstalledFile]:
     """Files of folders that are not for adapters or encoders, as far as they belong here."""
-    foreign_rows = [row for row in load() if not row.is_recognised]
-    foreign_names = {name for row in foreign_rows for name in (row.name, *row.also)}
+    foreign_files = [file for file in load() if not file.is_recognised]
+    foreign_names = {name for file in foreign_files for name in (file.name, *file.also)}
     for kind, path, file_name in islice(_files_elsewhere(visited), MOST_FILES):
         if not file_name.lower().endswith(MODEL_ENDINGS) or _in_a_pipeline(path):
             continue

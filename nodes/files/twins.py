@@ -45,11 +45,11 @@ def guess_note(spec: AdapterSpec) -> Message:
 def _published_twin(spec: AdapterSpec, path: str) -> Family | None:
     """The family of a published file, which is read whole only if its size is one of theirs."""
     stamp = file_stamp(path)
-    rows = [row for row in load() if row.holds(spec) and row.has_size(stamp.size)]
-    if not rows:
+    published_files = [file for file in load() if file.holds(spec) and file.has_size(stamp.size)]
+    if not published_files:
         return None
     digest = file_digest(stamp)
-    return next((row.family for row in rows if row.sha256 == digest), None)
+    return next((file.family for file in published_files if file.sha256 == digest), None)
 
 
 def _stored_twin(spec: AdapterSpec, weights: Weights) -> Family | None:

@@ -9,7 +9,7 @@ from support.installed import BIGG, VIT_H, adapter, encoder, spec
 from ipadapter_core.doctor.file_names import finished_name, is_near_miss
 from ipadapter_core.doctor.model_table import load, published
 from ipadapter_core.doctor.report import Embeds, InstalledFile, examine
-from ipadapter_core.doctor.report_text import as_data, as_text, row_lines
+from ipadapter_core.doctor.report_text import as_data, as_text, published_lines
 
 TABLE = load()
 FOLDERS = ("ipadapter", "clip_vision", "loras/ipadapter", "insightface", "controlnet")
@@ -162,7 +162,7 @@ def test_noobai_mark1_is_known_and_needs_the_large_encoder(name, size, is_publis
     report = examine(parts, TABLE)
     (entry,) = report.of("adapter")
     assert entry.text == "SDXL base, 4 tokens, needs CLIP ViT-bigG/14"
-    assert (entry.row is not None) == is_published
+    assert (entry.published_file is not None) == is_published
     assert dict(report.pairs) == {name: ("g",)}
 
 
@@ -175,7 +175,7 @@ def test_a_copy_says_whose_it_is_and_where_the_file_was_first_published():
         "glintr100.onnx": "a copy by MonsterMMORPG; first published: InsightFace's antelopev2.zip",
     }
     for row in TABLE:
-        assert (f"      {row.origin}" in row_lines(row)) == bool(row.origin)
+        assert (f"      {row.origin}" in published_lines(row)) == bool(row.origin)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_text_says_everything_once_and_the_data_holds_the_same():
     assert "output/x.safetensors: embeds of CLIP ViT-H/14" in text
     assert "For SD1.5, to follow the look of an image: ready" in text
     for row in report.need("SDXL", "look").missing:
-        assert "\n".join(row_lines(row)) in text
+        assert "\n".join(published_lines(row)) in text
     data = as_data(report)
     assert data["text"] == text
     works = {file["name"]: file["works_with"] for file in data["files"]}

@@ -53,7 +53,9 @@ def test_where_an_adapter_works_nothing_is_recommended_to_download():
 
 def test_an_encoder_of_one_base_model_recommends_an_adapter_of_that():
     report = examine([encoder("g", BIGG)], TABLE)
-    assert [row.name for row in report.recommendation.rows] == ["ip-adapter_sd15_vit-G.safetensors"]
+    assert [row.name for row in report.recommendation.published_files] == [
+        "ip-adapter_sd15_vit-G.safetensors"
+    ]
     assert "For SDXL, use ip-adapter_sdxl.safetensors" in report.recommendation.text
 
 

@@ -86,7 +86,7 @@ def test_a_plus_face_adapter_needs_encoder_and_recogniser():
 def test_the_published_recogniser_is_known_by_content_and_a_damaged_one_by_name():
     report = examine([recogniser("w600k_r50", name="w600k_r50.onnx")], TABLE)
     (entry,) = report.entries
-    assert entry.row.name == "w600k_r50.onnx"
+    assert entry.published_file.name == "w600k_r50.onnx"
     assert [row["name"] for row in as_data(report)["table"] if row["there"]] == ["w600k_r50.onnx"]
     path = "models/insightface/w600k_r50.onnx"
     cut = InstalledFile("insightface", "w600k_r50.onnx", path, 9, True, fault="is cut off")
@@ -100,9 +100,9 @@ def test_the_recognisers_of_the_table_are_those_that_are_known_by_their_hash():
     assert sorted(space for _, (_, space) in known) == ["glintr100", "w600k_r50"]
     assert all(rows[size] == hash_and_space for size, hash_and_space in known)
     glint = InstalledFile("insightface", "a.onnx", "x", 260665334, True, GLINT)
-    assert examine([glint], TABLE).entries[0].row is None
+    assert examine([glint], TABLE).entries[0].published_file is None
     glint = InstalledFile("insightface", "glintr100.onnx", "x", 260665334, True, GLINT)
-    assert examine([glint], TABLE).entries[0].row.name == "glintr100.onnx"
+    assert examine([glint], TABLE).entries[0].published_file.name == "glintr100.onnx"
 
 
 def test_what_is_not_free_to_use_has_terms():

@@ -18,8 +18,8 @@ def ask(pack, models):
     """
     parts, started = pack.nodes.doctor, []
 
-    def fetch(row, progress):
-        started.append(row.name)
+    def fetch(published_file, progress):
+        started.append(published_file.name)
 
     def run(*requests):
         async def go():
