@@ -21,14 +21,19 @@ EDITOR_SIDE = 768  # longer side of the picture in the box editor, at most
 LEFT_MARGIN, TOP_MARGIN, RIGHT_MARGIN, BOTTOM_MARGIN = 92, 26, 48, 24
 
 
-def draw_heat_map(rows: Sequence[Sequence[float]], labels: Sequence[str], title: str) -> Tensor:
-    """rows [L][T], one label each -> a picture [1, H, W, 3]; blue is below 0, orange above."""
-    largest = max((abs(value) for row in rows for value in row), default=0.0) or 1.0
-    right, bottom = LEFT_MARGIN + len(rows[0]) * CELL_WIDTH, TOP_MARGIN + len(rows) * ROW_HEIGHT
+def draw_heat_map(
+    heat_rows: Sequence[Sequence[float]], labels: Sequence[str], title: str
+) -> Tensor:
+    """heat_rows [L][T], one label each -> a picture [1, H, W, 3]; blue is below 0, orange above."""
+    largest = max((abs(value) for row in heat_rows for value in row), default=0.0) or 1.0
+    right, bottom = (
+        LEFT_MARGIN + len(heat_rows[0]) * CELL_WIDTH,
+        TOP_MARGIN + len(heat_rows) * ROW_HEIGHT,
+    )
     page = Image.new("RGB", (right + RIGHT_MARGIN, bottom + BOTTOM_MARGIN), PAGE_COLOR)
     draw = ImageDraw.Draw(page)
     draw.text((LEFT_MARGIN, 8), title, TEXT_COLOR)
-    for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
+    for number, (row, label) in enumerate(zip(heat_rows, labels, strict=True)):
         y = TOP_MARGIN + number * ROW_HEIGHT
         draw.text((8, y + 5), label, TEXT_COLOR)
         for column, value in enumerate(row):
@@ -36,7 +41,7 @@ def draw_heat_map(rows: Sequence[Sequence[float]], labels: Sequence[str], title:
             cell_box = (x, y, x + CELL_WIDTH - 1, y + ROW_HEIGHT - 2)
             draw.rectangle(cell_box, _heat_color(value / largest))
         draw.text((right + 6, y + 5), f"{row[-1]:.2f}", TEXT_COLOR)
-    middle = LEFT_MARGIN + len(rows[0]) * CELL_WIDTH // 2 - 10
+    middle = LEFT_MARGIN + len(heat_rows[0]) * CELL_WIDTH // 2 - 10
     for tick, x in (("0", LEFT_MARGIN), ("time", middle), ("1", page.width - 54)):
         draw.text((x, bottom + 5), tick, TEXT_COLOR)
     return _to_tensor(page)
@@ -60,10 +65,14 @@ def draw_labelled_grid(pictures: Tensor, labels: Sequence[str], columns: int) ->
     return _to_tensor(page)
 
 
-def draw_rows(rows: Sequence[Tensor], columns: int) -> Tensor:
+def draw_rows(picture_rows: Sequence[Tensor], columns: int) -> Tensor:
     """Each row's pictures [N, H, W, 3] beside each other, at most so many, then below each other;
     one picture [1, H', W', 3], black where there is none."""
-    lines = [row[start : start + columns] for row in rows for start in range(0, len(row), columns)]
+    lines = [
+        row[start : start + columns]
+        for row in picture_rows
+        for start in range(0, len(row), columns)
+    ]
     longest = max(len(line) for line in lines)
     padded = (pad(line, (0, 0) * 3 + (0, longest - len(line))) for line in lines)
     return torch.cat([line.movedim(0, 1).flatten(1, 2) for line in padded])[None]

@@ -39,10 +39,10 @@ class KeysValues:
     group: int = 0  # tokens of one reference; 0: all of them
 
     def layers(self) -> list[LayerKeysValues]:
-        rows = self.roles * self.frames
-        sizes = [rows * self.tokens * width for width in self.widths for _ in "kv"]
+        token_sets = self.roles * self.frames
+        sizes = [token_sets * self.tokens * width for width in self.widths for _ in "kv"]
         pieces: Sequence[Tensor] = self.flat.split_with_sizes(sizes)
-        shaped = [piece.view(rows, self.tokens, -1) for piece in pieces]
+        shaped = [piece.view(token_sets, self.tokens, -1) for piece in pieces]
         return list(zip(shaped[::2], shaped[1::2], strict=True))
 
     def for_roles(self, roles: Sequence[int]) -> list[LayerKeysValues]:
@@ -50,8 +50,8 @@ class KeysValues:
         own_roles = [POSITIVE if role >= self.roles else role for role in roles]
         first = own_roles[0]
         if own_roles == list(range(first, first + len(own_roles))):  # a view: the usual case
-            rows = slice(first * self.frames, (first + len(own_roles)) * self.frames)
-            return [(key[rows], value[rows]) for key, value in self.layers()]
+            role_slice = slice(first * self.frames, (first + len(own_roles)) * self.frames)
+            return [(key[role_slice], value[role_slice]) for key, value in self.layers()]
         index = [role * self.frames + frame for role in own_roles for frame in range(self.frames)]
         return [(key[index], value[index]) for key, value in self.layers()]
 
@@ -67,7 +67,7 @@ class KeysValues:
         return replace(selected, flat=selected.flat.to(device, dtype), frames=len(own_frames))
 
     def map_layers(self, change: Callable[[int, Tensor, Tensor], LayerKeysValues]) -> "KeysValues":
-        """change(layer, key, value) at every layer; rows may come and go."""
+        """change(layer, key, value) at every layer; roles and frames may come and go."""
         pairs = [change(layer, *pair) for layer, pair in enumerate(self.layers())]
         return replace(self, flat=torch.cat([part.flatten() for pair in pairs for part in pair]))
 
@@ -117,9 +117,9 @@ class FrameTokens:
     def select(
         self, frames: Sequence[int], device: torch.device | str, dtype: torch.dtype
     ) -> KeysValues:
-        tokens = _frames_of(self.negative, frames), _frames_of(self.positive, frames)
-        rows = torch.cat(tokens).to(device, dtype)
-        values = project_keys_values(self.adapter, rows, len(frames), dtype, rows.device)
+        sides = _frames_of(self.negative, frames), _frames_of(self.positive, frames)
+        tokens = torch.cat(sides).to(device, dtype)
+        values = project_keys_values(self.adapter, tokens, len(frames), dtype, tokens.device)
         return self.change(values) if self.change else values
 
     def as_negative(self) -> "FrameTokens":
@@ -149,7 +149,7 @@ def image_keys(
     Computed in the features' own dtype; kept in `dtype` on `store`.
     """
     sides = [tokens_of(adapter, side) for side in (negative, positive)]  # [N * T, D]
-    # Repeating every token leaves a softmax average as it is, so both rows can have equally many.
+    # Repeating every token leaves a softmax average as it is, so both sides can have equally many.
     count = lcm(*map(len, sides))
     tokens = torch.stack([side.repeat(count // len(side), 1) for side in sides])
     group = len(sides[1]) // (positive.count if positive.method == CONCAT else 1)
@@ -192,8 +192,8 @@ def frame_keys(
     # to_k and to_v have text_width rows where the keys have one for each frame and token
     if 2 * tokens.shape[0] * tokens.shape[1] > adapter.spec.text_width:
         return FrameTokens(adapter, negative_tokens.to(store, dtype), tokens.to(store, dtype))
-    rows = torch.cat((_frames_of(negative_tokens, range(len(tokens))), tokens))
-    return project_keys_values(adapter, rows, len(tokens), dtype, store)
+    both_sides = torch.cat((_frames_of(negative_tokens, range(len(tokens))), tokens))
+    return project_keys_values(adapter, both_sides, len(tokens), dtype, store)
 
 
 def _frames_of(batch: Tensor, frames: Sequence[int]) -> Tensor:
@@ -221,7 +221,7 @@ def project_keys_values(
 
 
 def tokens_of(adapter: AnyAdapter, references: References) -> Tensor:
-    """Tokens of all references in one row [N * T, D]."""
+    """Tokens of all references, side by side [N * T, D]."""
     features = references.select(adapter.spec.inputs)
     weights, method = references.weights, references.method
     project = partial(adapter.project, face_structure=references.face_structure)

@@ -64,8 +64,8 @@ class TimedKeys:
         if not self.by_frame:
             return image_keys(adapter, self.positive, self.negative, dtype, device)
         sides = (self.negative, self.positive)
-        rows = torch.cat([_frame_tokens(adapter, side, frames) for side in sides])
-        return project_keys_values(adapter, rows, len(frames), dtype, device)
+        tokens = torch.cat([_frame_tokens(adapter, side, frames) for side in sides])
+        return project_keys_values(adapter, tokens, len(frames), dtype, device)
 
 
 def _frame_tokens(adapter: AnyAdapter, references: References, frames: Sequence[int]) -> Tensor:

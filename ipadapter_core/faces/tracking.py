@@ -98,10 +98,10 @@ def _mean_face(faces: Sequence[Face], face_shares: Sequence[float]) -> Face:
     face_shares = [share / total for share in face_shares]
     main_face = faces[face_shares.index(max(face_shares))]
     main_angle = main_face.square.angle
-    x, y, side = _mean_row([face.square[:3] for face in faces], face_shares)
+    x, y, side = _mean_values([face.square[:3] for face in faces], face_shares)
     turns = [angle_difference(face.square.angle, main_angle) for face in faces]
-    (turn,) = _mean_row([[turn] for turn in turns], face_shares)
-    left, top, right, bottom = _mean_row([face.box for face in faces], face_shares)
+    (turn,) = _mean_values([[turn] for turn in turns], face_shares)
+    left, top, right, bottom = _mean_values([face.box for face in faces], face_shares)
     return main_face._replace(
         box=(left, top, right, bottom),
         square=TurnedSquare(x, y, side, main_angle + turn),
@@ -111,10 +111,12 @@ def _mean_face(faces: Sequence[Face], face_shares: Sequence[float]) -> Face:
     )
 
 
-def _mean_row(rows: Sequence[Sequence[float]], face_shares: Sequence[float]) -> list[float]:
+def _mean_values(
+    values_by_face: Sequence[Sequence[float]], face_shares: Sequence[float]
+) -> list[float]:
     return [
         sum(share * value for share, value in zip(face_shares, column, strict=True))
-        for column in zip(*rows, strict=True)
+        for column in zip(*values_by_face, strict=True)
     ]
 
 

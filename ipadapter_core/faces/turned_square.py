@@ -44,9 +44,9 @@ class TurnedSquare(NamedTuple):
         return abs(sin(self.angle)) + abs(cos(self.angle)) if self.angle else 1.0
 
 
-def as_floats(row: Tensor) -> list[float]:
+def as_floats(values: Tensor) -> list[float]:
     """The numbers of a tensor [N]; torch does not say what its own list holds."""
-    return cast("list[float]", row.tolist())  # type: ignore[reportUnknownMemberType]
+    return cast("list[float]", values.tolist())  # type: ignore[reportUnknownMemberType]
 
 
 def roll_angle(landmarks: Tensor) -> float:

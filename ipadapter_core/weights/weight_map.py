@@ -73,7 +73,9 @@ class WeightMap:
         layer_columns = [
             column_of[block_kind, block_number] for block_kind, block_number, _ in layers
         ]
-        return tuple(tuple(row[column] for column in layer_columns) for row in schedule)
+        return tuple(
+            tuple(step_weights[column] for column in layer_columns) for step_weights in schedule
+        )
 
     def _require_same_blocks(self, weight_map: "WeightMap") -> None:
         if self.blocks != weight_map.blocks:
@@ -109,17 +111,17 @@ def make_map(model_blocks: Sequence[Block], settings: MapSettings) -> WeightMap:
     block_factors = _about_input("layers", lambda: layer_factors(settings.layers, model_blocks))
     keyframes = _about_input("curve", lambda: parse(settings.curve, 1.0))
     curve_values = [value_at(keyframes, step / STEPS) for step in range(STEPS + 1)]
-    noise_rows = _jitter_factors(len(model_blocks), settings.jitter, settings.seed)
+    noise_by_step = _jitter_factors(len(model_blocks), settings.jitter, settings.seed)
 
     def schedule(block_weights: BlockWeights) -> WeightSchedule:
         return tuple(
             tuple(
                 block_weight * block_factor * curve_value * noise_factor
                 for block_weight, block_factor, noise_factor in zip(
-                    block_weights, block_factors, noise_row, strict=True
+                    block_weights, block_factors, step_noise, strict=True
                 )
             )
-            for curve_value, noise_row in zip(curve_values, noise_rows, strict=True)
+            for curve_value, step_noise in zip(curve_values, noise_by_step, strict=True)
         )
 
     return WeightMap(model_blocks, schedule(positive_weights), schedule(negative_weights))
@@ -170,7 +172,7 @@ def block_name(block: Block) -> str:
 
 
 def is_constant(schedule: WeightSchedule) -> bool:
-    return all(row == schedule[0] for row in schedule)
+    return all(step_weights == schedule[0] for step_weights in schedule)
 
 
 def _factors_by_name(text: str, model_blocks: Sequence[Block]) -> BlockWeights:
@@ -213,8 +215,8 @@ def _named_factor(entry: str, entry_number: int) -> tuple[str, float]:
 def _jitter_factors(block_count: int, jitter: float, seed: int) -> list[list[float]]:
     """One factor around 1 for every moment and block."""
     generator = torch.Generator().manual_seed(seed)
-    noise_rows = 1 + jitter * (2 * torch.rand(STEPS + 1, block_count, generator=generator) - 1)
-    return cast("list[list[float]]", noise_rows.tolist())  # type: ignore[reportUnknownMemberType]
+    noise_by_step = 1 + jitter * (2 * torch.rand(STEPS + 1, block_count, generator=generator) - 1)
+    return cast("list[list[float]]", noise_by_step.tolist())  # type: ignore[reportUnknownMemberType]
 
 
 def _about_input(input_name: str, make: Callable[[], T]) -> T:

@@ -62,7 +62,7 @@ def region_mask(mask: object, region_box: str, node: str) -> Tensor | None:
         )
     height, width = (SIDE, SIDE) if masks is None else masks.shape[-2:]
     box_mask = torch.zeros(1, height, width)
-    rows = slice(round(part.y * height / 100), round((part.y + part.height) * height / 100))
-    columns = slice(round(part.x * width / 100), round((part.x + part.width) * width / 100))
-    box_mask[:, rows, columns] = 1.0
+    row_slice = slice(round(part.y * height / 100), round((part.y + part.height) * height / 100))
+    column_slice = slice(round(part.x * width / 100), round((part.x + part.width) * width / 100))
+    box_mask[:, row_slice, column_slice] = 1.0
     return box_mask if masks is None else masks * box_mask.to(masks)

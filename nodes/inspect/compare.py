@@ -103,20 +103,20 @@ class CompareImagePrompts(io.ComfyNode):
         latent_image: Link | None = None,
     ) -> io.NodeOutput:
         graph = Expansion()
-        rows = read_weights(weights)
+        row_weights = read_weights(weights)
         inputs = {"model": model, "image": image, "fit": fit}
         if columns == BY_TASK:
             heads = _task_columns(tasks, inputs)
         else:
             heads = _adapter_columns(adapters, inputs, graph)
-        check_count(len(rows), len(heads))
+        check_count(len(row_weights), len(heads))
         if latent_image is None:
-            check_size(len(rows) * len(heads), width, height)
+            check_size(len(row_weights) * len(heads), width, height)
         latent = _latent(graph, latent_image, width, height)
         links = {"positive": positive, "negative": negative, "latent_image": latent}
         numbers = {"seed": seed, "steps": steps, "cfg": cfg, "denoise": denoise}
         sampling = {**links, **numbers, "sampler_name": sampler_name, "scheduler": scheduler}
-        return graph.output(_grid(graph, rows, heads, sampling, vae))
+        return graph.output(_grid(graph, row_weights, heads, sampling, vae))
 
 
 def _task_columns(text: str, inputs: Inputs) -> list[Column]:

@@ -162,7 +162,7 @@ def add_detail(
     def make() -> dict[str, Tensor]:
         images = crop_to_box(rgb(image, NODE, "image"), tiles.box, NODE)
         progress = comfy.utils.ProgressBar(len(images) * tiles.count * tiles.count)
-        rows: list[dict[str, Tensor]] = []
+        features_by_image: list[dict[str, Tensor]] = []
         for number in range(len(images)):
             square = full_size_square(images[number : number + 1], tiles.fit)
             if square.shape[1] < tiles.count:
@@ -171,12 +171,15 @@ def add_detail(
                     f"{square.shape[1]} pixels wide: use less."
                 )
             output = encode(clip_vision, cut_tiles(square, tiles.count), CROP, progress)
-            row = {
+            image_features = {
                 name: many_scales(whole[number : number + 1], getattr(output, name), tiles.ratio)
                 for name, whole in references.features.items()
             }
-            rows.append(row)
-        return {name: torch.cat([row[name] for row in rows]) for name in references.features}
+            features_by_image.append(image_features)
+        return {
+            name: torch.cat([image_features[name] for image_features in features_by_image])
+            for name in references.features
+        }
 
     settings = (tuple(references.features), tiles)
     kind = Recalled.DETAILED_FEATURES

@@ -99,7 +99,7 @@ def _run_operator(
 ) -> Tensor:
     """The text's output with the image parts of the call that runs now, always in new memory.
 
-    kind, place: the layer's address; sizes: of its grid and of the latent, and the first row.
+    kind, place: the layer's address; sizes: of its grid and of the latent, and the text length.
     """
     text = text.clone()
     if _current.addition is None:
@@ -113,7 +113,7 @@ def _run_operator(
         precision=precision,
         grid=tuple(sizes[:2]),
         latent_size=tuple(sizes[2:4]),
-        first_row=sizes[4],
+        text_length=sizes[4],
     )
     return _current.addition(text, query, site)
 
@@ -145,7 +145,7 @@ def add_in_graph(text: Tensor, query: Tensor, site: LayerSite) -> Tensor:
     """The operator's call, as a compiler traces it."""
     assert OPERATOR is not None
     kind, *place = site.address
-    sizes = [*site.grid, *site.latent_size, site.first_row]
+    sizes = [*site.grid, *site.latent_size, site.text_length]
     return OPERATOR(text, query, kind, place, site.heads, site.precision, sizes)
 
 

@@ -116,7 +116,7 @@ class PatchedFluxCall:
         self.parts, self.call, self.is_attention_new = parts, call, is_attention_new
         self.text_call = replace(call, watch=None)  # a watch looks at the image alone
         self.query: Tensor | None = None  # [B, H, L, D], of text and image
-        # that runs: kind, number, text rows
+        # that runs: kind, number, text tokens
         self.compiled_block: tuple[str, int, int] | None = None
 
     def keep_query(self, query: Tensor, *_: Any, **__: Any) -> Options:
@@ -130,7 +130,7 @@ class PatchedFluxCall:
         address = kind, number, ATTENTION
         if self.query is None or address not in self.parts:
             return output
-        site = LayerSite(address, self.query.shape[1], first_row=extra["img_slice"][0])
+        site = LayerSite(address, self.query.shape[1], text_length=extra["img_slice"][0])
         return self._add_parts(output, self.query, site, self.is_attention_new)
 
     def run_block(
@@ -168,20 +168,20 @@ class PatchedFluxCall:
         """The image parts at a layer of a compiled model; the tokens may be overwritten."""
         if self.compiled_block is None:
             return self._add_on_grid(text, query, site, in_place=True)
-        kind, number, first_row = self.compiled_block
+        kind, number, text_length = self.compiled_block
         place = site.address[2]
         if place == QUERY:
             self.query = query.clone()  # compiled code may reuse its memory
         elif self.query is not None:
             query = self.query.transpose(1, 2)
-            site = LayerSite((kind, number, place), self.query.shape[1], first_row=first_row)
+            site = LayerSite((kind, number, place), self.query.shape[1], text_length=text_length)
             return self._add_on_grid(text, query, site, in_place=True)
         return text
 
     def _add_on_grid(
         self, tokens: Tensor, query: Tensor, site: LayerSite, in_place: bool
     ) -> Tensor:
-        """tokens: [B, L, C], query: [B, L, C or H, D]; text first if the site has a first row.
+        """tokens: [B, L, C], query: [B, L, C or H, D]; text first, if the site has a text length.
 
         Tokens behind the grid are of references in the latent (FLUX Kontext), and stay as they are.
         Single blocks have the text attend to the image prompt too, unless a mask says where the
@@ -189,22 +189,24 @@ class PatchedFluxCall:
         """
         grid = self.call.token_grid
         site = site._replace(grid=grid, latent_size=self.call.latent_size)
-        first_row, end_row = site.first_row, site.first_row + grid[0] * grid[1]
+        text_length, end = site.text_length, site.text_length + grid[0] * grid[1]
         parts = self.parts.get(site.address, ())
         text_parts: tuple[ImagePart, ...] = ()
         if site.address[0] == SINGLE:
             text_parts = tuple(part for part in parts if part.prompt.mask is None)
-        ranges = [(slice(0, end_row), parts, self.call)]
+        ranges = [(slice(0, end), parts, self.call)]
         if text_parts != parts or self.call.watch is not None:
-            text_range = slice(0, first_row), text_parts, self.text_call
-            ranges = [text_range, (slice(first_row, end_row), parts, self.call)]
-        for rows, row_parts, call in ranges:
-            if not row_parts:
+            text_range = slice(0, text_length), text_parts, self.text_call
+            ranges = [text_range, (slice(text_length, end), parts, self.call)]
+        for token_range, range_parts, call in ranges:
+            if not range_parts:
                 continue
-            piece = tokens[:, rows]
-            changed = add_image_parts(piece, query[:, rows], site, row_parts, call, in_place)
+            piece = tokens[:, token_range]
+            range_query = query[:, token_range]
+            changed = add_image_parts(piece, range_query, site, range_parts, call, in_place)
             if changed is not piece:
-                tokens = torch.cat((tokens[:, : rows.start], changed, tokens[:, rows.stop :]), 1)
+                before, after = tokens[:, : token_range.start], tokens[:, token_range.stop :]
+                tokens = torch.cat((before, changed, after), 1)
         return tokens
 
     def mark_compiled_blocks(self, options: Options) -> Options:
@@ -238,8 +240,8 @@ class PatchedFluxCall:
     ) -> BlockArguments:
         """A block, or what replaces it, that says to the operator which block it is."""
         options: Options = arguments["transformer_options"]
-        text_rows = options["img_slice"][0] if block[0] == SINGLE else arguments["txt"].shape[1]
-        self.compiled_block = (*block, text_rows)
+        text_length = options["img_slice"][0] if block[0] == SINGLE else arguments["txt"].shape[1]
+        self.compiled_block = (*block, text_length)
         patches: Options = dict(options.get("patches") or {})
         for kind, patch in IN_COMPILED_BLOCK.items():
             patches[kind] = [*patches.get(kind, ()), patch]

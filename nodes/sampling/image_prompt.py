@@ -159,7 +159,7 @@ def _layer_schedules(
     keys: ImageKeys, settings: PromptSettings
 ) -> tuple[WeightSchedule, WeightSchedule]:
     """One weight per layer for every hundredth of the sampling, on the positive side and on the
-    negative one; a single row where nothing changes over time."""
+    negative one; a single step where nothing changes over time."""
     weight_map, layer_count = settings.weight_map, len(keys.layers)
     if weight_map is None:
         return ((settings.weight,) * layer_count,), ((0.0,) * layer_count,)
@@ -175,9 +175,11 @@ def _layer_schedules(
         )
 
     def weighted(schedule: WeightSchedule) -> WeightSchedule:
-        layer_rows = weight_map.over_layers(keys.layers, schedule)
-        rows = tuple(tuple(settings.weight * weight for weight in row) for row in layer_rows)
-        return rows[:1] if is_constant(rows) else rows
+        weighted_steps = tuple(
+            tuple(settings.weight * weight for weight in layer_weights)
+            for layer_weights in weight_map.over_layers(keys.layers, schedule)
+        )
+        return weighted_steps[:1] if is_constant(weighted_steps) else weighted_steps
 
     return weighted(weight_map.positive), weighted(weight_map.negative)
 
@@ -185,7 +187,7 @@ def _layer_schedules(
 def _timestep_ranges(
     sampling: ModelSampling, settings: PromptSettings, schedule: WeightSchedule
 ) -> tuple[TimestepRange, ...]:
-    """Equal rows joined and cut to the settings' own range, in the order of sampling."""
+    """Equal steps joined and cut to the settings' own range, in the order of sampling."""
     start, end = (
         float(sampling.percent_to_sigma(moment)) for moment in (settings.start_at, settings.end_at)
     )

@@ -123,14 +123,14 @@ class PatchedMMDiTCall:
         tokens: queries, keys and values side by side, [B, L, 3 * C].
         """
         if self.compiled_block is not None:
-            address, first_row = self.compiled_block
-            site = site._replace(address=address, first_row=first_row)
+            address, text_length = self.compiled_block
+            site = site._replace(address=address, text_length=text_length)
         return self.add(joint, tokens.chunk(3, -1), site, in_place=True)
 
     def add(
         self, joint: Tensor, tokens: Iterable[Tensor], site: LayerSite, in_place: bool
     ) -> Tensor:
-        """The joint attention [B, L, C] with all image parts in the image's rows.
+        """The joint attention [B, L, C] with all image parts added to the image's tokens.
 
         tokens: queries, keys and values, each as long and wide, or with heads [B, L, H, D].
         """
@@ -138,17 +138,19 @@ class PatchedMMDiTCall:
         if not parts:
             return joint
         height, width = self.call.token_grid
-        if joint.shape[1] != site.first_row + height * width:
+        if joint.shape[1] != site.text_length + height * width:
             return joint  # another attention within the block
         site = site._replace(grid=(height, width), latent_size=self.call.latent_size)
-        rows = joint[:, site.first_row :]
-        image_tokens = [tensor[:, site.first_row :] for tensor in tokens]
+        image_attention = joint[:, site.text_length :]
+        image_tokens = [tensor[:, site.text_length :] for tensor in tokens]
         image = ImageHeads(image_tokens, site.heads, self.attention(site.address[1]))
         query, attended = image.query.transpose(1, 2).flatten(2), partial(self._attend, image)
-        changed = add_image_parts(rows, query, site, parts, self.call, in_place, attended)
-        if changed is rows:
+        changed = add_image_parts(
+            image_attention, query, site, parts, self.call, in_place, attended
+        )
+        if changed is image_attention:
             return joint
-        return torch.cat((joint[:, : site.first_row], changed), 1)
+        return torch.cat((joint[:, : site.text_length], changed), 1)
 
     def _attend(
         self, image: "ImageHeads", part: ImagePart, key: Tensor, value: Tensor
@@ -175,7 +177,7 @@ class PatchedMMDiTCall:
         roles = self.call.rows.roles
         pieces = zip(image_output.chunk(len(roles)), roles, strict=True)
         return torch.cat(
-            [torch.zeros_like(rows) if role == NEGATIVE else rows for rows, role in pieces]
+            [torch.zeros_like(piece) if role == NEGATIVE else piece for piece, role in pieces]
         )
 
 
@@ -250,7 +252,7 @@ class JointAttention:
         attention = partial(previous, function) if previous else function
         joint = attention(query, key, value, *args, **kwargs)
         heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
-        site = LayerSite(self.address, heads, first_row=self.text_length)
+        site = LayerSite(self.address, heads, text_length=self.text_length)
         if torch.compiler.is_compiling():
             return _add_in_graph(joint, (query, key, value), site)
         # What another pack returns may still be in use there; the host's own result is new.

@@ -41,7 +41,7 @@ class LayerSite(NamedTuple):
     precision: torch.dtype | None = None  # that the host asks of the attention
     grid: Sequence[int] = (0, 0)  # height and width of the layer's tokens
     latent_size: Sequence[int] = (0, 0)  # of this call
-    first_row: int = 0  # of the image, where the layer's tokens begin with text
+    text_length: int = 0  # tokens of the text in front of those of the image
 
 
 class Observation(NamedTuple):

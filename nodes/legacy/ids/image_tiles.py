@@ -43,15 +43,17 @@ def cut_tiles(
         longest = MOST_TILES * TILE_SIZE
         crop = [TILE_SIZE, longest] if height < width else [longest, TILE_SIZE]
         channels, area = vision.center_crop(channels, crop), vision.center_crop(area, crop)
-    rows, columns = (_evenly(length) for length in channels.shape[-2:])
-    return _cut(sharpen(channels, sharpening).movedim(1, -1), area[:, 0].cpu(), rows, columns)
+    row_slices, column_slices = (_evenly(length) for length in channels.shape[-2:])
+    return _cut(
+        sharpen(channels, sharpening).movedim(1, -1), area[:, 0].cpu(), row_slices, column_slices
+    )
 
 
 def _cut(
-    pictures: Tensor, area: Tensor, rows: list[slice], columns: list[slice]
+    pictures: Tensor, area: Tensor, row_slices: list[slice], column_slices: list[slice]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """The tiles of pictures [B, H, W, 3] row by row, and for each the area [M, H, W] within it."""
-    places = [(slice(None), row, column) for row in rows for column in columns]
+    places = [(slice(None), row, column) for row in row_slices for column in column_slices]
     masks = [torch.zeros_like(area) for _ in places]
     for mask, place in zip(masks, places, strict=True):
         mask[place] = area[place]

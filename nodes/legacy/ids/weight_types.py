@@ -73,8 +73,10 @@ def old_weight_map(
         toward, against = TAKES[NEW_TAKES[weight_type]](blocks, weight, second_weight)
     reached = [float(with_middle or block[0] != "middle") for block in blocks]
 
-    def at_every_moment(row: BlockWeights) -> tuple[BlockWeights, ...]:
-        weights = tuple(weight * factor for weight, factor in zip(row, reached, strict=True))
+    def at_every_moment(block_weights: BlockWeights) -> tuple[BlockWeights, ...]:
+        weights = tuple(
+            weight * factor for weight, factor in zip(block_weights, reached, strict=True)
+        )
         return (weights,) * (STEPS + 1)
 
     return WeightMap(tuple(blocks), at_every_moment(toward), at_every_moment(against))
@@ -104,11 +106,13 @@ def _by_layer(
     blocks: Sequence[Block], weight_type: str, weight: float, layer_weights: Mapping[int, float]
 ) -> tuple[BlockWeights, BlockWeights]:
     """Typed factors; a precise type still decides on which side of guidance a block stands."""
-    row = tuple(layer_weights.get(t, 0.0) * weight for t in range(len(blocks)))
+    block_weights = tuple(layer_weights.get(t, 0.0) * weight for t in range(len(blocks)))
     if weight_type not in PRECISE_TYPES:
-        return row, (0.0,) * len(row)
+        return block_weights, (0.0,) * len(block_weights)
     layout_blocks = {"sd15": (4, 5), "sdxl": (3,)}[base_of(blocks)]
-    is_negative = [(t in layout_blocks) == (weight_type == PRECISE_STYLE) for t in range(len(row))]
-    sides = list(zip(row, is_negative, strict=True))
+    is_negative = [
+        (t in layout_blocks) == (weight_type == PRECISE_STYLE) for t in range(len(block_weights))
+    ]
+    sides = list(zip(block_weights, is_negative, strict=True))
     toward = tuple(0.0 if negative else weight for weight, negative in sides)
     return toward, tuple(weight if negative else 0.0 for weight, negative in sides)
