@@ -78,7 +78,7 @@ def add_wrappers(model: ModelPatcher) -> None:
 
 
 @dataclass(frozen=True)
-class UNetCall:
+class ApplyModelCall:
     """The host's call of a model's apply_model: x, sigma, c_concat, c_crossattn, control,
     transformer_options.
     """
@@ -89,7 +89,7 @@ class UNetCall:
     args: tuple[Any, ...]
 
     @classmethod
-    def from_args(cls, args: Sequence[Any]) -> "UNetCall":
+    def from_args(cls, args: Sequence[Any]) -> "ApplyModelCall":
         x, sigma, _c_concat, _c_crossattn, _control, options, *_ = args
         return cls(x, sigma, options, tuple(args))
 
@@ -148,7 +148,7 @@ def add_to_attention(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> An
 
     Every layer is wrapped at every step, active or not: a compiled model must see the same keys.
     """
-    call = UNetCall.from_args(args)
+    call = ApplyModelCall.from_args(args)
     options = dict(call.options)
     all_prompts: tuple[ImagePrompt, ...] = options.pop(OPTIONS_KEY, ())
     run: Run = options.pop(RUN_KEY, None) or Run()
