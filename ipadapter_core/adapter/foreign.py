@@ -15,17 +15,17 @@ class FileContent:
     adapter.
     """
 
-    keys: Sequence[str]
+    tensor_keys: Sequence[str]
     shapes: Mapping[str, Shape]
 
     def starts(self, *prefixes: str) -> bool:
-        return any(tensor_key.startswith(prefixes) for tensor_key in self.keys)
+        return any(key.startswith(prefixes) for key in self.tensor_keys)
 
     def ends(self, *endings: str) -> bool:
-        return any(tensor_key.endswith(endings) for tensor_key in self.keys)
+        return any(key.endswith(endings) for key in self.tensor_keys)
 
     def has(self, *tensor_keys: str) -> bool:
-        return all(tensor_key in self.shapes for tensor_key in tensor_keys)
+        return all(key in self.shapes for key in tensor_keys)
 
 
 def refuse_foreign(outer_keys: Sequence[str], tensor_shapes: Mapping[str, Shape]) -> None:
@@ -50,7 +50,7 @@ def is_adapter(file_content: FileContent) -> bool:
         "ip_adapter",
         "adapter_modules",
     )
-    is_nested = any(tensor_key in ("image_proj", "ip_adapter") for tensor_key in file_content.keys)
+    is_nested = any(key in ("image_proj", "ip_adapter") for key in file_content.tensor_keys)
     return is_nested or file_content.starts(*(f"{prefix}." for prefix in adapter_prefixes))
 
 

@@ -32,8 +32,8 @@ def read_shapes(path: str) -> Weights:
     if _container(path) == "torch":
         return _named_tensors(path, "meta")
     with _safe_open(path) as file:
-        keys: list[str] = file.keys()
-        parts = {key: file.get_slice(key) for key in keys}
+        tensor_keys: list[str] = file.keys()
+        parts = {key: file.get_slice(key) for key in tensor_keys}
         dtypes = {key: FLOAT32.get(part.get_dtype(), torch.float16) for key, part in parts.items()}
         return {
             key: torch.empty(part.get_shape(), dtype=dtypes[key], device="meta")
@@ -111,8 +111,8 @@ def _safe_open(path: str) -> Any:
 
 
 def _safetensors(file: Any) -> dict[str, Tensor]:
-    keys: list[str] = file.keys()
-    return {key: file.get_tensor(key) for key in keys}
+    tensor_keys: list[str] = file.keys()
+    return {key: file.get_tensor(key) for key in tensor_keys}
 
 
 def _named_tensors(path: str, device: str) -> Weights:

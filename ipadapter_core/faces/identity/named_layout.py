@@ -30,8 +30,8 @@ class TensorInMemory:
 
 
 def is_named_recogniser(tensors: Mapping[str, object]) -> bool:
-    keys = _without_wrappers(tensors)
-    return {"conv1.weight", "prelu.weight", "fc.weight", "features.weight"} <= keys.keys()
+    named_tensors = _without_wrappers(tensors)
+    return {"conv1.weight", "prelu.weight", "fc.weight", "features.weight"} <= named_tensors.keys()
 
 
 def read_named_parts(tensors: Mapping[str, object]) -> RecogniserParts:

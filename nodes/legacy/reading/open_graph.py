@@ -78,8 +78,8 @@ class Opening:
             values = saved_graph.widget_values(saved[key])
             rewritten[key] = {**saved[key], "widgets_values": [value, *values[1:]]}
         nodes = _nodes(graph)
-        keys = _unique_keys(nodes)
-        return [rewritten.get(key, node) for key, node in zip(keys, nodes, strict=True)]
+        node_keys = _unique_keys(nodes)
+        return [rewritten.get(key, node) for key, node in zip(node_keys, nodes, strict=True)]
 
     def _linked(self, graph: saved_graph.Graph) -> dict[str, ReadNode]:
         """Its nodes as a prompt has them, with links where values come out of nodes."""
@@ -195,11 +195,11 @@ def _nodes(graph: saved_graph.Graph) -> list[object]:
 
 def _unique_keys(nodes: list[object]) -> list[str]:
     """A key for each place; the first node of an id has the id, as links mean it."""
-    keys: dict[str, int] = {}
+    node_keys: dict[str, int] = {}
     for place, node in enumerate(nodes):
         key = str(node.get("id")) if isinstance(node, dict) else ""
-        keys[f"{key} at {place}" if key in keys or not key else key] = place
-    return list(keys)
+        node_keys[f"{key} at {place}" if key in node_keys or not key else key] = place
+    return list(node_keys)
 
 
 def _border(links: Mapping[int, saved_graph.Link]) -> dict[str, ReadNode]:

@@ -138,5 +138,7 @@ def _is_sdxl(model: object, graph: Graph) -> bool:
 
 
 def _checkpoint_text_width(shapes: Mapping[str, Any]) -> int | None:
-    keys = (shape.shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight"))
-    return next(keys, None)
+    text_widths = (
+        shape.shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight")
+    )
+    return next(text_widths, None)
