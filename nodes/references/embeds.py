@@ -261,8 +261,8 @@ def embeds_path(file: str) -> str:
 
 
 def _thumbnail(image: Tensor) -> Tensor:
-    picture = scale_to_side(rgb(image, SAVE_NODE, "image")[:1], THUMBNAIL_SIDE, "bilinear")
-    return to_bytes(picture[0])
+    small_image = scale_to_side(rgb(image, SAVE_NODE, "image")[:1], THUMBNAIL_SIDE, "bilinear")
+    return to_bytes(small_image[0])
 
 
 def _display(content: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> dict[str, Any]:

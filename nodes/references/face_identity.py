@@ -1,4 +1,4 @@
-"""Faces of reference pictures become identity embeddings, and aligned crops for an image encoder.
+"""Faces of reference images become identity embeddings, and aligned crops for an image encoder.
 
 N faces.
 """
@@ -76,21 +76,21 @@ class FaceEncoder:
         return identity.encoder if identity else WEBFACE_R50
 
     def encode(
-        self, pictures: Tensor, source: FaceSource, clip_vision: ClipVisionModel | None = None
+        self, images: Tensor, source: FaceSource, clip_vision: ClipVisionModel | None = None
     ) -> EncodedFaces:
-        """The faces of pictures [B, H, W, 3], one at most of each. Raises ValueError where there is
+        """The faces of images [B, H, W, 3], one at most of each. Raises ValueError where there is
         none, or no recogniser of the adapter.
 
         clip_vision: for adapters that also take the encoder's output of the crop.
         """
         net = self._net
-        faces, notes = find_reference_faces(pictures, source)
+        faces, notes = find_reference_faces(images, source)
         if faces:
-            identities = _embed_faces(net, pictures, faces)
-            crops = _cut_for_encoder(pictures, faces, self.adapter and self.adapter.spec)
+            identities = _embed_faces(net, images, faces)
+            crops = _cut_for_encoder(images, faces, self.adapter and self.adapter.spec)
         else:
-            identities = torch.zeros(len(pictures), EMBEDDING_WIDTH)
-            crops = pictures
+            identities = torch.zeros(len(images), EMBEDDING_WIDTH)
+            crops = images
             notes = [Message("<1>: no face found; an empty identity is used.", source.input_name)]
         features = {Source.FACE_IDENTITY.value: identities}
         if clip_vision is not None:
@@ -130,35 +130,33 @@ def crop_side(spec: AdapterSpec | None) -> int:
     return SIDES_BY_MODEL.get(spec.base_model if spec else "", DEFAULT_SIDE)
 
 
-def _embed_faces(net: IResNet, pictures: Tensor, faces: Sequence[ReferenceFace]) -> Tensor:
+def _embed_faces(net: IResNet, images: Tensor, faces: Sequence[ReferenceFace]) -> Tensor:
     """The embeddings [N, 512], on the processor, some faces at a time."""
     progress_bar = comfy.utils.ProgressBar(len(faces))
     embeddings: list[Tensor] = []
     for start in range(0, len(faces), CHUNK_SIZE):
         comfy.model_management.throw_exception_if_processing_interrupted()
         chunk = faces[start : start + CHUNK_SIZE]
-        embeddings.append(recognisers.embed(net, _cut_faces(pictures, chunk)))
+        embeddings.append(recognisers.embed(net, _cut_faces(images, chunk)))
         progress_bar.update(len(chunk))  # pyright: ignore[reportUnknownMemberType]
     return torch.cat(embeddings)
 
 
 def _cut_for_encoder(
-    pictures: Tensor, faces: Sequence[ReferenceFace], spec: AdapterSpec | None
+    images: Tensor, faces: Sequence[ReferenceFace], spec: AdapterSpec | None
 ) -> Tensor:
     """The encoder's view of the faces, [N, S, S, 3]."""
     side = crop_side(spec)
     clip_input = spec.clip_input if spec is not None else None
     if clip_input is None or clip_input.picture is not Picture.FACE_SQUARE:
-        return _cut_faces(pictures, faces, side)
+        return _cut_faces(images, faces, side)
     return torch.stack(
-        [crop(pictures[face.picture_number], square_of(face.box), side) for face in faces]
+        [crop(images[face.picture_number], square_of(face.box), side) for face in faces]
     )
 
 
-def _cut_faces(
-    pictures: Tensor, faces: Sequence[ReferenceFace], side: int = TEMPLATE_SIDE
-) -> Tensor:
-    """The aligned crops [N, S, S, 3], each out of the whole picture."""
+def _cut_faces(images: Tensor, faces: Sequence[ReferenceFace], side: int = TEMPLATE_SIDE) -> Tensor:
+    """The aligned crops [N, S, S, 3], each out of the whole image."""
     return torch.stack(
-        [align_face(pictures[face.picture_number], face.landmarks, side) for face in faces]
+        [align_face(images[face.picture_number], face.landmarks, side) for face in faces]
     )

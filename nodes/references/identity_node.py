@@ -1,4 +1,4 @@
-"""Encode Face Identity: the faces of pictures become embeds for FaceID adapters."""
+"""Encode Face Identity: the faces of reference images become embeds for FaceID adapters."""
 
 from dataclasses import replace
 from typing import Any
@@ -84,13 +84,13 @@ class EncodeFaceIdentity(io.ComfyNode):
             clip_vision = None
         source = FaceSource(NODE, "image", landmarks=face_landmarks, analysis=insightface)
         encoder = FaceEncoder(NODE, adapter)
-        faces = encoder.encode(_pictures(image, source), source, clip_vision)
+        faces = encoder.encode(_checked_images(image, source), source, clip_vision)
         if adapter is not None:
             references_for(faces.references, adapter, "image")
         compared = None
         if compare_with is not None:
             source = FaceSource(NODE, "compare_with", analysis=insightface)
-            compared = encoder.encode(_pictures(compare_with, source), source)
+            compared = encoder.encode(_checked_images(compare_with, source), source)
         similarity, note = _compare(faces, compared)
         strip = draw_rows(
             [side.crops for side in (faces, compared) if side is not None], STRIP_COLUMNS
@@ -176,11 +176,11 @@ def _require_face_adapter(value: object, clip_vision: ClipVisionModel | None) ->
     return adapter
 
 
-def _pictures(image: Tensor, source: FaceSource) -> Tensor:
-    pictures = rgb(image, NODE, source.input_name)
-    if not len(pictures):
+def _checked_images(image: Tensor, source: FaceSource) -> Tensor:
+    images = rgb(image, NODE, source.input_name)
+    if not len(images):
         raise ValueError(f"{NODE} got an empty '{source.input_name}': connect an image.")
-    return pictures
+    return images
 
 
 def _compare(faces: EncodedFaces, compared: EncodedFaces | None) -> tuple[float, Message]:
@@ -204,7 +204,7 @@ def _compare(faces: EncodedFaces, compared: EncodedFaces | None) -> tuple[float,
 def _empty_identity(
     references: References, clip_vision: ClipVisionModel | None, adapter: LoadedAdapter | None
 ) -> References:
-    """The unconditional side: an identity of zeros, and the encoder's output for no picture, or
+    """The unconditional side: an identity of zeros, and the encoder's output for no image, or
     zeros for an adapter that takes them.
     """
     if adapter is not None and adapter.spec.unconditional is Unconditional.ZERO_FEATURES:

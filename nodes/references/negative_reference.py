@@ -112,12 +112,12 @@ class IPAdapterNegativeReference(io.ComfyNode):
             return io.NodeOutput(replace(references, silent=kind == NONE), black)
         if kind == IMAGE and image is None:
             raise ValueError(NO_IMAGE)
-        picture = black if image is None or kind == BLACK else rgb(image, NODE, "image")
+        negative_image = black if image is None or kind == BLACK else rgb(image, NODE, "image")
         if kind in NOISES:
-            picture = noisy(picture, kind, strength, seed, blur)
-        encoded = encode_reference(clip_vision, picture, fit, "image", NODE)
+            negative_image = noisy(negative_image, kind, strength, seed, blur)
+        encoded = encode_reference(clip_vision, negative_image, fit, "image", NODE)
         if encoded is None:
             raise ValueError(f"{NODE} got an empty 'image': connect at least one image.")
         return io.NodeOutput(
-            references_for(encoded.output, adapter, "image", is_negative=True), picture
+            references_for(encoded.output, adapter, "image", is_negative=True), negative_image
         )

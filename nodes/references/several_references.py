@@ -1,4 +1,4 @@
-"""IPAdapter References: several pictures, each with its weight, become embeds at once."""
+"""IPAdapter References: several images, each with its weight, become embeds at once."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -84,12 +84,12 @@ class IPAdapterReferences(io.ComfyNode):
         fit: str = CROP,
     ) -> io.NodeOutput:
         adapter = require_adapter(ipadapter)
-        pictures = {name: image for name, image in images.items() if image is not None}
+        connected_images = {name: image for name, image in images.items() if image is not None}
         encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE)
         parts: list[References] = []
         negative = None
         for (name, image), weight in zip(
-            pictures.items(), picture_weights(weights, len(pictures)), strict=True
+            connected_images.items(), image_weights(weights, len(connected_images)), strict=True
         ):
             side = SideInputs(image, suffix=name.removeprefix("image"))
             references = encoder.encode_sides(side, negative_inputs())
@@ -103,8 +103,8 @@ class IPAdapterReferences(io.ComfyNode):
         return io.NodeOutput(embeds, negative or zeros, ui=encoder.display)
 
 
-def picture_weights(text: str, count: int) -> list[float]:
-    """A weight for each of so many pictures; 1 where there is no number. Raises ValueError."""
+def image_weights(text: str, count: int) -> list[float]:
+    """A weight for each of so many images; 1 where there is no number. Raises ValueError."""
     try:
         weights = numbers(text) if text.strip() else []
     except Predicate as error:

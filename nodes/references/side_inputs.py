@@ -156,12 +156,12 @@ class ReferenceEncoder:
         input_name = side.input_name("image")
 
         def make() -> tuple[References, dict[str, Any]] | None:
-            pictures = rgb(side.image, self._node, input_name)
-            if not len(pictures):
+            images = rgb(side.image, self._node, input_name)
+            if not len(images):
                 return None
-            part = visible_box(pictures, box, self._node)
+            part = visible_box(images, box, self._node)
             source = FaceSource(self._node, input_name, part, by_frame, side.is_negative)
-            faces = encoder.encode(pictures, source, clip_vision)
+            faces = encoder.encode(images, source, clip_vision)
             return faces.references, faces.display()
 
         stamp = file_stamp(encoder.recogniser.path)
