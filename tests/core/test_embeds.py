@@ -101,7 +101,7 @@ def test_scalings_are_the_documented_formulas(scaling, key, value):
         assert v[row, :, 7].tolist() == pytest.approx(value)
 
 
-def test_turned_keys_stand_on_the_negative_side():
+def test_as_negative_puts_the_reference_on_the_negative_side():
     flat = torch.tensor([1.0, 2, 3, 4, 5, 6, 7, 8])  # [2, 1, 2] keys, then values
     ((key, value),) = KeysValues(flat, 1, (2,)).as_negative().for_roles((NEGATIVE, POSITIVE, ALONE))
     assert key[:, 0].tolist() == [[3, 4], [0, 0], [3, 4]]
