@@ -185,7 +185,7 @@ class PatchedFluxCall:
 
         Tokens behind the grid are of references in the latent (FLUX Kontext), and stay as they are.
         Single blocks have the text attend to the image prompt too, unless a mask says where the
-        prompt acts.
+        prompt is applied.
         """
         grid = self.call.token_grid
         site = site._replace(grid=grid, latent_size=self.call.latent_size)

@@ -124,7 +124,9 @@ class CombineParams(OldNode):
 
 
 class ApplyTiled(OldNode):
-    """-> model, tiles and masks: each tile of a large reference acts in its part of the image."""
+    """-> model, tiles and masks: each tile of a large reference is applied to its part of the
+    image.
+    """
 
     FUNCTION = "apply_tiled"
     POSITIONAL = (

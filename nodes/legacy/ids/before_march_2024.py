@@ -58,7 +58,7 @@ class ApplyEncodedFirst(OldNode):
 
 
 class ApplyMaskedTiles(OldNode):
-    """`IPAdapterTilesMasked`: each tile of the first picture acts where it lies."""
+    """`IPAdapterTilesMasked`: each tile of the first image is applied where it lies."""
 
     POSITIONAL = (
         "ipadapter model image weight clip_vision weight_type noise start_at end_at"

@@ -1,4 +1,4 @@
-"""The tiles of one large reference, and where each of them acts."""
+"""The tiles of one large reference, and an attention mask for each."""
 
 from collections.abc import Sequence
 from math import ceil

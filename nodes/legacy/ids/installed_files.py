@@ -186,7 +186,7 @@ def same_file(folder: str, name: str) -> str | None:
 
 
 def log_replacement(name: str, fitting: list[str]) -> str:
-    """The first of some files that fit in the place of one that is not here."""
+    """The first of some files that fit in the place of a missing one."""
     log.info("There is no file '%s': '%s', of the same kind, is used instead.", name, fitting[0])
     return fitting[0]
 

@@ -1,4 +1,4 @@
-"""Which image encoder a graph needs, where its loader names a file that is not here."""
+"""Which image encoder a graph needs, where its loader names a file that is not installed."""
 
 import logging
 import os
@@ -34,8 +34,8 @@ class EncoderLoaders:
         self._feeding = self._readers.feeding(ENCODER_INPUT, our_nodes)
 
     def replaced(self) -> dict[str, Any]:
-        """The loaders by key, with a file that is here where they feed this pack and name one that
-        is not.
+        """The loaders by key, with an installed file where they feed this pack and name one that is
+        missing.
         """
         return {
             node_key: self._replace(node_key, node)
@@ -58,7 +58,7 @@ class EncoderLoaders:
         return _with_installed(loader, file_name, encoder_name)
 
     def _needed_encoder(self, our_readers: list[object]) -> str | None:
-        """The encoder that the adapter on one of these nodes was made for, if its file is here."""
+        """The encoder that the adapter on one of these nodes was made for, if it is installed."""
         for reader in our_readers:
             link = inputs_of(reader).get("ipadapter")
             loader_inputs = inputs_of(self._readers.origin(link) if link_source(link) else reader)

@@ -146,7 +146,7 @@ class Opening:
         return {**node, "widgets_values": _widget_values(node, names, new_inputs)}
 
     def _note_missing_sampler(self, graph: saved_graph.Graph) -> None:
-        """XLabs' own, where its pack is not here: else that pack has its other ids too."""
+        """XLabs' own, where its pack is not installed: else that pack has its other ids too."""
         if XLABS_SAMPLER in _node_classes(graph) and XLABS_APPLY in self.old_nodes:
             self.report[XLABS_SAMPLER_NOTE] = None
 

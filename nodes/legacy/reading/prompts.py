@@ -1,9 +1,9 @@
 """Prompts as old graphs and other programs send them, before the host checks them.
 
 Some old ids mean another node today, and are told apart by their inputs; inputs that a node got
-later get their defaults; renamed options get the names of the last release; a file that is not here
-is replaced by one of the same kind. Everything else stays as it is, also what is no prompt: the
-host refuses that in its own words.
+later get their defaults; renamed options get the names of the last release; a missing file is
+replaced by one of the same kind. Everything else stays as it is, also what is no prompt: the host
+refuses that in its own words.
 """
 
 from collections.abc import Collection, Mapping
@@ -126,7 +126,7 @@ def _absent_defaults(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, 
 
 
 def _installed_files(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, str]:
-    """Files that are here; without one of the kind the node itself says what is missing."""
+    """Installed files; without one of the kind the node itself says what is missing."""
     files: dict[str, str] = {}
     for name, find_file in old_node.FILES.items():
         if isinstance(file := node_inputs.get(name), str):

@@ -53,7 +53,7 @@ def needs_black_image(old_node: NodeContext) -> bool:
 
 
 def unknown_adapter(old_node: NodeContext) -> Message:
-    """Why the kind of adapter is not known: its loader gets the name, or the file is not here."""
+    """Why the kind of adapter is not known: its loader gets the name, or the file is missing."""
     for loader in old_node.graph.upstream(old_node.inputs.get("ipadapter"), "ipadapter"):
         for input_name in NAMING_INPUTS:
             if is_link(loader.inputs.get(input_name)):

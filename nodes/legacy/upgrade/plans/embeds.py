@@ -25,7 +25,7 @@ FILE_NOTE = Message("the file is a .safetensors now, for Load IPAdapter Embeds")
 def encode_node(
     connections: Inputs, image: object, weight: object, options: Inputs | None = None
 ) -> NewNode:
-    """Encode IPAdapter Reference; a weight acts on the features, as in IPAdapter_plus."""
+    """Encode IPAdapter Reference; a weight multiplies the features, as in IPAdapter_plus."""
     is_weighted = apply_inputs.is_set(weight, 1)
     new_inputs: Inputs = {**connections, "image": image, "weight": weight, "fit": "crop"}
     new_inputs |= {"weight_on": "features"} if is_weighted else {}

@@ -79,7 +79,7 @@ def plan_xlabs_advanced(old_node: NodeContext) -> Plan:
 
 
 def _block_count(old_node: NodeContext) -> int:
-    """The adapter's layers, where its file is here: those of FLUX.1 but for models in small."""
+    """The adapter's layers, where it is installed: those of FLUX.1 but for models in small."""
     loader = old_node.graph.source(old_node.inputs.get("ip_adapter_flux"))
     name = loader.inputs.get("ipadatper") if loader else None
     count = layer_count(_installed(name, find_xlabs)) if isinstance(name, str) else None
