@@ -48,17 +48,19 @@ export function addEditor(node, name, element, height, watched, refresh, grows =
   for (const hook of ['onConfigure', 'onConnectionsChange', 'onExecuted']) chain(node, hook, () => refresh())
   for (const kind of ['pointerenter', 'focusin']) element.addEventListener(kind, () => refresh())
   refresh()
-  growToFit(node)
+  fitSize(node)
 }
 
 /**
  * The classic renderer sizes a node before this widget is there, and grows it when it is loaded again: such a change
- * after an undo would drop what can be redone.
+ * after an undo would drop what can be redone. Nodes 2.0 grow a node to what it shows, but also leave it the room of
+ * inputs that they hide.
  * @param {any} node
  */
-function growToFit(node) {
+function fitSize(node) {
   const [width, height] = node.computeSize()
-  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)])
+  const needed = window.LiteGraph?.vueNodesMode ? 0 : Math.max(node.size[1], height)
+  node.setSize([Math.max(node.size[0], width), needed])
 }
 
 /** Adds to a function of a holder; the original stays and runs first. @param {any} holder @param {string} name @param {(first: any) => void} after */

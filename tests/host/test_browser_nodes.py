@@ -118,6 +118,19 @@ def test_a_node_keeps_its_size_whatever_the_editor_of_boxes_says(page):
     assert heights[0] == heights[1]
 
 
+@pytest.mark.parametrize("opened", ["vue"], indirect=True)  # which hide advanced inputs
+@pytest.mark.parametrize("kind", ["FaceCrop", "ApplyIPAdapter", "IPAdapterWeightMap"])
+def test_a_new_node_leaves_no_room_for_inputs_that_are_hidden(page, kind):
+    page.add(kind)
+    drawn = page.page.locator("[data-node-id]")
+    heights = []
+    for _ in range(2):
+        page.page.wait_for_timeout(300)  # for the page to measure the node
+        heights.append(drawn.bounding_box()["height"])
+        page.run("() => { n0.setSize([n0.size[0], 0]) }")
+    assert heights[0] == heights[1]
+
+
 def test_a_region_is_drawn_as_a_box_without_any_picture(page):
     page.add("IPAdapterRegion")
     page.page.get_by_role("button", name="Opens the square").click()
