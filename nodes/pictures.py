@@ -13,7 +13,7 @@ from ..ipadapter_core.messages import printable
 LARGEST_MEAN, SMALLEST_VALUE = 2.0, -4.0  # of a picture from 0 to 1; noise overshoots
 LARGEST_SHOWN = 10**18  # of a whole number in a sentence
 LARGEST_COUNT = 2**34  # of numbers in a batch: 64 GB; 300 pictures in 4K are less than half of it
-LARGEST_FACTOR = 10.0  # of a mask; more than that is a mask from 0 to 255
+LARGEST_MASK_VALUE = 10.0  # more than that is a mask from 0 to 255
 LARGEST_CHANNELS = 4
 WHITE = 255  # as a byte
 # (lowest, highest, largest that the type holds) of integers -> which of them is white
@@ -89,7 +89,7 @@ def require_masks(value: object, node: str, input_name: str) -> Tensor:
                 f"{node}'s '{input_name}' number {number} of {len(masks)} holds NaN or infinite "
                 "values: repair the node it comes from."
             )
-        if max(-lowest, highest) > LARGEST_FACTOR:
+        if max(-lowest, highest) > LARGEST_MASK_VALUE:
             raise ValueError(
                 f"{node}'s '{input_name}' has values from {float(lowest):g} to {float(highest):g}: "
                 "a mask is 0 where it is black and 1 where it is white, so scale it first."

@@ -160,13 +160,13 @@ def _raw_identity_and_square(projector: ProjectorSpec) -> tuple[FeatureSpec, ...
     return (identity_feature(IDENTITY_WIDTH, GLINT_R100, is_normalised=False), square)
 
 
-ZEROS, ZERO_PIXELS = Unconditional.ZERO_FEATURES, Unconditional.ZERO_PIXELS
+ZERO_FEATURES, ZERO_PIXELS = Unconditional.ZERO_FEATURES, Unconditional.ZERO_PIXELS
 FACEID, FACEID_PLUS, FACEID_PLUS_V2 = "FaceID", "FaceID plus", "FaceID plus v2"
 BLACK_IMAGE = Unconditional.BLACK_IMAGE
 FLUX = "FLUX.1"
 XLABS = "XLabs"
 FLUX_HEAD_WIDTH = 128
-PORTRAIT, UNNORM, INSTANTID = "FaceID portrait", "FaceID portrait unnorm", "InstantID"
+FACEID_PORTRAIT, UNNORM, INSTANTID = "FaceID portrait", "FaceID portrait unnorm", "InstantID"
 FACE_PURPOSE, IDENTITY_PURPOSE = "face", "identity"
 FAMILIES = (
     Family(
@@ -194,14 +194,14 @@ FAMILIES = (
         has_shapes=projection_kinds.is_linear,
         read_projector=read_linear,
         inputs=_clip_embeds,
-        unconditional=ZEROS,
+        unconditional=ZERO_FEATURES,
     ),
     Family(
         kind=UNNORM,
         has_shapes=projection_kinds.is_identity_resampler,
         read_projector=read_identity_resampler,
         inputs=_raw_identity,
-        unconditional=ZEROS,
+        unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
         name_marks=("unnorm", "faceid", "portrait"),
     ),
@@ -210,7 +210,7 @@ FAMILIES = (
         has_shapes=projection_kinds.is_identity_resampler,
         read_projector=read_identity_resampler,
         inputs=_instantid_identity,
-        unconditional=ZEROS,
+        unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
         name_marks=("instantid",),
         stored_dtype=torch.float32,  # its twin in float16
@@ -221,7 +221,7 @@ FAMILIES = (
         has_shapes=projection_kinds.is_time_resampler,
         read_projector=read_time_resampler,
         inputs=_siglip_hidden,
-        unconditional=ZEROS,
+        unconditional=ZERO_FEATURES,
         base_model=SD35_LARGE,
     ),
     Family(
@@ -252,7 +252,7 @@ FAMILIES = (
         has_shapes=projection_kinds.is_kolors_face,
         read_projector=read_face_plus_v2,
         inputs=_raw_identity_and_square,
-        unconditional=ZEROS,
+        unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
         base_model=KOLORS,
         is_projected_as_text=True,
@@ -278,11 +278,11 @@ FAMILIES = (
         name_marks=("plus",),
     ),
     Family(
-        kind=PORTRAIT,
+        kind=FACEID_PORTRAIT,
         has_shapes=projection_kinds.is_portrait,
         read_projector=read_identity,
         inputs=_identity,
-        unconditional=ZEROS,
+        unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
     ),
     Family(
@@ -290,7 +290,7 @@ FAMILIES = (
         has_shapes=projection_kinds.is_identity,
         read_projector=read_identity,
         inputs=_identity,
-        unconditional=ZEROS,
+        unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
         has_lora=True,
     ),

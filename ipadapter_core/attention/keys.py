@@ -18,7 +18,7 @@ from ..references.embeds import CONCAT, References, combine
 # Roles of a row. ALONE: the positive side of a sampling that computes no negative one (CFG 1).
 NEGATIVE, POSITIVE, ALONE = 0, 1, 2
 V_ONLY = "V only"
-CHUNK = 16  # frames that are projected at once
+FRAME_CHUNK = 16  # frames that are projected at once
 WIDEST_LAYER = 1280  # inner width of the layers that a channel penalty leaves as they are
 LayerKeysValues = tuple[Tensor, Tensor]
 Weight = float | Tensor  # a tensor: [R * F, 1, 1]
@@ -182,8 +182,8 @@ def frame_keys(
             on_device = references.change_features(lambda tensor: tensor.to(device, torch.float32))
             return tokens_of(adapter, on_device)[None]
         features = references.select(adapter.spec.inputs)
-        starts, structure = range(0, references.count, CHUNK), references.face_structure
-        chunks = ([tensor[start : start + CHUNK] for tensor in features] for start in starts)
+        starts, structure = range(0, references.count, FRAME_CHUNK), references.face_structure
+        chunks = ([tensor[start : start + FRAME_CHUNK] for tensor in features] for start in starts)
         on_device = ([tensor.to(device, torch.float32) for tensor in chunk] for chunk in chunks)
         tokens = [adapter.project(*chunk, face_structure=structure) for chunk in on_device]
         return torch.cat(tokens)

@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d, interpolate, pad
 
 ADDED, NORMALISED = "added", "normalised"
 OVERLAPS = [NORMALISED, ADDED]
-NEARLY_SQUARE = 1.15  # aspect ratio up to which an image is cut 2 x 2
+LARGEST_SQUARE_ASPECT = 1.15  # aspect ratio up to which an image is cut 2 x 2
 
 
 def arrange_masks(masks: Sequence[Tensor], feather: int, overlap: str) -> list[Tensor]:
@@ -57,7 +57,7 @@ def tile_boxes(height: int, width: int, short_side: int) -> list[tuple[int, int,
 
     They are as large as can be and overlap evenly. A nearly square image in one piece is cut 2 x 2.
     """
-    if short_side == 1 and max(height, width) <= NEARLY_SQUARE * min(height, width):
+    if short_side == 1 and max(height, width) <= LARGEST_SQUARE_ASPECT * min(height, width):
         short_side = 2
     tile_side = -(-min(height, width) // short_side)
     tile_counts = [-(-length // tile_side) for length in (height, width)]

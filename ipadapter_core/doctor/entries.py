@@ -7,7 +7,7 @@ from ..adapter.encoders import EncoderSpec
 from ..faces.identity.recognisers import RecogniserSpec
 from .model_table import ENCODER, RECOGNISER, ModelFile
 
-ADAPTER, EMBEDS, OTHER = "adapter", "embeds", "other"
+ADAPTER, EMBEDS_FILE, OTHER = "adapter", "embeds", "other"
 FOLDERS = {ADAPTER: "ipadapter", ENCODER: "clip_vision"}
 
 

@@ -12,7 +12,7 @@ from ..adapter.encoders import EncoderSpec
 from ..adapter.families import FACE_PURPOSE, IDENTITY_PURPOSE
 from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
-from .entries import ADAPTER, EMBEDS, FOLDERS, OTHER, Embeds, Entry, InstalledFile
+from .entries import ADAPTER, EMBEDS_FILE, FOLDERS, OTHER, Embeds, Entry, InstalledFile
 from .face_pairs import face_pairs_of, mark_missing_recogniser
 from .file_names import finished_name, is_unfinished
 from .model_table import (
@@ -118,7 +118,7 @@ def _fits(encoder_entry: Entry, adapter_entry: Entry) -> bool:
 def _entry(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) -> Entry:
     content = installed_file.content
     if isinstance(content, Embeds):
-        return Entry(installed_file, EMBEDS, content.text, _name_advice(installed_file), None)
+        return Entry(installed_file, EMBEDS_FILE, content.text, _name_advice(installed_file), None)
     if content is None:
         note = installed_file.note or Message("holds nothing that this pack uses")
         if installed_file.folder == FOLDERS[ENCODER]:

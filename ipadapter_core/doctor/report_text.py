@@ -4,13 +4,13 @@ from typing import Any
 
 from ..adapter.checkpoint import AdapterSpec
 from .model_table import RECOGNISER, ModelFile, size_text
-from .report import ADAPTER, EMBEDS, ENCODER, OTHER, Entry, Need, Report
+from .report import ADAPTER, EMBEDS_FILE, ENCODER, OTHER, Entry, Need, Report
 
 TITLES = {
     ADAPTER: "Adapters",
     ENCODER: "Image encoders",
     RECOGNISER: "Face recognisers",
-    EMBEDS: "Embeds files",
+    EMBEDS_FILE: "Embeds files",
 }
 MISSING = {ENCODER: "no installed encoder fits", RECOGNISER: "no installed face recogniser fits"}
 GOALS = {
@@ -41,7 +41,7 @@ def _start_lines(report: Report) -> list[str]:
 
 def _kind_lines(report: Report, kind: str) -> list[str]:
     """A title, and the files of a kind; below each adapter the encoders that fit."""
-    shown_entries = [entry for entry in report.of(kind) if kind == EMBEDS or entry.usable]
+    shown_entries = [entry for entry in report.of(kind) if kind == EMBEDS_FILE or entry.usable]
     kind_lines = [TITLES[kind] + ("" if shown_entries else ": none")]
     for entry in shown_entries:
         kind_lines.append("  " + entry_line(entry))

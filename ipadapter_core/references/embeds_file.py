@@ -19,10 +19,10 @@ from .embeds import CONCAT, METHODS, References
 
 FORMAT = "ip-adapter-embeds"
 ENDING, OLD_ENDING = ".safetensors", ".ipadpt"  # of the files
-POSITIVE, NEGATIVE, THUMBNAIL = "positive", "negative", "thumbnail"
+POSITIVE_SIDE, NEGATIVE_SIDE, THUMBNAIL = "positive", "negative", "thumbnail"
 RECOGNISER = "recogniser"  # the note on whose space identities are of
 NOTES = ("encoder_hash", "fit", "detail", "picture", "box", "encoder_name", RECOGNISER)
-Sides = tuple[References, References | None]
+StoredSides = tuple[References, References | None]
 
 
 def to_file(
@@ -32,9 +32,9 @@ def to_file(
     thumbnail: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata; thumbnail [h, w, 3] bytes."""
-    stored_tensors = _tensors(POSITIVE, positive)
+    stored_tensors = _tensors(POSITIVE_SIDE, positive)
     if negative is not None and not negative.silent:
-        stored_tensors |= _tensors(NEGATIVE, negative)
+        stored_tensors |= _tensors(NEGATIVE_SIDE, negative)
     if thumbnail is not None:
         stored_tensors[THUMBNAIL] = thumbnail.contiguous()
     metadata = {
@@ -86,10 +86,10 @@ def _pooling(source: Source) -> str:
             return "none"
 
 
-def from_file(stored_tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Sides:
+def from_file(stored_tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> StoredSides:
     """The references that `to_file` stored; metadata is checked, since anyone can write a file."""
     feature_names = _feature_names(metadata)
-    positive_features = _features(POSITIVE, stored_tensors, feature_names)
+    positive_features = _features(POSITIVE_SIDE, stored_tensors, feature_names)
     if metadata.get("format") != FORMAT or positive_features is None:
         raise Predicate("holds no embeds of this pack: save them with Save IPAdapter Embeds")
     method = metadata.get("method", CONCAT)
@@ -116,7 +116,7 @@ def from_file(stored_tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
             for feature_name, tensor in positive_features.items()
         }
         return positive, References(zeros, (1.0,), silent=True)
-    negative_features = _features(NEGATIVE, stored_tensors, feature_names)
+    negative_features = _features(NEGATIVE_SIDE, stored_tensors, feature_names)
     if negative_features is None:
         return positive, None
     _check_features(negative_features)
@@ -166,7 +166,7 @@ def _weights(metadata: Mapping[str, str]) -> tuple[tuple[float, ...], bool]:
     return reference_weights, is_projected
 
 
-def from_ipadpt(stored_content: object) -> Sides:
+def from_ipadpt(stored_content: object) -> StoredSides:
     """A tensor [N, D] or [N, S, D] is one side; a stack [2, N, ...] is positive and negative, as
     before 2024-03.
 
@@ -182,7 +182,7 @@ def from_ipadpt(stored_content: object) -> Sides:
     return _references(stored_content), None
 
 
-def _from_diffusers(adapter_tensors: Sequence[object]) -> Sides:
+def _from_diffusers(adapter_tensors: Sequence[object]) -> StoredSides:
     first_tensor = adapter_tensors[0] if adapter_tensors else None
     if not isinstance(first_tensor, Tensor) or first_tensor.ndim < 2:
         raise Predicate("holds no tensor of embeds")

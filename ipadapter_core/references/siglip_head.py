@@ -12,10 +12,10 @@ from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_att
 
 from ..adapter.layout import Weights, shape_of
 
-PREFIX = "vision_model.head."
+HEAD_PREFIX = "vision_model.head."
 HEAD_COUNT = 16  # of so400m
-EPSILON = 1e-6
-_PROBE, _POSITIONS = f"{PREFIX}probe", "vision_model.embeddings.position_embedding.weight"
+LAYER_NORM_EPSILON = 1e-6
+_PROBE, _POSITIONS = f"{HEAD_PREFIX}probe", "vision_model.embeddings.position_embedding.weight"
 
 
 def has_head(stored_weights: Weights, width: int, token_count: int) -> bool:
@@ -44,7 +44,9 @@ def pool_tokens(tokens: Tensor, head: Mapping[str, Tensor], head_count: int = HE
     )
     attended = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
     pooled = _linear(attended, head, "attention.out_proj")
-    norm = layer_norm(pooled, (width,), head["layernorm.weight"], head["layernorm.bias"], EPSILON)
+    norm = layer_norm(
+        pooled, (width,), head["layernorm.weight"], head["layernorm.bias"], LAYER_NORM_EPSILON
+    )
     hidden = gelu(_linear(norm, head, "mlp.fc1"), approximate="tanh")
     return (pooled + _linear(hidden, head, "mlp.fc2"))[:, 0]
 

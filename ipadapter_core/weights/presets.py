@@ -18,13 +18,13 @@ TENTH = 0.1
 
 # Block -> share, for each base model. Layout is SD1.5's last two blocks before the middle, SDXL's
 # last one.
-LAYOUT = {"sd15": {("input", 7): 0.25, ("input", 8): 1.0}, "sdxl": {("input", 8): 1.0}}
-STYLE = {
+LAYOUT_BLOCKS = {"sd15": {("input", 7): 0.25, ("input", 8): 1.0}, "sdxl": {("input", 8): 1.0}}
+STYLE_BLOCKS = {
     "sd15": [("input", n) for n in (1, 2, 4, 5)] + [("output", n) for n in range(5, 12)],
     "sdxl": [("output", 1)],
 }
 # Where the UNet is coarsest, without the blocks that carry style: what is in the picture.
-SUBJECT = {
+SUBJECT_BLOCKS = {
     "sd15": [("input", 7), ("input", 8), ("middle", 0), ("output", 3), ("output", 4)],
     "sdxl": [("input", 7), ("input", 8), ("middle", 0), ("output", 0), ("output", 2)],
 }
@@ -36,12 +36,12 @@ def base_of(model_blocks: Sequence[Block]) -> str:
 
 
 def _layout(blocks: Sequence[Block]) -> BlockWeights:
-    block_shares = LAYOUT[base_of(blocks)]
+    block_shares = LAYOUT_BLOCKS[base_of(blocks)]
     return tuple(block_shares.get(block, 0.0) for block in blocks)
 
 
 def _style(blocks: Sequence[Block]) -> BlockWeights:
-    return tuple(float(block in STYLE[base_of(blocks)]) for block in blocks)
+    return tuple(float(block in STYLE_BLOCKS[base_of(blocks)]) for block in blocks)
 
 
 def _whole_layout(blocks: Sequence[Block]) -> BlockWeights:
@@ -134,7 +134,7 @@ TAKES: dict[str, Take] = {
     "precise style": _contrast(_style, _layout),
     "precise layout": _contrast(_layout, _against_layout),
     "subject": _with_amount(
-        lambda blocks: tuple(float(b in SUBJECT[base_of(blocks)]) for b in blocks)
+        lambda blocks: tuple(float(b in SUBJECT_BLOCKS[base_of(blocks)]) for b in blocks)
     ),
     "ease in": _ease(lambda depth: 1 - depth),
     "ease out": _ease(lambda depth: depth),

@@ -21,7 +21,7 @@ from ...ipadapter_core.messages import Message
 from ..files.installed import display
 from . import hub
 
-BLOCK = 4 << 20
+BLOCK_BYTES = 4 << 20
 SPARE = 64 << 20  # bytes that stay free on the disk
 ATTEMPTS = 2  # without a byte in between; the library itself tries several times in each
 PAUSE = 1.0  # seconds between them
@@ -112,7 +112,7 @@ def _accept_existing(published_file: ModelFile, target: Path, progress: Progress
 def _copy(source: str, part: Path, published_file: ModelFile, progress: Progress) -> None:
     copied = 0
     with open(source, "rb") as file, part.open("wb") as copy:
-        while block := file.read(BLOCK):
+        while block := file.read(BLOCK_BYTES):
             progress("copying", copied, published_file.size)
             copy.write(block)
             copied += len(block)
@@ -230,7 +230,7 @@ def _digest(path: Path, activity: str, progress: Progress) -> str:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(BLOCK_BYTES):
             yield block
 
 

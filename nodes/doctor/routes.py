@@ -25,7 +25,7 @@ from . import scan
 from .graph_stamps import stamps
 from .jobs import UNKNOWN_FILE, Downloads
 
-PREFIX = "/ipadapternodes"
+ROUTE_PREFIX = "/ipadapternodes"
 LARGEST_REQUEST = 10_000  # bytes of JSON
 
 
@@ -50,12 +50,12 @@ def add(
 
     _add_reports(routes, nodes, examine)
 
-    @routes.get(f"{PREFIX}/download")
+    @routes.get(f"{ROUTE_PREFIX}/download")
     async def progress(request: web.Request) -> web.Response:
         state = downloads.state
         return web.json_response(for_page(asdict(state)) if state else None)
 
-    @routes.post(f"{PREFIX}/download")
+    @routes.post(f"{ROUTE_PREFIX}/download")
     async def start(request: web.Request) -> web.Response:
         if not is_own(request):
             return refused(Message("This request comes from another site and is refused."), 403)
@@ -70,7 +70,7 @@ def add(
         except ValueError as error:
             return refused(message_of(error), 409)
 
-    @routes.post(f"{PREFIX}/cancel")
+    @routes.post(f"{ROUTE_PREFIX}/cancel")
     async def cancel(request: web.Request) -> web.Response:
         if not is_own(request):
             return refused(Message("This request comes from another site and is refused."), 403)
@@ -81,11 +81,11 @@ def add(
 def _add_reports(
     routes: web.RouteTableDef, nodes: Callable[[], list[str]], examine: Callable[[], Report]
 ) -> None:
-    @routes.get(f"{PREFIX}/doctor")
+    @routes.get(f"{ROUTE_PREFIX}/doctor")
     async def doctor(request: web.Request) -> web.Response:
         return web.json_response(for_page(as_data(await asyncio.to_thread(examine))))
 
-    @routes.get(f"{PREFIX}/stamps")
+    @routes.get(f"{ROUTE_PREFIX}/stamps")
     async def read_stamps(request: web.Request) -> web.Response:
         return web.json_response(stamps(await asyncio.to_thread(examine), nodes()))
 

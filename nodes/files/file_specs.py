@@ -12,7 +12,7 @@ from ...ipadapter_core.messages import Predicate
 from .open_files import read_shapes
 
 T = TypeVar("T")
-CHUNK = 1 << 22  # bytes that are hashed at once
+CHUNK_BYTES = 1 << 22  # that are hashed at once
 
 
 class FileStamp(NamedTuple):
@@ -34,7 +34,7 @@ def file_digest(stamp: FileStamp) -> str:
     """The SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(stamp.path, "rb") as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
 

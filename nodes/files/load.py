@@ -34,7 +34,7 @@ from .open_files import read_shapes, read_weights
 from .twins import AUTO, find_twin
 
 PAGE = 4096  # bytes of a file that the system reads at least
-STEPS = 100  # of a progress bar
+PROGRESS_STEPS = 100
 log = logging.getLogger("ipadapter")
 
 
@@ -138,7 +138,7 @@ def read_in(tensors: Iterable[Tensor]) -> None:
         if tensor.nbytes > PAGE:  # one byte of each page
             tensor.reshape(-1).view(torch.uint8)[::PAGE].max()
         bytes_read += tensor.nbytes
-        if bytes_read - bytes_reported >= total / STEPS:
+        if bytes_read - bytes_reported >= total / PROGRESS_STEPS:
             comfy.model_management.throw_exception_if_processing_interrupted()
             progress.update_absolute(bytes_read)
             bytes_reported = bytes_read

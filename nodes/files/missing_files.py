@@ -10,7 +10,7 @@ from ...ipadapter_core.messages import printable
 from .folders import ADAPTERS, ENCODERS
 from .installed import model_files
 
-KINDS = {ADAPTERS: ADAPTER, ENCODERS: ENCODER}
+KIND_BY_FOLDER = {ADAPTERS: ADAPTER, ENCODERS: ENCODER}
 MOST_REASONS = 3  # that a sentence about a missing file names
 
 
@@ -19,7 +19,7 @@ def explain_missing(folder_kind: str, base_model: str = "") -> list[str]:
 
     base_model: of adapters, those for it are left out, as are misplaced ones for another.
     """
-    kind = KINDS[folder_kind]
+    kind = KIND_BY_FOLDER[folder_kind]
     entries = examine(model_files(set()), load()).entries
     kind_entries = [
         entry for entry in entries if kind == entry.kind or entry.file.folder == folder_kind

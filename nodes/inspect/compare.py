@@ -22,8 +22,8 @@ from .comparison import NODE, check_count, check_size, read_adapter_names, read_
 BY_TASK, BY_ADAPTER = "tasks", "adapters"
 LARGEST_SIDE, LARGEST_SEED = 4096, 0xFFFFFFFFFFFFFFFF
 SEED_WIDGETS = io.ControlAfterGenerate.fixed
-Link = list[object]  # [node id, slot], as the host hands it on where a value is not needed
-Inputs = Mapping[str, object]
+HostLink = list[object]  # [node id, slot], as the host hands it on where a value is not needed
+NodeInputs = Mapping[str, object]
 
 
 class Column(NamedTuple):
@@ -31,7 +31,7 @@ class Column(NamedTuple):
 
     label: str
     node_id: str
-    inputs: Inputs
+    inputs: NodeInputs
 
 
 class Expansion:
@@ -40,11 +40,11 @@ class Expansion:
     def __init__(self):
         self._graph: Any = GraphBuilder()
 
-    def add(self, node_id: str, **inputs: object) -> Link:
+    def add(self, node_id: str, **inputs: object) -> HostLink:
         """A node, as the link to its first output."""
         return self._graph.node(node_id, **inputs).out(0)
 
-    def output(self, link: Link) -> io.NodeOutput:
+    def output(self, link: HostLink) -> io.NodeOutput:
         return io.NodeOutput(link, expand=self._graph.finalize())
 
 
@@ -82,11 +82,11 @@ class CompareImagePrompts(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: Link,
-        image: Link,
-        positive: Link,
-        negative: Link,
-        vae: Link,
+        model: HostLink,
+        image: HostLink,
+        positive: HostLink,
+        negative: HostLink,
+        vae: HostLink,
         weights: str,
         columns: str,
         tasks: str,
@@ -100,7 +100,7 @@ class CompareImagePrompts(io.ComfyNode):
         scheduler: str,
         denoise: float,
         fit: str = CROP,
-        latent_image: Link | None = None,
+        latent_image: HostLink | None = None,
     ) -> io.NodeOutput:
         graph = Expansion()
         row_weights = read_weights(weights)
@@ -119,14 +119,14 @@ class CompareImagePrompts(io.ComfyNode):
         return graph.output(_grid(graph, row_weights, heads, sampling, vae))
 
 
-def _task_columns(text: str, inputs: Inputs) -> list[Column]:
+def _task_columns(text: str, inputs: NodeInputs) -> list[Column]:
     return [
         Column(task, "ImagePrompt", {**inputs, "task": task, "strength": CUSTOM})
         for task in read_tasks(text)
     ]
 
 
-def _adapter_columns(text: str, inputs: Inputs, graph: Expansion) -> list[Column]:
+def _adapter_columns(text: str, inputs: NodeInputs, graph: Expansion) -> list[Column]:
     columns: list[Column] = []
     whole_time = {"start_at": 0.0, "end_at": 1.0}
     for name in read_adapter_names(text):
@@ -139,7 +139,7 @@ def _adapter_columns(text: str, inputs: Inputs, graph: Expansion) -> list[Column
     return columns
 
 
-def _latent(graph: Expansion, latent: Link | None, width: int, height: int) -> Link:
+def _latent(graph: Expansion, latent: HostLink | None, width: int, height: int) -> HostLink:
     """Of a single image."""
     if latent is not None:
         return graph.add("LatentFromBatch", samples=latent, batch_index=0, length=1)
@@ -150,11 +150,11 @@ def _grid(
     graph: Expansion,
     weights: Sequence[float],
     columns: Sequence[Column],
-    sampling: Inputs,
-    vae: Link,
-) -> Link:
+    sampling: NodeInputs,
+    vae: HostLink,
+) -> HostLink:
     """Nodes that generate an image for each weight and column, and arrange them."""
-    images: dict[str, Link] = {}
+    images: dict[str, HostLink] = {}
     labels: list[str] = []
     for weight in weights:
         for label, node_id, inputs in columns:

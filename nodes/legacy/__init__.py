@@ -17,13 +17,13 @@ from ..input_checks import CHECKS, check_old_node
 from ..project import is_ours
 from ..request_body import BAD_REQUEST, UnreadableBody, read_object
 from .ids.link_checks import LINK_CHECKS
-from .ids.node_table import BY_ID, NODES
+from .ids.node_table import BY_ID, OLD_NODES
 from .ids.old_graphs_switch import IPAdapterOldGraphs
 from .ids.old_node import OldNode
 from .reading import open_graph, prompts
 from .upgrade.workflow import upgraded_workflow
 
-__all__ = ["BY_ID", "NODES", "IPAdapterOldGraphs", "claimed_ids", "free_nodes", "listen"]
+__all__ = ["BY_ID", "OLD_NODES", "IPAdapterOldGraphs", "claimed_ids", "free_nodes", "listen"]
 
 Registry = Mapping[str, Any]  # the host's: node id -> class
 UNREADABLE = (
@@ -36,7 +36,7 @@ UNREADABLE = (
 )
 log = logging.getLogger("ipadapter")
 CHECKS.update(LINK_CHECKS)
-for node in NODES:
+for node in OLD_NODES:
     check_old_node(node)
 
 

@@ -18,7 +18,7 @@ from .pair import references_for, unconditional
 
 NODE = "IPAdapter Negative Reference"
 NONE, ZEROS, BLACK, IMAGE = "none", "zeros", "black", "image"
-KINDS = [ZEROS, NONE, BLACK, IMAGE, *NOISES]
+NEGATIVE_KINDS = [ZEROS, NONE, BLACK, IMAGE, *NOISES]
 BLACK_SIDE = 224  # of the image where none is connected
 NO_IMAGE = f"{NODE}'s kind 'image' needs an image: connect 'image'."
 
@@ -40,7 +40,7 @@ class IPAdapterNegativeReference(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "kind",
-                    options=KINDS,
+                    options=NEGATIVE_KINDS,
                     default=ZEROS,
                     tooltip="zeros: the unconditional embeds that adapters are trained with; none: "
                     "no image tokens in the negative conditioning; black: a black image, as in "
@@ -91,7 +91,7 @@ class IPAdapterNegativeReference(io.ComfyNode):
     def validate_inputs(cls, kind: object = ZEROS, image: object = ABSENT) -> bool | str:
         if kind == IMAGE and image is ABSENT:
             return NO_IMAGE
-        return option_problem(kind, KINDS, NODE, "kind") or True
+        return option_problem(kind, NEGATIVE_KINDS, NODE, "kind") or True
 
     @classmethod
     def execute(

@@ -11,7 +11,7 @@ from comfy.clip_vision import Output
 from ...ipadapter_core.adapter.features import EMBEDS, SIGLIP_TOKENS
 from ...ipadapter_core.adapter.layout import Weights
 from ...ipadapter_core.adapter.projection_kinds import SIGLIP_WIDTH
-from ...ipadapter_core.references.siglip_head import PREFIX, has_head, pool_tokens
+from ...ipadapter_core.references.siglip_head import HEAD_PREFIX, has_head, pool_tokens
 from ..files import folders
 from ..files.file_specs import file_stamp, installed_spec
 from ..files.open_files import read_weights
@@ -40,9 +40,9 @@ def pooled_output(output: Output, adapter: LoadedAdapter) -> Tensor | None:
 def read_head(path: str) -> Mapping[str, Tensor]:
     weights: Weights = read_weights(path)
     return {
-        name.removeprefix(PREFIX): cast(Tensor, weight).float()
+        name.removeprefix(HEAD_PREFIX): cast(Tensor, weight).float()
         for name, weight in weights.items()
-        if name.startswith(PREFIX)
+        if name.startswith(HEAD_PREFIX)
     }
 
 

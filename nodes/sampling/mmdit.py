@@ -46,7 +46,7 @@ from .layout import LayerWidths, Modules
 from .model_call import LayerSite, ModelCall
 
 JOINT = "joint"
-Attention = Callable[..., Tensor]
+AnyAttention = Callable[..., Tensor]
 _ATTENTION = re.compile(r"joint_blocks\.(\d+)\.x_block\.attn")
 
 
@@ -240,7 +240,7 @@ class JointAttention:
 
     def __call__(
         self,
-        function: Attention,
+        function: AnyAttention,
         query: Tensor,
         key: Tensor,
         value: Tensor,
@@ -248,7 +248,7 @@ class JointAttention:
         **kwargs: Any,
     ) -> Tensor:
         kwargs["transformer_options"] = self.options
-        previous: Attention | None = self.options.get(OVERRIDE)
+        previous: AnyAttention | None = self.options.get(OVERRIDE)
         attention = partial(previous, function) if previous else function
         joint = attention(query, key, value, *args, **kwargs)
         heads: int = kwargs["heads"] if "heads" in kwargs else args[0]
@@ -260,7 +260,7 @@ class JointAttention:
 
 
 def attend_in_compiled_block(
-    function: Attention, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+    function: AnyAttention, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
 ) -> Tensor:
     """The host's attention override in a block that is compiled by itself: which one it is the call
     knows when the graph runs, since blocks of equal shapes share it.

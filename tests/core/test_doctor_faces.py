@@ -6,7 +6,7 @@ from support.installed import adapter, encoder, spec
 from ipadapter_core.doctor.model_table import load
 from ipadapter_core.doctor.report import InstalledFile, examine
 from ipadapter_core.doctor.report_text import as_data, as_text
-from ipadapter_core.faces.identity.recognisers import PUBLISHED, RecogniserSpec
+from ipadapter_core.faces.identity.recognisers import PUBLISHED_RECOGNISERS, RecogniserSpec
 
 TABLE, GLINT = load(), RecogniserSpec("IResNet100", "glintr100")
 
@@ -96,7 +96,9 @@ def test_the_published_recogniser_is_known_by_content_and_a_damaged_one_by_name(
 
 def test_the_recognisers_of_the_table_are_those_that_are_known_by_their_hash():
     rows = {row.size: (row.sha256, row.name.removesuffix(".onnx")) for row in TABLE}
-    known = [(size, PUBLISHED[size]) for size in rows.keys() & PUBLISHED.keys()]
+    known = [
+        (size, PUBLISHED_RECOGNISERS[size]) for size in rows.keys() & PUBLISHED_RECOGNISERS.keys()
+    ]
     assert sorted(space for _, (_, space) in known) == ["glintr100", "w600k_r50"]
     assert all(rows[size] == hash_and_space for size, hash_and_space in known)
     glint = InstalledFile("insightface", "a.onnx", "x", 260665334, True, GLINT)

@@ -153,7 +153,9 @@ def test_onnx_file_of_something_else_is_refused():
 
 
 def test_every_space_says_what_it_is_for():
-    assert {space for _, space in recognisers.PUBLISHED.values()} == set(recognisers.TRAINED_ON)
+    assert {space for _, space in recognisers.PUBLISHED_RECOGNISERS.values()} == set(
+        recognisers.TRAINED_ON
+    )
     aura = RecogniserSpec("IResNet100", recognisers.AURAFACE)
     assert "AuraFace" in aura.describe()
     assert "no FaceID adapter knows" in aura.describe()
@@ -161,7 +163,7 @@ def test_every_space_says_what_it_is_for():
 
 
 def test_published_files_are_known_by_size_and_digest():
-    for size, (sha256, space) in recognisers.PUBLISHED.items():
+    for size, (sha256, space) in recognisers.PUBLISHED_RECOGNISERS.items():
         assert recognisers.published_space(size, lambda sha256=sha256: sha256) == space
         assert recognisers.published_space(size, lambda: "0" * 64) is None
     assert recognisers.published_space(1, lambda: pytest.fail("the digest is not needed")) is None

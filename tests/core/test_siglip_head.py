@@ -5,7 +5,7 @@ import torch
 from support.tolerance import ENCODING
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
-from ipadapter_core.references.siglip_head import PREFIX, has_head, pool_tokens
+from ipadapter_core.references.siglip_head import HEAD_PREFIX, has_head, pool_tokens
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,9 @@ def test_the_head_gives_the_pooled_output_of_transformers(siglip):
         expected = siglip(pixels)
     weights = file_of(siglip)
     head = {
-        key.removeprefix(PREFIX): value for key, value in weights.items() if key.startswith(PREFIX)
+        key.removeprefix(HEAD_PREFIX): value
+        for key, value in weights.items()
+        if key.startswith(HEAD_PREFIX)
     }
     result = pool_tokens(expected.last_hidden_state, head, head_count=4)
     assert float(expected.pooler_output.abs().max()) > 0.1
@@ -46,5 +48,5 @@ def test_a_file_has_a_head_of_its_own_size(siglip):
     assert has_head(weights, 64, 16)
     assert not has_head(weights, 64, 729)
     assert not has_head(weights, 1152, 16)
-    del weights[f"{PREFIX}probe"]
+    del weights[f"{HEAD_PREFIX}probe"]
     assert not has_head(weights, 64, 16)

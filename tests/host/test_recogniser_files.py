@@ -70,7 +70,7 @@ def test_onnx_file_is_found_opened_and_told_apart_by_its_digest(
     assert (file.spec.net, file.spec.space) == ("IResNet50", None)
 
     digest = hashlib.sha256(data).hexdigest()
-    monkeypatch.setattr(core, "PUBLISHED", {len(data): (digest, core.AURAFACE)})
+    monkeypatch.setattr(core, "PUBLISHED_RECOGNISERS", {len(data): (digest, core.AURAFACE)})
     os.utime(path, (1, 1))  # else it is not read again
     (file,) = files.find_recognisers()
     assert file.spec.space == core.AURAFACE

@@ -129,7 +129,7 @@ def every_input(pack, checks, legacy):
         for node in pack.nodes.NODES
         for entry in node.define_schema().inputs
     ]
-    for node in legacy.NODES:
+    for node in legacy.OLD_NODES:
         groups = node.INPUT_TYPES()
         entries = {**groups["required"], **groups.get("optional", {})}
         inputs += [(node.NAME, name, checks.old_spec(entry)) for name, entry in entries.items()]
@@ -229,10 +229,10 @@ def test_ordinary_pictures_and_masks_are_not_copied(pack):
 
 
 def test_every_node_checks_what_comes_in(pack, legacy):
-    assert pack.nodes.NODES and legacy.NODES
+    assert pack.nodes.NODES and legacy.OLD_NODES
     for node in pack.nodes.NODES:
         assert inspect.unwrap(node.execute) is not node.execute, node
-    for node in legacy.NODES:
+    for node in legacy.OLD_NODES:
         function = getattr(node, node.FUNCTION)
         assert inspect.unwrap(function) is not function, node
 

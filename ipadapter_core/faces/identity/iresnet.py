@@ -32,7 +32,7 @@ class ChannelAffine(nn.Module):
         return torch.addcmul(self.bias[:, None, None], x, self.weight[:, None, None])
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions beside a shortcut, which is a convolution in the first block of a stage."""
 
     def __init__(self, channels_in: int, channels_out: int, is_first: bool, operations: Operations):
@@ -65,7 +65,7 @@ class IResNet(nn.Module):
         for stage_width, depth in zip(STAGE_WIDTHS, depths, strict=True):
             for block_number in range(depth):
                 is_first = block_number == 0
-                self.blocks.append(Block(channels_in, stage_width, is_first, operations))
+                self.blocks.append(ResidualBlock(channels_in, stage_width, is_first, operations))
                 channels_in = stage_width
         self.output_norm = ChannelAffine(channels_in)
         self.projection = operations.Linear(channels_in * LAST_SIDE**2, EMBEDDING_WIDTH)

@@ -13,8 +13,8 @@ from torch import Tensor
 from ...messages import Predicate
 from .parts import BlockPart, NormPart, RecogniserParts, WeightPart
 
-WRAPPERS = ("module.", "backbone.")  # of training code
-BLOCK = re.compile(r"layer([1-4])\.(\d{1,3})\.conv1\.weight")
+TRAINING_PREFIXES = ("module.", "backbone.")
+FIRST_CONVOLUTION = re.compile(r"layer([1-4])\.(\d{1,3})\.conv1\.weight")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,14 +30,14 @@ class TensorInMemory:
 
 
 def is_named_recogniser(tensors: Mapping[str, object]) -> bool:
-    named_tensors = _without_wrappers(tensors)
+    named_tensors = _without_training_prefix(tensors)
     return {"conv1.weight", "prelu.weight", "fc.weight", "features.weight"} <= named_tensors.keys()
 
 
 def read_named_parts(tensors: Mapping[str, object]) -> RecogniserParts:
     """The parts of a recogniser. Raises Predicate that names the tensor that is missing."""
-    layers = _Layers(_without_wrappers(tensors))
-    matches = filter(None, map(BLOCK.fullmatch, layers.tensors))
+    layers = _Layers(_without_training_prefix(tensors))
+    matches = filter(None, map(FIRST_CONVOLUTION.fullmatch, layers.tensors))
     addresses = sorted((int(match[1]), int(match[2])) for match in matches)
     return RecogniserParts(
         stem=layers.weights("conv1", norm_name="bn1"),
@@ -87,9 +87,9 @@ class _Layers:
         )
 
 
-def _without_wrappers(tensors: Mapping[str, object]) -> dict[str, object]:
+def _without_training_prefix(tensors: Mapping[str, object]) -> dict[str, object]:
     """The keys without what training code puts in front of all of them."""
-    for wrapper in WRAPPERS:
-        if tensors and all(key.startswith(wrapper) for key in tensors):
-            tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
+    for prefix in TRAINING_PREFIXES:
+        if tensors and all(key.startswith(prefix) for key in tensors):
+            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return dict(tensors)

@@ -8,9 +8,16 @@ from collections import defaultdict
 
 from ...messages import Predicate, printable
 from .onnx_file import OnnxGraph, OnnxNode, OnnxTensor
-from .parts import EPSILON, BlockPart, NormPart, RecogniserParts, TensorSource, WeightPart
+from .parts import (
+    BATCH_NORM_EPSILON,
+    BlockPart,
+    NormPart,
+    RecogniserParts,
+    TensorSource,
+    WeightPart,
+)
 
-NORM, CONV, ACTIVATION, LINEAR = "BatchNormalization", "Conv", "PRelu", "Gemm"
+NORM, CONV, ACTIVATION, FULLY_CONNECTED = "BatchNormalization", "Conv", "PRelu", "Gemm"
 
 
 def read_onnx_parts(graph: OnnxGraph) -> RecogniserParts:
@@ -66,7 +73,7 @@ class _GraphWalk:
         flatten = self._node(value_name, "Flatten")
         if flatten.attributes.get("axis", 1) != 1 or len(flatten.inputs) != 1:
             raise _foreign("its 'Flatten' has another axis or more inputs")
-        projection, value_name = self._weight_layer(_output(flatten), LINEAR)
+        projection, value_name = self._weight_layer(_output(flatten), FULLY_CONNECTED)
         if self.graph.outputs != (value_name,):
             raise _foreign("more follows after its last layer")
         return projection
@@ -95,7 +102,7 @@ class _GraphWalk:
         if len(node.inputs) != 5:
             raise _foreign(f"a '{NORM}' has {len(node.inputs)} inputs, expected 5")
         weight, bias, mean, variance = (self._tensor(name) for name in node.inputs[1:])
-        epsilon = node.attributes.get("epsilon", EPSILON)
+        epsilon = node.attributes.get("epsilon", BATCH_NORM_EPSILON)
         if isinstance(epsilon, tuple):
             raise _foreign(f"a '{NORM}' has several epsilons")
         return NormPart(weight, bias, mean, variance, float(epsilon)), _output(node)
@@ -132,7 +139,7 @@ def _check_attributes(node: OnnxNode, stride: int, padding: int) -> None:
         raise _foreign(f"a '{node.operator}' has {len(node.inputs)} inputs, expected 2 or 3")
     expected = (
         {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1}
-        if node.operator == LINEAR
+        if node.operator == FULLY_CONNECTED
         else {"group": 1, "strides": (stride,) * 2, "pads": (padding,) * 4, "dilations": (1, 1)}
     )
     defaults = {"group": 1, "strides": (1, 1), "pads": (0,) * 4, "dilations": (1, 1)}

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...messages import Predicate
 from .iresnet import STAGE_WIDTHS, IResNet
 
-EPSILON = 1e-5  # of batch norms, where a file does not say
+BATCH_NORM_EPSILON = 1e-5  # where a file does not say
 MOST_BLOCKS = 200
 
 
@@ -32,7 +32,7 @@ class NormPart:
     bias: TensorSource
     mean: TensorSource
     variance: TensorSource
-    epsilon: float = EPSILON
+    epsilon: float = BATCH_NORM_EPSILON
 
     def scale_and_shift(self, layer_name: str, channels: int) -> tuple[Tensor, Tensor]:
         """[C] each, in double precision."""

@@ -23,7 +23,7 @@ from .parts import RecogniserParts
 NETS: dict[tuple[int, ...], str] = {(3, 4, 14, 3): "IResNet50", (3, 13, 30, 3): "IResNet100"}
 WEBFACE, GLINT, AURAFACE = "w600k_r50", "glintr100", "AuraFace"
 # size and SHA-256 of the published files -> their space
-PUBLISHED = {
+PUBLISHED_RECOGNISERS = {
     174_383_860: ("4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43", WEBFACE),
     260_665_334: ("4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf", GLINT),
     260_694_151: ("a7933ea5330113b01c9b60351d8f4c33003f145d8470ac5f0e52ee2effe25c60", AURAFACE),
@@ -68,7 +68,7 @@ def read_torch_recogniser(tensors: Mapping[str, object]) -> RecogniserParts:
 
 def published_space(file_size: int, digest: Callable[[], str]) -> str | None:
     """The space of a published file, whose SHA-256 is only asked for if the size is right."""
-    sha256, space = PUBLISHED.get(file_size, ("", None))
+    sha256, space = PUBLISHED_RECOGNISERS.get(file_size, ("", None))
     return space if space and digest() == sha256 else None
 
 

@@ -16,7 +16,7 @@ from .faceid_apply import apply_faces
 from .image_tiles import cut_tiles
 from .old_apply import OldApply, apply_features
 from .old_graphs_switch import follows_paper
-from .old_node import Inputs, OldNode
+from .old_node import InputValues, OldNode
 from .weight_types import (
     PRECISE_LAYOUT,
     PRECISE_STYLE,
@@ -54,7 +54,7 @@ class ApplySimple(ApplyPictures):
     POSITIONAL = ""
 
 
-def simple(weight_type: str, **inputs: Any) -> Inputs:
+def simple(weight_type: str, **inputs: Any) -> InputValues:
     is_style = weight_type.startswith("style")
     return {**inputs, "weight_type": "style transfer" if is_style else weight_type}
 
@@ -66,7 +66,7 @@ def style_and_composition(
     weight_composition: float = 1.0,
     expand_style: bool = False,
     **inputs: Any,
-) -> Inputs:
+) -> InputValues:
     """Style from one picture, composition from another, or from the same if there is none."""
     return {
         **inputs,
@@ -78,11 +78,11 @@ def style_and_composition(
     }
 
 
-def precise_style(style_boost: float = 1.0, **inputs: Any) -> Inputs:
+def precise_style(style_boost: float = 1.0, **inputs: Any) -> InputValues:
     return {**inputs, "weight_type": PRECISE_STYLE, "second_weight": style_boost}
 
 
-def precise_composition(composition_boost: float = 0.0, **inputs: Any) -> Inputs:
+def precise_composition(composition_boost: float = 0.0, **inputs: Any) -> InputValues:
     return {**inputs, "weight_type": PRECISE_LAYOUT, "second_weight": composition_boost}
 
 

@@ -21,7 +21,7 @@ from .faceid_apply import apply_faces
 from .image_nodes import shuffled
 from .image_tiles import cut_masked_tiles
 from .old_apply import OldApply, apply_features
-from .old_node import Inputs, OldNode, unknown_option
+from .old_node import InputValues, OldNode, unknown_option
 from .weight_types import LINEAR, SCALINGS_BEFORE_MARCH_2024 as SCALINGS
 
 
@@ -142,7 +142,7 @@ class ApplyEncoderOutput(OldNode):
         return (apply_features(model, adapter.loaded, features, settings),)
 
 
-def first_settings(node: OldNode, inputs: Inputs) -> OldApply:
+def first_settings(node: OldNode, inputs: InputValues) -> OldApply:
     """A node of the releases until March 2024. Raises ValueError for an unknown weight type."""
     name = inputs.get("weight_type", "original")
     if name not in SCALINGS:

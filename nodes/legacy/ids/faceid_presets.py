@@ -13,7 +13,7 @@ from ....ipadapter_core.adapter.families import (
     FACEID,
     FACEID_PLUS,
     FACEID_PLUS_V2,
-    PORTRAIT,
+    FACEID_PORTRAIT,
     UNNORM,
     twin_named,
 )
@@ -23,11 +23,11 @@ from ...files.faceid_loras import LORAS, find_lora
 from ...files.file_specs import installed_spec
 from ...files.twins import AUTO, VARIANTS
 from ...sockets import LoadedAdapter
-from .installed_files import PUBLISHED
+from .installed_files import PUBLISHED_FILES
 
 log = logging.getLogger("ipadapter")
 
-LINKS = {file.name: file.link for file in PUBLISHED}
+LINKS = {file.name: file.link for file in PUBLISHED_FILES}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _with_lora(name: str, kind: str) -> FaceIDFiles:
     return FaceIDFiles(f"{file}.bin", kind, f"{file}_lora.safetensors")
 
 
-def _portrait(name: str, kind: str = PORTRAIT) -> FaceIDFiles:
+def _portrait(name: str, kind: str = FACEID_PORTRAIT) -> FaceIDFiles:
     return FaceIDFiles(f"ip-adapter-faceid-portrait{name}.bin", kind)
 
 

@@ -19,7 +19,7 @@ WIDTHS = {  # hidden, projection
     CLIP_L: (1024, 768),
     CLIP_L_336: (1024, 768),
 }
-PUBLISHED = load()
+PUBLISHED_FILES = load()
 TWINS = ("light", "face", "composition")  # of the same shapes: only a name can tell them apart
 LISTED_FILES = 12  # of a folder, in a message
 
@@ -39,16 +39,16 @@ class AdapterKind:
 
 
 def _kind(file_name: str, twin: str = "") -> AdapterKind:
-    return AdapterKind(next(file for file in PUBLISHED if file.name == file_name), twin)
+    return AdapterKind(next(file for file in PUBLISHED_FILES if file.name == file_name), twin)
 
 
 LIGHT = _kind("ip-adapter_sd15_light_v11.bin", "light")
-SD15 = _kind("ip-adapter_sd15.safetensors")
+SD15_VIT_H = _kind("ip-adapter_sd15.safetensors")
 SD15_G = _kind("ip-adapter_sd15_vit-G.safetensors")
 PLUS = _kind("ip-adapter-plus_sd15.safetensors")
 PLUS_FACE = _kind("ip-adapter-plus-face_sd15.safetensors", "face")
 FULL = _kind("ip-adapter-full-face_sd15.safetensors")
-COMPOSITION = _kind("ip_plus_composition_sd15.safetensors", "composition")
+SD15_COMPOSITION = _kind("ip_plus_composition_sd15.safetensors", "composition")
 XL = _kind("ip-adapter_sdxl_vit-h.safetensors")
 XL_G = _kind("ip-adapter_sdxl.safetensors")
 XL_PLUS = _kind("ip-adapter-plus_sdxl_vit-h.safetensors")
@@ -62,21 +62,21 @@ FLUX_INSTANTX = _kind("FLUX.1-dev-IP-Adapter.bin")
 KindPair = tuple[AdapterKind | None, AdapterKind | None]  # for SD1.5 and for SDXL
 PRESETS: dict[str, KindPair] = {
     "LIGHT - SD1.5 only (low strength)": (LIGHT, None),
-    "STANDARD (medium strength)": (SD15, XL),
+    "STANDARD (medium strength)": (SD15_VIT_H, XL),
     "VIT-G (medium strength)": (SD15_G, XL_G),
     "PLUS (high strength)": (PLUS, XL_PLUS),
     "PLUS FACE (portraits)": (PLUS_FACE, XL_PLUS_FACE),
     "FULL FACE - SD1.5 only (portraits stronger)": (FULL, None),
 }
 COMMUNITY_PRESETS: dict[str, KindPair] = {
-    "Composition": (COMPOSITION, XL_COMPOSITION),
+    "Composition": (SD15_COMPOSITION, XL_COMPOSITION),
     "Kolors": (None, KOLORS_PLUS),  # whose UNet is that of SDXL
 }
 # what the words of a file name mean, the first that matches
 OTHER_FAMILIES = re.compile(r"faceid|portrait|flux|sd3|instant|pulid")
 KINDS_BY_WORDS: tuple[tuple[str, KindPair], ...] = (
     (r"kolors|plus general", (KOLORS_PLUS, KOLORS_PLUS)),
-    (r"composition", (COMPOSITION, XL_COMPOSITION)),
+    (r"composition", (SD15_COMPOSITION, XL_COMPOSITION)),
     (r"full.*face|face.*full", (FULL, None)),
     (r"plus.*face|face.*plus", (PLUS_FACE, XL_PLUS_FACE)),
     (r"plus", (PLUS, XL_PLUS)),
@@ -86,9 +86,9 @@ PLAIN_ADAPTER = re.compile(r"ip ?adapter|sd ?15|sdxl")
 PLAIN_KINDS: tuple[tuple[str, KindPair], ...] = (
     (r"vit ?h\b", (None, XL)),
     (r"vit ?(big ?)?g\b|bigg", (SD15_G, XL_G)),
-    (r"", (SD15, XL_G)),
+    (r"", (SD15_VIT_H, XL_G)),
 )
-ENCODER_LINKS = {file.encoder: file.link for file in PUBLISHED if file.kind == "encoder"}
+ENCODER_LINKS = {file.encoder: file.link for file in PUBLISHED_FILES if file.kind == "encoder"}
 
 
 def find_adapter(name: str) -> str:

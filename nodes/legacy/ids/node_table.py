@@ -49,21 +49,21 @@ EMBEDS_PAIR = (
 )
 FIRST_TYPES = "noise weight_type=first_weight_type start_at end_at"
 FIRST = f"weight {FIRST_TYPES}"
-RAMP = (
+RAMP_INPUTS = (
     "weights timing frames start_frame end_frame add_starting_frames add_ending_frames"
     " method=sequence | image=frame_images"
 )
 MODEL_AND_FACE = "MODEL:MODEL face_image:IMAGE"
 MODEL_AND_TILES = "MODEL:MODEL tiles:IMAGE masks:MASK"
 MODEL_AND_ADAPTER = "model:MODEL ipadapter:IPADAPTER"
-WEIGHTS = (
+WEIGHT_LIST_OUTPUTS = (
     "weights:FLOAT weights_invert:FLOAT total_frames:INT image_1:IMAGE image_2:IMAGE"
     " weights_strategy:WEIGHTS_STRATEGY"
 )
 
 apply_pictures = apply_nodes.ApplyPictures.node
 # fmt: off
-NODES: list[type[OldNode]] = [
+OLD_NODES: list[type[OldNode]] = [
     apply_nodes.ApplySimple.node("IPAdapter", "IPAdapter", APPLY,
         f"{PICTURE} weight start_at end_at weight_type=simple_weight_type | attn_mask",
         variant=simple),
@@ -155,12 +155,12 @@ NODES: list[type[OldNode]] = [
     apply_nodes.ApplyTiled.node("IPAdapterTiledBatch", "IPAdapter Tiled Batch", TILES,
         f"{PICTURE} weight weight_type start_at end_at sharpening embeds_scaling"
         f" encode_batch_size {SOCKETS}", MODEL_AND_TILES, by_frame=True),
-    weight_lists.WeightsList.node("IPAdapterWeights", "IPAdapter Weights", FRAME_INPUTS, RAMP,
-        WEIGHTS),
+    weight_lists.WeightsList.node("IPAdapterWeights", "IPAdapter Weights", FRAME_INPUTS,
+        RAMP_INPUTS, WEIGHT_LIST_OUTPUTS),
     weight_lists.CombineWeights.node("IPAdapterCombineWeights", "IPAdapter Combine Weights",
         FRAME_INPUTS, "weights_1=weight_list weights_2=weight_list", "weights:FLOAT count:INT"),
     weight_lists.WeightsList.node("IPAdapterWeightsFromStrategy", "IPAdapter Weights From Strategy",
-        FRAME_INPUTS, "weights_strategy | image=other_frame_images", WEIGHTS),
+        FRAME_INPUTS, "weights_strategy | image=other_frame_images", WEIGHT_LIST_OUTPUTS),
     weight_lists.PromptSchedule.node("IPAdapterPromptScheduleFromWeightsStrategy",
         "Prompt Schedule From Weights Strategy", "a text", "weights_strategy prompt",
         "prompt_schedule:STRING"),
@@ -231,4 +231,4 @@ NODES: list[type[OldNode]] = [
         " start_percent=start_at end_percent=end_at"),
 ]
 # fmt: on
-BY_ID = {node.NODE_ID: node for node in NODES}
+BY_ID = {node.NODE_ID: node for node in OLD_NODES}

@@ -28,7 +28,7 @@ from . import weight_types
 from .encoder_views import OldFeatures
 from .input_specs import COMBINE_METHODS
 from .old_graphs_switch import follows_paper
-from .old_node import Inputs, OldNode, unknown_option
+from .old_node import InputValues, OldNode, unknown_option
 from .weight_types import (
     NEW_SCALINGS,
     NEW_TAKES,
@@ -66,7 +66,7 @@ class OldApply:
     with_middle: bool = False
 
     @classmethod
-    def of(cls, node: OldNode, inputs: Inputs, **changes: Any) -> "OldApply":
+    def of(cls, node: OldNode, inputs: InputValues, **changes: Any) -> "OldApply":
         """The inputs that count here; the others have no effect."""
         facts = {"node_name": node.NAME, "by_frame": node.BY_FRAME}
         values = {**facts, **node.VARIANT(**inputs), **changes}

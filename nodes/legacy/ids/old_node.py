@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from .input_specs import Spec, spec_of
 from .installed_files import find_adapter
 
-Inputs = Mapping[str, Any]
+InputValues = Mapping[str, Any]
 FindFiles = Mapping[str, Callable[[str], str]]  # input -> the installed file that a name means
 
 
@@ -29,7 +29,7 @@ class OldNode:
     POSITIONAL: ClassVar[str] = ""  # IPAdapter_plus's own order of inputs, where it is another
     NEEDED: ClassVar[frozenset[str]] = frozenset()  # without a default in `compute`
     BY_FRAME: ClassVar[bool] = False  # whether each picture of a batch has a reference of its own
-    VARIANT: ClassVar[Callable[..., Inputs]] = dict  # its inputs -> those of IPAdapter Advanced
+    VARIANT: ClassVar[Callable[..., InputValues]] = dict  # -> inputs of IPAdapter Advanced
     CATEGORY: ClassVar[str] = "ipadapter/old graphs"
     DEPRECATED: ClassVar[bool] = True
     RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
@@ -46,7 +46,7 @@ class OldNode:
         inputs: str,
         outputs: str = "MODEL",
         by_frame: bool = False,
-        variant: Callable[..., Inputs] = dict,
+        variant: Callable[..., InputValues] = dict,
     ) -> type["OldNode"]:
         """The class of one id, whose function calls `compute`.
 

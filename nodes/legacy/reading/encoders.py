@@ -16,7 +16,7 @@ ENCODER_LOADER, ENCODER_NODE = "CLIPVisionLoader", "CLIPVisionEncode"  # the hos
 ENCODER_INPUT = "clip_vision"
 ADAPTER_INPUTS = "ipadapter_file", "model_name"  # inputs that name an adapter
 # what the words of a file name mean, the first that matches
-ENCODER_NAMES = (
+ENCODER_NAME_PATTERNS = (
     (r"bigg|vit.?g|sdxl", CLIP_BIGG),
     (r"336", CLIP_L_336),
     (r"vit.?l|large.?patch14|clip.?l\b", CLIP_L),
@@ -87,7 +87,9 @@ def _with_installed(loader: object, file_name: str, encoder_name: str | None) ->
 def encoder_named(name: str) -> str | None:
     """The image encoder that a file's name speaks of."""
     words = os.path.basename(name).lower()
-    return next((encoder for pattern, encoder in ENCODER_NAMES if re.search(pattern, words)), None)
+    return next(
+        (encoder for pattern, encoder in ENCODER_NAME_PATTERNS if re.search(pattern, words)), None
+    )
 
 
 def _adapter_spec(file_name: object) -> AdapterSpec | None:

@@ -9,22 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ....ipadapter_core.messages import Message
-from ..ids.old_node import Inputs
+from ..ids.old_node import InputValues
 from . import saved_graph
 from .encoders import ADAPTER_INPUTS, ENCODER_LOADER
-from .primitives import changed_values, primitive_values, type_primitives
+from .primitives import ReadNode, changed_values, primitive_values, type_primitives
 from .promoted import Promoted, inner_source, promoted_inputs
 from .prompts import OldNodes, Registry, read_prompt
 from .readers import SUBGRAPH_OUTPUT
 from .saved_graph import OUTPUT_BORDER, SavedNode
 
-FILE_INPUTS = *ADAPTER_INPUTS, "clip_name", "ipadapter", "ipadatper", "clip_vision"
-XLABS_SAMPLER, XLABS_APPLY = "XlabsSampler", "ApplyFluxIPAdapter"
+SAVED_FILE_INPUTS = *ADAPTER_INPUTS, "clip_name", "ipadapter", "ipadatper", "clip_vision"
+XLABS_SAMPLER, XLABS_APPLY_ID = "XlabsSampler", "ApplyFluxIPAdapter"
 XLABS_SAMPLER_NOTE = Message(
     "Xlabs Sampler is a node of x-flux-comfyui, which is not installed: use KSampler with cfg 1 "
     "instead."
 )
-ReadNode = dict[str, Any]  # class_type and inputs
 
 
 def open_graph(
@@ -57,7 +56,7 @@ class Opening:
     old_nodes: OldNodes
     our_nodes: Registry
     foreign_nodes: Registry
-    subgraphs: Mapping[str, saved_graph.Graph]
+    subgraphs: Mapping[str, saved_graph.GraphData]
     promoted: dict[tuple[Promoted, str], Any] = field(default_factory=dict)
     report: dict[Message, None] = field(default_factory=dict)
 
@@ -81,7 +80,7 @@ class Opening:
         node_keys = _unique_keys(nodes)
         return [rewritten.get(key, node) for key, node in zip(node_keys, nodes, strict=True)]
 
-    def _linked(self, graph: saved_graph.Graph) -> dict[str, ReadNode]:
+    def _linked(self, graph: saved_graph.GraphData) -> dict[str, ReadNode]:
         """Its nodes as a prompt has them, with links where values come out of nodes."""
         links = saved_graph.links_by_id(graph)
         return {
@@ -91,7 +90,7 @@ class Opening:
             for key, node in _by_key(graph).items()
         }
 
-    def _meant(self, graph: saved_graph.Graph, nodes: Mapping[str, ReadNode]) -> dict[str, Any]:
+    def _meant(self, graph: saved_graph.GraphData, nodes: Mapping[str, ReadNode]) -> dict[str, Any]:
         prompt = {**nodes, **_border(saved_graph.links_by_id(graph))}
         return read_prompt(prompt, self.old_nodes, self.our_nodes, self.foreign_nodes)
 
@@ -117,7 +116,7 @@ class Opening:
         meant = inputs.get(promoted.input_name, value)
         return meant if self._inputs_inside(promoted, meant) == inputs else value
 
-    def _inputs_inside(self, promoted: Promoted, value: object) -> Inputs:
+    def _inputs_inside(self, promoted: Promoted, value: object) -> InputValues:
         """Inputs of the node inside as they are meant; an encoder is chosen by the graph around."""
         graph, key, name = self.subgraphs[promoted.subgraph], promoted.node_key, promoted.input_name
         nodes = self._linked(graph)
@@ -145,9 +144,9 @@ class Opening:
         names = saved_graph.widget_names(after["class_type"], self.old_nodes)
         return {**node, "widgets_values": _widget_values(node, names, new_inputs)}
 
-    def _note_missing_sampler(self, graph: saved_graph.Graph) -> None:
+    def _note_missing_sampler(self, graph: saved_graph.GraphData) -> None:
         """XLabs' own, where its pack is not installed: else that pack has its other ids too."""
-        if XLABS_SAMPLER in _node_classes(graph) and XLABS_APPLY in self.old_nodes:
+        if XLABS_SAMPLER in _node_classes(graph) and XLABS_APPLY_ID in self.old_nodes:
             self.report[XLABS_SAMPLER_NOTE] = None
 
     def _rename(self, node: SavedNode) -> SavedNode:
@@ -178,17 +177,17 @@ def _with_subgraphs(our_nodes: Registry, subgraphs: list[object]) -> Registry:
     return known_nodes
 
 
-def _node_classes(graph: saved_graph.Graph) -> set[str]:
+def _node_classes(graph: saved_graph.GraphData) -> set[str]:
     return {saved_graph.saved_class(node) for node in _nodes(graph) if isinstance(node, dict)}
 
 
-def _by_key(graph: saved_graph.Graph) -> dict[str, SavedNode]:
+def _by_key(graph: saved_graph.GraphData) -> dict[str, SavedNode]:
     nodes = _nodes(graph)
     keyed = zip(_unique_keys(nodes), nodes, strict=True)
     return {key: node for key, node in keyed if isinstance(node, dict)}
 
 
-def _nodes(graph: saved_graph.Graph) -> list[object]:
+def _nodes(graph: saved_graph.GraphData) -> list[object]:
     nodes = graph.get("nodes")
     return nodes if isinstance(nodes, list) else []
 
@@ -209,7 +208,7 @@ def _border(links: Mapping[int, saved_graph.Link]) -> dict[str, ReadNode]:
     return {str(OUTPUT_BORDER): {"class_type": SUBGRAPH_OUTPUT, "inputs": inputs}} if inputs else {}
 
 
-def _widget_values(node: SavedNode, names: list[str], inputs: Inputs) -> list[Any]:
+def _widget_values(node: SavedNode, names: list[str], inputs: InputValues) -> list[Any]:
     """Typed values in order, with those of later widgets; what is linked keeps the value that it
     shadows.
     """
@@ -223,7 +222,7 @@ def _widget_values(node: SavedNode, names: list[str], inputs: Inputs) -> list[An
 
 
 def _replacement(old_value: object, new_value: object, name: str) -> Message:
-    if name in FILE_INPUTS:
+    if name in SAVED_FILE_INPUTS:
         return Message(
             "'<1>' is not installed: '<2>', of the same kind, is used instead.",
             old_value,

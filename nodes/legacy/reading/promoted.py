@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import saved_graph
-from .saved_graph import INPUT_BORDER, Graph, Link, SavedNode
+from .saved_graph import INPUT_BORDER, GraphData, Link, SavedNode
 
 MOST_NESTED = 100  # subgraphs in subgraphs; a malformed graph may hold itself
 
@@ -25,7 +25,7 @@ def inner_source(_reader: str, link: Link) -> list[Any] | None:
     return None if link[1] == INPUT_BORDER else [str(link[1]), link[2]]
 
 
-def promoted_inputs(node: SavedNode, subgraphs: Mapping[str, Graph]) -> Iterator[Promoted]:
+def promoted_inputs(node: SavedNode, subgraphs: Mapping[str, GraphData]) -> Iterator[Promoted]:
     """The inputs that the values on a subgraph's node stand for, where these are typed."""
     widgets = (socket for socket in saved_graph.saved_sockets(node) if socket.get("widget"))
     for place, socket in enumerate(widgets):
@@ -41,7 +41,7 @@ def promoted_inputs(node: SavedNode, subgraphs: Mapping[str, Graph]) -> Iterator
             subgraph = saved_graph.saved_class(inner_node)
 
 
-def _target(subgraph: Graph | None, input_name: str) -> tuple[SavedNode, str] | None:
+def _target(subgraph: GraphData | None, input_name: str) -> tuple[SavedNode, str] | None:
     """The first node inside that an input of a subgraph leads to, and the name of its input."""
     if subgraph is None:
         return None
@@ -53,7 +53,7 @@ def _target(subgraph: Graph | None, input_name: str) -> tuple[SavedNode, str] | 
     return None
 
 
-def _reader(subgraph: Graph, link: Link) -> tuple[SavedNode, str] | None:
+def _reader(subgraph: GraphData, link: Link) -> tuple[SavedNode, str] | None:
     nodes = subgraph.get("nodes")
     for node in nodes if isinstance(nodes, list) else ():
         if isinstance(node, dict) and node.get("id") == link[3]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..ids.input_specs import Spec
-from ..ids.old_node import Inputs, OldNode
+from ..ids.old_node import InputValues, OldNode
 from .encoders import ADAPTER_INPUTS, ENCODER_LOADER, EncoderLoaders
 from .readers import Registry, class_of, inputs_of
 from .renamed_options import current_options
@@ -113,7 +113,7 @@ def _read_node(node: object, old_nodes: OldNodes, foreign_nodes: Registry) -> ob
     return {**node, "inputs": {**node_inputs, **_installed_files(old_node, node_inputs)}}
 
 
-def _absent_defaults(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, Any]:
+def _absent_defaults(old_node: type[OldNode], node_inputs: InputValues) -> dict[str, Any]:
     required = old_node.INPUT_TYPES()["required"]
     spec_names = (entry.partition("=") for entry in old_node.REQUIRED)
     chosen = {name for name, _, spec in spec_names if (spec or name) in SPECS_WITHOUT_DEFAULT}
@@ -125,7 +125,7 @@ def _absent_defaults(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, 
     return {name: default for name, default in absent.items() if default is not None}
 
 
-def _installed_files(old_node: type[OldNode], node_inputs: Inputs) -> dict[str, str]:
+def _installed_files(old_node: type[OldNode], node_inputs: InputValues) -> dict[str, str]:
     """Installed files; without one of the kind the node itself says what is missing."""
     files: dict[str, str] = {}
     for name, find_file in old_node.FILES.items():

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..ids.old_node import Inputs, OldNode
+from ..ids.old_node import InputValues, OldNode
 from ..ids.weight_lists import REVERSE_IN_OUT, WeightsList, transition
 from ..ids.weight_types import LINEAR, MEAN_PENALTY, RENAMED_TYPES
 
@@ -13,11 +13,11 @@ RENAMED_OPTIONS: dict[str, dict[str, dict[str, str]]] = {  # input -> option -> 
         "style transfer (SDXL only)": {"weight_type": "style transfer"},
     }
 }
-RAMP = "frames", "start_frame", "end_frame"
-MOST_FRAMES = 10_000  # of a list that is typed into a graph
+RAMP_FRAMES = "frames", "start_frame", "end_frame"
+MOST_TYPED_FRAMES = 10_000  # of a list that is typed into a graph
 
 
-def current_options(old_node: type[OldNode], inputs: Inputs) -> dict[str, Any]:
+def current_options(old_node: type[OldNode], inputs: InputValues) -> dict[str, Any]:
     """Typed inputs with renamed options under their names in the last release; others stay."""
     if issubclass(old_node, WeightsList):
         return _typed_transition(old_node, inputs)
@@ -33,11 +33,13 @@ def current_options(old_node: type[OldNode], inputs: Inputs) -> dict[str, Any]:
     return renamed
 
 
-def _typed_transition(old_node: type[OldNode], inputs: Inputs) -> dict[str, Any]:
+def _typed_transition(old_node: type[OldNode], inputs: InputValues) -> dict[str, Any]:
     """A timing that was taken back becomes the weights that it makes."""
-    ramp: dict[str, Any] = {name: inputs.get(name) for name in ("weights", "timing", *RAMP)}
-    is_typed = isinstance(ramp["weights"], str) and all(isinstance(ramp[n], int) for n in RAMP)
-    if ramp["timing"] != REVERSE_IN_OUT or not is_typed or ramp["frames"] > MOST_FRAMES:
+    ramp: dict[str, Any] = {name: inputs.get(name) for name in ("weights", "timing", *RAMP_FRAMES)}
+    is_typed = isinstance(ramp["weights"], str) and all(
+        isinstance(ramp[n], int) for n in RAMP_FRAMES
+    )
+    if ramp["timing"] != REVERSE_IN_OUT or not is_typed or ramp["frames"] > MOST_TYPED_FRAMES:
         return dict(inputs)
     try:
         weights = transition(ramp, old_node.NAME)

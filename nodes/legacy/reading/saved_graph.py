@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..ids import old_graphs_switch
-from ..ids.old_node import Inputs
+from ..ids.old_node import InputValues
 from .encoders import ENCODER_LOADER
 from .prompts import OldNodes, Registry, ReusedId, reused_id
 from .readers import GETTERS, NAME_WIDGET, SETTERS
@@ -24,15 +24,15 @@ OTHER_WIDGETS = {  # widgets of nodes that are not ours and matter here, in orde
     "EmptyImage": ("width", "height", "batch_size"),
     "ImageScale": ("upscale_method", "width", "height"),
 }
-Graph = Mapping[str, Any]
+GraphData = Mapping[str, Any]
 SavedNode = Mapping[str, Any]
 InputTypes = Mapping[str, Any]  # as INPUT_TYPES gives them
-InputSpec = Any  # of one input: type or options, settings
+InputType = Any  # of one input: type or options, settings
 Link = list[Any]  # in the order of LINK_FIELDS
 LinkSource = Callable[[str, Link], list[Any] | None]  # class of the reader and link -> [id, slot]
 
 
-def links_by_id(graph: Graph) -> dict[int, Link]:
+def links_by_id(graph: GraphData) -> dict[int, Link]:
     """Subgraphs have links as objects; what is no link is left out."""
     links = graph.get("links")
     lists = map(as_list, links) if isinstance(links, list) else ()
@@ -128,7 +128,7 @@ def all_inputs(types: InputTypes) -> Iterator[tuple[str, Any]]:
         yield from (types.get(group) or {}).items()
 
 
-def expand_inputs(types: InputTypes, input_values: Inputs) -> Iterator[tuple[str, Any]]:
+def expand_inputs(types: InputTypes, input_values: InputValues) -> Iterator[tuple[str, Any]]:
     """The inputs of a node that gets these values; one that grows has as many places as are
     taken.
     """
@@ -141,15 +141,15 @@ def expand_inputs(types: InputTypes, input_values: Inputs) -> Iterator[tuple[str
         yield from ((place, place_spec) for place in input_values if place.startswith(f"{name}."))
 
 
-def is_widget(spec: InputSpec) -> bool:
+def is_widget(spec: InputType) -> bool:
     return isinstance(spec[0], list) or spec[0] in TYPED
 
 
-def socket_type(spec: InputSpec) -> str:
+def socket_type(spec: InputType) -> str:
     return "COMBO" if isinstance(spec[0], list) else spec[0]
 
 
-def default_value(spec: InputSpec) -> Any:
+def default_value(spec: InputType) -> Any:
     settings = spec[1] if len(spec) > 1 else {}
     choices = spec[0] if isinstance(spec[0], list) else settings.get("options") or [None]
     return settings.get("default", choices[0])
@@ -165,7 +165,7 @@ def as_object(link: Link) -> dict[str, Any]:
     return dict(zip(LINK_FIELDS, link, strict=True))
 
 
-def last_id(graph: Graph, counted: str) -> int:
+def last_id(graph: GraphData, counted: str) -> int:
     """The largest number that a graph has given to its nodes or links."""
     state = graph.get("state")
     state = state if isinstance(state, dict) else {}

@@ -18,8 +18,8 @@ from .facts.graph import Inputs
 from .links import Moves, NewLink, OldLink, OldSource, follow, is_number
 from .plan import REPLACEMENT, Plan, resolve
 from .readable import (
+    ReadableNode,
     SavedGraph,
-    SavedNode,
     highest_node_id,
     readable_links,
     readable_nodes,
@@ -76,7 +76,7 @@ class Canvas:
         self._sources: dict[int, OldSource | NewLink] = {}  # of the links to new nodes
         self._replaced_links: list[int] = []
         self._replaced_ids: set[str] = set()
-        self._removed_nodes: list[SavedNode] = []
+        self._removed_nodes: list[ReadableNode] = []
         last_node = max(
             highest_node_id(graph, [*links, *map(saved_graph.as_list, self._unreadable_links)]),
             saved_graph.last_id(graph, "node"),
@@ -86,14 +86,14 @@ class Canvas:
         self._link_ids = itertools.count(last_link + 1)
 
     @property
-    def nodes(self) -> Mapping[str, SavedNode]:
+    def nodes(self) -> Mapping[str, ReadableNode]:
         """The nodes that can be read, by id."""
         return self._nodes
 
     def nodes_with_readers(self) -> set[str]:
         return {str(saved_link.origin) for saved_link in self.links.values()}
 
-    def replace(self, saved_node: SavedNode, old_inputs: Inputs, plan: Plan) -> Moves:
+    def replace(self, saved_node: ReadableNode, old_inputs: Inputs, plan: Plan) -> Moves:
         """Draws the new nodes of a plan; -> where the outputs of the old one come from now."""
         node_id = str(saved_node["id"])
         self._replaced_ids.add(node_id)
@@ -114,10 +114,10 @@ class Canvas:
             self._draw(new_nodes[name], new_node.kind, new_inputs)
         return _links_only(plan.moves(node_id, old_inputs, new_ids))
 
-    def _add_folded(self, saved_node: SavedNode, place: int) -> SavedNode:
+    def _add_folded(self, saved_node: ReadableNode, place: int) -> ReadableNode:
         """A node folded up above another one, so that nothing is covered; still without a class."""
         x, y = _position(saved_node)
-        new_node: SavedNode = {
+        new_node: ReadableNode = {
             "id": next(self._node_ids),
             "pos": [x, y - FOLDED_HEIGHT * (place + 1)],
             "flags": {"collapsed": True},
@@ -128,7 +128,7 @@ class Canvas:
         self._graph["nodes"].append(new_node)
         return new_node
 
-    def _draw(self, saved_node: SavedNode, node_kind: str, new_inputs: Inputs) -> None:
+    def _draw(self, saved_node: ReadableNode, node_kind: str, new_inputs: Inputs) -> None:
         """Turns a node into one of a class with these inputs, linked or typed."""
         node_class = self._registered[node_kind]
         sockets: list[dict[str, Any]] = []
@@ -209,7 +209,7 @@ class Canvas:
             return saved_node["id"]
         return int(node_id) if node_id.lstrip("-").isdecimal() else node_id
 
-    def remove(self, nodes: Sequence[SavedNode]) -> None:
+    def remove(self, nodes: Sequence[ReadableNode]) -> None:
         """Takes off nodes, and the links to them."""
         removed_ids = {str(saved_node["id"]) for saved_node in nodes}
         if not removed_ids:
@@ -283,7 +283,7 @@ def output_sockets(node_class: HostNode) -> list[SavedSocket]:
     ]
 
 
-def _position(saved_node: SavedNode) -> tuple[float, float]:
+def _position(saved_node: ReadableNode) -> tuple[float, float]:
     position = saved_node.get("pos")
     if not isinstance(position, list) or len(position) < 2 or not all(map(is_number, position)):
         return 0, 0

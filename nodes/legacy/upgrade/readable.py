@@ -7,11 +7,11 @@ from typing import Any, TypeGuard
 from ..reading import saved_graph
 
 SavedGraph = dict[str, Any]
-SavedNode = dict[str, Any]
+ReadableNode = dict[str, Any]
 LONGEST_ID = 15  # digits; the page counts in numbers that are exact up to here
 
 
-def readable_nodes(graph: SavedGraph) -> dict[str, SavedNode]:
+def readable_nodes(graph: SavedGraph) -> dict[str, ReadableNode]:
     """Nodes by id: those with an id of their own, a type, sockets with names, and widget values."""
     nodes = graph.get("nodes")
     readable = [node for node in nodes if _is_node(node)] if isinstance(nodes, list) else []

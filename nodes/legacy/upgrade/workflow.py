@@ -10,7 +10,7 @@ from .facts.graph import Graph
 from .links import OldLink, OldSource
 from .planning import OldNodes, make_plans
 from .plans import TYPED_INPUTS
-from .readable import SavedGraph, SavedNode, readable_subgraphs
+from .readable import ReadableNode, SavedGraph, readable_subgraphs
 from .report import Change
 
 REROUTE = "Reroute"  # the page's own node, which no prompt has
@@ -58,7 +58,7 @@ class _GraphUpgrade:
         canvas.write()
         return report
 
-    def _read_prompt(self) -> dict[str, SavedNode]:
+    def _read_prompt(self) -> dict[str, ReadableNode]:
         saved_links = {
             saved_link.id: saved_link.as_list() for saved_link in self._canvas.links.values()
         }

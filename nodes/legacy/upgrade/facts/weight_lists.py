@@ -18,7 +18,8 @@ WEIGHTS_NODES = {
     for node_id, node_class in BY_ID.items()
     if issubclass(node_class, WeightsList | CombineWeights | PromptSchedule)
 }
-MOST_FRAMES, MOST_WEIGHTS = 9999, 200_000  # of one transition, as its widgets allow; of all of them
+MOST_TRANSITION_FRAMES = 9999  # as the widgets of one allow
+MOST_WEIGHTS = 200_000  # of all transitions together
 LIST_OUTPUTS = (0, 1)  # of a weights node
 
 
@@ -52,7 +53,7 @@ def _run_weights_node(graph: Graph, link: object) -> Sequence[Any] | None:
     if node.inputs.get("timing") == "random":
         raise CannotUpgrade("its weights are random")
     inputs = _weights_inputs(graph, node)
-    if any(is_number(value) and value > MOST_FRAMES for value in inputs.values()):
+    if any(is_number(value) and value > MOST_TRANSITION_FRAMES for value in inputs.values()):
         raise CannotUpgrade("its list of weights is too long")
     outputs = _call_weights_node(node.kind, inputs)
     if isinstance(outputs[0], list) and len(outputs[0]) > MOST_WEIGHTS:
@@ -93,7 +94,7 @@ def _counted_images(graph: Graph, node: GraphNode) -> Inputs:
     count = image_count(graph, image)
     if count is None:
         raise CannotUpgrade("its list of weights depends on the number of images")
-    if not 0 <= count <= MOST_FRAMES:
+    if not 0 <= count <= MOST_TRANSITION_FRAMES:
         raise CannotUpgrade("its list of weights is too long")
     return {"image": torch.zeros(count, 1, 1, 3)}
 

@@ -13,7 +13,7 @@ from ..report import CannotUpgrade
 from . import apply_inputs
 from .weight_kinds import apply_nodes
 
-ENCODE_ID, COMBINE_ID = "EncodeIPAdapterReference", "CombineIPAdapterEmbeds"
+ENCODE_ID, COMBINE_EMBEDS_ID = "EncodeIPAdapterReference", "CombineIPAdapterEmbeds"
 FIRST_OUTPUT = frozenset({0})
 COMBINED_INPUTS = tuple(f"embed{number}" for number in range(1, 6))
 BATCHED_INPUTS = ("embed1", "embed2")
@@ -35,7 +35,7 @@ def encode_node(
 def combine_node(embeds: Sequence[object], method: object, follows_paper: bool = False) -> NewNode:
     references = {f"references.embeds{place}": link for place, link in enumerate(embeds)}
     method = apply_inputs.combine_method(method, follows_paper)
-    return NewNode(COMBINE_ID, {**references, "method": method, "projection": "before"})
+    return NewNode(COMBINE_EMBEDS_ID, {**references, "method": method, "projection": "before"})
 
 
 def plan_encoder(old_node: NodeContext) -> Plan:

@@ -16,10 +16,10 @@ from . import apply_inputs
 from .embeds import combine_node, encode_node
 from .weight_kinds import MAYBE_A_LIST, read_kind
 
-NEARLY_SQUARE = (0.75, 1.33)  # height / width of what is cut into two by two tiles
+OLD_SQUARE_ASPECTS = (0.75, 1.33)  # height / width of what is cut into two by two tiles
 FILTERS = ("lanczos", "bicubic", "bilinear", "area", "nearest-exact")  # of the host's ImageScale
 SAME_NOISE = ("fade", "dissolve", "gaussian")
-FACE_SIDE, SMALL_FACE_SIDE, WHITE = 640, 580, 0xFFFFFF
+FACE_SIDE, SMALL_FACE_SIDE, WHITE_COLOR = 640, 580, 0xFFFFFF
 UNKNOWN_SIZE = "the size of its image is unknown"
 SHARED_SETTINGS = ("weight", "start_at", "end_at", "scaling")
 
@@ -62,7 +62,7 @@ def plan_prepared_face(old_node: NodeContext) -> Plan:
     if count is None:
         raise CannotUpgrade("the number of images that it prepares is unknown")
     sides: Inputs = {"width": FACE_SIDE, "height": FACE_SIDE}
-    white = NewNode("EmptyImage", {**sides, "batch_size": count, "color": WHITE})
+    white = NewNode("EmptyImage", {**sides, "batch_size": count, "color": WHITE_COLOR})
     small = Scaling("lanczos", SMALL_FACE_SIDE, SMALL_FACE_SIDE, "center").node()
     images: Inputs = {"destination": NewOutput("white"), "source": NewOutput("small")}
     border = (FACE_SIDE - SMALL_FACE_SIDE) // 2
@@ -170,7 +170,7 @@ def _scaling_for_tiles(size: tuple[int, int] | None) -> Scaling:
     if size is None:
         raise CannotUpgrade(UNKNOWN_SIZE)
     width, height = size
-    if NEARLY_SQUARE[0] < height / width < NEARLY_SQUARE[1]:
+    if OLD_SQUARE_ASPECTS[0] < height / width < OLD_SQUARE_ASPECTS[1]:
         _require_same_crop(size)
         return Scaling("lanczos", 2 * TILE_SIZE, 2 * TILE_SIZE, "center")
     long_side = TILE_SIZE * max(size) // min(size)

@@ -9,7 +9,7 @@ from ..report import CannotUpgrade
 from . import apply_inputs
 from .weight_kinds import apply_nodes
 
-REGION_ID, COMBINE_ID = "IPAdapterRegionalConditioning", "IPAdapterCombineParams"
+REGION_ID, COMBINE_PARAMS_ID = "IPAdapterRegionalConditioning", "IPAdapterCombineParams"
 MOST_REGIONS = 100
 PARAMS_OUTPUT = frozenset({0})
 TEXT_OUTPUTS = {1: "positive", 2: "negative"}
@@ -102,7 +102,7 @@ def _regions(graph: Graph, region_link: object) -> list[Inputs]:
 
 def _read_regions(graph: Graph, region_link: object) -> list[Inputs]:
     node = graph.source(region_link)
-    if node is None or node.kind not in (REGION_ID, COMBINE_ID):
+    if node is None or node.kind not in (REGION_ID, COMBINE_PARAMS_ID):
         raise CannotUpgrade("its regions come from a node that must run first")
     if node.kind == REGION_ID:
         return [node.inputs]
@@ -118,6 +118,6 @@ def _read_regions(graph: Graph, region_link: object) -> list[Inputs]:
 
 PLANS = {
     REGION_ID: plan_regional_conditioning,
-    COMBINE_ID: plan_combine_params,
+    COMBINE_PARAMS_ID: plan_combine_params,
     "IPAdapterFromParams": plan_apply_params,
 }

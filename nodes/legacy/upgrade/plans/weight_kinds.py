@@ -36,7 +36,7 @@ class WeightKind(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Weights:
+class OldWeights:
     """How an old node weighs its references. frame_weights: a list as text, empty without one."""
 
     kind: WeightKind
@@ -79,7 +79,7 @@ def apply_nodes(old_node: NodeContext, last_name: str, connections: Fragment) ->
     return Plan(new_nodes[-1], {**parts.helpers, **first_nodes}, notes=parts.notes)
 
 
-def _read_weights(old_node: NodeContext) -> tuple[Weights, tuple[Message, ...]]:
+def _read_weights(old_node: NodeContext) -> tuple[OldWeights, tuple[Message, ...]]:
     """Weight type, amounts, list and layers of an old node, with notes on them."""
     amount = old_node.inputs["weight"]
     frames = find_weight_list(old_node.graph, amount)
@@ -90,10 +90,10 @@ def _read_weights(old_node: NodeContext) -> tuple[Weights, tuple[Message, ...]]:
     if frames is None:
         if is_link(amount) and (old_node.by_frame or kind.second_amount is not None):
             raise CannotUpgrade.of(MAYBE_A_LIST)
-        return Weights(kind, amount, layers=layers), ()
+        return OldWeights(kind, amount, layers=layers), ()
     if old_node.by_frame:
-        return Weights(kind, 1.0, as_text(frames), layers), (TYPED_LIST_NOTE,)
-    return Weights(kind, frames[0], layers=layers), (TYPED_LIST_NOTE,)
+        return OldWeights(kind, 1.0, as_text(frames), layers), (TYPED_LIST_NOTE,)
+    return OldWeights(kind, frames[0], layers=layers), (TYPED_LIST_NOTE,)
 
 
 def read_kind(old_node: NodeContext) -> WeightKind:
@@ -111,7 +111,7 @@ def read_kind(old_node: NodeContext) -> WeightKind:
     return WeightKind(kind, 1.0 if has_second else None)
 
 
-def _shares(old_node: NodeContext, last_name: str, weights: Weights) -> list[Share]:
+def _shares(old_node: NodeContext, last_name: str, weights: OldWeights) -> list[Share]:
     """One share, or two where a list of weights goes to the first amount of a kind alone."""
     take, map_name = weight_types.NEW_TAKES[weights.kind.name], f"{last_name}_map"
     amount, second_amount = weights.amount, weights.kind.second_amount
@@ -135,7 +135,7 @@ def _shares(old_node: NodeContext, last_name: str, weights: Weights) -> list[Sha
     return [Share(first, 1.0, weights.frame_weights), Share(second, 1.0)]
 
 
-def _precise_layers(old_node: NodeContext, map_name: str, weights: Weights) -> Fragment:
+def _precise_layers(old_node: NodeContext, map_name: str, weights: OldWeights) -> Fragment:
     """A precise kind keeps the side of guidance of a block, whatever the layers weigh."""
     blocks = BLOCKS.get(old_node.adapter.base_model or "")
     if blocks is None:
