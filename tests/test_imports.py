@@ -19,7 +19,7 @@ CORE = {
     "references": {"messages", "adapter"},
     "weights": {"messages"},
     "attention": {"messages", "adapter", "references"},
-    "faces": {"messages", "operations"},
+    "faces": {"messages", "operations", "adapter"},
     "doctor": {"messages", "adapter", "faces"},
 }
 GROUND = {

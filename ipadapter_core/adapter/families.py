@@ -167,6 +167,7 @@ FLUX = "FLUX.1"
 XLABS = "XLabs"
 FLUX_HEAD_WIDTH = 128
 FACEID_PORTRAIT, UNNORM, INSTANTID = "FaceID portrait", "FaceID portrait unnorm", "InstantID"
+LOOK_PURPOSE, COMPOSITION_PURPOSE = "look", "composition"
 FACE_PURPOSE, IDENTITY_PURPOSE = "face", "identity"
 FAMILIES = (
     Family(

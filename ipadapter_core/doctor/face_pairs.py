@@ -30,7 +30,7 @@ def face_pairs_of(adapters: Sequence[Entry], recognisers: Sequence[Entry]) -> Pa
 def published_recogniser(space: str, model_table: Sequence[ModelFile]) -> ModelFile | None:
     """The published recogniser of a space."""
     published_files = (
-        file for file in model_table if file.kind == RECOGNISER and file.name.startswith(space)
+        file for file in model_table if (file.kind, file.space) == (RECOGNISER, space)
     )
     return next(published_files, None)
 

@@ -12,7 +12,15 @@ from typing import Any
 
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
-from ..adapter.families import SD15, SDXL, Family, family_named
+from ..adapter.families import (
+    COMPOSITION_PURPOSE,
+    FACE_PURPOSE,
+    LOOK_PURPOSE,
+    SD15,
+    SDXL,
+    Family,
+    family_named,
+)
 from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
 
@@ -27,7 +35,7 @@ TERMS = {  # by licence: what to agree to before a download
     ),
 }
 ROUNDING = 0.01  # how far a size that is known rounded may be off
-PURPOSES = ("look", "face", "composition")
+PURPOSES = (LOOK_PURPOSE, FACE_PURPOSE, COMPOSITION_PURPOSE)
 BASES = (SD15, SDXL)
 
 
@@ -55,6 +63,7 @@ class ModelFile:
     first: bool
     also: tuple[str, ...] = ()  # other names under which people have it
     first_published: str = ""
+    space: str = ""  # of a recogniser's embeddings
 
     @property
     def link(self) -> str:
@@ -107,7 +116,7 @@ class ModelFile:
             is_of_kind = self.family in content.family.twins
             return is_of_kind and adapter_facts == (self.base, self.encoder)
         if isinstance(content, RecogniserSpec):
-            return self.kind == RECOGNISER and self.name.startswith(content.space or "/")
+            return (self.kind, self.space) == (RECOGNISER, content.space)
         is_encoder = isinstance(content, EncoderSpec)
         return is_encoder and (self.kind, self.encoder) == (ENCODER, content.name)
 
@@ -142,7 +151,7 @@ def purpose_of(adapter: AdapterSpec, published_file: ModelFile | None) -> str:
     """
     if published_file is not None:
         return published_file.purpose
-    return adapter.family.purpose or PURPOSES[0]
+    return adapter.family.purpose or LOOK_PURPOSE
 
 
 def size_text(byte_count: int) -> str:

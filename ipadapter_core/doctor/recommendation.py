@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import reduce
 
 from ..adapter.checkpoint import AdapterSpec
+from ..adapter.families import LOOK_PURPOSE
 from ..messages import Message
 from .entries import Entry
 from .face_pairs import Pairs, identity_space, published_recogniser
-from .model_table import BASES, ENCODER, PURPOSES, ModelFile
+from .model_table import BASES, ENCODER, ModelFile
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def published_encoder(encoder_name: str, table: Sequence[ModelFile]) -> ModelFil
 def _first_files(encoders: Sequence[Entry], table: Sequence[ModelFile]) -> Recommendation:
     """An adapter to begin with, for each base model, and its encoder where it is not installed."""
     installed_encoders = {entry.text for entry in encoders}
-    adapters = [file for file in table if file.purpose == PURPOSES[0] and file.base in BASES]
+    adapters = [file for file in table if file.purpose == LOOK_PURPOSE and file.base in BASES]
     fitting = [file for file in adapters if file.encoder in installed_encoders]
     first, *others = _one_for_each_base(fitting or adapters)
     encoder = None if fitting else published_encoder(first.encoder, table)

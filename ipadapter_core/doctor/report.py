@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..adapter.checkpoint import AdapterSpec
 from ..adapter.encoders import EncoderSpec
-from ..adapter.families import FACE_PURPOSE, IDENTITY_PURPOSE
+from ..adapter.families import FACE_PURPOSE, IDENTITY_PURPOSE, LOOK_PURPOSE
 from ..faces.identity.recognisers import RecogniserSpec
 from ..messages import Message
 from .entries import ADAPTER, EMBEDS_FILE, FOLDERS, OTHER, Embeds, Entry, InstalledFile
@@ -251,4 +251,8 @@ def _base(entry: Entry) -> str:
 
 def _purpose(entry: Entry) -> str:
     content = entry.file.content
-    return purpose_of(content, entry.published_file) if isinstance(content, AdapterSpec) else "look"
+    return (
+        purpose_of(content, entry.published_file)
+        if isinstance(content, AdapterSpec)
+        else LOOK_PURPOSE
+    )

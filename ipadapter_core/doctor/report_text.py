@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..adapter.checkpoint import AdapterSpec
+from ..adapter.families import COMPOSITION_PURPOSE, FACE_PURPOSE, LOOK_PURPOSE
 from .model_table import RECOGNISER, ModelFile, size_text
 from .report import ADAPTER, EMBEDS_FILE, ENCODER, OTHER, Entry, Need, Report
 
@@ -14,9 +15,9 @@ TITLES = {
 }
 MISSING = {ENCODER: "no installed encoder fits", RECOGNISER: "no installed face recogniser fits"}
 GOALS = {
-    "look": "the look of an image",
-    "face": "a face",
-    "composition": "the composition of an image",
+    LOOK_PURPOSE: "the look of an image",
+    FACE_PURPOSE: "a face",
+    COMPOSITION_PURPOSE: "the composition of an image",
 }
 
 

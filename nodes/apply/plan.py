@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
+from ...ipadapter_core.adapter.families import (
+    COMPOSITION_PURPOSE,
+    FACE_PURPOSE,
+    IDENTITY_PURPOSE,
+    LOOK_PURPOSE,
+)
 from ...ipadapter_core.doctor.model_table import ENCODER, ModelFile, purpose_of
 from ..files.folders import ADAPTERS, ENCODERS
 from ..files.missing_files import MOST_REASONS
@@ -26,13 +32,18 @@ FACE, FACE_IDENTITY = "face", "face identity"
 TASKS = [*LAYER_TASKS, FACE, FACE_IDENTITY]
 SUBTLE, BALANCED, STRONG, CUSTOM = "subtle", "balanced", "strong", "custom"
 STRENGTHS = [SUBTLE, BALANCED, STRONG, CUSTOM]
-LOOK = "look"
 Explain = Callable[[str, str], Sequence[str]]  # kind of folder, base model -> why no file is found
 # Task -> what an adapter for it is made for, the best first.
 PURPOSES_BY_TASK: Mapping[str, tuple[str, ...]] = {
-    COMPOSITION: (COMPOSITION, LOOK),
-    FACE: ("face",),
-    FACE_IDENTITY: ("identity",),
+    COMPOSITION: (COMPOSITION_PURPOSE, LOOK_PURPOSE),
+    FACE: (FACE_PURPOSE,),
+    FACE_IDENTITY: (IDENTITY_PURPOSE,),
+}
+TASKS_BY_PURPOSE = {
+    LOOK_PURPOSE: WHOLE_IMAGE,
+    COMPOSITION_PURPOSE: COMPOSITION,
+    FACE_PURPOSE: FACE,
+    IDENTITY_PURPOSE: FACE_IDENTITY,
 }
 ONE_VECTOR = 1.2  # adapters that take one vector of a reference follow it less than the others
 
@@ -76,7 +87,7 @@ class InstalledAdapter:
     @property
     def task(self) -> str:
         """The task that it is made for."""
-        return {LOOK: WHOLE_IMAGE, "identity": FACE_IDENTITY}.get(self.purpose, self.purpose)
+        return TASKS_BY_PURPOSE[self.purpose]
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ class Request:
 
     @property
     def purposes(self) -> tuple[str, ...]:
-        return PURPOSES_BY_TASK.get(self.task, (LOOK,))
+        return PURPOSES_BY_TASK.get(self.task, (LOOK_PURPOSE,))
 
 
 def plan_inputs(
@@ -118,7 +129,7 @@ def plan_inputs(
     if not adapter.has_encoder:
         explanation = explain_missing(ENCODERS, base_model)
         raise ValueError(_missing_encoder(adapter, model_table, explanation))
-    is_look = adapter.purpose == LOOK
+    is_look = adapter.purpose == LOOK_PURPOSE
     strength = request.custom
     if request.strength != CUSTOM:
         strength = STRENGTHS_BY_TASK[request.task][STRENGTHS.index(request.strength)]

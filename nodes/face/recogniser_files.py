@@ -8,15 +8,11 @@ from typing import NamedTuple
 
 import folder_paths
 
+from ...ipadapter_core.adapter.features import GLINT_R100, WEBFACE_R50
 from ...ipadapter_core.faces.identity import recognisers
 from ...ipadapter_core.faces.identity.iresnet import IResNet
 from ...ipadapter_core.faces.identity.parts import RecogniserParts
-from ...ipadapter_core.faces.identity.recognisers import (
-    AURAFACE,
-    GLINT,
-    WEBFACE,
-    RecogniserSpec,
-)
+from ...ipadapter_core.faces.identity.recognisers import AURAFACE, RecogniserSpec
 from ...ipadapter_core.messages import Message, Predicate, printable
 from ..files.file_specs import FileStamp, file_digest, file_stamp
 from ..files.folders import ADAPTERS, names_below, path_below_models
@@ -26,8 +22,8 @@ INSIGHTFACE = "insightface"
 TORCH_ENDINGS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".sft")
 # what to put into models/insightface, by space
 WANTED_FILES = {
-    WEBFACE: "w600k_r50.onnx (IPAdapter Doctor can download it)",
-    GLINT: "glintr100.onnx of InsightFace's antelopev2 (IPAdapter Doctor can download it)",
+    WEBFACE_R50: "w600k_r50.onnx (IPAdapter Doctor can download it)",
+    GLINT_R100: "glintr100.onnx of InsightFace's antelopev2 (IPAdapter Doctor can download it)",
 }
 
 
@@ -128,7 +124,7 @@ def _examine(stamp: FileStamp) -> RecogniserSpec | Message:
 
 def _has_published_name(file_path: str) -> bool:
     name = os.path.basename(file_path).lower()
-    return name.startswith((WEBFACE, GLINT))
+    return name.startswith((WEBFACE_R50, GLINT_R100))
 
 
 def _read_parts(file_path: str, has_weights: bool) -> RecogniserParts:

@@ -11,7 +11,7 @@ from support import arcface
 from support.tolerance import IDENTITY
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ipadapter_core.adapter import families, features
+from ipadapter_core.adapter import families
 from ipadapter_core.faces.identity import iresnet, recognisers
 from ipadapter_core.faces.identity.recognisers import RecogniserSpec
 from ipadapter_core.messages import Predicate
@@ -169,7 +169,5 @@ def test_published_files_are_known_by_size_and_digest():
     assert recognisers.published_space(1, lambda: pytest.fail("the digest is not needed")) is None
 
 
-def test_adapters_and_recognisers_speak_of_the_same_spaces():
-    spaces = recognisers.WEBFACE, recognisers.GLINT
-    assert spaces == (features.WEBFACE_R50, features.GLINT_R100)
+def test_identities_are_as_wide_as_the_nets_embeddings():
     assert families.IDENTITY_WIDTH == iresnet.EMBEDDING_WIDTH

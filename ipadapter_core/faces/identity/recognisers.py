@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from ...adapter.features import GLINT_R100, WEBFACE_R50
 from ...messages import Message, Predicate
 from ...operations import Operations
 from .iresnet import IResNet
@@ -21,17 +22,17 @@ from .onnx_layout import read_onnx_parts
 from .parts import RecogniserParts
 
 NETS: dict[tuple[int, ...], str] = {(3, 4, 14, 3): "IResNet50", (3, 13, 30, 3): "IResNet100"}
-WEBFACE, GLINT, AURAFACE = "w600k_r50", "glintr100", "AuraFace"
+AURAFACE = "AuraFace"
 # size and SHA-256 of the published files -> their space
 PUBLISHED_RECOGNISERS = {
-    174_383_860: ("4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43", WEBFACE),
-    260_665_334: ("4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf", GLINT),
+    174_383_860: ("4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43", WEBFACE_R50),
+    260_665_334: ("4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf", GLINT_R100),
     260_694_151: ("a7933ea5330113b01c9b60351d8f4c33003f145d8470ac5f0e52ee2effe25c60", AURAFACE),
 }
-NETS_BY_SPACE = {WEBFACE: "IResNet50", GLINT: "IResNet100", AURAFACE: "IResNet100"}
+NETS_BY_SPACE = {WEBFACE_R50: "IResNet50", GLINT_R100: "IResNet100", AURAFACE: "IResNet100"}
 TRAINED_ON = {
-    WEBFACE: "w600k_r50 of buffalo_l, for FaceID",
-    GLINT: "glintr100 of antelopev2, for InstantID and Kolors FaceID",
+    WEBFACE_R50: "w600k_r50 of buffalo_l, for FaceID",
+    GLINT_R100: "glintr100 of antelopev2, for InstantID and Kolors FaceID",
     AURAFACE: "AuraFace, whose embeddings no FaceID adapter knows",
 }
 
