@@ -17,7 +17,8 @@ from ..references.embeds import CONCAT, References, combine
 
 # Roles of a row. ALONE: the positive side of a sampling that computes no negative one (CFG 1).
 NEGATIVE, POSITIVE, ALONE = 0, 1, 2
-V_ONLY = "V only"
+V_ONLY, K_V = "V only", "K+V"
+K_V_PENALTY, K_MEAN_V_PENALTY = WIDTH_SCALINGS = "K+V with C penalty", "K+mean(V) with C penalty"
 FRAME_CHUNK = 16  # frames that are projected at once
 WIDEST_LAYER = 1280  # inner width of the layers that a channel penalty leaves as they are
 LayerKeysValues = tuple[Tensor, Tensor]
@@ -293,7 +294,7 @@ def _scale_mean_by_width(key: Tensor, value: Tensor, weight: Weight, group: int)
 
 
 SCALINGS = {
-    "K+V": _scale_both,
-    "K+V with C penalty": _scale_by_width,
-    "K+mean(V) with C penalty": _scale_mean_by_width,
+    K_V: _scale_both,
+    K_V_PENALTY: _scale_by_width,
+    K_MEAN_V_PENALTY: _scale_mean_by_width,
 }

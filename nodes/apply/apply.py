@@ -35,6 +35,7 @@ from . import inputs
 from .attention_mask import checked_mask, mask_notes
 from .frame_weights import (
     BATCH_MODES,
+    NODE,
     TOGETHER,
     frame_weight_notes,
     frame_weights_problem,
@@ -44,7 +45,6 @@ from .keys import keys_for
 from .lora import add_lora
 from .tasks import WHOLE_IMAGE, task_map
 
-NODE = "Apply IPAdapter"
 log = logging.getLogger("ipadapter")
 
 
@@ -175,7 +175,7 @@ class ApplyIPAdapter(io.ComfyNode):
         method = CONCAT if by_frame else combine
         references = encoder.encode_sides(positive, negative, method, by_frame)
         if references is None:
-            log.warning("Apply IPAdapter got an empty 'image': the model is passed on without it.")
+            log.warning("%s got an empty 'image': the model is passed on without it.", NODE)
             return io.NodeOutput(model.clone())  # pyright: ignore[reportUnknownMemberType]
         keys = keys_for(model, adapter, *references, by_frame, face_structure)
         inputs.warn_of_empty_range(NODE, start_at, end_at)

@@ -8,6 +8,7 @@ from torch import Tensor
 from ...ipadapter_core.messages import Message, Predicate
 from ...ipadapter_core.weights.curves import Keyframe, numbers, parse, value_at
 
+NODE = "Apply IPAdapter"  # which has them as text
 TOGETHER, PER_FRAME = "together", "one for each picture"
 BATCH_MODES = [TOGETHER, PER_FRAME]
 LAST_FRAME = 99_999  # that keyframes can have
@@ -28,7 +29,7 @@ def mask_per_frame(mask: Tensor | None, text: str) -> Tensor | None:
     count, (height, width) = max(len(mask), len(factors)), mask.shape[1:]
     if count * height * width > LARGEST_MASK:
         raise ValueError(
-            f"Apply IPAdapter's 'frame_weights' has {len(weights)} frames, which is too many for "
+            f"{NODE}'s 'frame_weights' has {len(weights)} frames, which is too many for "
             f"an 'attn_mask' of {width} x {height} pixels: use a smaller mask (any size works), "
             "or fewer frames."
         )
@@ -69,7 +70,7 @@ def _parsed(text: str) -> list[float] | tuple[Keyframe, ...]:
             return parse(text, LAST_FRAME)
         return numbers(text) if text.strip() else []
     except Predicate as error:
-        raise error.about("Apply IPAdapter's 'frame_weights'") from None
+        raise error.about(f"{NODE}'s 'frame_weights'") from None
 
 
 def _repeat_last(batch: Tensor, count: int) -> Tensor:

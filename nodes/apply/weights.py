@@ -125,7 +125,7 @@ class IPAdapterWeightMap(io.ComfyNode):
         try:
             check_texts(*texts)
         except Predicate as error:
-            return f"{NODE}'s {error}."
+            return str(error.about(f"{NODE}'s"))
         return True
 
     @classmethod

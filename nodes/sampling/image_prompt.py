@@ -11,7 +11,7 @@ from torch import Tensor
 from comfy.model_patcher import ModelPatcher
 
 from ...ipadapter_core.adapter.families import AFTER_BLOCK
-from ...ipadapter_core.attention.keys import V_ONLY
+from ...ipadapter_core.attention.keys import V_ONLY, WIDTH_SCALINGS
 from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.weight_map import STEPS, WeightMap, WeightSchedule, is_constant
 from ..sockets import ImageKeys
@@ -19,7 +19,6 @@ from ..sockets import ImageKeys
 OPTIONS_KEY = "ipadapter"  # of the prompts in a model's transformer_options, and of our wrappers
 # What the host's percent_to_sigma gives for 0, at least: some model samplings give a little more.
 BEFORE_FIRST_SIGMA = 999999999.0
-BY_WIDTH = ("K+V with C penalty", "K+mean(V) with C penalty")  # scalings that weaken narrow layers
 
 
 class ModelSampling(Protocol):
@@ -132,7 +131,7 @@ def _check_settings(keys: ImageKeys, settings: PromptSettings) -> None:
             f"'scaling' is '{settings.scaling}', which '{keys.name}' does not support, since the "
             "generated image attends to the reference and to itself at once: choose 'V only'."
         )
-    if keys.places and settings.scaling in BY_WIDTH:
+    if keys.places and settings.scaling in WIDTH_SCALINGS:
         raise ValueError(
             f"'scaling' is '{settings.scaling}', which weakens narrow layers, but those of "
             f"'{keys.name}' are all of one width: choose 'V only' or 'K+V'."

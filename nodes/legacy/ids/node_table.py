@@ -3,6 +3,7 @@
 Inputs after `|` are optional. `tests/data/old_nodes.json` has the same from the packs themselves.
 """
 
+from ...apply.frame_weights import NODE as APPLY
 from . import (
     apply_nodes,
     before_march_2024,
@@ -16,7 +17,6 @@ from . import (
 from .apply_nodes import precise_composition, precise_style, simple, style_and_composition
 from .old_node import OldNode
 
-APPLY = "Apply IPAdapter"
 BATCH = f"{APPLY} with 'batch' set to one for each picture"
 MAPPED = f"{APPLY} with IPAdapter Weight Map"
 APPLY_FACE = f"{APPLY}, which finds the face itself"
@@ -24,15 +24,15 @@ TWO_MAPPED = f"two {MAPPED}, one for style and one for layout"
 DETAIL = "Encode IPAdapter Reference with its input 'detail'"
 MAPPED_STYLE = f"{MAPPED} and 'precise style'"
 MAPPED_LAYOUT = f"{MAPPED} and 'precise layout'"
-EMBEDS_INPUT = "Apply IPAdapter with its input 'embeds'"
-FIT = "the input 'fit' of Apply IPAdapter, or ComfyUI's own image nodes"
+EMBEDS_INPUT = f"{APPLY} with its input 'embeds'"
+FIT = f"the input 'fit' of {APPLY}, or ComfyUI's own image nodes"
 REGIONS = "IPAdapter Region and Apply IPAdapter Regions"
 TILES = "IPAdapter Tiles and Apply IPAdapter Regions"
 LOADERS = "Load IPAdapter and Load CLIP Vision"
 LOAD_AND_APPLY = f"Load IPAdapter and {APPLY}"
 NO_FACE_LOADER = "nothing, because Face Crop has its own face detector"
 XLABS_APPLY = f"{APPLY}, and KSampler with cfg 1 instead of Xlabs Sampler"
-FRAME_INPUTS = "Apply IPAdapter's 'frame_weights', and a batch of references"
+FRAME_INPUTS = f"{APPLY}'s 'frame_weights', and a batch of references"
 
 PICTURE = "model ipadapter image"
 COMBINED = "combine_embeds start_at end_at embeds_scaling"

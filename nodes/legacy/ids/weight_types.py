@@ -6,7 +6,7 @@ September 2024 never reach the middle block, so graphs of that time were made wi
 
 from collections.abc import Mapping, Sequence
 
-from ....ipadapter_core.attention.keys import V_ONLY
+from ....ipadapter_core.attention.keys import K_MEAN_V_PENALTY, K_V, K_V_PENALTY, V_ONLY
 from ....ipadapter_core.weights.blocks import Block
 from ....ipadapter_core.weights.presets import TAKES, BlockWeights, base_of
 from ....ipadapter_core.weights.weight_map import STEPS, WeightMap, block_names
@@ -41,12 +41,12 @@ RENAMED_TYPES = {  # names that saved graphs still have -> names of the last rel
     "composition (SDXL)": "composition",
     "style transfer and composition": STYLE_AND_COMPOSITION,
 }
-K_V, PENALTY, MEAN_PENALTY = "K+V", "K+V w/ C penalty", "K+mean(V) w/ C penalty"
+PENALTY, MEAN_PENALTY = "K+V w/ C penalty", "K+mean(V) w/ C penalty"
 NEW_SCALINGS = {  # scalings as the widget lists them -> those of Apply IPAdapter
     V_ONLY: V_ONLY,
     K_V: K_V,
-    PENALTY: "K+V with C penalty",
-    MEAN_PENALTY: "K+mean(V) with C penalty",
+    PENALTY: K_V_PENALTY,
+    MEAN_PENALTY: K_MEAN_V_PENALTY,
 }
 # The weight types of that time were scalings.
 SCALINGS_BEFORE_MARCH_2024 = {"original": V_ONLY, "linear": K_V, "channel penalty": MEAN_PENALTY}

@@ -5,6 +5,7 @@ from .....ipadapter_core.messages import Message
 from .....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE
 from ....apply.frame_weights import PER_FRAME, TOGETHER
 from ....files.twins import AUTO
+from ....references.negative_reference import BLACK_SIDE
 from ...ids import weight_types
 from ..facts.graph import Inputs
 from ..links import is_link, is_number
@@ -13,7 +14,6 @@ from ..report import CannotUpgrade
 
 APPLY_ID = "ApplyIPAdapter"
 WITHOUT_MIDDLE = "middle:0, rest:1"  # IPAdapter_plus does not reach the middle block
-BLACK_SIDE = 224
 NORM_AVERAGE = "norm average"
 UNKNOWN_ADAPTER = Message("the kind of its adapter is unknown: its file is not installed")
 NAMING_INPUTS = "preset", "ipadapter_file", "model_name"

@@ -7,13 +7,13 @@ from ....apply.frame_weights import TOGETHER
 from ...ids.flux_files import find_instantx, find_xlabs, layer_count
 from ...ids.flux_nodes import block_strengths
 from ...ids.input_specs import STRENGTH_CURVES
+from ...reading.open_graph import XLABS_SAMPLER
 from ..facts.images import image_count
 from ..links import is_link
 from ..plan import Fragment, NewNode, NewOutput, NodeContext, OldInput, Plan
 from ..report import CannotUpgrade
 from . import apply_inputs
 
-SAMPLER = "XlabsSampler"
 DOUBLE_BLOCKS = 19  # of FLUX.1
 SAMPLER_NOTE = Message("Xlabs Sampler cannot run it: use KSampler with cfg 1 instead")
 BATCH_NOTE = Message(
@@ -126,7 +126,7 @@ def _plan_apply(adapter_input: str, parts: Fragment) -> Plan:
 
 
 def _sampler_notes(old_node: NodeContext) -> tuple[Message, ...]:
-    has_sampler = any(node.kind == SAMPLER for node in old_node.graph.nodes.values())
+    has_sampler = any(node.kind == XLABS_SAMPLER for node in old_node.graph.nodes.values())
     return (SAMPLER_NOTE,) if has_sampler else ()
 
 

@@ -18,12 +18,10 @@ from ..report import CannotUpgrade
 from . import apply_inputs
 
 BLOCKS = {SD15: SD15_BLOCKS, SDXL: SDXL_BLOCKS, KOLORS: SDXL_BLOCKS}
-PRECISE = (weight_types.PRECISE_STYLE, weight_types.PRECISE_LAYOUT)
 BOOSTS = {
     "style_boost": weight_types.PRECISE_STYLE,
     "composition_boost": weight_types.PRECISE_LAYOUT,
 }
-STYLE_AND_COMPOSITION = "style and composition"
 MAYBE_A_LIST = Message("its weight comes from another node and may be a list")
 TYPED_LIST_NOTE = Message("the list of weights is written into the node")
 
@@ -86,7 +84,9 @@ def _read_weights(old_node: NodeContext) -> tuple[OldWeights, tuple[Message, ...
     kind = read_kind(old_node)
     layers = str(old_node.inputs.get("layer_weights") or "").strip()
     if layers:
-        kind = WeightKind(kind.name if kind.name in PRECISE else weight_types.LINEAR)
+        kind = WeightKind(
+            kind.name if kind.name in weight_types.PRECISE_TYPES else weight_types.LINEAR
+        )
     if frames is None:
         if is_link(amount) and (old_node.by_frame or kind.second_amount is not None):
             raise CannotUpgrade.of(MAYBE_A_LIST)
@@ -107,7 +107,7 @@ def read_kind(old_node: NodeContext) -> WeightKind:
     kind = weight_types.RENAMED_TYPES.get(type_name, type_name)
     if kind not in weight_types.NEW_TAKES:
         raise CannotUpgrade("its weight type '<1>' is unknown", type_name)
-    has_second = kind == STYLE_AND_COMPOSITION and not old_node.follows_paper
+    has_second = kind == weight_types.STYLE_AND_COMPOSITION and not old_node.follows_paper
     return WeightKind(kind, 1.0 if has_second else None)
 
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from .....ipadapter_core.messages import Message
-from ..facts.weight_lists import run_weights_node
+from ..facts.weight_lists import LIST_OUTPUTS, run_weights_node
 from ..plan import NewNode, NewOutput, NodeContext, Plan
 from ..report import CannotUpgrade
 
-WEIGHTS_OUTPUTS, IMAGE_OUTPUTS, STRATEGY_OUTPUT = (0, 1), (3, 4), 5
+IMAGE_OUTPUTS, STRATEGY_OUTPUT = (3, 4), 5
 LIST_NOTE = Message("its list is written into 'frame_weights' of the nodes that use it")
 SCHEDULE_NOTE = Message("the schedule is written into the node")
 
@@ -15,7 +15,7 @@ SCHEDULE_NOTE = Message("the schedule is written into the node")
 def plan_weights(old_node: NodeContext) -> Plan:
     if old_node.used_outputs.intersection(IMAGE_OUTPUTS):
         raise CannotUpgrade("it makes one image for each frame, which no new node does")
-    return _plan_list(old_node, count_output=2, chained=(*WEIGHTS_OUTPUTS, STRATEGY_OUTPUT))
+    return _plan_list(old_node, count_output=2, chained=(*LIST_OUTPUTS, STRATEGY_OUTPUT))
 
 
 def plan_combined_weights(old_node: NodeContext) -> Plan:
