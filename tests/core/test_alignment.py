@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from support import arcface
-from support.tolerance import IDENTITY
+from support.tolerance import IDENTITY, PLACE
 
 from ipadapter_core.faces.identity import alignment, recognisers
 from ipadapter_core.faces.turned_square import TEMPLATE, template_points, to_picture
@@ -64,7 +64,7 @@ def test_similarity_is_that_of_scikit_image(case, crop_side):
     points = landmarks(**case)
     template = template_points(crop_side).numpy()
     expected = transform.SimilarityTransform.from_estimate(points.numpy(), template)
-    assert matrix_of(points, crop_side) == pytest.approx(expected.params[:2], abs=1e-3)
+    assert matrix_of(points, crop_side) == pytest.approx(expected.params[:2], abs=PLACE)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -4,6 +4,7 @@ from math import cos, degrees, pi, radians, sin
 
 import pytest
 import torch
+from support.tolerance import PLACE
 
 from ipadapter_core.faces import face_square, turned_square
 from ipadapter_core.faces.face_square import Square
@@ -31,7 +32,7 @@ def face_points(x=40.0, y=30.0, side=20.0, angle=0.0):
 def test_roll_is_the_turn_of_the_eyes(angle):
     flat = degrees(turned_square.roll_angle(face_points()))
     square = degrees(turned_square.roll_angle(face_points(angle=radians(angle))))
-    assert (square - flat - angle + 180) % 360 - 180 == pytest.approx(0, abs=1e-3)
+    assert (square - flat - angle + 180) % 360 - 180 == pytest.approx(0, abs=PLACE)
 
 
 @pytest.mark.parametrize(
@@ -48,13 +49,13 @@ def test_turn_between_two_angles_is_the_short_way(angle, second_angle, turn):
 @pytest.mark.parametrize("size", [112, 224, 336])
 def test_template_at_multiples_of_112_is_its_own_square(angle, size):
     square = turned_square.arcface_square(face_points(17, 23, 50, radians(angle)), size)
-    assert square == pytest.approx((17, 23, 50, radians(angle)), abs=1e-3)
+    assert square == pytest.approx((17, 23, 50, radians(angle)), abs=PLACE)
 
 
 def test_template_at_256_has_the_wider_rim_left_right_and_below():
     points = torch.tensor(turned_square.TEMPLATE) * 2  # 224 px, in its place
     square = turned_square.arcface_square(points, 256)
-    assert square == pytest.approx((112, 128, 256, 0.0), abs=1e-3)
+    assert square == pytest.approx((112, 128, 256, 0.0), abs=PLACE)
 
 
 def test_least_squares_fit_is_the_best_there_is():

@@ -109,7 +109,7 @@ def test_pad_shows_the_whole_picture_in_grey_of_clips_mean(clip_vision, encode):
     picture = torch.ones(1, 100, 200, 3)
     recorded = encode.encoder_view(clip_vision, picture, "pad")[0]
     assert recorded.shape == (224, 224, 3)
-    grey = torch.tensor([0.4815, 0.4578, 0.4082])
+    grey = torch.tensor([0.4815, 0.4578, 0.4082])  # here in steps of 1/255
     for row in (0, 40, 183, 223):
         torch.testing.assert_close(recorded[row, 100], grey, atol=3e-3, rtol=0)
     assert recorded[60:164].eq(1).all()

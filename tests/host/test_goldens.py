@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.golden_world import ENCODER_FILE, GoldenWorld
+from support.tolerance import ARITHMETIC
 
 pytestmark = pytest.mark.host
 
@@ -70,6 +71,6 @@ def test_output_is_the_recorded_one(world, recorded, case):
         if isinstance(expected, dict):  # further keys are allowed
             assert expected.items() <= values[key].items()
         elif isinstance(expected, list):
-            assert values[key] == pytest.approx(expected, abs=1e-6)
+            assert values[key] == pytest.approx(expected, abs=ARITHMETIC)
         else:
             assert values[key] == expected

@@ -10,6 +10,8 @@ import threading
 import counters
 import pytest
 import torch
+from support.compare import difference
+from support.tolerance import EFFECT
 
 pytestmark = pytest.mark.host
 
@@ -281,4 +283,4 @@ def test_an_object_that_takes_more_callbacks_acts_before_and_after_ours(models, 
         tiny.sample(put(put(model, 0.1), 0.2), prompt, **SIZE),
         tiny.sample(apply(model), prompt, **SIZE),
     )
-    assert all((outs[0] - second).abs().max() > 1e-3 for second in rest)
+    assert all(difference(outs[0], second) > EFFECT for second in rest)

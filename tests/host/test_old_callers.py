@@ -9,8 +9,9 @@ import asyncio
 
 import pytest
 import torch
-from support.compare import NAMES
+from support.compare import NAMES, difference
 from support.graphs import node, sampler
+from support.tolerance import EFFECT
 
 pytestmark = pytest.mark.host
 
@@ -39,7 +40,7 @@ def differs(sample, models):
     def check(model, kind="sd15", batch=1):
         result = sample(model, kind, steps=1, batch=batch)
         plain = sample(models(kind), kind, steps=1, batch=batch)
-        assert (result - plain).abs().max() > 1e-3
+        assert difference(result, plain) > EFFECT
 
     return check
 

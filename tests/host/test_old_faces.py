@@ -8,6 +8,7 @@ import torch
 from support.compare import difference
 from support.encoders import shallow_encoder_336
 from support.plus_formula import PlusSettings, block_table, patch_model, photo
+from support.tolerance import SAMPLING
 
 pytestmark = pytest.mark.host
 
@@ -16,7 +17,6 @@ UNNORM = "ip-adapter-faceid-portrait_sdxl_unnorm"
 KOLORS = "Kolors-IP-Adapter-FaceID-Plus"
 LANDMARKS = numpy.array([[14, 20], [27, 20], [20, 27], [15, 35], [26, 35]], numpy.float32)
 HIDDEN = "penultimate_hidden_states"
-SAME = 1e-5
 
 
 class StandIn:
@@ -97,7 +97,7 @@ def test_identities_give_the_numbers_of_ipadapter_plus(
     negative = project(torch.zeros_like(faces)).flatten(0, 1)[None]
     table = block_table(kind, "linear", 0.7)
     expected = patch_model(model, kind, tensors, PlusSettings((positive, negative), table))
-    assert difference(sample(found, kind, steps=1), sample(expected, kind, steps=1)) < SAME
+    assert difference(sample(found, kind, steps=1), sample(expected, kind, steps=1)) < SAMPLING
     assert not found.patches  # the loader adds the LoRA
 
 
@@ -151,7 +151,7 @@ def test_plus_v2_sees_the_crop_and_a_black_picture(
     # before March 2024 the middle block was reached too
     expected, crop = plus_by_formula(structure, is_first)
     assert not faces or torch.equal(faces[0], crop)
-    assert difference(sample(found, "sd15", steps=1), sample(expected, "sd15", steps=1)) < SAME
+    assert difference(sample(found, "sd15", steps=1), sample(expected, "sd15", steps=1)) < SAMPLING
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_kolors_has_the_numbers_of_ipadapter_plus(
     settings = PlusSettings(sides, block_table("sdxl", "linear", 0.7))
     expected = patch_model(model, "sdxl", tensors, settings)
     results = [sample(each, "kolors", size=(8, 8), steps=1) for each in (followed, expected)]
-    assert difference(*results) < SAME
+    assert difference(*results) < SAMPLING
 
 
 def test_a_picture_without_a_face_is_named(run_old, models, adapters):

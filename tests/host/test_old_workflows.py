@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import expect
 from support.graphs import failure
 from support.page import Page
+from support.tolerance import ANY_SAMPLER, EFFECT
 from support.workflows import corpus, make_workflows
 from support.workflows.merged import MergedPrompt, checkpoint, checkpoint_file, node_of, samplers
 
@@ -233,7 +234,7 @@ def run_group(server, converted):
 
 
 def test_every_graph_runs_and_changes_what_is_sampled(compared):
-    assert {name: each for name, (each, _) in compared[0].items() if not each > 1e-3} == {}
+    assert {name: each for name, (each, _) in compared[0].items() if not each > EFFECT} == {}
     assert len(compared[0]) > 100
 
 
@@ -241,7 +242,7 @@ def test_every_graph_with_new_nodes_gives_the_same_picture(compared, record_prop
     """Converted by the menu, made a prompt by the page, and run beside what it was."""
     shares = {name: each / complete for name, (each, complete) in compared[1].items()}
     record_property("apart", json.dumps(shares))
-    assert {name: each for name, each in shares.items() if not each < 1e-4} == {}
+    assert {name: each for name, each in shares.items() if not each < ANY_SAMPLER} == {}
     assert len(shares) > 100
 
 

@@ -5,7 +5,8 @@ from functools import partial
 import make_models
 import pytest
 import torch
-from support.tolerance import SAMPLING
+from support.compare import difference
+from support.tolerance import LARGE_EFFECT, SAMPLING
 from support.unet_calls import unet_calls
 
 pytestmark = pytest.mark.host
@@ -19,7 +20,6 @@ NAMES = [
     "ip-adapter-plus_sdxl_vit-h",
 ]
 WEIGHT = 0.7
-TOLERANCE = SAMPLING
 
 
 @pytest.fixture
@@ -79,8 +79,7 @@ def load(unet, *tensors, scale=WEIGHT):
 
 
 def assert_same(result, expected):
-    difference = float((result - expected).abs().max() / (expected.max() - expected.min()))
-    assert difference <= TOLERANCE
+    assert difference(result, expected) <= SAMPLING
 
 
 def kind_of(name):
@@ -123,7 +122,7 @@ def test_output_equals_diffusers(setting, count, nodes_by_id, tiny, model_calls)
     for call, without in zip(model_calls(patched, prompt), plain, strict=True):
         expected = reference(unet, call, prompt, [pair])
         assert_same(call.out, expected)
-        assert (call.out - without).abs().max() > 1e-2 * (expected.max() - expected.min())
+        assert difference(without, expected) > LARGE_EFFECT
 
 
 @pytest.mark.parametrize(
@@ -228,4 +227,4 @@ def test_kolors_equals_diffusers(nodes_by_id, adapters, tiny, model_calls):
     for call, without in zip(model_calls(patched, prompt), plain, strict=True):
         expected = reference(unet, call, prompt, [(negative, positive)])
         assert_same(call.out, expected)
-        assert (call.out - without).abs().max() > 1e-2 * (expected.max() - expected.min())
+        assert difference(without, expected) > LARGE_EFFECT

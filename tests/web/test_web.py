@@ -8,6 +8,7 @@ from pathlib import Path
 
 import browser
 import pytest
+from support.tolerance import DOUBLE
 
 from ipadapter_core.weights import curves, weight_map
 
@@ -81,5 +82,5 @@ def test_the_editor_reads_curves_as_the_node_does(answers):
     for text, factors in zip(CURVES, answers["curves"], strict=True):
         keys = or_none(lambda t=text: curves.parse(t, 1.0))
         expected = keys and [curves.value_at(keys, time) for time in TIMES]
-        assert factors == (keys and pytest.approx(expected, abs=1e-12)), text
+        assert factors == (keys and pytest.approx(expected, abs=DOUBLE)), text
     assert sum(factors is None for factors in answers["curves"]) == 7

@@ -7,15 +7,15 @@ import pytest
 import torch
 from support.compare import difference
 from support.faceid import FACEID, PLUS, PORTRAIT, StandInAnalysis, batch
-from support.tolerance import EFFECT, SAMPLING
+from support.tolerance import EFFECT, IDENTITY, SAMPLING
 
 pytestmark = pytest.mark.host
 
-IDENTITY, HIDDEN = "face_identity", "penultimate_hidden_states"
+FACE_IDENTITY, HIDDEN = "face_identity", "penultimate_hidden_states"
 
 
 def identity(encoded):
-    return encoded["embeds"].features[IDENTITY]
+    return encoded["embeds"].features[FACE_IDENTITY]
 
 
 def test_its_embeds_act_as_the_picture_does(apply_faces, encode_identity, installed, sample):
@@ -31,17 +31,17 @@ def test_its_embeds_act_as_the_picture_does(apply_faces, encode_identity, instal
 def test_similarity_is_the_cosine(encode_identity, installed):
     portrait, senator = batch("one_portrait"), batch("one_senator")
     same = encode_identity(portrait, compare_with=portrait)
-    assert same["similarity"] == pytest.approx(1, abs=1e-5)
+    assert same["similarity"] == pytest.approx(1, abs=IDENTITY)
     other = encode_identity(portrait, compare_with=senator)
     pair = identity(encode_identity(portrait)), identity(encode_identity(senator))
     expected = float(torch.cosine_similarity(*pair))
     assert expected < 0.999
-    assert other["similarity"] == pytest.approx(expected, abs=1e-5)
+    assert other["similarity"] == pytest.approx(expected, abs=IDENTITY)
     assert f"similarity: {expected:.3f}" in other["ui"]["text"]
     among = encode_identity(torch.cat((portrait, senator)))
-    assert among["similarity"] == pytest.approx(expected, abs=1e-5)
+    assert among["similarity"] == pytest.approx(expected, abs=IDENTITY)
     several = encode_identity(torch.cat((portrait, senator)), compare_with=portrait)
-    assert several["similarity"] == pytest.approx((1 + expected) / 2, abs=1e-5)
+    assert several["similarity"] == pytest.approx((1 + expected) / 2, abs=IDENTITY)
 
 
 def test_the_strip_shows_the_aligned_faces(encode_identity, installed):
@@ -61,7 +61,7 @@ def test_plus_needs_the_encoder_and_gets_both_features(
     adapter, picture = adapters(PLUS)[0], batch("one_portrait")
     encoded = encode_identity(picture, ipadapter=adapter, clip_vision=shallow)
     assert {name: list(value.shape) for name, value in encoded["embeds"].features.items()} == {
-        IDENTITY: [1, 512],
+        FACE_IDENTITY: [1, 512],
         HIDDEN: [1, 257, 1280],
     }
     embeds = {"embeds": encoded["embeds"], "embeds_negative": encoded["embeds_negative"]}
@@ -74,7 +74,7 @@ def test_plus_needs_the_encoder_and_gets_both_features(
     with pytest.raises(ValueError, match=r"connect 'clip_vision' of Encode Face"):
         encode_identity(picture, ipadapter=adapter)
     alone = encode_identity(picture, ipadapter=adapters(FACEID)[0], clip_vision=shallow)
-    assert set(alone["embeds"].features) == {IDENTITY}
+    assert set(alone["embeds"].features) == {FACE_IDENTITY}
     with pytest.raises(ValueError, match="does not take the identity of a face: use Encode IPA"):
         encode_identity(picture, ipadapter=adapters("ip-adapter_sd15")[0])
     with pytest.raises(ValueError, match=r"needs .*, but 'embeds' was encoded by "):
@@ -142,13 +142,13 @@ def test_landmarks_of_other_nodes_are_taken(encode_identity, installed, landmark
     }
     connected = {"frames": [[marks]], "image_size": (640, 640)}
     found = identity(encode_identity(picture, face_landmarks=connected))
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert difference(found, expected) < IDENTITY
 
     small = SimpleNamespace(kps=points * 0.1, bbox=numpy.array([0, 0, 9, 9]), det_score=0.9)
     large = SimpleNamespace(kps=points, bbox=numpy.array([180, 40, 370, 240]), det_score=0.5)
     analysis = StandInAnalysis(small, large)
     found = identity(encode_identity(picture, insightface=analysis))
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert difference(found, expected) < IDENTITY
     (shown,) = analysis.pictures
     pixels = (picture[0] * 255).round().byte().numpy()
     assert shown.dtype == numpy.uint8 and (shown == pixels[..., ::-1]).all()

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from support import arcface
 from support.graphs import cached, failure, graph, node, pictures, serve_from
 from support.pictures import FACES
+from support.tolerance import IDENTITY
 from workflow import to_prompt
 
 pytestmark = pytest.mark.http
@@ -90,7 +91,7 @@ def test_encoded_faces_are_saved_loaded_and_applied(face_server):
     (encoded,) = pictures(face_server, entry)
     (strip,) = pictures(face_server, entry, "strip")
     assert strip.shape == (448, 224, 3)
-    assert float(entry["outputs"]["number"]["text"][0]) == pytest.approx(1, abs=1e-4)
+    assert float(entry["outputs"]["number"]["text"][0]) == pytest.approx(1, abs=IDENTITY)
     (file,) = entry["outputs"]["save"]["text"]
 
     loaded = face_graph()

@@ -16,7 +16,7 @@ from support import arcface
 from support.compare import difference
 from support.encoders import shallow_encoder_336
 from support.faceid import StandInAnalysis, batch
-from support.tolerance import EFFECT, MODEL_CALL
+from support.tolerance import EFFECT, IDENTITY, MODEL_CALL
 from support.unet_calls import unet_calls
 
 pytestmark = [
@@ -233,7 +233,7 @@ def test_a_picture_gives_the_raw_identity_and_the_square_of_the_face(
         picture, ipadapter=adapter, clip_vision=encoder_336, insightface=StandInAnalysis(box)
     )
     identity, hidden = faces["embeds"].features.values()
-    assert difference(identity, one_identity) < 1e-5
+    assert difference(identity, one_identity) < IDENTITY
     expected = official_crop(picture[0], corners)
     assert (faces["faces"] - expected).abs().max() < 0.02  # PIL rounds between its two passes
     by_pil = encoder_336.encode_image(expected).penultimate_hidden_states
