@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..messages import Message, Predicate, printable
-from .families import SD15, SDXL, Family, find_family
+from .families import KOLORS, SD15, SDXL, Family, find_family
 from .features import FeatureSpec, Unconditional
 from .foreign import refuse_foreign
 from .layout import Shape, Weights, flatten, plain_names, shapes_of
@@ -26,6 +26,7 @@ from .projections import (
 )
 
 SDXL_TEXT_WIDTH = 2048
+FACE_CROP_SIDE = 224
 BASE_MODELS = {768: SD15, 1024: "SD2.x", SDXL_TEXT_WIDTH: SDXL}  # by the width of their text
 _LAYER_KEY = re.compile(r"ip_adapter\.(\d{1,9})\.to_([kv])_ip\.weight")
 _JOINT_LAYER_KEY = re.compile(
@@ -75,6 +76,11 @@ class AdapterSpec:
     def identity_input(self) -> FeatureSpec | None:
         """The embedding of a face, for adapters that take one."""
         return next(filter(_is_identity, self.inputs), None)
+
+    @property
+    def face_crop_side(self) -> int:
+        """Of a face for the image encoder, in pixels, as IPAdapter_plus cuts it."""
+        return {SDXL: 256, KOLORS: 336}.get(self.base_model, FACE_CROP_SIDE)
 
     @property
     def encoder(self) -> str:

@@ -17,8 +17,7 @@ import comfy.utils
 from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import ui
 
-from ...ipadapter_core.adapter.checkpoint import AdapterSpec
-from ...ipadapter_core.adapter.families import KOLORS, SDXL
+from ...ipadapter_core.adapter.checkpoint import FACE_CROP_SIDE, AdapterSpec
 from ...ipadapter_core.adapter.features import HIDDEN, WEBFACE_R50, Picture, Source
 from ...ipadapter_core.faces.face_square import crop, square_of
 from ...ipadapter_core.faces.identity import recognisers
@@ -41,7 +40,6 @@ from ..recall import Recalled, recall
 from ..sockets import LoadedAdapter
 from .encode import CHUNK_SIZE, PREVIEW_COUNT, encode
 
-DEFAULT_SIDE, SIDES_BY_MODEL = 224, {SDXL: 256, KOLORS: 336}  # of crops for the encoder
 IDENTITY_NOTE = "aligned face"
 log = logging.getLogger("ipadapter")
 
@@ -126,8 +124,8 @@ class FaceEncoder:
 
 
 def crop_side(spec: AdapterSpec | None) -> int:
-    """Of the face for the encoder, in pixels, as IPAdapter_plus cuts it."""
-    return SIDES_BY_MODEL.get(spec.base_model if spec else "", DEFAULT_SIDE)
+    """Of the face for the encoder, in pixels; without an adapter, as for SD1.5's FaceID."""
+    return spec.face_crop_side if spec else FACE_CROP_SIDE
 
 
 def _embed_faces(net: IResNet, images: Tensor, faces: Sequence[ReferenceFace]) -> Tensor:
