@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from torch import Tensor
+
 from comfy.clip_vision import ClipVisionModel, Output
 from comfy.model_patcher import ModelPatcher
 
@@ -26,9 +28,9 @@ from .pair import references_for, unconditional_references
 class SideInputs:
     """The references connected to a node for the positive or the negative conditioning."""
 
-    image: Any = None
-    clip_vision_output: Any = None
-    embeds: Any = None
+    image: Tensor | None = None
+    clip_vision_output: Output | None = None
+    embeds: object = None
     suffix: str = ""  # of the inputs' names on the node
     is_negative: bool = False
 
@@ -46,7 +48,9 @@ class SideInputs:
 
 
 def negative_inputs(
-    image: Any = None, clip_vision_output: Any = None, embeds: Any = None
+    image: Tensor | None = None,
+    clip_vision_output: Output | None = None,
+    embeds: object = None,
 ) -> SideInputs:
     return SideInputs(image, clip_vision_output, embeds, "_negative", is_negative=True)
 
@@ -120,34 +124,36 @@ class ReferenceEncoder:
         elif side.clip_vision_output is not None:
             field, output = "clip_vision_output", side.clip_vision_output
         elif side.image is not None:
-            field, output = "image", self._encode_image(side, by_frame)
+            field, output = "image", self._encode_image(side.image, side, by_frame)
         else:
             return None
         if output is None:
             return None
         return references_for(output, self._adapter, side.input_name(field), side.is_negative)
 
-    def _encode_image(self, side: SideInputs, by_frame: bool) -> Output | References | None:
+    def _encode_image(
+        self, image: Tensor, side: SideInputs, by_frame: bool
+    ) -> Output | References | None:
         box = None if side.is_negative else self._box
         if self._adapter.spec.identity_input is not None:
             patcher = self._adapter.patcher
-            encoded = self._encode_faces(side, box or "", by_frame)
+            encoded = self._encode_faces(image, side, box or "", by_frame)
         else:
             patcher, input_name = self.clip_vision.patcher, side.input_name("image")
             encoded = encode_reference(
-                self.clip_vision, side.image, self._fit, input_name, self._node, box or ""
+                self.clip_vision, image, self._fit, input_name, self._node, box or ""
             )
         if encoded is None:
             return None
         output, display = encoded
         if box is not None:
-            self.display |= box_editor_picture(patcher, side.image)
+            self.display |= box_editor_picture(patcher, image)
         for key, values in display.items():
             self.display[key] = (*self.display.get(key, ()), *values)
         return output
 
     def _encode_faces(
-        self, side: SideInputs, box: str, by_frame: bool
+        self, image: Tensor, side: SideInputs, box: str, by_frame: bool
     ) -> tuple[References, dict[str, Any]] | None:
         """The identities of the faces in an image, and the encoder's output of their crops where
         the adapter takes that; and what the node shows of them. Recalled."""
@@ -156,7 +162,7 @@ class ReferenceEncoder:
         input_name = side.input_name("image")
 
         def make() -> tuple[References, dict[str, Any]] | None:
-            images = rgb(side.image, self._node, input_name)
+            images = rgb(image, self._node, input_name)
             if not len(images):
                 return None
             part = visible_box(images, box, self._node)
@@ -166,7 +172,7 @@ class ReferenceEncoder:
 
         stamp = file_stamp(encoder.recogniser.path)
         settings = (self._node, input_name, box.strip(), by_frame, stamp)
-        inputs = (side.image, clip_vision)
+        inputs = (image, clip_vision)
         return recall(self._adapter.patcher, Recalled.ENCODED_FACES, make, inputs, settings)
 
 
