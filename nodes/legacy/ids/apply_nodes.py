@@ -22,6 +22,7 @@ from .weight_types import (
     PRECISE_STYLE,
     STRONG_STYLE_AND_COMPOSITION,
     STYLE_AND_COMPOSITION,
+    simple_weight_type,
 )
 
 MOST_ENHANCER_TILES = 16  # along a side
@@ -55,8 +56,7 @@ class ApplySimple(ApplyPictures):
 
 
 def simple(weight_type: str, **inputs: Any) -> InputValues:
-    is_style = weight_type.startswith("style")
-    return {**inputs, "weight_type": "style transfer" if is_style else weight_type}
+    return {**inputs, "weight_type": simple_weight_type(weight_type)}
 
 
 def style_and_composition(

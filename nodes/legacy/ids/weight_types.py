@@ -52,6 +52,11 @@ NEW_SCALINGS = {  # scalings as the widget lists them -> those of Apply IPAdapte
 SCALINGS_BEFORE_MARCH_2024 = {"original": V_ONLY, "linear": K_V, "channel penalty": MEAN_PENALTY}
 
 
+def simple_weight_type(name: str) -> str:
+    """A weight type of the simple node, which called one `style transfer (SDXL)` and the like."""
+    return "style transfer" if name.startswith("style") else name
+
+
 def old_weight_map(
     blocks: Sequence[Block],
     weight_type: str,

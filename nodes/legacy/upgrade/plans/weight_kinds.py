@@ -102,8 +102,8 @@ def read_kind(old_node: NodeContext) -> WeightKind:
         if input in old_node.inputs:
             return WeightKind(precise_kind, OldInput(input))
     type_name = str(old_node.inputs.get("weight_type", weight_types.LINEAR))
-    if old_node.kind == "IPAdapter" and type_name.startswith("style"):
-        type_name = "style transfer"
+    if old_node.kind == "IPAdapter":
+        type_name = weight_types.simple_weight_type(type_name)
     kind = weight_types.RENAMED_TYPES.get(type_name, type_name)
     if kind not in weight_types.NEW_TAKES:
         raise CannotUpgrade("its weight type '<1>' is unknown", type_name)
