@@ -94,13 +94,8 @@ def _first_text(first_files: Sequence[ModelFile], others: Sequence[ModelFile]) -
     text = Message("Download first, for <1>: <2>.", first_files[0].base, _places(first_files))
     for file in others:
         place = _place(file)
-        text = Message(
-            "<1> For <2>, use <3> instead of <4>.",
-            text,
-            file.base,
-            place,
-            first_files[0].name,
-        )
+        first_name = first_files[0].name
+        text = Message("<1> For <2>, use <3> instead of <4>.", text, file.base, place, first_name)
     return text
 
 
@@ -116,9 +111,4 @@ def _places(files: Sequence[ModelFile]) -> Message:
 
 
 def _place(file: ModelFile) -> Message:
-    return Message(
-        "<1> (<2>, into models/<3>)",
-        file.name,
-        file.size_text,
-        file.folder,
-    )
+    return Message("<1> (<2>, into models/<3>)", file.name, file.size_text, file.folder)

@@ -199,8 +199,8 @@ def _advice(published_files: Sequence[ModelFile], explanation: Sequence[str]) ->
     published_file = min(published_files, key=lambda file: not file.first, default=None)
     if published_file is None:
         return f"{beginning} put one there, and press R."
-    file = f"{published_file.name} ({published_file.link})"
-    put = f"the published one is {file}: put it" if explanation else f"put {file}"
+    source = f"{published_file.name} ({published_file.link})"
+    put = f"the published one is {source}: put it" if explanation else f"put {source}"
     return (
         f"{beginning} {put} there, or download it with IPAdapter Doctor in the Extensions menu, "
         "and press R."

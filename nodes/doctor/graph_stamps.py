@@ -19,8 +19,8 @@ def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
     """The facts that the browser writes into saved graphs.
 
     pack: id and version; nodes: ids of ours; files: name in a list -> entry, or None for one that
-    is no published file; auto: adapter -> the encoder it needs; encoders: SHA-256 of the published
-    ones that are here.
+    is no published file; auto: adapter -> the encoder it needs; encoders: SHA-256 of the installed
+    published ones.
     """
     usable_entries = [installed for installed in report.entries if installed.usable]
     files = {file.name: entry(file) for file in report.table}
