@@ -56,13 +56,14 @@ def add_image_parts(
             image = remove_text_part(image.flatten(2), text, prompt.settings.keep_prompt)
         mask = call.attention_mask(prompt, site, query)
         if call.watch is not None and prompt is call.watched_prompt:
-            image = image.flatten(2)
+            height, width = site.grid
+            own = slice(max(0, query.shape[1] - height * width), None)  # tokens of a text come first
             observation = Observation(
                 part=part,
-                query=part_query,
+                query=part_query[:, own],
                 key=key,
-                image=image,
-                text=text,
+                image=image.flatten(2)[:, own],
+                text=text[:, own],
                 mask=mask,
                 site=site,
             )

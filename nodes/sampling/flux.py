@@ -195,7 +195,7 @@ class PatchedFluxCall:
         if site.address[0] == SINGLE:
             text_parts = tuple(part for part in parts if part.prompt.mask is None)
         ranges = [(slice(0, end), parts, self.call)]
-        if text_parts != parts or self.call.watch is not None:
+        if text_parts != parts:
             text_range = slice(0, text_length), text_parts, self.text_call
             ranges = [text_range, (slice(text_length, end), parts, self.call)]
         for token_range, range_parts, call in ranges:
