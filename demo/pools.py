@@ -12,7 +12,7 @@ import pictures
 import torch
 from torch import Tensor, nn
 
-POOL, MIXED, PAIRS = 8000, 3000, 2500
+POOL, MIXED, PAIRS = 8000, 3000, 5000
 
 
 def features_pool(work: Path, seed: int) -> dict[str, Tensor]:

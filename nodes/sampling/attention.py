@@ -57,7 +57,9 @@ def add_image_parts(
         mask = call.attention_mask(prompt, site, query)
         if call.watch is not None and prompt is call.watched_prompt:
             height, width = site.grid
-            own = slice(max(0, query.shape[1] - height * width), None)  # tokens of a text come first
+            own = slice(
+                max(0, query.shape[1] - height * width), None
+            )  # tokens of a text come first
             observation = Observation(
                 part=part,
                 query=part_query[:, own],
