@@ -56,23 +56,22 @@ def add_image_parts(
             image = remove_text_part(image.flatten(2), text, prompt.settings.keep_prompt)
         mask = call.attention_mask(prompt, site, query)
         if call.watch is not None and prompt is call.watched_prompt:
-            height, width = site.grid
-            own = slice(
-                max(0, query.shape[1] - height * width), None
-            )  # tokens of a text come first
-            observation = Observation(
-                part=part,
-                query=part_query[:, own],
-                key=key,
-                image=image.flatten(2)[:, own],
-                text=text[:, own],
-                mask=mask,
-                site=site,
-            )
-            call.watch.look(call, observation)
+            whole = Observation(part, part_query, key, image.flatten(2), text, mask, site)
+            call.watch.look(call, _of_the_image(whole))
         out = add_image(out, image, part.output_weight, mask, in_place)
         in_place = not out.requires_grad
     return out
+
+
+def _of_the_image(observation: Observation) -> Observation:
+    """Without the tokens of a text, which come before those of the image."""
+    height, width = observation.site.grid
+    image_tokens = slice(max(0, observation.query.shape[1] - height * width), None)
+    query, image, text = (
+        tokens[:, image_tokens]
+        for tokens in (observation.query, observation.image, observation.text)
+    )
+    return observation._replace(query=query, image=image, text=text)
 
 
 def _attend_part(
