@@ -53,14 +53,18 @@ export function addEditor(node, name, element, height, watched, refresh, grows =
 
 /**
  * The classic renderer sizes a node before this widget is there, and grows it when it is loaded again: such a change
- * after an undo would drop what can be redone. Nodes 2.0 grow a node to what it shows, but also leave it the room of
- * inputs that they hide.
+ * after an undo would drop what can be redone. Nodes 2.0 grow a node to what it shows by themselves; the size that is
+ * computed, which a loaded node gets at least, would leave room for inputs that they hide.
  * @param {any} node
  */
 function fitSize(node) {
+  const { computeSize } = node
+  node.computeSize = function () {
+    const [width, height] = computeSize.apply(this, arguments)
+    return [width, window.LiteGraph?.vueNodesMode ? 0 : height]
+  }
   const [width, height] = node.computeSize()
-  const needed = window.LiteGraph?.vueNodesMode ? 0 : Math.max(node.size[1], height)
-  node.setSize([Math.max(node.size[0], width), needed])
+  node.setSize([Math.max(node.size[0], width), height && Math.max(node.size[1], height)])
 }
 
 /** Adds to a function of a holder; the original stays and runs first. @param {any} holder @param {string} name @param {(first: any) => void} after */
