@@ -25,6 +25,9 @@ export function write(node, name, value) {
   node.setDirtyCanvas?.(true, true)
 }
 
+/** Pixels of a node's title, above its position. */
+export const TITLE_HEIGHT = 30
+
 /** Options of a widget that is no part of the saved graph, and has no row in the host's properties panel. */
 export const ON_NODE = { serialize: false, hideInPanel: true }
 

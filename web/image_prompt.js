@@ -1,7 +1,7 @@
 import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
-import { asOneStep, chain, read, widgetOf } from './editor.js'
+import { asOneStep, chain, read, TITLE_HEIGHT, widgetOf } from './editor.js'
 import { fullNodes, isCurrent } from './image_prompt_logic.js'
 import { loadWords, say } from './words.js'
 
@@ -9,7 +9,6 @@ import { loadWords, say } from './words.js'
 const KIND = 'ImagePrompt'
 const MOVED = ['model', 'image', 'attn_mask'] // the links that both nodes have
 const GAP = 40 // pixels between the new nodes
-const TITLE = 30 // above a node
 const plans = new WeakMap() // node -> what it decided in its last run
 
 app.registerExtension({
@@ -63,7 +62,7 @@ function addNodes(old, plan) {
     for (const [widgetName, value] of Object.entries(widgets)) widgetOf(node, widgetName).value = value
     if (name === 'apply') [left, top] = [Math.max(...Object.values(nodes).map(rightOf)) + GAP, old.pos[1]]
     node.pos = [left, top]
-    top += node.size[1] + TITLE + GAP
+    top += node.size[1] + TITLE_HEIGHT + GAP
     nodes[name] = node
   }
   makeRoom(old, Object.values(nodes))

@@ -1,7 +1,7 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
-import { recordChange } from './editor.js'
+import { recordChange, TITLE_HEIGHT } from './editor.js'
 import { shiftsDown, shortened, summaryOf } from './oldgraphs_logic.js'
 import { loadWords, say, translate } from './words.js'
 
@@ -11,7 +11,6 @@ const OURS = 'ipadapter'
 const OLD = 'ipadapter/old graphs'
 const LIFE = 20000 // milliseconds of a message
 const FRAMES = 4 // within which Nodes 2.0 has measured what was loaded
-const TITLE = 30 // above a node
 const MARGIN = 10 // below the nodes in a group
 // ids of old nodes that another pack may have here, and that can mean a node of ours
 const SHARED = ['IPAdapter', 'IPAdapterApply', 'IPAdapterEncoder', 'PrepImageForClipVision']
@@ -110,7 +109,7 @@ async function load(workflow) {
 function boxes() {
   return app.graph.nodes.map((/** @type {any} */ { id, pos: [left, top], size: [width, height], flags }) => {
     const bottom = top + (flags?.collapsed ? 0 : height)
-    return { id, left, top: top - TITLE, right: left + width, bottom }
+    return { id, left, top: top - TITLE_HEIGHT, right: left + width, bottom }
   })
 }
 

@@ -86,7 +86,7 @@ FIRST_RESULT = {
     "ip adapter": "Image Prompt",
     "ip-adapter": "Image Prompt",
     "image prompt": "Image Prompt",
-    "style transfer": "Style Transfer",  # a blueprint, and so the next
+    "style transfer": "Style Transfer",  # a blueprint, as is the next
     "reference": "Reference",
 }
 
