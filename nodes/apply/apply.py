@@ -9,7 +9,7 @@ from comfy.clip_vision import ClipVisionModel, Output
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ...ipadapter_core.attention.keys import V_ONLY
+from ...ipadapter_core.attention.scaling import V_ONLY
 from ...ipadapter_core.references.embeds import CONCAT, METHODS
 from ...ipadapter_core.references.images import CROP
 from ..files import folders

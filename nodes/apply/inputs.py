@@ -4,7 +4,7 @@ import logging
 
 from comfy_api.latest import io
 
-from ...ipadapter_core.attention.keys import SCALINGS, V_ONLY
+from ...ipadapter_core.attention.scaling import SCALINGS, V_ONLY
 from ..sockets import WeightMapSocket
 from .tasks import LAYER_TASKS, WHOLE_IMAGE
 

@@ -11,8 +11,8 @@ from comfy.clip_vision import ClipVisionModel
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ...ipadapter_core.attention.keys import V_ONLY
 from ...ipadapter_core.attention.regions import NORMALISED, OVERLAPS, arrange_masks
+from ...ipadapter_core.attention.scaling import V_ONLY
 from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.embeds import References
 from ..notes import shown_texts, with_texts

@@ -9,8 +9,8 @@ from torch import Tensor
 from comfy.clip_vision import ClipVisionModel
 from comfy_api.latest import io
 
-from ...ipadapter_core.attention.keys import V_ONLY
 from ...ipadapter_core.attention.regions import tile_boxes, tile_masks
+from ...ipadapter_core.attention.scaling import V_ONLY
 from ...ipadapter_core.references.embeds import References
 from ..pictures import rgb
 from ..recall import Recalled, recall

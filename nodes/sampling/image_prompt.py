@@ -11,7 +11,7 @@ from torch import Tensor
 from comfy.model_patcher import ModelPatcher
 
 from ...ipadapter_core.adapter.families import AFTER_BLOCK
-from ...ipadapter_core.attention.keys import V_ONLY, WIDTH_SCALINGS
+from ...ipadapter_core.attention.scaling import V_ONLY, WIDTH_SCALINGS
 from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.weight_map import STEPS, WeightMap, WeightSchedule, is_constant
 from ..sockets import ImageKeys

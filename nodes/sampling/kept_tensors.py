@@ -12,7 +12,8 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from ...ipadapter_core.attention.keys import V_ONLY, KeysValues, LayerKeysValues
+from ...ipadapter_core.attention.keys import KeysValues, LayerKeysValues
+from ...ipadapter_core.attention.scaling import V_ONLY
 from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address
 from .batch_rows import BatchRows

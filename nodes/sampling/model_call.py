@@ -8,14 +8,9 @@ import torch
 from torch import Tensor
 
 from ...ipadapter_core.attention.image_part import split_heads
-from ...ipadapter_core.attention.keys import (
-    V_ONLY,
-    KeysValues,
-    LayerKeysValues,
-    scale_by_frame,
-    scale_keys_values,
-)
+from ...ipadapter_core.attention.keys import KeysValues, LayerKeysValues
 from ...ipadapter_core.attention.masks import pick_masks, stack_row_masks, to_grid, to_guessed_grid
+from ...ipadapter_core.attention.scaling import V_ONLY, scale_by_frame, scale_keys_values
 from ...ipadapter_core.attention.timed_keys import TimedKeys
 from ...ipadapter_core.weights.blocks import Address
 from .batch_rows import BatchRows

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ipadapter_core.attention.keys import ALONE, NEGATIVE, POSITIVE, KeysValues, scale_keys_values
+from ipadapter_core.attention.keys import ALONE, NEGATIVE, POSITIVE, KeysValues
+from ipadapter_core.attention.scaling import scale_keys_values
 from ipadapter_core.references.embeds import METHODS, PLUS_NORM_AVERAGE, combine, many_scales, slerp
 
 TWO = torch.tensor([[3.0, 4.0], [0.0, 10.0]])

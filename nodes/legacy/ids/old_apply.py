@@ -8,7 +8,8 @@ from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
 
-from ....ipadapter_core.attention.keys import V_ONLY, KeysValues
+from ....ipadapter_core.attention.keys import KeysValues
+from ....ipadapter_core.attention.scaling import V_ONLY
 from ....ipadapter_core.references.embeds import (
     CONCAT,
     PLUS_NORM_AVERAGE,

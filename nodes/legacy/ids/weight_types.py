@@ -6,7 +6,7 @@ September 2024 never reach the middle block, so graphs of that time were made wi
 
 from collections.abc import Mapping, Sequence
 
-from ....ipadapter_core.attention.keys import K_MEAN_V_PENALTY, K_V, K_V_PENALTY, V_ONLY
+from ....ipadapter_core.attention.scaling import K_MEAN_V_PENALTY, K_V, K_V_PENALTY, V_ONLY
 from ....ipadapter_core.weights.blocks import Block
 from ....ipadapter_core.weights.presets import TAKES, BlockWeights, base_of
 from ....ipadapter_core.weights.weight_map import STEPS, WeightMap, block_names

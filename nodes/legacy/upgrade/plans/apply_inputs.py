@@ -1,6 +1,6 @@
 """Inputs of the new Apply IPAdapter: encoder, negative reference, mask, weight map and settings."""
 
-from .....ipadapter_core.attention.keys import V_ONLY
+from .....ipadapter_core.attention.scaling import V_ONLY
 from .....ipadapter_core.messages import Message
 from .....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE
 from ....apply.frame_weights import PER_FRAME, TOGETHER

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .....ipadapter_core.adapter.families import KOLORS, SD15, SDXL
-from .....ipadapter_core.attention.keys import V_ONLY
+from .....ipadapter_core.attention.scaling import V_ONLY
 from .....ipadapter_core.messages import Message
 from .....ipadapter_core.weights.presets import TAKES
 from .....ipadapter_core.weights.weight_map import SD15_BLOCKS, SDXL_BLOCKS
