@@ -44,7 +44,10 @@ def adapter(pack: Any, name: str) -> tuple[Any, dict[str, torch.Tensor]]:
     cpu = torch.device("cpu")
     patcher = comfy.model_patcher.CoreModelPatcher(module, cpu, cpu)
     lora = load.read_lora(weights, module.spec)
-    return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher, lora), weights
+    loaded = pack.nodes.sockets.LoadedAdapter(
+        name=name, spec=module.spec, patcher=patcher, lora=lora
+    )
+    return loaded, weights
 
 
 def features(count: int, projection: int = 1024) -> Any:

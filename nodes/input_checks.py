@@ -91,7 +91,12 @@ def new_spec(entry: io.Input) -> InputSpec:
 def old_spec(entry: tuple[Any, Mapping[str, Any]]) -> InputSpec:
     """Of an old node's input; its numbers may be lists, with one for each frame."""
     socket, options = entry
-    return InputSpec("COMBO" if isinstance(socket, list) else str(socket), options, True, True)
+    return InputSpec(
+        type="COMBO" if isinstance(socket, list) else str(socket),
+        options=options,
+        may_be_none=True,
+        may_be_list=True,
+    )
 
 
 def check_inputs(

@@ -193,7 +193,12 @@ def read_identity(projector_shapes: ProjectorShapes) -> IdentitySpec:
     row_count, _ = projector_shapes.sizes("proj.2.weight", 2)
     (token_width,) = projector_shapes.sizes("norm.weight", 1)
     token_count = _token_count(row_count, token_width)
-    return IdentitySpec(feature_width, hidden_width, token_count, token_width)
+    return IdentitySpec(
+        feature_width=feature_width,
+        hidden_width=hidden_width,
+        token_count=token_count,
+        token_width=token_width,
+    )
 
 
 def read_face_plus(projector_shapes: ProjectorShapes) -> FacePlusSpec:

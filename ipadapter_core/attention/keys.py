@@ -214,7 +214,13 @@ def project_keys_values(
         value = value if shares is None else value * shares[..., None]
         flat += [part.to(device=store, dtype=dtype).flatten() for part in (key, value)]
     widths = tuple(width for _, width in adapter.spec.layers)
-    return KeysValues(torch.cat(flat), tokens.shape[1], widths, len(tokens) // frames, frames)
+    return KeysValues(
+        flat=torch.cat(flat),
+        tokens=tokens.shape[1],
+        widths=widths,
+        roles=len(tokens) // frames,
+        frames=frames,
+    )
 
 
 def tokens_of(adapter: AnyAdapter, references: References) -> Tensor:

@@ -39,8 +39,8 @@ class Need:
 
     base: str
     purpose: str
-    working_pairs: tuple[tuple[str, tuple[str, ...]], ...]
-    missing: tuple[ModelFile, ...]
+    working_pairs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    missing: tuple[ModelFile, ...] = ()
     recommended: str = ""
 
 
@@ -82,7 +82,9 @@ def examine(
     adapters, encoders = (_usable(entries, kind) for kind in (ADAPTER, ENCODER))
     pairs = {adapter.file.name: _encoders_of(adapter, encoders) for adapter in adapters}
     face_pairs = face_pairs_of(adapters, _usable(entries, RECOGNISER))
-    installed = Installed(adapters, encoders, pairs, face_pairs)
+    installed = Installed(
+        adapters=adapters, encoders=encoders, encoder_pairs=pairs, face_pairs=face_pairs
+    )
     goals = [(base, purpose) for base in BASES for purpose in PURPOSES]
     marked_entries = (
         mark_missing_recogniser(entry, face_pairs, entries, published_files) for entry in entries
@@ -118,7 +120,13 @@ def _fits(encoder_entry: Entry, adapter_entry: Entry) -> bool:
 def _entry(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) -> Entry:
     content = installed_file.content
     if isinstance(content, Embeds):
-        return Entry(installed_file, EMBEDS_FILE, content.text, _name_advice(installed_file), None)
+        return Entry(
+            file=installed_file,
+            kind=EMBEDS_FILE,
+            text=content.text,
+            advice=_name_advice(installed_file),
+            published_file=None,
+        )
     if content is None:
         note = installed_file.note or Message("holds nothing that this pack uses")
         if installed_file.folder == FOLDERS[ENCODER]:
@@ -126,12 +134,16 @@ def _entry(installed_file: InstalledFile, model_table: tuple[ModelFile, ...]) ->
         text = installed_file.fault or note
         published_file = None if installed_file.fault else _foreign(installed_file, model_table)
         advice = _fault_advice(installed_file, model_table)
-        return Entry(installed_file, OTHER, text, advice, published_file)
+        return Entry(
+            file=installed_file, kind=OTHER, text=text, advice=advice, published_file=published_file
+        )
     kind, text = _kind_and_text(content)
     plain_name = finished_name(installed_file.name)
     published_file = published(model_table, plain_name, installed_file.size, content)
     advice = _place_advice(installed_file, kind) or _name_advice(installed_file)
-    return Entry(installed_file, kind, text, advice, published_file)
+    return Entry(
+        file=installed_file, kind=kind, text=text, advice=advice, published_file=published_file
+    )
 
 
 def _kind_and_text(content: AdapterSpec | EncoderSpec | RecogniserSpec) -> tuple[str, str]:
@@ -203,19 +215,24 @@ def _name_advice(installed_file: InstalledFile) -> str:
 
 
 def _need(goal: tuple[str, str], installed: Installed, model_table: tuple[ModelFile, ...]) -> Need:
-    adapters = [adapter for adapter in installed.adapters if _follows(adapter, *goal)]
+    base, purpose = goal
+    adapters = [adapter for adapter in installed.adapters if _follows(adapter, base, purpose)]
     adapters.sort(key=lambda adapter: not _is_first(adapter))
     working = [adapter for adapter in adapters if installed.works(adapter)]
     if working:
         pairs = tuple((adapter.file.name, installed.partners(adapter)) for adapter in working)
-        return Need(*goal, pairs, (), _recommended(working))
+        return Need(base, purpose, working_pairs=pairs, recommended=_recommended(working))
     if adapters:
-        return Need(*goal, (), tuple(installed.missing(adapters[0], model_table)))
-    first_adapter = next(
-        file for file in model_table if (file.base, file.purpose, file.first) == (*goal, True)
-    )
+        return Need(base, purpose, missing=tuple(installed.missing(adapters[0], model_table)))
+    first_adapter = _first_of_table(model_table, base, purpose)
     missing_encoders = _missing_encoders(first_adapter.encoder, installed.encoders, model_table)
-    return Need(*goal, (), (first_adapter, *missing_encoders))
+    return Need(base, purpose, missing=(first_adapter, *missing_encoders))
+
+
+def _first_of_table(model_table: tuple[ModelFile, ...], base_model: str, purpose: str) -> ModelFile:
+    """The published adapter to start with."""
+    first_files = (file for file in model_table if file.first)
+    return next(file for file in first_files if (file.base, file.purpose) == (base_model, purpose))
 
 
 def _recommended(working: Sequence[Entry]) -> str:

@@ -195,7 +195,7 @@ class CloseLooks:
         new_height, new_width = (max(1, round(side * shrinking)) for side in pixels.shape[2:])
         scale = new_width / pixels.shape[3], new_height / pixels.shape[2]
         shrunk_pixels = resize(pixels, new_height, new_width)[0].movedim(0, -1)
-        return Neighbourhood(shrunk_pixels, left, top, scale)
+        return Neighbourhood(pixels=shrunk_pixels, left=left, top=top, scale=scale)
 
 
 def _central_look(
@@ -206,7 +206,9 @@ def _central_look(
     distances = (centres - crop_side / 2).square().sum(1).sqrt()
     candidates = candidates.select(distances < crop_side / 4)
     if not len(candidates):
-        return CloseLook(0.0, square, (square.side, square.side), torch.zeros(5, 2))
+        return CloseLook(
+            score=0.0, square=square, size=(square.side, square.side), landmarks=torch.zeros(5, 2)
+        )
     best = int(candidates.scores.argmax())
     look_square = square._replace(side=square.side * width)
     points = to_picture(look_square, candidates.points()[best], crop_side)
@@ -217,7 +219,9 @@ def _central_look(
     face_side = max(face_width, face_height)
     face_square = TurnedSquare(x, y, face_side, roll_angle(landmarks))
     score = float(candidates.scores[best])
-    return CloseLook(score, face_square, (face_width, face_height), landmarks)
+    return CloseLook(
+        score=score, square=face_square, size=(face_width, face_height), landmarks=landmarks
+    )
 
 
 def _mirrored(candidates: Candidates, width: int) -> Candidates:
@@ -235,7 +239,9 @@ def _mean_look(looks: Sequence[CloseLook]) -> CloseLook:
     landmarks = torch.stack([look.landmarks for look in looks]).mean(0)
     square = TurnedSquare(x, y, side, roll_angle(landmarks))
     score = min(look.score for look in looks)
-    return CloseLook(score, square, (face_width, face_height), landmarks)
+    return CloseLook(
+        score=score, square=square, size=(face_width, face_height), landmarks=landmarks
+    )
 
 
 def _still_turns(earlier_look: CloseLook, look: CloseLook) -> bool:

@@ -244,7 +244,9 @@ def _confirmed_face(look: CloseLook) -> Face:
         width, height = height, width
     x, y = look.square.x, look.square.y
     box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    return Face(box, look.square, look.landmarks, look.score, is_detected=True)
+    return Face(
+        box=box, square=look.square, landmarks=look.landmarks, score=look.score, is_detected=True
+    )
 
 
 def _distinct_faces(faces: list[Face]) -> list[Face]:

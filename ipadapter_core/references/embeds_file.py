@@ -102,7 +102,11 @@ def from_file(stored_tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
     reference_weights, is_projected = _weights(metadata)
     stored_notes = {key: metadata[key] for key in NOTES if key in metadata}
     positive = References(
-        positive_features, reference_weights, method, is_projected, notes=stored_notes
+        features=positive_features,
+        weights=reference_weights,
+        method=method,
+        projected=is_projected,
+        notes=stored_notes,
     )
     if len(reference_weights) != positive.count:
         raise Predicate(

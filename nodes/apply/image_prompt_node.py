@@ -148,7 +148,11 @@ def fitting_adapters(kind: ModelKind) -> list[InstalledAdapter]:
         has_encoder = spec.clip_input is None or bool(installed_encoders(spec))
         size = file_stamp(folders.path_of(folders.ADAPTERS, name)).size
         published_file = published(model_table, name, size, spec)
-        adapters.append(InstalledAdapter(name, spec, has_encoder, published_file))
+        adapters.append(
+            InstalledAdapter(
+                name=name, spec=spec, has_encoder=has_encoder, published_file=published_file
+            )
+        )
     return adapters
 
 

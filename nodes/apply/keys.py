@@ -58,7 +58,13 @@ def keys_for(
         _check_finite(values, adapter)
         values = values.silent() if negative_side.silent else values
         patcher = adapter.patcher if not isinstance(values, KeysValues) else None
-        return ImageKeys(adapter.name, layers, values, patcher, adapter.spec.family.places)
+        return ImageKeys(
+            name=adapter.name,
+            layers=layers,
+            values=values,
+            patcher=patcher,
+            places=adapter.spec.family.places,
+        )
 
     negative_features = negative.features.values() if negative else (None,)
     text_weight = text_projection and text_projection.weight
@@ -95,7 +101,13 @@ def _keys_or_tokens(
             f"'{adapter.name}' needs one negative reference, or as many as there are positive "
             f"ones ({positive.count}), but there are {negative.count}: connect other images."
         )
-    return TimedKeys(module, negative, positive, module.head_norms(), by_frame)
+    return TimedKeys(
+        adapter=module,
+        negative=negative,
+        positive=positive,
+        head_norms=module.head_norms(),
+        by_frame=by_frame,
+    )
 
 
 def _project(

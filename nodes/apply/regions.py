@@ -140,8 +140,9 @@ class IPAdapterRegion(io.ComfyNode):
             scaling=scaling,
             keep_prompt=keep_prompt,
         )
+        positive, negative = references
         own_mask = region_mask(mask, region_box, REGION_NODE)
-        region = Region(adapter, *references, settings, own_mask)
+        region = Region(adapter, positive, negative, settings=settings, mask=own_mask)
         notes = region_notes(mask, own_mask)
         return io.NodeOutput((region,), ui=with_texts(encoder.display, *notes))
 

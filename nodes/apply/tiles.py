@@ -94,7 +94,6 @@ class IPAdapterTiles(io.ComfyNode):
         negative_side = negative_inputs(embeds=embeds_negative)
         references = encoder.encode_sides(SideInputs(image=tiles), negative_side)
         assert references is not None  # there is a picture
-        positive, negative = references
         warn_of_empty_range(NODE, start_at, end_at)
         settings = PromptSettings(
             weight=weight,
@@ -105,10 +104,7 @@ class IPAdapterTiles(io.ComfyNode):
             keep_prompt=keep_prompt,
         )
         masks = tile_masks(height, width, squares)
-        regions = tuple(
-            Region(adapter, _single_reference(positive, number), negative, settings, mask)
-            for number, mask in enumerate(masks)
-        )
+        regions = _regions(adapter, references, settings, masks)
         return io.NodeOutput(regions, tiles, torch.cat(masks), ui=encoder.display)
 
 
@@ -140,6 +136,20 @@ def _cut_recalled(
 
     kind = Recalled.REFERENCE_TILES
     return recall(clip_vision.patcher, kind, make, (image,), tuple(squares))
+
+
+def _regions(
+    adapter: LoadedAdapter,
+    references: tuple[References, References | None],
+    settings: PromptSettings,
+    masks: Sequence[Tensor],
+) -> tuple[Region, ...]:
+    """One region for each tile, with that tile as its reference."""
+    tiles, negative = references
+    return tuple(
+        Region(adapter, _single_reference(tiles, number), negative, settings=settings, mask=mask)
+        for number, mask in enumerate(masks)
+    )
 
 
 def _single_reference(references: References, number: int) -> References:

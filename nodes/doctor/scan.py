@@ -58,7 +58,15 @@ def _recognisers(visited: set[str]) -> Iterator[InstalledFile]:
         visited.add(os.path.realpath(path))
         name, kind = os.path.basename(path), recogniser_files.INSIGHTFACE
         display_path, size = display(path, kind, name), os.path.getsize(path)
-        yield InstalledFile(kind, name, display_path, size, True, spec, fault=fault)
+        yield InstalledFile(
+            folder=kind,
+            name=name,
+            display_path=display_path,
+            size=size,
+            is_listed=True,
+            content=spec,
+            fault=fault,
+        )
 
 
 def _embeds_text(metadata: dict[str, str]) -> str:
@@ -101,5 +109,19 @@ def _describe_embeds(directory: str, path: str, file_name: str) -> InstalledFile
             if isinstance(error, Predicate)
             else Message("cannot be read (<1>)", error.strerror)
         )
-        return InstalledFile(directory, file_name, display_path, size, True, fault=fault)
-    return InstalledFile(directory, file_name, display_path, size, True, Embeds(text))
+        return InstalledFile(
+            folder=directory,
+            name=file_name,
+            display_path=display_path,
+            size=size,
+            is_listed=True,
+            fault=fault,
+        )
+    return InstalledFile(
+        folder=directory,
+        name=file_name,
+        display_path=display_path,
+        size=size,
+        is_listed=True,
+        content=Embeds(text),
+    )

@@ -82,7 +82,12 @@ def _searched_faces(pictures: Tensor, source: FaceSource) -> list[ReferenceFace]
     faces_by_picture = search(part, None, None, source.landmarks, settings, source.node)
     offset = torch.tensor([box.x, box.y])
     return [
-        ReferenceFace(number, face.landmarks + offset, _moved(face.box, box), face.is_sure)
+        ReferenceFace(
+            picture_number=number,
+            landmarks=face.landmarks + offset,
+            box=_moved(face.box, box),
+            is_sure=face.is_sure,
+        )
         for number, picture_faces in enumerate(faces_by_picture)
         for face in picture_faces.chosen_faces
         if face.landmarks is not None

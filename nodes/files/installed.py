@@ -118,18 +118,25 @@ def _describe_file(kind: str, path: str, file_name: str, is_listed: bool) -> Ins
         status = os.stat(path)
     except OSError:
         return InstalledFile(
-            kind,
-            file_name,
-            display_path,
-            0,
-            is_listed,
+            folder=kind,
+            name=file_name,
+            display_path=display_path,
+            size=0,
+            is_listed=is_listed,
             fault=Message("is a link to a missing file"),
         )
     is_in_its_folder = kind in (ADAPTERS, ENCODERS)
     state = status.st_size, status.st_mtime_ns
     spec, fault, note = content(path, file_name, *state, is_in_its_folder)
     return InstalledFile(
-        kind, file_name, display_path, status.st_size, is_listed, spec, fault=fault, note=note
+        folder=kind,
+        name=file_name,
+        display_path=display_path,
+        size=status.st_size,
+        is_listed=is_listed,
+        content=spec,
+        fault=fault,
+        note=note,
     )
 
 

@@ -108,7 +108,9 @@ def loaded_adapter(name: str, weights: Weights, twin_kind: str | None = None) ->
         load_device=comfy.model_management.text_encoder_device(),
         offload_device=comfy.model_management.text_encoder_offload_device(),
     )
-    return LoadedAdapter(name, module.spec, patcher, read_lora(weights, module.spec))
+    return LoadedAdapter(
+        name=name, spec=module.spec, patcher=patcher, lora=read_lora(weights, module.spec)
+    )
 
 
 def read_lora(weights: Weights, spec: AdapterSpec) -> dict[LoraTarget, LoraPair]:

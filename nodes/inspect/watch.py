@@ -161,7 +161,10 @@ class WatchIPAdapterAttention(io.ComfyNode):
             float(sampling.percent_to_sigma(moment)) for moment in (start_at, end_at)
         )
         watch = Watch(
-            number, frozenset(blocks[number] for number in block_numbers), start_sigma, end_sigma
+            number=number,
+            blocks=frozenset(blocks[number] for number in block_numbers),
+            start_sigma=start_sigma,
+            end_sigma=end_sigma,
         )
         model = model.clone()  # pyright: ignore[reportUnknownMemberType]
         add_wrappers(model)

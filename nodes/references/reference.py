@@ -126,7 +126,7 @@ class EncodeIPAdapterReference(io.ComfyNode):
             raise ValueError(f"{NODE} got an empty 'image': connect at least one image.")
         references = references_for(encoded.output, adapter, "image")
         if detail > 1:
-            tiles = TileSettings(detail, detail_ratio, fit, box)
+            tiles = TileSettings(count=detail, ratio=detail_ratio, fit=fit, box=box)
             references = add_detail(references, clip_vision, image, tiles)
         notes = {
             "fit": fit,

@@ -52,7 +52,13 @@ def negative_inputs(
     clip_vision_output: Output | None = None,
     embeds: object = None,
 ) -> SideInputs:
-    return SideInputs(image, clip_vision_output, embeds, "_negative", is_negative=True)
+    return SideInputs(
+        image=image,
+        clip_vision_output=clip_vision_output,
+        embeds=embeds,
+        suffix="_negative",
+        is_negative=True,
+    )
 
 
 class ReferenceEncoder:
@@ -166,7 +172,13 @@ class ReferenceEncoder:
             if not len(images):
                 return None
             part = visible_box(images, box, self._node)
-            source = FaceSource(self._node, input_name, part, by_frame, side.is_negative)
+            source = FaceSource(
+                node=self._node,
+                input_name=input_name,
+                box=part,
+                is_each_needed=by_frame,
+                may_be_faceless=side.is_negative,
+            )
             faces = encoder.encode(images, source, clip_vision)
             return faces.references, faces.display()
 

@@ -56,7 +56,15 @@ def add_image_parts(
             image = remove_text_part(image.flatten(2), text, prompt.settings.keep_prompt)
         mask = call.attention_mask(prompt, site, query)
         if call.watch is not None and prompt is call.watched_prompt:
-            whole = Observation(part, part_query, key, image.flatten(2), text, mask, site)
+            whole = Observation(
+                part=part,
+                query=part_query,
+                key=key,
+                image=image.flatten(2),
+                text=text,
+                mask=mask,
+                site=site,
+            )
             call.watch.look(call, _of_the_image(whole))
         out = add_image(out, image, part.output_weight, mask, in_place)
         in_place = not out.requires_grad

@@ -110,7 +110,7 @@ def prompts_for(
     sampling = model_sampling(model)
     positive_schedule, negative_schedule = _layer_schedules(keys, settings)
     ranges = _timestep_ranges(sampling, settings, positive_schedule)
-    prompts = [ImagePrompt(keys, ranges, mask, settings)]
+    prompts = [ImagePrompt(keys=keys, ranges=ranges, mask=mask, settings=settings)]
     negative_ranges = _timestep_ranges(sampling, settings, negative_schedule)
     values = keys.values
     if any(any(timestep_range.layer_weights) for timestep_range in negative_ranges):
@@ -120,7 +120,15 @@ def prompts_for(
                 "does not support: choose another 'take' in IPAdapter Weight Map."
             )
         negative_keys = replace(keys, values=values.as_negative())
-        prompts.append(ImagePrompt(negative_keys, negative_ranges, mask, settings, True))
+        prompts.append(
+            ImagePrompt(
+                keys=negative_keys,
+                ranges=negative_ranges,
+                mask=mask,
+                settings=settings,
+                on_negative=True,
+            )
+        )
     return prompts
 
 

@@ -105,10 +105,10 @@ class ModelCall:
             return None
         (height, width), (latent_height, latent_width) = site.grid, site.latent_size
         place = MaskPlacement(
-            prompt,
-            (height, width),
-            (latent_height, latent_width),
-            Placement(query.device, query.dtype),
+            prompt=prompt,
+            grid=(height, width),
+            latent_size=(latent_height, latent_width),
+            placement=Placement(query.device, query.dtype),
         )
         mask = self.tensors.masks.get(place)
         if mask is None:

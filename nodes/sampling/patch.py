@@ -91,7 +91,7 @@ class ApplyModelCall:
     @classmethod
     def from_args(cls, args: Sequence[Any]) -> "ApplyModelCall":
         x, sigma, _c_concat, _c_crossattn, _control, options, *_ = args
-        return cls(x, sigma, options, tuple(args))
+        return cls(x, sigma, options=options, args=tuple(args))
 
     def args_with(self, options: Options) -> tuple[Any, ...]:
         return (*self.args[:5], options, *self.args[6:])
@@ -258,7 +258,9 @@ def _image_part(prompt: ImagePrompt, layer: int, range_number: int | None) -> tu
     if range_number is None:
         return ()
     weight = prompt.ranges[range_number].layer_weights[layer]
-    return (ImagePart(prompt, layer, weight, range_number),) if weight else ()
+    if not weight:
+        return ()
+    return (ImagePart(prompt=prompt, layer=layer, weight=weight, range_number=range_number),)
 
 
 def _is_for(prompt: ImagePrompt, layers: Mapping[Address, LayerWidths]) -> bool:

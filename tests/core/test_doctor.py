@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from support.installed import BIGG, VIT_H, adapter, encoder, spec
+from support.installed import BIGG, VIT_H, adapter, encoder, installed_file, spec
 
 from ipadapter_core.doctor.file_names import finished_name, is_near_miss
 from ipadapter_core.doctor.model_table import load, published
-from ipadapter_core.doctor.report import Embeds, InstalledFile, examine
+from ipadapter_core.doctor.report import Embeds, examine
 from ipadapter_core.doctor.report_text import as_data, as_text, published_lines
 
 TABLE = load()
@@ -88,11 +88,9 @@ def test_other_files_are_no_near_misses(name):
 def test_a_damaged_file_is_said_with_the_size_it_should_have():
     fault = "is damaged or cut off; download it again"
     name = "ip-adapter-plus_sd15.safetensors"
-    found = InstalledFile("ipadapter", name, "models/ipadapter/x", 9, True, fault=fault)
-    assert advice(found) == f"{fault} ('{name}' has 98.2 MB)"
-    part = InstalledFile(
-        "ipadapter", f".{name}.part", "models/ipadapter/x", 9_000_000, False, fault=fault
-    )
+    damaged = installed_file(f"ipadapter/{name}", fault=fault)
+    assert advice(damaged) == f"{fault} ('{name}' has 98.2 MB)"
+    part = installed_file(f"ipadapter/.{name}.part", 9_000_000, listed=False, fault=fault)
     assert (
         advice(part) == f"is an unfinished download of 9.0 MB ('{name}' has 98.2 MB): download it "
         "again, which continues where it stopped, or delete it"
@@ -101,10 +99,8 @@ def test_a_damaged_file_is_said_with_the_size_it_should_have():
 
 def test_a_foreign_file_is_a_problem_only_among_adapters():
     note = "is a LoRA, not an adapter; move it to models/loras"
-    assert advice(InstalledFile("ipadapter", "a", "models/ipadapter/a", 9, True, note=note)) == note
-    assert (
-        advice(InstalledFile("clip_vision", "a", "models/clip_vision/a", 9, True, note=note)) == ""
-    )
+    assert advice(installed_file("ipadapter/a", note=note)) == note
+    assert advice(installed_file("clip_vision/a", note=note)) == ""
 
 
 def missing(base, purpose, *found):
@@ -200,31 +196,27 @@ def test_the_encoder_is_known_under_the_name_it_is_downloaded_with():
 
 
 def test_the_text_says_everything_once_and_the_data_holds_the_same():
-    embeds = InstalledFile(
-        "output", "x", "output/x.safetensors", 5, True, Embeds("embeds of CLIP ViT-H/14")
-    )
+    embeds = installed_file("output/x.safetensors", 5, content=Embeds("embeds of CLIP ViT-H/14"))
     report = examine([adapter("a.bin", listed=True), encoder(), embeds], TABLE, ["versions"])
     text = as_text(report)
     assert text.splitlines()[:2] == ["IPAdapter Doctor", "versions"]
     assert "models/ipadapter/a.bin: SD1.5 plus, 16 tokens, needs CLIP ViT-H/14 (5 bytes)" in text
     assert "works with e.safetensors" in text
-    assert "output/x.safetensors: embeds of CLIP ViT-H/14" in text
+    assert "models/output/x.safetensors: embeds of CLIP ViT-H/14" in text
     assert "For SD1.5, to follow the look of an image: ready" in text
     for row in report.need("SDXL", "look").missing:
         assert "\n".join(published_lines(row)) in text
     data = as_data(report)
     assert data["text"] == text
     works = {file["name"]: file["works_with"] for file in data["files"]}
-    assert works == {"a.bin": ["e.safetensors"], "e.safetensors": [], "x": []}
+    assert works == {"a.bin": ["e.safetensors"], "e.safetensors": [], "x.safetensors": []}
     assert [row["there"] for row in data["table"]] == [False] * len(TABLE)
     only = as_text(report, (report.need("SDXL", "face"),))
     assert only.count("\nFor ") == 1
 
 
 def test_what_is_no_encoder_is_told_by_its_folder():
-    other = InstalledFile(
-        "clip_vision", "s.bin", "models/clip_vision/s.bin", 9, True, note="is not an IP-Adapter"
-    )
+    other = installed_file("clip_vision/s.bin", note="is not an IP-Adapter")
     (entry,) = examine([other], TABLE).entries
     assert (entry.text, entry.advice) == (
         "is not an image encoder that an adapter of this pack needs",

@@ -1,10 +1,10 @@
 """What the doctor says of face recognisers and of the adapters that need one."""
 
 import pytest
-from support.installed import adapter, encoder, spec
+from support.installed import adapter, encoder, installed_file, spec
 
 from ipadapter_core.doctor.model_table import load
-from ipadapter_core.doctor.report import InstalledFile, examine
+from ipadapter_core.doctor.report import examine
 from ipadapter_core.doctor.report_text import as_data, as_text
 from ipadapter_core.faces.identity.recognisers import PUBLISHED_RECOGNISERS, RecogniserSpec
 
@@ -13,17 +13,13 @@ TABLE, GLINT = load(), RecogniserSpec("IResNet100", "glintr100")
 
 def recogniser(space, net="IResNet50", name="any.onnx"):
     content = RecogniserSpec(net, space)
-    return InstalledFile(
-        "insightface", name, f"models/insightface/{name}", 174383860, True, content
-    )
+    return installed_file(f"insightface/{name}", 174383860, content=content)
 
 
 DOWNLOAD = (
     "download 'w600k_r50.onnx' (174.4 MB, licence: non-commercial research) into models/insightface"
 )
-DAMAGED = InstalledFile(
-    "insightface", "r50.onnx", "models/insightface/r50.onnx", 9, True, fault="is cut off"
-)
+DAMAGED = installed_file("insightface/r50.onnx", fault="is cut off")
 
 
 @pytest.mark.parametrize(
@@ -88,8 +84,7 @@ def test_the_published_recogniser_is_known_by_content_and_a_damaged_one_by_name(
     (entry,) = report.entries
     assert entry.published_file.name == "w600k_r50.onnx"
     assert [row["name"] for row in as_data(report)["table"] if row["there"]] == ["w600k_r50.onnx"]
-    path = "models/insightface/w600k_r50.onnx"
-    cut = InstalledFile("insightface", "w600k_r50.onnx", path, 9, True, fault="is cut off")
+    cut = installed_file("insightface/w600k_r50.onnx", fault="is cut off")
     (entry,) = examine([cut], TABLE).entries
     assert entry.advice == "is cut off ('w600k_r50.onnx' has 174.4 MB)"
 
@@ -101,9 +96,9 @@ def test_the_recognisers_of_the_table_are_those_that_are_known_by_their_hash():
     ]
     assert sorted(space for _, (_, space) in known) == ["glintr100", "w600k_r50"]
     assert all(rows[size] == hash_and_space for size, hash_and_space in known)
-    glint = InstalledFile("insightface", "a.onnx", "x", 260665334, True, GLINT)
+    glint = installed_file("insightface/a.onnx", 260665334, content=GLINT)
     assert examine([glint], TABLE).entries[0].published_file is None
-    glint = InstalledFile("insightface", "glintr100.onnx", "x", 260665334, True, GLINT)
+    glint = installed_file("insightface/glintr100.onnx", 260665334, content=GLINT)
     assert examine([glint], TABLE).entries[0].published_file.name == "glintr100.onnx"
 
 
@@ -121,12 +116,11 @@ def test_both_files_of_instantid_are_offered_and_known():
         assert (row["folder"], row["runs"], row["there"]) == (folder, True, False)
         assert row["link"].startswith("https://huggingface.co/InstantX/InstantID/resolve/main/")
     content = spec("ip-adapter-faceid-portrait_sdxl_unnorm", "InstantID")
-    path = "models/ipadapter/ip-adapter.bin"
-    installed = [
-        InstalledFile("ipadapter", "ip-adapter.bin", path, 1691134141, True, content),
-        InstalledFile("controlnet", names[1], f"models/controlnet/{names[1]}", 2502139136, True),
+    files = [
+        installed_file("ipadapter/ip-adapter.bin", 1691134141, content=content),
+        installed_file(f"controlnet/{names[1]}", 2502139136),
     ]
-    report = examine(installed, TABLE)
+    report = examine(files, TABLE)
     assert [row["name"] for row in as_data(report)["table"] if row["there"]] == names
     (problem,) = report.problems
     assert "needs the face recogniser glintr100" in problem.advice

@@ -16,7 +16,11 @@ def some(*shape, seed=1):
 @pytest.mark.parametrize(("feature", "shape"), [(EMBEDS, (2, 1024)), (HIDDEN, (2, 257, 1280))])
 def test_what_is_saved_is_read_bit_for_bit(feature, shape):
     positive = References(
-        {feature: some(*shape)}, (1.0, 0.3), "slerp", True, notes={"picture": "ab12"}
+        features={feature: some(*shape)},
+        weights=(1.0, 0.3),
+        method="slerp",
+        projected=True,
+        notes={"picture": "ab12"},
     )
     unconditional = References.of(some(*shape, seed=2)[:1], feature)
     tensors, metadata = to_file(

@@ -91,4 +91,4 @@ def test_graph_in_a_circle_ends(graph):
 
 def test_empty_graph_is_refused():
     with pytest.raises(Predicate, match="0 inputs"):
-        read_onnx_parts(OnnxGraph({}, (), (), ()))
+        read_onnx_parts(OnnxGraph(tensors={}, nodes=(), inputs=(), outputs=()))

@@ -125,10 +125,11 @@ def test_another_timestep_asks_the_device_for_no_number(sd35):
     """On a device without numbers, which raises then: on a GPU each question waits for it."""
     spec, like = sd35[0].spec, {"device": "meta"}
     adapter = module.TimedAdapter(spec, torch.nn, **like)
-    sides = [
+    negative, positive = (
         References.of(torch.empty(1, 729, 1152, **like), spec.inputs[0].name) for _ in range(2)
-    ]
-    timed_keys = TimedKeys(adapter, *sides, torch.empty(1, 2, 64, **like))
+    )
+    head_norms = torch.empty(1, 2, 64, **like)
+    timed_keys = TimedKeys(adapter, negative, positive, head_norms=head_norms)
     for timestep in (900.0, 100.0):
         assert timed_keys.select_at(timestep, ()).flat.device.type == "meta"
 

@@ -51,7 +51,9 @@ def adapters(pack, tiny):
         module = pack.nodes.files.load.build(tensors, comfy.ops.manual_cast)
         patcher = CoreModelPatcher(module, torch.device("cpu"), torch.device("cpu"))
         lora = pack.nodes.files.load.read_lora(tensors, module.spec)
-        return pack.nodes.sockets.LoadedAdapter(name, module.spec, patcher, lora), tensors
+        return pack.nodes.sockets.LoadedAdapter(
+            name=name, spec=module.spec, patcher=patcher, lora=lora
+        ), tensors
 
     return adapter
 

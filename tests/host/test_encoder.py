@@ -153,7 +153,7 @@ def test_the_tiles_of_several_references_are_one_progress(clip_vision, pack, ste
     module = pack.nodes.references.reference
     references = module.References.of(torch.zeros(2, 20), "image_embeds")
     pictures = torch.rand(2, 40, 40, 3, generator=torch.Generator().manual_seed(0))
-    tiles = module.TileSettings(2, 0.5, "crop", "")
+    tiles = module.TileSettings(count=2, ratio=0.5, fit="crop", box="")
     module.add_detail(references, clip_vision, pictures, tiles)
     assert steps == [(4, 8), (8, 8)]
 

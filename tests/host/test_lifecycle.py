@@ -191,7 +191,9 @@ def model_call(pack, models, apply):
     prompts = apply(models("sd15")).model_options["transformer_options"]["ipadapter"]
 
     def make(*roles):
-        rows = sampling.batch_rows.BatchRows(roles, (None, None), (8, 8), 1, None)
+        rows = sampling.batch_rows.BatchRows(
+            roles=roles, areas=(None, None), latent_size=(8, 8), count=1, frames=None
+        )
         call = sampling.model_call.ModelCall(sampling.run.Run(), rows, rows.latent_size)
         return call, sampling.patch._parts_by_layer(call.run, prompts, (0,))
 

@@ -19,9 +19,22 @@ def spec(published_name, twin_kind=None):
     return read_spec({key: Shape(shape) for key, shape in layout.items()}, twin_kind)
 
 
+def installed_file(path, size=9, listed=True, **found):
+    """A file at `folder/name` of the models, with its content, fault or note."""
+    folder, name = path.split("/", 1)
+    return InstalledFile(
+        folder=folder,
+        name=name,
+        display_path=f"models/{path}",
+        size=size,
+        is_listed=listed,
+        **found,
+    )
+
+
 def adapter(name, kind="ip-adapter-plus_sd15", folder="ipadapter", size=5, listed=True):
-    return InstalledFile(folder, name, f"models/{folder}/{name}", size, listed, spec(kind))
+    return installed_file(f"{folder}/{name}", size, listed, content=spec(kind))
 
 
 def encoder(name="e.safetensors", content=VIT_H, folder="clip_vision", listed=True):
-    return InstalledFile(folder, name, f"models/{folder}/{name}", 7, listed, content)
+    return installed_file(f"{folder}/{name}", 7, listed, content=content)

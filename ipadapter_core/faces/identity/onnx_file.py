@@ -213,10 +213,10 @@ def _checked_tensor(
     if not is_possible or prod(max(side, 1) for side in shape) > MOST_NUMBERS:
         raise _damaged("a tensor has an impossible shape")
     if dtype is None:  # indices of a Reshape and the like, which are not read
-        return OnnxTensor(name, (0,), torch.float32, memoryview(b""))
+        return OnnxTensor(name=name, shape=(0,), dtype=torch.float32, data=memoryview(b""))
     if prod(shape) * dtype.itemsize != len(data):
         raise _damaged(f"the tensor '{printable(name)}' has too few or too many numbers")
-    return OnnxTensor(name, shape, dtype, data)
+    return OnnxTensor(name=name, shape=shape, dtype=dtype, data=data)
 
 
 def _message(field_value: FieldValue) -> memoryview:

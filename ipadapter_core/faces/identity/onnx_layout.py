@@ -44,7 +44,13 @@ class _GraphWalk:
             norm, normed_value = self._norm(value_name)
             if not self._nodes(normed_value, CONV):
                 projection = self._projection(normed_value)
-                return RecogniserParts(stem, stem_activation, tuple(blocks), norm, projection)
+                return RecogniserParts(
+                    stem=stem,
+                    stem_activation=stem_activation,
+                    blocks=tuple(blocks),
+                    output_norm=norm,
+                    projection=projection,
+                )
             block, value_name = self._block(value_name, norm, normed_value)
             blocks.append(block)
         raise _foreign("its blocks are in a circle")
@@ -67,7 +73,10 @@ class _GraphWalk:
         addition = self._node(residual_value, "Add")
         if set(addition.inputs) != {residual_value, shortcut_value}:
             raise _foreign("an 'Add' does not close a block")
-        return BlockPart(norm, conv1, activation, conv2, shortcut), _output(addition)
+        block = BlockPart(
+            input_norm=norm, conv1=conv1, activation=activation, conv2=conv2, shortcut=shortcut
+        )
+        return block, _output(addition)
 
     def _projection(self, value_name: str) -> WeightPart:
         flatten = self._node(value_name, "Flatten")
@@ -105,7 +114,10 @@ class _GraphWalk:
         epsilon = node.attributes.get("epsilon", BATCH_NORM_EPSILON)
         if isinstance(epsilon, tuple):
             raise _foreign(f"a '{NORM}' has several epsilons")
-        return NormPart(weight, bias, mean, variance, float(epsilon)), _output(node)
+        norm = NormPart(
+            weight=weight, bias=bias, mean=mean, variance=variance, epsilon=float(epsilon)
+        )
+        return norm, _output(node)
 
     def _nodes(self, value_name: str, operator: str) -> list[OnnxNode]:
         """The nodes of that kind whose first input is a value, of an `Add` either input."""

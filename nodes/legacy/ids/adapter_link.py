@@ -21,7 +21,7 @@ def open_link(
     ValueError where none runs.
     """
     if isinstance(link, LoadedAdapter):
-        return OldAdapter(link, encoder, node_name, analysis)
+        return OldAdapter(loaded=link, encoder=encoder, node_name=node_name, analysis=analysis)
     if isinstance(link, Mapping):
         if "ipadapter" in link:
             encoder = _linked(link, "clipvision") if encoder is None else encoder
@@ -31,7 +31,9 @@ def open_link(
                 return open_link(adapter, node_name, encoder, analysis)
         elif "ip_adapter" in link:
             loaded = _adapter_of_another_pack(link)
-            return OldAdapter(loaded, encoder, node_name, analysis)
+            return OldAdapter(
+                loaded=loaded, encoder=encoder, node_name=node_name, analysis=analysis
+            )
     raise ValueError(
         f"{node_name}'s 'ipadapter' holds no adapter: connect the output of "
         "IPAdapter Unified Loader, IPAdapter Model Loader or Load IPAdapter."

@@ -41,7 +41,12 @@ def open_graph(
     subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
     graphs: list[Any] = [workflow, *(subgraphs if isinstance(subgraphs, list) else [])]
     by_id = {str(graph.get("id")): graph for graph in graphs[1:] if isinstance(graph, dict)}
-    opening = Opening(old_nodes, _with_subgraphs(our_nodes, graphs[1:]), foreign_nodes, by_id)
+    opening = Opening(
+        old_nodes=old_nodes,
+        our_nodes=_with_subgraphs(our_nodes, graphs[1:]),
+        foreign_nodes=foreign_nodes,
+        subgraphs=by_id,
+    )
     return [opening.read(graph) for graph in graphs], list(opening.report)
 
 

@@ -36,7 +36,12 @@ def promoted_inputs(node: SavedNode, subgraphs: Mapping[str, GraphData]) -> Iter
                 break
             inner_node, name = target
             if saved_graph.saved_class(inner_node) not in subgraphs:
-                yield Promoted(place, subgraph, str(inner_node.get("id")), name)
+                yield Promoted(
+                    place=place,
+                    subgraph=subgraph,
+                    node_key=str(inner_node.get("id")),
+                    input_name=name,
+                )
                 break
             subgraph = saved_graph.saved_class(inner_node)
 

@@ -41,14 +41,20 @@ REUSED_IDS = (
     ReusedId("IPAdapterEncoder", "image_1", "IPAdapterEncodeImages"),
     ReusedId("IPAdapterEncoder", "plus", "IPAdapterEncodeImages", new_names=ENCODER_INPUTS),
     ReusedId(
-        "IPAdapterEncoder", "clip_vision", "IPAdapterEncodeImages", "ipadapter", ENCODER_INPUTS
+        node_id="IPAdapterEncoder",
+        marking_input="clip_vision",
+        meant_id="IPAdapterEncodeImages",
+        excluded_input="ipadapter",
+        new_names=ENCODER_INPUTS,
     ),
     ReusedId("IPAdapter", "clip_vision_output", "IPAdapterLaksjdjfSeen"),
     ReusedId("IPAdapter", "clip_vision", "IPAdapterLaksjdjf"),
     ReusedId("IPAdapterApply", "clip_vision_output", "IPAdapterApplySeen"),
     ReusedId("PrepImageForClipVision", "add_weight", "PrepImageWithWeight"),
     ReusedId(
-        *("IPAdapterFluxLoader", "ipadatper", "IPAdapterFluxLoader"),
+        node_id="IPAdapterFluxLoader",
+        marking_input="ipadatper",
+        meant_id="IPAdapterFluxLoader",
         new_names={"ipadatper": "ipadapter"},
     ),
 )

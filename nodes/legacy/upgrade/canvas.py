@@ -2,8 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..reading import saved_graph
 from ..reading.saved_graph import (
@@ -41,8 +40,7 @@ class HostNode(Protocol):
     def INPUT_TYPES(cls) -> Mapping[str, Any]: ...
 
 
-@dataclass(frozen=True)
-class SavedLink:
+class SavedLink(NamedTuple):
     """A link as saved: numbers of its nodes, and places of its sockets."""
 
     id: int
@@ -52,17 +50,6 @@ class SavedLink:
     target_slot: int
     type: str
 
-    @classmethod
-    def parse(cls, saved_link: Sequence[Any]) -> "SavedLink":
-        id, origin, origin_slot, target, target_slot, type = saved_link
-        return cls(id, origin, origin_slot, target, target_slot, type)
-
-    def as_list(self) -> list[Any]:
-        return [
-            *(self.id, self.origin, self.origin_slot),
-            *(self.target, self.target_slot, self.type),
-        ]
-
 
 class Canvas:
     """Draws plans into one graph of a saved workflow, in place."""
@@ -70,7 +57,7 @@ class Canvas:
     def __init__(self, graph: SavedGraph, registered: Mapping[str, HostNode]):
         self._graph, self._registered = graph, registered
         links, self._unreadable_links = readable_links(graph)
-        self.links = {link[0]: SavedLink.parse(link) for link in links}
+        self.links = {link[0]: SavedLink._make(link) for link in links}
         self._has_object_links = bool(links) and isinstance(graph["links"][0], dict)
         self._nodes = readable_nodes(graph)
         self._sources: dict[int, OldSource | NewLink] = {}  # of the links to new nodes
@@ -166,7 +153,14 @@ class Canvas:
         """A link whose origin is settled when links are redirected."""
         link_id = next(self._link_ids)
         self._sources[link_id] = source
-        self.links[link_id] = SavedLink(link_id, source.node_id, 0, target, target_slot, type)
+        self.links[link_id] = SavedLink(
+            id=link_id,
+            origin=source.node_id,
+            origin_slot=0,
+            target=target,
+            target_slot=target_slot,
+            type=type,
+        )
         return link_id
 
     def redirect(self, moves: Moves) -> None:
@@ -183,7 +177,7 @@ class Canvas:
                 self._disconnect(saved_link)
             elif link_id in self._sources or target != source:
                 origin = self._saved_id(target.node_id)
-                self.links[link_id] = replace(saved_link, origin=origin, origin_slot=target.slot)
+                self.links[link_id] = saved_link._replace(origin=origin, origin_slot=target.slot)
 
     def _is_stray(self, saved_link: SavedLink, target: OldLink | NewLink) -> bool:
         """Whether a link came from or went to a socket of a replaced node that has no
@@ -228,7 +222,7 @@ class Canvas:
 
     def write(self) -> None:
         """Writes the links into the graph, at both their ends."""
-        as_lists = [saved_link.as_list() for saved_link in self.links.values()]
+        as_lists = [list(saved_link) for saved_link in self.links.values()]
         as_saved = map(saved_graph.as_object, as_lists) if self._has_object_links else as_lists
         unreadable = [link for link in self._unreadable_links if not self._ends_at_replaced(link)]
         self._graph["links"] = [*as_saved, *unreadable]

@@ -66,7 +66,13 @@ def _change(node: GraphNode, node_name: str, plan: Plan | None, reason: Message 
     if plan is None:
         return Change(node.id, node_name, notes=[reason] if reason else [])
     new_kinds = [new_node.kind for new_node in plan.new_nodes.values()]
-    return Change(node.id, node_name, new_kinds, list(plan.notes), is_removed=not new_kinds)
+    return Change(
+        node_id=node.id,
+        name=node_name,
+        new_kinds=new_kinds,
+        notes=list(plan.notes),
+        is_removed=not new_kinds,
+    )
 
 
 def _partners(node_id: str, plan: Plan, graph: Graph) -> list[str]:

@@ -60,7 +60,7 @@ class _GraphUpgrade:
 
     def _read_prompt(self) -> dict[str, ReadableNode]:
         saved_links = {
-            saved_link.id: saved_link.as_list() for saved_link in self._canvas.links.values()
+            saved_link.id: list(saved_link) for saved_link in self._canvas.links.values()
         }
         prompt = {
             node_id: saved_graph.read_node(
@@ -96,7 +96,7 @@ class _GraphUpgrade:
 
     def _source(self, kind: str, link: list[object]) -> list[object] | None:
         """Node and slot that a link to a node of that class comes from, for reading prompts."""
-        saved_link = SavedLink.parse(link)
+        saved_link = SavedLink._make(link)
         chain = self._chain_origin(saved_link)
         if chain is None:
             return [str(saved_link.origin), saved_link.origin_slot]

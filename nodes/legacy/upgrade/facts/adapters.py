@@ -118,7 +118,13 @@ def _face_adapter(file: str, spec: AdapterSpec, twins: Sequence[Family]) -> Know
     """twins: the families that it may be of."""
     features = chain.from_iterable(twin.inputs(spec.projector) for twin in twins)
     spaces = {feature.encoder for feature in features if feature.source is Source.FACE_IDENTITY}
-    return KnownAdapter(file, spec.base_model, spec.unconditional, spec, frozenset(spaces))
+    return KnownAdapter(
+        file=file,
+        base_model=spec.base_model,
+        unconditional=spec.unconditional,
+        face_spec=spec,
+        recognisers=frozenset(spaces),
+    )
 
 
 def _published_adapter(name: str, published: ModelFile) -> KnownAdapter:

@@ -45,7 +45,7 @@ def plan_prepared(old_node: NodeContext) -> Plan:
     if filter not in FILTERS:
         raise CannotUpgrade("ComfyUI does not resize by '<1>'", filter)
     _require_host_crop(old_node)
-    scale = Scaling(filter, ENCODER_SIDE, ENCODER_SIDE, "center").node()
+    scale = Scaling(filter=filter, width=ENCODER_SIDE, height=ENCODER_SIDE, crop="center").node()
     if old_node.inputs.get("add_weight") is not True:
         return Plan(scale, outputs={0: NewOutput()})
     repeat = NewNode("RepeatImageBatch", {"image": NewOutput("small"), "amount": 2})
@@ -56,14 +56,16 @@ def plan_prepared_face(old_node: NodeContext) -> Plan:
     """The middle square at 640 pixels, or smaller on a white one."""
     _require_host_crop(old_node)
     if old_node.inputs.get("pad_around", True) is not True:
-        whole = Scaling("lanczos", FACE_SIDE, FACE_SIDE, "center").node()
+        whole = Scaling(filter="lanczos", width=FACE_SIDE, height=FACE_SIDE, crop="center").node()
         return Plan(whole, outputs={0: NewOutput()})
     count = image_count(old_node.graph, old_node.inputs.get("image"))
     if count is None:
         raise CannotUpgrade("the number of images that it prepares is unknown")
     sides: Inputs = {"width": FACE_SIDE, "height": FACE_SIDE}
     white = NewNode("EmptyImage", {**sides, "batch_size": count, "color": WHITE_COLOR})
-    small = Scaling("lanczos", SMALL_FACE_SIDE, SMALL_FACE_SIDE, "center").node()
+    small = Scaling(
+        filter="lanczos", width=SMALL_FACE_SIDE, height=SMALL_FACE_SIDE, crop="center"
+    ).node()
     images: Inputs = {"destination": NewOutput("white"), "source": NewOutput("small")}
     border = (FACE_SIDE - SMALL_FACE_SIDE) // 2
     place: Inputs = {"x": border, "y": border, "resize_source": False}
@@ -172,15 +174,15 @@ def _scaling_for_tiles(size: tuple[int, int] | None) -> Scaling:
     width, height = size
     if OLD_SQUARE_ASPECTS[0] < height / width < OLD_SQUARE_ASPECTS[1]:
         _require_same_crop(size)
-        return Scaling("lanczos", 2 * TILE_SIZE, 2 * TILE_SIZE, "center")
+        return Scaling(filter="lanczos", width=2 * TILE_SIZE, height=2 * TILE_SIZE, crop="center")
     long_side = TILE_SIZE * max(size) // min(size)
     if long_side % TILE_SIZE:
         raise CannotUpgrade("its tiles overlap and add up there")
     if long_side > MOST_TILES * TILE_SIZE:
         raise CannotUpgrade("it cuts off the ends of an image this long")
     if width > height:
-        return Scaling("lanczos", long_side, TILE_SIZE, "disabled")
-    return Scaling("lanczos", TILE_SIZE, long_side, "disabled")
+        return Scaling(filter="lanczos", width=long_side, height=TILE_SIZE, crop="disabled")
+    return Scaling(filter="lanczos", width=TILE_SIZE, height=long_side, crop="disabled")
 
 
 def tiled_references(old_node: NodeContext, clip_vision: object) -> Fragment | None:

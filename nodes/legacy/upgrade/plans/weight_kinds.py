@@ -92,7 +92,8 @@ def _read_weights(old_node: NodeContext) -> tuple[OldWeights, tuple[Message, ...
             raise CannotUpgrade.of(MAYBE_A_LIST)
         return OldWeights(kind, amount, layers=layers), ()
     if old_node.by_frame:
-        return OldWeights(kind, 1.0, as_text(frames), layers), (TYPED_LIST_NOTE,)
+        weights = OldWeights(kind, 1.0, frame_weights=as_text(frames), layers=layers)
+        return weights, (TYPED_LIST_NOTE,)
     return OldWeights(kind, frames[0], layers=layers), (TYPED_LIST_NOTE,)
 
 
