@@ -1,4 +1,6 @@
-"""Records of the pack are built by the names of their fields once there are more than three."""
+"""Records of the pack, and objects with a constructor, are built by the names of their fields once
+there are more than three.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -20,15 +22,22 @@ def trees(folders: tuple[str, ...]) -> Iterator[tuple[str, ast.Module]]:
             yield name, ast.parse(path.read_text(encoding="utf-8"))
 
 
-def records(tree: ast.Module) -> Iterator[ast.ClassDef]:
-    """Dataclasses and named tuples with more than three fields."""
+def large_classes(tree: ast.Module) -> Iterator[str]:
+    """Classes that are made from more than three values."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef):
-            marks = map(ast.unparse, (*node.decorator_list, *node.bases))
-            is_record = any(mark.startswith(("dataclass", "NamedTuple")) for mark in marks)
-            fields = [field for field in node.body if isinstance(field, ast.AnnAssign)]
-            if is_record and len(fields) > SHORT:
-                yield node
+        if isinstance(node, ast.ClassDef) and len(fields(node)) > SHORT:
+            yield node.name
+
+
+def fields(node: ast.ClassDef) -> list[str]:
+    """The fields of a dataclass or named tuple, or the arguments of a constructor."""
+    for method in node.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+            return [argument.arg for argument in method.args.args[1:] + method.args.kwonlyargs]
+    marks = map(ast.unparse, (*node.decorator_list, *node.bases))
+    if not any(mark.startswith(("dataclass", "NamedTuple")) for mark in marks):
+        return []
+    return [ast.unparse(field.target) for field in node.body if isinstance(field, ast.AnnAssign)]
 
 
 def constructions(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
@@ -51,9 +60,7 @@ def by_position(call: ast.Call) -> int:
 
 
 def test_no_more_than_three_fields_are_given_by_position():
-    names = {
-        record.name for _, tree in trees(("ipadapter_core", "nodes")) for record in records(tree)
-    }
+    names = {name for _, tree in trees(("ipadapter_core", "nodes")) for name in large_classes(tree)}
     assert len(names) > 60
     assert set(EXCUSED) <= names
     places = [

@@ -26,7 +26,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 ROW_OF_A_TABLE = "its arguments are fixtures and the columns of its table"
 EXCUSED = {  # place -> why
     "nodes/apply/apply.py _advanced_inputs": "a table of inputs, as in a schema",
-    "nodes/apply/apply.py ApplyIPAdapter.execute": "the inputs alone are 24 lines",
     "tests/host/test_old_faceid.py test_presets_find_adapter_and_lora_by_content": ROW_OF_A_TABLE,
 }
 

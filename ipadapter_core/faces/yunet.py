@@ -67,7 +67,7 @@ class YuNet(nn.Module):
         super().__init__()
         self.stem = operations.Conv2d(3, 16, 3, stride=2, padding=1)
         self.body = nn.ModuleList(
-            nn.Sequential(*(SeparableConv(*channels, operations) for channels in stage))
+            nn.Sequential(*(SeparableConv(before, after, operations) for before, after in stage))
             for stage in STAGES
         )
         self.neck = nn.ModuleList(SeparableConv(64, 64, operations) for _ in STRIDES)

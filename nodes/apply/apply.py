@@ -9,19 +9,12 @@ from comfy.clip_vision import ClipVisionModel, Output
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ...ipadapter_core.attention.scaling import V_ONLY
 from ...ipadapter_core.references.embeds import CONCAT, METHODS
-from ...ipadapter_core.references.images import CROP
 from ..files import folders
 from ..notes import with_texts
 from ..references.boxes import box_input, box_problem
 from ..references.fit import fit_input
-from ..references.side_inputs import (
-    ReferenceEncoder,
-    SideInputs,
-    negative_inputs,
-)
-from ..sampling.image_prompt import PromptSettings
+from ..references.side_inputs import ReferenceEncoder, SideInputs, negative_inputs
 from ..sampling.layers import model_blocks
 from ..sampling.patch import add_image_prompt
 from ..sockets import (
@@ -33,17 +26,11 @@ from ..sockets import (
 )
 from . import inputs
 from .attention_mask import checked_mask, mask_notes
-from .frame_weights import (
-    BATCH_MODES,
-    NODE,
-    TOGETHER,
-    frame_weight_notes,
-    frame_weights_problem,
-    mask_per_frame,
-)
+from .frame_weights import frame_weight_notes, frame_weights_problem, mask_per_frame
 from .keys import keys_for
 from .lora import add_lora
-from .tasks import WHOLE_IMAGE, task_map
+from .settings import BATCH_MODES, NODE, TOGETHER, ApplySettings
+from .tasks import task_map
 
 log = logging.getLogger("ipadapter")
 
@@ -144,10 +131,6 @@ class ApplyIPAdapter(io.ComfyNode):
         ipadapter: object,
         clip_vision: ClipVisionModel | None = None,
         image: Tensor | None = None,
-        weight: float = 1.0,
-        start_at: float = 0.0,
-        end_at: float = 1.0,
-        fit: str = CROP,
         image_negative: Tensor | None = None,
         attn_mask: Tensor | None = None,
         clip_vision_output: Output | None = None,
@@ -155,41 +138,30 @@ class ApplyIPAdapter(io.ComfyNode):
         weight_map: object = None,
         embeds: object = None,
         embeds_negative: object = None,
-        scaling: str = V_ONLY,
-        combine: str = CONCAT,
-        keep_prompt: float = 0.0,
-        batch: str = TOGETHER,
-        frame_weights: str = "",
-        box: str = "",
-        face_structure: float = 1.0,
-        lora_strength: float = 1.0,
-        task: str = WHOLE_IMAGE,
+        **widgets: Any,
     ) -> io.NodeOutput:
+        settings = ApplySettings(**widgets)
         positive = SideInputs(image, clip_vision_output, embeds)
         negative = negative_inputs(image_negative, clip_vision_output_negative, embeds_negative)
         mask = checked_mask(attn_mask, NODE)
         own_map = optional_weight_map(weight_map)
         adapter = require_adapter(ipadapter)
-        encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE, box, model)
-        by_frame = batch != TOGETHER
-        method = CONCAT if by_frame else combine
-        references = encoder.encode_sides(positive, negative, method, by_frame)
+        encoder = ReferenceEncoder(
+            clip_vision, adapter, fit=settings.fit, node=NODE, box=settings.box, model=model
+        )
+        references = encoder.encode_sides(positive, negative, settings.method, settings.by_frame)
         if references is None:
             log.warning("%s got an empty 'image': the model is passed on without it.", NODE)
             return io.NodeOutput(model.clone())  # pyright: ignore[reportUnknownMemberType]
-        keys = keys_for(model, adapter, *references, by_frame, face_structure)
-        inputs.warn_of_empty_range(NODE, start_at, end_at)
-        settings = PromptSettings(
-            weight=weight,
-            start_at=start_at,
-            end_at=end_at,
-            weight_map=task_map(model_blocks(model), task, NODE, own_map),
-            scaling=scaling,
-            keep_prompt=keep_prompt,
+        keys = keys_for(model, adapter, *references, settings.by_frame, settings.face_structure)
+        inputs.warn_of_empty_range(NODE, settings.start_at, settings.end_at)
+        prompt_settings = settings.of_prompt(
+            task_map(model_blocks(model), settings.task, NODE, own_map)
         )
-        model, notes = add_lora(model, adapter, lora_strength if weight else 0.0)
-        model = add_image_prompt(model, keys, settings, mask_per_frame(mask, frame_weights))
-        notes = (*notes, *mask_notes(mask), *frame_weight_notes(frame_weights))
+        model, notes = add_lora(model, adapter, settings.lora_strength if settings.weight else 0.0)
+        frame_mask = mask_per_frame(mask, settings.frame_weights)
+        model = add_image_prompt(model, keys, prompt_settings, frame_mask)
+        notes = (*notes, *mask_notes(mask), *frame_weight_notes(settings.frame_weights))
         return io.NodeOutput(model, ui=with_texts(encoder.display, *notes))
 
 

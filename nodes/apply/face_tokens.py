@@ -85,7 +85,7 @@ class FaceTokensToControlNet(io.ComfyNode):
         embeds: object = None,
     ) -> io.NodeOutput:
         adapter = _require_instantid(ipadapter)
-        encoder = ReferenceEncoder(None, adapter, CROP, NODE)
+        encoder = ReferenceEncoder(None, adapter, fit=CROP, node=NODE)
         sides = encoder.encode_sides(SideInputs(image, None, embeds), negative_inputs())
         if sides is None:
             raise ValueError(f"{NODE} got an empty 'image': connect an image of the face.")

@@ -7,10 +7,8 @@ from torch import Tensor
 
 from ...ipadapter_core.messages import Message, Predicate
 from ...ipadapter_core.weights.curves import Keyframe, numbers, parse, value_at
+from .settings import NODE
 
-NODE = "Apply IPAdapter"  # which has them as text
-TOGETHER, PER_FRAME = "together", "one for each picture"
-BATCH_MODES = [TOGETHER, PER_FRAME]
 LAST_FRAME = 99_999  # that keyframes can have
 LARGEST_MASK = 2**28  # values of all frames together: 1 GB
 log = logging.getLogger("ipadapter")

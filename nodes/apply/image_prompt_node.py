@@ -121,7 +121,7 @@ class ImagePromptNode(io.ComfyNode):
         layers_map = task_map(model_blocks(model), plan.task, NODE)
         adapter = installed_adapter(model, plan.ipadapter_file)
         mask = checked_mask(attn_mask, NODE)
-        encoder = ReferenceEncoder(None, adapter, fit, NODE, None, model)
+        encoder = ReferenceEncoder(None, adapter, fit=fit, node=NODE, model=model)
         references = encoder.encode_sides(SideInputs(image), negative_inputs())
         if references is None:
             raise ValueError(f"{NODE} got an empty 'image': connect at least one image.")

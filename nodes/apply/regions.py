@@ -125,7 +125,7 @@ class IPAdapterRegion(io.ComfyNode):
         region_box: str = "",
     ) -> io.NodeOutput:
         adapter = require_adapter(ipadapter)
-        encoder = ReferenceEncoder(clip_vision, adapter, fit, REGION_NODE)
+        encoder = ReferenceEncoder(clip_vision, adapter, fit=fit, node=REGION_NODE)
         references = encoder.encode_sides(
             SideInputs(image=image, embeds=embeds), negative_inputs(embeds=embeds_negative)
         )

@@ -90,7 +90,7 @@ class IPAdapterTiles(io.ComfyNode):
         height, width = pictures.shape[1:3]
         squares = tile_boxes(height, width, short_side)
         tiles = _cut_recalled(clip_vision, image, pictures, squares)
-        encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE)
+        encoder = ReferenceEncoder(clip_vision, adapter, fit=fit, node=NODE)
         negative_side = negative_inputs(embeds=embeds_negative)
         references = encoder.encode_sides(SideInputs(image=tiles), negative_side)
         assert references is not None  # there is a picture

@@ -85,7 +85,7 @@ class IPAdapterReferences(io.ComfyNode):
     ) -> io.NodeOutput:
         adapter = require_adapter(ipadapter)
         connected_images = {name: image for name, image in images.items() if image is not None}
-        encoder = ReferenceEncoder(clip_vision, adapter, fit, NODE)
+        encoder = ReferenceEncoder(clip_vision, adapter, fit=fit, node=NODE)
         parts: list[References] = []
         negative = None
         for (name, image), weight in zip(

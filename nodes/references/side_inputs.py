@@ -72,6 +72,7 @@ class ReferenceEncoder:
         self,
         clip_vision: ClipVisionModel | None,
         adapter: LoadedAdapter,
+        *,
         fit: str,
         node: str,
         box: str | None = None,

@@ -205,7 +205,7 @@ def run_block(
         call.compiled_block = address, text_length
         arguments = marked_arguments(arguments, {**options, OVERRIDE: attend_in_compiled_block})
         return run_previous(previous, arguments, extra)
-    attention = JointAttention(call, address, options, text_length)
+    attention = JointAttention(call, address, options, text_length=text_length)
     arguments = {**arguments, "transformer_options": {**options, OVERRIDE: attention}}
     with uncompiled(call.call.is_compiled and not torch.compiler.is_compiling()):
         return run_previous(previous, arguments, extra)

@@ -65,7 +65,8 @@ class IResNet(nn.Module):
         for stage_width, depth in zip(STAGE_WIDTHS, depths, strict=True):
             for block_number in range(depth):
                 is_first = block_number == 0
-                self.blocks.append(ResidualBlock(channels_in, stage_width, is_first, operations))
+                block = ResidualBlock(channels_in, stage_width, is_first, operations=operations)
+                self.blocks.append(block)
                 channels_in = stage_width
         self.output_norm = ChannelAffine(channels_in)
         self.projection = operations.Linear(channels_in * LAST_SIDE**2, EMBEDDING_WIDTH)

@@ -46,7 +46,7 @@ class FluxNode(OldNode):
     def encode(self, link: object, image: Tensor, fit: str, with_negative: bool = False) -> Pair:
         """The references of both sides. with_negative: the image is on the negative side too."""
         loaded = self.require_adapter(link)
-        encoder = ReferenceEncoder(loaded.clip_vision, loaded.adapter, fit, self.NAME)
+        encoder = ReferenceEncoder(loaded.clip_vision, loaded.adapter, fit=fit, node=self.NAME)
         negative = negative_inputs(image if with_negative else None)
         references = encoder.encode_sides(SideInputs(image), negative)
         if references is None:

@@ -3,7 +3,7 @@
 Inputs after `|` are optional. `tests/data/old_nodes.json` has the same from the packs themselves.
 """
 
-from ...apply.frame_weights import NODE as APPLY
+from ...apply.settings import NODE as APPLY
 from . import (
     apply_nodes,
     before_march_2024,

@@ -3,7 +3,7 @@
 from .....ipadapter_core.attention.scaling import V_ONLY
 from .....ipadapter_core.messages import Message
 from .....ipadapter_core.references.embeds import CONCAT, PLUS_NORM_AVERAGE
-from ....apply.frame_weights import PER_FRAME, TOGETHER
+from ....apply.settings import PER_FRAME, TOGETHER
 from ....files.twins import AUTO
 from ....references.negative_reference import BLACK_SIDE
 from ...ids import weight_types

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from .....ipadapter_core.messages import Message
-from ....apply.frame_weights import TOGETHER
+from ....apply.settings import TOGETHER
 from ...ids.flux_files import find_instantx, find_xlabs, layer_count
 from ...ids.flux_nodes import block_strengths
 from ...ids.input_specs import STRENGTH_CURVES
