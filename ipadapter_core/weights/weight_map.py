@@ -88,7 +88,7 @@ class WeightMap:
 
 @dataclass(frozen=True, kw_only=True)
 class MapSettings:
-    """A kind with its two amounts, a factor per block, a curve over time, and noise around 1."""
+    """A kind with its two amounts, a factor per block, a curve over the steps, noise around 1."""
 
     take: str = "balanced"
     first_amount: float = 1.0

@@ -41,7 +41,7 @@ class IPAdapterWeightMap(io.ComfyNode):
                 "schedule",
             ],
             description="Chooses what to take from a reference image: a kind such as style or "
-            "layout, times a number for each block of layers, times a curve over time. Apply "
+            "layout, times a weight for each block of layers, times a curve over the steps. Apply "
             "IPAdapter multiplies the map by its own weight.",
             inputs=[
                 io.Model.Input("model", tooltip="The model that the map is for."),
