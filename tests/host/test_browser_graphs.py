@@ -86,9 +86,16 @@ FIRST_RESULT = {
     "ip adapter": "Image Prompt",
     "ip-adapter": "Image Prompt",
     "image prompt": "Image Prompt",
-    "style transfer": "Style Transfer",  # a blueprint, as is the next
+    "style transfer": "Style Transfer",  # a blueprint of Image Prompt, as is the next
     "reference": "Reference",
 }
+
+
+@pytest.mark.parametrize("name", ["Reference", "Style Transfer"])
+def test_a_blueprint_that_the_search_offers_first_is_image_prompt(name):
+    workflow = json.loads((BLUEPRINTS / f"{name}.json").read_text("utf-8"))
+    (graph,) = workflow["definitions"]["subgraphs"]
+    assert [node["type"] for node in graph["nodes"]] == ["ImagePrompt"]
 
 
 @pytest.mark.parametrize("opened", ["vue"], indirect=True)  # the same search in both renderers
