@@ -1,6 +1,7 @@
 """Small pictures that nodes show: heat maps and labelled grids, drawn with PIL's own font, and the
 picture for the box editor."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from ..ipadapter_core.references.images import scale_to_side, to_bytes
 TEXT_COLOR, PAGE_COLOR = (230, 230, 230), (24, 24, 28)
 COLD_COLOR, ZERO_COLOR, WARM_COLOR = (60, 120, 255), (24, 24, 28), (255, 170, 40)
 ROW_HEIGHT, CELL_WIDTH = 22, 4  # of a heat map
+LABEL_MARGIN, LABEL_WIDTH = 6, 1024  # of a grid
 EDITOR_SIDE = 768  # longer side of the picture in the box editor, at most
 LEFT_MARGIN, TOP_MARGIN, RIGHT_MARGIN, BOTTOM_MARGIN = 92, 26, 48, 24
 
@@ -48,18 +50,23 @@ def draw_heat_map(
 
 
 def draw_labelled_grid(pictures: Tensor, labels: Sequence[str], columns: int) -> Tensor:
-    """pictures [B, H, W, 3] with a line of text above each -> one picture [1, H', W', 3]."""
+    """pictures [B, H, W, 3] with a line of text above each -> one picture [1, H', W', 3].
+
+    Columns are as wide as the pictures, or as the longest label up to LABEL_WIDTH.
+    """
     count, height, width = pictures.shape[:3]
     font_size = max(12, height // 24)
     line_height, font = font_size + 10, ImageFont.load_default(font_size)
+    labels = [*labels[:count], *[""] * (count - len(labels))]
+    label_width = max(math.ceil(font.getlength(label)) for label in labels) + 2 * LABEL_MARGIN
+    column_width = max(width, min(label_width, LABEL_WIDTH))
     row_count = -(-count // columns)
-    page_size = (columns * width, row_count * (height + line_height))
+    page_size = (columns * column_width, row_count * (height + line_height))
     page = Image.new("RGB", page_size, PAGE_COLOR)
     draw = ImageDraw.Draw(page)
-    for number, picture in enumerate(pictures):
-        x, y = number % columns * width, number // columns * (height + line_height)
-        label = labels[number] if number < len(labels) else ""
-        draw.text((x + 6, y + 4), label, TEXT_COLOR, font=font)
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        x, y = number % columns * column_width, number // columns * (height + line_height)
+        draw.text((x + LABEL_MARGIN, y + 4), label, TEXT_COLOR, font=font)
         pixels = to_bytes(picture[..., :3].float().cpu()).numpy()
         page.paste(Image.fromarray(pixels), (x, y + line_height))
     return _to_tensor(page)

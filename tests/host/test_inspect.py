@@ -99,10 +99,24 @@ def test_attention_maps_show_where_the_picture_acted(nodes_by_id, adapters, mode
 
 def test_grid_has_a_label_above_each_picture(nodes_by_id):
     node = nodes_by_id["LabelImageGrid"]
-    pictures = {"image0": torch.full((2, 40, 30, 3), 0.5), "image1": torch.ones(1, 80, 60, 3)}
+    pictures = {"image0": torch.full((2, 40, 60, 3), 0.5), "image1": torch.ones(1, 80, 120, 3)}
     grid = node.execute(pictures, "one\ntwo\nthree", 2).args[0]
-    assert grid.shape == (1, 2 * (40 + 22), 60, 3)
+    assert grid.shape == (1, 2 * (40 + 22), 120, 3)
     assert grid[0, 30, 10, 0] == pytest.approx(0.5, abs=0.01)
     assert (grid[0, 62 + 30, 10] == 1).all()
     with pytest.raises(ValueError, match="no images"):
         node.execute({}, "", 2)
+
+
+def test_a_long_label_is_read_whole_beside_its_neighbour(nodes_by_id):
+    """Small pictures of adapters with long names: a label was drawn over by the next."""
+    name = "ip-adapter-plus-face_sdxl_vit-h.safetensors"
+    draw = nodes_by_id["LabelImageGrid"].execute
+    single = draw({"image0": torch.ones(1, 40, 600, 3)}, name, 1).args[0]
+    is_written = single[0, :22].sum(-1).amax(0) > single[0, 0, 0].sum()
+    text_width = int(is_written.nonzero().max()) + 1
+    both = draw({"image0": torch.ones(2, 40, 30, 3)}, f"{name}\n{name}", 2).args[0]
+    column_width = both.shape[2] // 2
+    assert text_width <= column_width < 600
+    for x in (0, column_width):
+        assert (both[0, :22, x : x + text_width] == single[0, :22, :text_width]).all()
