@@ -144,6 +144,15 @@ def encoder_of(source: Source, shape: tuple[int, ...]) -> str | None:
     return encoder
 
 
+def encoder_of_outputs(hidden_shape: tuple[int, ...], embeds_shape: tuple[int, ...]) -> str | None:
+    """The encoder that gives both, hidden states and embeds; None for an unknown one."""
+    encoder = encoder_of(Source.CLIP_HIDDEN, hidden_shape)
+    # embeds have no sequence that tells CLIP ViT-L/14 from the same at 336 pixels
+    encoder_of_embeds = CLIP_L if encoder == CLIP_L_336 else encoder
+    is_same = encoder_of(Source.CLIP_EMBEDS, embeds_shape) == encoder_of_embeds
+    return encoder if is_same else None
+
+
 def identity_feature(width: int, recogniser: str, is_normalised: bool) -> FeatureSpec:
     """The embedding of a face that stands aligned in its crop."""
     identity = Source.FACE_IDENTITY

@@ -15,6 +15,7 @@ from ...ipadapter_core.adapter.features import (
     Source,
     Unconditional,
     encoder_of,
+    encoder_of_outputs,
 )
 from ...ipadapter_core.messages import printable
 from ...ipadapter_core.references.embeds import References
@@ -160,11 +161,9 @@ def _encoder_of(output: Output | References) -> str:
     hidden_shape, embeds_shape = (
         _feature_shape(output, source) for source in (Source.CLIP_HIDDEN, Source.CLIP_EMBEDS)
     )
-    encoder = encoder_of(Source.CLIP_HIDDEN, hidden_shape)
-    # embeds have no sequence that tells CLIP ViT-L/14 from the same at 336 pixels
-    if encoder and encoder.startswith(encoder_of(Source.CLIP_EMBEDS, embeds_shape) or "-"):
-        return encoder
-    return f"an encoder with hidden width {hidden_shape[-1]} and embeds of width {embeds_shape[-1]}"
+    return encoder_of_outputs(hidden_shape, embeds_shape) or (
+        f"an encoder with hidden width {hidden_shape[-1]} and embeds of width {embeds_shape[-1]}"
+    )
 
 
 def _encoder_of_references(references: References) -> str:
