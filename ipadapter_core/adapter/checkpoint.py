@@ -17,13 +17,8 @@ from .features import FeatureSpec, Unconditional
 from .foreign import refuse_foreign
 from .layout import Shape, Weights, flatten, plain_names, shapes_of
 from .lora import LoraSpec, is_lora_key, read_lora_spec
-from .projections import (
-    LAYER_BIAS,
-    MLPSpec,
-    ProjectorShapes,
-    ProjectorSpec,
-    TimeResamplerSpec,
-)
+from .projections import MLPSpec, ProjectorSpec, TimeResamplerSpec
+from .projector_shapes import LAYER_BIAS, ProjectorShapes
 
 SDXL_TEXT_WIDTH = 2048
 FACE_CROP_SIDE = 224

@@ -1,7 +1,8 @@
 """The kinds of adapters: which image projection each has, what it takes, and what it gets for no
 image.
 
-A further family is a row of FAMILIES, a spec with its reader in `projections.py`, and a projector.
+A further family is a row of FAMILIES, a spec with its reader and its test in `projections.py`, and
+a projector.
 """
 
 import re
@@ -11,33 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from ..messages import Predicate
-from . import projection_kinds
-from .features import (
-    GLINT_R100,
-    WEBFACE_R50,
-    FeatureSpec,
-    Picture,
-    Source,
-    Unconditional,
-    clip_feature,
-    identity_feature,
-    kolors_feature,
-    siglip_hidden,
-    siglip_pooled,
-)
-from .projection_kinds import IDENTITY_WIDTH
-from .projections import (
-    ProjectorShapes,
-    ProjectorSpec,
-    read_face_plus,
-    read_face_plus_v2,
-    read_identity,
-    read_identity_resampler,
-    read_linear,
-    read_mlp,
-    read_resampler,
-    read_time_resampler,
-)
+from . import family_inputs, projections
+from .features import FeatureSpec, Unconditional
+from .projections import ProjectorSpec
+from .projector_shapes import ProjectorShapes
 
 Place = tuple[str, int]  # a kind of block, and where in it the image part is added
 ATTENTION, AFTER_BLOCK = 0, 1  # to the attention's output, or to the image that the block gives
@@ -118,48 +96,6 @@ def family_named(family_kind: str, base_model: str = "") -> Family | None:
     )
 
 
-def _clip_embeds(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    return (clip_feature(Source.CLIP_EMBEDS, projector.feature_width),)
-
-
-def _clip_hidden(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    return (clip_feature(Source.CLIP_HIDDEN, projector.feature_width),)
-
-
-def _kolors_hidden(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    return (kolors_feature(projector.feature_width),)
-
-
-def _siglip_hidden(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    return (siglip_hidden(projector.feature_width),)
-
-
-def _siglip_pooled(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    return (siglip_pooled(projector.feature_width),)
-
-
-def _identity(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    return (identity_feature(projector.feature_width, WEBFACE_R50, is_normalised=True),)
-
-
-def _raw_identity(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    return (identity_feature(projector.feature_width, WEBFACE_R50, is_normalised=False),)
-
-
-def _instantid_identity(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    return (identity_feature(projector.feature_width, GLINT_R100, is_normalised=False),)
-
-
-def _identity_and_crop(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    crop = clip_feature(Source.CLIP_HIDDEN, projector.feature_width, Picture.ALIGNED_CROP)
-    return (identity_feature(IDENTITY_WIDTH, WEBFACE_R50, is_normalised=True), crop)
-
-
-def _raw_identity_and_square(projector: ProjectorSpec) -> tuple[FeatureSpec, ...]:
-    square = kolors_feature(projector.feature_width, Picture.FACE_SQUARE)
-    return (identity_feature(IDENTITY_WIDTH, GLINT_R100, is_normalised=False), square)
-
-
 ZERO_FEATURES, ZERO_PIXELS = Unconditional.ZERO_FEATURES, Unconditional.ZERO_PIXELS
 FACEID, FACEID_PLUS, FACEID_PLUS_V2 = "FaceID", "FaceID plus", "FaceID plus v2"
 BLACK_IMAGE = Unconditional.BLACK_IMAGE
@@ -172,9 +108,9 @@ FACE_PURPOSE, IDENTITY_PURPOSE = "face", "identity"
 FAMILIES = (
     Family(
         kind=XLABS,
-        has_shapes=projection_kinds.is_xlabs,
-        read_projector=read_linear,
-        inputs=_clip_embeds,
+        has_shapes=projections.is_xlabs,
+        read_projector=projections.read_linear,
+        inputs=family_inputs.clip_embeds,
         unconditional=BLACK_IMAGE,
         base_model=FLUX,
         places=(("double", AFTER_BLOCK),),
@@ -182,9 +118,9 @@ FAMILIES = (
     ),
     Family(
         kind=INSTANTX,
-        has_shapes=projection_kinds.is_flux_instantx,
-        read_projector=read_identity,
-        inputs=_siglip_pooled,
+        has_shapes=projections.is_flux_instantx,
+        read_projector=projections.read_identity,
+        inputs=family_inputs.pooled_of_siglip,
         unconditional=Unconditional.NOTHING,
         base_model=FLUX,
         places=(("double", ATTENTION), ("single", ATTENTION)),
@@ -192,25 +128,25 @@ FAMILIES = (
     ),
     Family(
         kind="base",
-        has_shapes=projection_kinds.is_linear,
-        read_projector=read_linear,
-        inputs=_clip_embeds,
+        has_shapes=projections.is_linear,
+        read_projector=projections.read_linear,
+        inputs=family_inputs.clip_embeds,
         unconditional=ZERO_FEATURES,
     ),
     Family(
         kind=UNNORM,
-        has_shapes=projection_kinds.is_identity_resampler,
-        read_projector=read_identity_resampler,
-        inputs=_raw_identity,
+        has_shapes=projections.is_identity_resampler,
+        read_projector=projections.read_identity_resampler,
+        inputs=family_inputs.raw_identity,
         unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
         name_marks=("unnorm", "faceid", "portrait"),
     ),
     Family(
         kind=INSTANTID,
-        has_shapes=projection_kinds.is_identity_resampler,
-        read_projector=read_identity_resampler,
-        inputs=_instantid_identity,
+        has_shapes=projections.is_identity_resampler,
+        read_projector=projections.read_identity_resampler,
+        inputs=family_inputs.instantid_identity,
         unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
         name_marks=("instantid",),
@@ -219,40 +155,40 @@ FAMILIES = (
     ),
     Family(
         kind=INSTANTX,
-        has_shapes=projection_kinds.is_time_resampler,
-        read_projector=read_time_resampler,
-        inputs=_siglip_hidden,
+        has_shapes=projections.is_time_resampler,
+        read_projector=projections.read_time_resampler,
+        inputs=family_inputs.hidden_of_siglip,
         unconditional=ZERO_FEATURES,
         base_model=SD35_LARGE,
     ),
     Family(
         kind="plus",
-        has_shapes=projection_kinds.is_kolors,
-        read_projector=read_resampler,
-        inputs=_kolors_hidden,
+        has_shapes=projections.is_kolors,
+        read_projector=projections.read_resampler,
+        inputs=family_inputs.kolors_hidden,
         unconditional=ZERO_PIXELS,
         base_model=KOLORS,
     ),
     Family(
         kind="plus",
-        has_shapes=projection_kinds.is_resampler,
-        read_projector=read_resampler,
-        inputs=_clip_hidden,
+        has_shapes=projections.is_resampler,
+        read_projector=projections.read_resampler,
+        inputs=family_inputs.clip_hidden,
         unconditional=ZERO_PIXELS,
     ),
     Family(
         kind="full-face",
-        has_shapes=projection_kinds.is_mlp,
-        read_projector=read_mlp,
-        inputs=_clip_hidden,
+        has_shapes=projections.is_mlp,
+        read_projector=projections.read_mlp,
+        inputs=family_inputs.clip_hidden,
         unconditional=ZERO_PIXELS,
         purpose=FACE_PURPOSE,
     ),
     Family(
         kind=FACEID_PLUS,
-        has_shapes=projection_kinds.is_kolors_face,
-        read_projector=read_face_plus_v2,
-        inputs=_raw_identity_and_square,
+        has_shapes=projections.is_kolors_face,
+        read_projector=projections.read_face_plus_v2,
+        inputs=family_inputs.raw_identity_and_square,
         unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
         base_model=KOLORS,
@@ -260,9 +196,9 @@ FAMILIES = (
     ),
     Family(
         kind=FACEID_PLUS_V2,
-        has_shapes=projection_kinds.is_face_plus,
-        read_projector=read_face_plus_v2,
-        inputs=_identity_and_crop,
+        has_shapes=projections.is_face_plus,
+        read_projector=projections.read_face_plus_v2,
+        inputs=family_inputs.identity_and_crop,
         unconditional=ZERO_PIXELS,
         purpose=IDENTITY_PURPOSE,
         has_lora=True,
@@ -270,9 +206,9 @@ FAMILIES = (
     ),
     Family(
         kind=FACEID_PLUS,
-        has_shapes=projection_kinds.is_face_plus,
-        read_projector=read_face_plus,
-        inputs=_identity_and_crop,
+        has_shapes=projections.is_face_plus,
+        read_projector=projections.read_face_plus,
+        inputs=family_inputs.identity_and_crop,
         unconditional=ZERO_PIXELS,
         purpose=IDENTITY_PURPOSE,
         has_lora=True,
@@ -280,17 +216,17 @@ FAMILIES = (
     ),
     Family(
         kind=FACEID_PORTRAIT,
-        has_shapes=projection_kinds.is_portrait,
-        read_projector=read_identity,
-        inputs=_identity,
+        has_shapes=projections.is_portrait,
+        read_projector=projections.read_identity,
+        inputs=family_inputs.identity,
         unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
     ),
     Family(
         kind=FACEID,
-        has_shapes=projection_kinds.is_identity,
-        read_projector=read_identity,
-        inputs=_identity,
+        has_shapes=projections.is_identity,
+        read_projector=projections.read_identity,
+        inputs=family_inputs.identity,
         unconditional=ZERO_FEATURES,
         purpose=IDENTITY_PURPOSE,
         has_lora=True,

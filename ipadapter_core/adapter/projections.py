@@ -1,18 +1,20 @@
-"""Image projections by the shapes of their tensors: a frozen spec for each kind.
+"""Image projections by the shapes of their tensors: a frozen spec for each kind with its reader,
+and for each row of `families.py` whether a projection is of that kind.
 
 https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter.py
 https://github.com/tencent-ailab/IP-Adapter/blob/62e4af9/ip_adapter/ip_adapter_faceid.py
 """
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..messages import Predicate
-from .layout import Shape
+from .projector_shapes import ProjectorShapes
 
-LAYER_BIAS = re.compile(r"ip_adapter\.\d{1,9}\.to_[kv]_ip\.bias")
 HEAD_WIDTH = 64  # of the Resampler, in every published file
+IDENTITY_WIDTH = 512  # of a face embedding
+SIGLIP_WIDTH = 1152  # of what SigLIP gives
+PORTRAIT_TOKENS = 16
+KOLORS_WIDTHS = (2048, 1024)  # of the queries, and of the encoder's output
 
 
 @dataclass(frozen=True)
@@ -103,38 +105,6 @@ ProjectorSpec = (
 )
 
 
-class ProjectorShapes:
-    """The shapes of an image projection, by key.
-
-    has_biased_layers: whether the layers that take its tokens have a bias.
-    """
-
-    def __init__(self, tensor_shapes: Mapping[str, Shape], prefix: str = "image_proj."):
-        self.prefix = prefix
-        self.has_biased_layers = any(map(LAYER_BIAS.fullmatch, tensor_shapes))
-        self.shapes = {
-            tensor_key.removeprefix(prefix): tensor_shape
-            for tensor_key, tensor_shape in tensor_shapes.items()
-            if tensor_key.startswith(prefix)
-        }
-
-    def below(self, prefix: str) -> "ProjectorShapes":
-        """The shapes of a part of the projection."""
-        part_shapes = {self.prefix + key: shape for key, shape in self.shapes.items()}
-        return ProjectorShapes(part_shapes, self.prefix + prefix)
-
-    def sizes(self, tensor_key: str, axis_count: int) -> Shape:
-        """The shape of a tensor that must be there with so many axes."""
-        tensor_shape = self.shapes.get(tensor_key)
-        if tensor_shape is None or len(tensor_shape) != axis_count or 0 in tensor_shape:
-            raise Predicate(
-                "is damaged: 'image_proj.<1>' is <2>",
-                self.prefix.removeprefix("image_proj.") + tensor_key,
-                tensor_shape if tensor_shape is not None else "missing",
-            )
-        return tensor_shape
-
-
 def read_linear(projector_shapes: ProjectorShapes) -> LinearSpec:
     row_count, feature_width = projector_shapes.sizes("proj.weight", 2)
     (token_width,) = projector_shapes.sizes("norm.weight", 1)
@@ -217,3 +187,60 @@ def read_face_plus(projector_shapes: ProjectorShapes) -> FacePlusSpec:
 
 def read_face_plus_v2(projector_shapes: ProjectorShapes) -> FacePlusSpec:
     return replace(read_face_plus(projector_shapes), adds_identity=True)
+
+
+def is_linear(projector_shapes: ProjectorShapes) -> bool:
+    return "proj.weight" in projector_shapes.shapes
+
+
+def is_xlabs(projector_shapes: ProjectorShapes) -> bool:
+    return is_linear(projector_shapes) and projector_shapes.has_biased_layers
+
+
+def is_flux_instantx(projector_shapes: ProjectorShapes) -> bool:
+    if not is_identity(projector_shapes):
+        return False
+    return read_identity(projector_shapes).feature_width == SIGLIP_WIDTH
+
+
+def is_identity_resampler(projector_shapes: ProjectorShapes) -> bool:
+    first_shape = projector_shapes.shapes.get("proj_in.weight", ())
+    return is_resampler(projector_shapes) and first_shape[1:] == (IDENTITY_WIDTH,)
+
+
+def is_resampler(projector_shapes: ProjectorShapes) -> bool:
+    return "latents" in projector_shapes.shapes
+
+
+def is_kolors(projector_shapes: ProjectorShapes) -> bool:
+    latents, first_shape = (
+        projector_shapes.shapes.get(key, ()) for key in ("latents", "proj_in.weight")
+    )
+    return len(latents) == 3 and (latents[2], *first_shape[1:]) == KOLORS_WIDTHS
+
+
+def is_time_resampler(projector_shapes: ProjectorShapes) -> bool:
+    return "time_embedding.linear_1.weight" in projector_shapes.shapes
+
+
+def is_mlp(projector_shapes: ProjectorShapes) -> bool:
+    return "proj.3.weight" in projector_shapes.shapes
+
+
+def is_face_plus(projector_shapes: ProjectorShapes) -> bool:
+    return "perceiver_resampler.proj_in.weight" in projector_shapes.shapes
+
+
+def is_kolors_face(projector_shapes: ProjectorShapes) -> bool:
+    first_shape = projector_shapes.shapes.get("perceiver_resampler.proj_in.weight", ())
+    return first_shape[1:] == KOLORS_WIDTHS[1:]
+
+
+def is_portrait(projector_shapes: ProjectorShapes) -> bool:
+    if not is_identity(projector_shapes):
+        return False
+    return read_identity(projector_shapes).token_count == PORTRAIT_TOKENS
+
+
+def is_identity(projector_shapes: ProjectorShapes) -> bool:
+    return {"proj.0.weight", "norm.weight"} <= projector_shapes.shapes.keys()

@@ -10,7 +10,7 @@ from comfy.clip_vision import Output
 
 from ...ipadapter_core.adapter.features import EMBEDS, SIGLIP_TOKENS
 from ...ipadapter_core.adapter.layout import Weights
-from ...ipadapter_core.adapter.projection_kinds import SIGLIP_WIDTH
+from ...ipadapter_core.adapter.projections import SIGLIP_WIDTH
 from ...ipadapter_core.references.siglip_head import HEAD_PREFIX, has_head, pool_tokens
 from ..files import folders
 from ..files.file_specs import file_stamp, installed_spec
