@@ -41,6 +41,9 @@ def check_new_node(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     execute_method: Any = vars(node)["execute"]
     run = execute_method.__func__
     signature = inspect.signature(run)
+    # of `**widgets`, which hold inputs too
+    parameters = signature.parameters.values()
+    widgets_name = next((entry.name for entry in parameters if entry.kind is entry.VAR_KEYWORD), "")
 
     @functools.cache  # a schema lists the files of its folders
     def name_and_specs() -> tuple[str, dict[str, InputSpec]]:
@@ -50,10 +53,11 @@ def check_new_node(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
     @functools.wraps(run)
     def execute(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> Any:
-        call = signature.bind(cls, *args, **kwargs)
+        _, *values = signature.bind(cls, *args, **kwargs).arguments.items()
+        inputs = dict(values)
+        inputs |= inputs.pop(widgets_name, {})
         name, specs = name_and_specs()
-        call.arguments |= check_inputs(call.arguments, specs, name)
-        return run(*call.args, **call.kwargs)
+        return run(cls, **check_inputs(inputs, specs, name))
 
     setattr(node, "execute", classmethod(execute))  # noqa: B010
     return node

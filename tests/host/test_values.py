@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -235,6 +236,35 @@ def test_every_node_checks_what_comes_in(pack, legacy):
     for node in legacy.OLD_NODES:
         function = getattr(node, node.FUNCTION)
         assert inspect.unwrap(function) is not function, node
+
+
+LINKS = {  # inputs that pass the checks, for nodes that stop at another one
+    "IMAGE": torch.rand(1, 8, 8, 3),
+    "MASK": torch.rand(1, 8, 8),
+    "CLIP_VISION": SimpleNamespace(encode_image=None, patcher=None),
+    "VAE": SimpleNamespace(decode=None, first_stage_model=None),
+    "CONDITIONING": [[torch.rand(1, 77, 768), {}]],
+    "COMFY_AUTOGROW_V3": {},
+}
+
+
+def test_every_number_of_every_node_is_checked(pack, models):
+    """Also where `execute` takes it as one of its **widgets."""
+    links, numbers = {**LINKS, "MODEL": models("sd15")}, 0
+    for node in pack.nodes.NODES:
+        schema = node.define_schema()
+        required = {
+            entry.id: links.get(entry.get_io_type(), getattr(entry, "default", None))
+            for entry in schema.inputs
+            if not entry.optional
+        }
+        for entry in schema.inputs:
+            if entry.get_io_type() not in ("FLOAT", "INT"):
+                continue
+            numbers += 1
+            with pytest.raises(ValueError, match=f"'{entry.id}' got a float"):
+                node.execute(**{**required, entry.id: NAN})
+    assert numbers > 50
 
 
 @pytest.mark.parametrize("weight", [NAN, INFINITE, -INFINITE, 1e300])
