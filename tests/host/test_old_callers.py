@@ -204,6 +204,20 @@ def test_easy_use_calls_batch_tiled_and_params(world, differs, picture):
     differs(result)
 
 
+@pytest.mark.parametrize(("black", "count"), [(slice(None), 1), (slice(32), 0)])
+def test_a_black_mask_is_said_once_and_not_of_tiles_outside_it(
+    world, picture, caplog, black, count
+):
+    model, adapter, encoder, nodes = world()
+    mask = torch.ones(1, 64, 64)
+    mask[:, black] = 0
+    shared = {"image": picture, "weight": 0.7, "weight_type": "linear", "start_at": 0.0}
+    nodes["IPAdapterTiled"]().apply_tiled(
+        model, adapter, **shared, end_at=1.0, sharpening=0.0, attn_mask=mask, clip_vision=encoder
+    )
+    assert caplog.text.count("is black everywhere") == count
+
+
 @pytest.fixture
 def krita(files):
     """What Krita sends for two control layers: no optional input, none that was added later, no

@@ -1,5 +1,6 @@
 """The apply nodes of IPAdapter_plus; a variant turns its inputs into IPAdapter Advanced's."""
 
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -9,7 +10,6 @@ from torch import Tensor
 
 from comfy.model_patcher import ModelPatcher
 
-from ...apply.attention_mask import checked_mask
 from .adapter_link import open_link
 from .encoder_views import OldAdapter, OldFeatures
 from .faceid_apply import apply_faces
@@ -138,10 +138,10 @@ class ApplyTiled(OldNode):
         self, model, ipadapter, image, sharpening, attn_mask=None, clip_vision=None, **inputs
     ):
         adapter = open_link(ipadapter, self.NAME, clip_vision)
-        mask = checked_mask(attn_mask, self.NAME)
-        tiles, masks = cut_tiles(image, mask, sharpening, self.NAME)
+        whole = OldApply.of(self, inputs, attn_mask=attn_mask)
+        tiles, masks = cut_tiles(image, whole.attn_mask, sharpening, self.NAME)
         for tile, tile_mask in zip(tiles, masks, strict=True):
-            settings = OldApply.of(self, inputs, image=tile, attn_mask=tile_mask)
+            settings = replace(whole, image=tile, attn_mask=tile_mask)
             model = apply_pictures(model, adapter, settings)
         return model, torch.cat(tiles), torch.cat(masks)
 

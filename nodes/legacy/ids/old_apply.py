@@ -72,7 +72,9 @@ class OldApply:
         facts = {"node_name": node.NAME, "by_frame": node.BY_FRAME}
         values = {**facts, **node.VARIANT(**inputs), **changes}
         names = [field.name for field in fields(cls) if field.name in values]
-        return cls(**{name: values[name] for name in names})
+        settings = cls(**{name: values[name] for name in names})
+        mask = checked_mask(settings.attn_mask, settings.node_name, settings.mask_input)
+        return replace(settings, attn_mask=mask)
 
 
 class WeightedPart(NamedTuple):
@@ -89,7 +91,6 @@ def apply_features(
     """A clone of the model with one old apply node on it. Raises ValueError."""
     _require_unet_adapter(adapter, settings)
     is_paper = follows_paper(model)
-    mask = checked_mask(settings.attn_mask, settings.node_name, settings.mask_input)
     negative = _negative(adapter, features, settings)
     parts = _weighted_parts(model, adapter, features, settings)
     scaling = _scaling(settings)
@@ -108,7 +109,7 @@ def apply_features(
             frame_weights=part.factors,
             old_masks="" if is_paper else settings.mask_filter,
         )
-        prompts += prompts_for(model, keys, prompt_settings, mask)
+        prompts += prompts_for(model, keys, prompt_settings, settings.attn_mask)
     return add_image_prompts(model, prompts)
 
 
