@@ -229,6 +229,22 @@ def test_face_crop_shows_how_many_faces_it_found(page):
     assert note_of(page, 1) == "faces found: 1, used: 1 (largest)"
 
 
+def test_a_note_of_several_lines_is_read_whole(page):
+    page.add("EmptyImage", "FaceCrop", "PreviewImage")
+    page.connect(0, 0, 1, "image")
+    page.connect(1, 0, 2, "images")
+    assert page.queue() == ["execution_success", None]
+    page.settle()
+    assert "finds no face" in note_of(page, 1)
+    heights = """() => {
+      const { element } = n1.widgets.find(({ name }) => name === 'ipadapter_note')
+      return [element.scrollHeight, element.clientHeight]
+    }"""
+    page.page.wait_for_function(f"() => ({heights})()[1] > 0")
+    content, visible = page.run(heights)
+    assert content <= visible
+
+
 def test_the_page_speaks_chinese(chromium, server):
     page = Page(chromium, server, Locale="zh", VueNodes_Enabled=False)
     try:
