@@ -14,6 +14,13 @@ sys.path.append(str(PACK))
 
 from ipadapter_core.doctor.model_table import ModelFile, load  # noqa: E402
 
+FINDERS = ("ImagePrompt", "CompareImagePrompts")  # nodes that find their files
+BASES = {"v1-5-pruned-emaonly-fp16.safetensors": "SD1.5"}  # checkpoint -> the table's base
+
+
+def checkpoints(node: dict) -> list[str]:
+    return node["widgets_values"] if node["type"] == "CheckpointLoaderSimple" else []
+
 
 def project(field: str) -> str:
     text = (PACK / "pyproject.toml").read_text()
@@ -41,26 +48,42 @@ def stamp(workflow: dict) -> dict:
 def stamp_nodes(nodes: list[dict]) -> None:
     ours, table = our_nodes(), {row.name: row for row in load()}
     adapters = [node["widgets_values"][0] for node in nodes if node["type"] == "LoadIPAdapter"]
+    base_model = next((BASES.get(value) for node in nodes for value in checkpoints(node)), None)
     for node in nodes:
         if node["type"] not in ours:
             continue
         properties = {**node.get("properties", {}), "cnr_id": project("name")}
         properties["ver"] = project("version")
         properties.pop("models", None)
-        files = [entry(row) for row in files_of(node, adapters, table)]
+        files = [entry(row) for row in files_of(node, adapters, table, base_model)]
         if files:
             properties["models"] = files
         node["properties"] = properties
 
 
-def files_of(node: dict, adapters: list[str], table: dict[str, ModelFile]) -> list[ModelFile]:
-    """The published files that a node needs."""
+def files_of(
+    node: dict, adapters: list[str], table: dict[str, ModelFile], base_model: str | None
+) -> list[ModelFile]:
+    """The published files that a node needs; of a node that finds its own, the first to get."""
+    if node["type"] in FINDERS and base_model:
+        return first_files(table, base_model)
     values = list(node.get("widgets_values") or [])
     files = [table[value] for value in values if isinstance(value, str) and value in table]
     if values[:1] == ["auto"] and node["type"] == "LoadCLIPVision":
         (encoder,) = {table[name].encoder for name in adapters}  # all adapters need the same one
-        files += [row for row in table.values() if (row.kind, row.encoder) == ("encoder", encoder)]
+        files += encoders(table, encoder)
     return files
+
+
+def first_files(table: dict[str, ModelFile], base_model: str) -> list[ModelFile]:
+    """The adapter to start with, for the look of an image, and its encoder."""
+    wanted = base_model, "look", True
+    (adapter,) = (row for row in table.values() if (row.base, row.purpose, row.first) == wanted)
+    return [adapter, *encoders(table, adapter.encoder)]
+
+
+def encoders(table: dict[str, ModelFile], encoder: str) -> list[ModelFile]:
+    return [row for row in table.values() if (row.kind, row.encoder) == ("encoder", encoder)]
 
 
 def entry(row: ModelFile) -> dict[str, str]:

@@ -1,7 +1,7 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
-import { MISSING, missingEncoder, stampedProperties, valuesOf } from './stamp_logic.js'
+import { MISSING_ADAPTER, missingFiles, stampedProperties, valuesOf } from './stamp_logic.js'
 import { loadWords, say } from './words.js'
 
 /** @type {any} pack, nodes, files, auto and encoders, from the server; null until it has answered */
@@ -49,7 +49,7 @@ function adapterOf(node) {
 
 function showAllMissing() {
   for (const node of stamps ? nodesOf(app.graph.rootGraph ?? app.graph) : []) {
-    if (node.comfyClass === 'LoadCLIPVision') showMissing(node, missingEncoder(node, stamps, adapterOf(node)))
+    for (const [name, file] of Object.entries(missingFiles(node, stamps, adapterOf(node)))) showMissing(node, name, file)
   }
 }
 
@@ -61,16 +61,16 @@ function nodesOf(graph) {
 /**
  * A list with the one file that is not here: the page reads lists alone to find missing files, and 'auto' is no file.
  * It is no part of the saved graph.
- * @param {any} node @param {string | undefined} name
+ * @param {any} node @param {string} name of the widget @param {string | undefined} file
  */
-function showMissing(node, name) {
-  const widget = node.widgets.find((candidate) => candidate.name === MISSING)
-  if (widget?.value === name) return
+function showMissing(node, name, file) {
+  const widget = node.widgets?.find((/** @type {any} */ candidate) => candidate.name === name)
+  if (widget?.value === file) return
   if (widget) node.removeWidget(widget)
-  if (!name) return
-  const list = node.addWidget('combo', MISSING, name, () => {}, { values: [], serialize: false })
-  const text = say('missing encoder')
+  if (!file) return
+  const list = node.addWidget('combo', name, file, () => {}, { values: [], serialize: false })
+  const text = name === MISSING_ADAPTER ? say('missing adapter') : say('missing encoder')
   // the classic renderer hides the value of a disabled widget
-  const label = window.LiteGraph?.vueNodesMode ? text : `${text}: ${name}`
+  const label = window.LiteGraph?.vueNodesMode ? text : `${text}: ${file}`
   Object.assign(list, { label, serialize: false, disabled: true })
 }

@@ -2,6 +2,8 @@
 
 export const AUTO = 'auto'
 export const MISSING = 'missing_encoder' // the widget that names the file to get
+export const MISSING_ADAPTER = 'missing_adapter'
+const FINDERS = new Set(['ImagePrompt', 'CompareImagePrompts']) // nodes that find their files among the installed ones
 
 /**
  * Entries {name, url, directory, hash, hash_type} for the known files that a node's widgets name.
@@ -48,9 +50,33 @@ export function stampedProperties(properties, stamps, values) {
  * @param {any} node @param {any} stamps @param {string | undefined} adapter the file of the adapter beside it
  */
 export function valuesOf(node, stamps, adapter) {
-  const values = (node.widgets ?? []).filter(({ name }) => name !== MISSING).map(({ value }) => value)
+  const values = (node.widgets ?? []).filter(({ name }) => !isMissing(name)).map(({ value }) => value)
+  if (FINDERS.has(node.comfyClass)) return [...values, ...savedModels(node).map(({ name }) => name)]
   const encoder = neededEncoder(node, stamps, adapter).name
   return values.includes(AUTO) && encoder ? [...values, encoder] : values
+}
+
+/** @param {string} name of a widget */
+const isMissing = (name) => name === MISSING || name === MISSING_ADAPTER
+
+/** @param {any} node @returns {any[]} the files that its graph says it needs */
+const savedModels = (node) => (Array.isArray(node.properties?.models) ? node.properties.models : [])
+
+/**
+ * The files that a node needs and that are not here: widget that names one -> the file, undefined for none.
+ * A node that finds its files misses those that its graph names only where there is no adapter at all.
+ * @param {any} node @param {any} stamps @param {string | undefined} adapter the file of the adapter beside it
+ * @returns {Record<string, string | undefined>}
+ */
+export function missingFiles(node, stamps, adapter) {
+  if (node.comfyClass === 'LoadCLIPVision') return { [MISSING]: missingEncoder(node, stamps, adapter) }
+  if (!FINDERS.has(node.comfyClass)) return {}
+  const wanted = stamps.has_adapter ? [] : savedModels(node)
+  const encoder = wanted.find(({ directory }) => directory === 'clip_vision')
+  return {
+    [MISSING_ADAPTER]: wanted.find(({ directory }) => directory === 'ipadapter')?.name,
+    [MISSING]: stamps.encoders.includes(encoder?.hash) ? undefined : encoder?.name,
+  }
 }
 
 /**

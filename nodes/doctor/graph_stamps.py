@@ -11,7 +11,7 @@ from typing import Any
 
 from ...ipadapter_core.adapter.checkpoint import AdapterSpec
 from ...ipadapter_core.doctor.model_table import ModelFile
-from ...ipadapter_core.doctor.report import ADAPTER, ENCODER, Report
+from ...ipadapter_core.doctor.report import ADAPTER, ENCODER, Entry, Report
 from ..project import project_field
 
 
@@ -20,7 +20,7 @@ def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
 
     pack: id and version; nodes: ids of ours; files: name in a list -> entry, or None for one that
     is no published file; auto: adapter -> the encoder it needs; encoders: SHA-256 of the installed
-    published ones.
+    published ones; has_adapter: whether any is installed.
     """
     usable_entries = [installed for installed in report.entries if installed.usable]
     files = {file.name: entry(file) for file in report.table}
@@ -29,20 +29,21 @@ def stamps(report: Report, nodes: Iterable[str]) -> dict[str, Any]:
         for installed in usable_entries
     }
     pack = {"cnr_id": project_field("name"), "ver": project_field("version")}
-    encoder_hashes = sorted(
-        installed.published_file.sha256
-        for installed in usable_entries
-        if installed.kind == ENCODER
-        and installed.published_file
-        and installed.published_file.sha256
-    )
     return {
         "pack": pack,
         "nodes": sorted(nodes),
         "files": files,
         "auto": required_encoders(report),
-        "encoders": encoder_hashes,
+        "encoders": _encoder_hashes(usable_entries),
+        "has_adapter": any(installed.kind == ADAPTER for installed in usable_entries),
     }
+
+
+def _encoder_hashes(entries: Iterable[Entry]) -> list[str]:
+    published_files = (
+        installed.published_file for installed in entries if installed.kind == ENCODER
+    )
+    return sorted(file.sha256 for file in published_files if file and file.sha256)
 
 
 def required_encoders(report: Report) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 
+import comfy_host
 import pytest
 from playwright.sync_api import expect
 from support.page import Page, set_up
@@ -173,6 +174,28 @@ def test_a_shared_graph_offers_the_encoder_that_auto_needs_too(page):
     page.run("() => app.refreshComboInNodes()")
     page.page.unroute("**/ipadapternodes/stamps")
     assert page.run("() => app.graph.nodes.map(({ widgets }) => widgets.length)") == [2, 1]
+
+
+def test_the_first_template_offers_all_its_files_where_nothing_is_installed(page):
+    template = comfy_host.PACK / "example_workflows" / "01 Image prompt.json"
+    page.page.route("**/ipadapternodes/stamps", with_no_files)
+    page.run("() => app.refreshComboInNodes()")
+    page.run(DROP, ["first.json", packed(json.loads(template.read_text("utf-8")))])
+    page.page.get_by_role("button", name="View details").first.click()
+    page.page.get_by_test_id("error-group-missing-model").first.wait_for()
+    expect(page.page.get_by_test_id("missing-model-download")).to_have_count(3)
+    saved = page.run("() => app.graph.serialize()")
+    (finder,) = (node for node in saved["nodes"] if node["type"] == "ImagePrompt")
+    names = [model["name"] for model in finder["properties"]["models"]]
+    assert len(names) == 2 and len(finder["widgets_values"]) == 6
+    page.page.unroute("**/ipadapternodes/stamps")
+    page.run("() => app.refreshComboInNodes()")
+    assert not page.run("() => app.graph.nodes.some((n) => n.widgets?.some((w) => w.disabled))")
+
+
+def with_no_files(route):
+    stamps = route.fetch().json()
+    route.fulfill(json={**stamps, "encoders": [], "has_adapter": False})
 
 
 def with_the_encoder(route):

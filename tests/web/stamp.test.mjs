@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { MISSING, missingEncoder, modelsOf, stampedProperties, valuesOf } from '../../web/stamp_logic.js'
+import { MISSING, MISSING_ADAPTER, missingEncoder, missingFiles, modelsOf, stampedProperties, valuesOf } from '../../web/stamp_logic.js'
 
 const a = { url: 'https://h/a', hash: '1', hash_type: 'SHA256', directory: 'ipadapter' }
 const e = { url: 'https://h/e', hash: '2', hash_type: 'SHA256', directory: 'clip_vision' }
@@ -78,4 +78,18 @@ test('of an adapter that nobody here knows the graph itself says what it needs, 
   const values = valuesOf(saying('9'), stamps, 'unknown.bin')
   assert.deepEqual(values, ['auto', 'g.safetensors'])
   assert.equal(stampedProperties(saying('9').properties, stamps, values).models[0].name, 'g.safetensors')
+})
+
+test('a node that finds its files misses what its graph names only where there is no adapter', () => {
+  const models = [
+    { name: 'a.safetensors', directory: 'ipadapter' },
+    { name: 'f.safetensors', directory: 'clip_vision', hash: 'f' },
+  ]
+  const node = { comfyClass: 'ImagePrompt', properties: { models }, widgets: [{ value: 'style' }] }
+  const missing = (facts) => missingFiles(node, { ...stamps, encoders: [], ...facts }, undefined)
+  assert.deepEqual(missing({ has_adapter: false }), { [MISSING_ADAPTER]: 'a.safetensors', [MISSING]: 'f.safetensors' })
+  assert.deepEqual(missing({ has_adapter: false, encoders: ['f'] })[MISSING], undefined)
+  assert.deepEqual(missing({ has_adapter: true }), { [MISSING_ADAPTER]: undefined, [MISSING]: undefined })
+  assert.deepEqual(valuesOf(node, stamps, undefined), ['style', 'a.safetensors', 'f.safetensors'])
+  assert.deepEqual(missingFiles({ comfyClass: 'FaceCrop' }, stamps, undefined), {})
 })
