@@ -7,6 +7,7 @@ runs them for the pictures of the templates.
 
 import copy
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ import workflow
 TEMPLATES = comfy_host.PACK / "example_workflows"
 PACK_NAME = "ip-adapter-demo"
 FIRST = "01 Image prompt"
+EXAMPLE = "example.png"
 SAVES_EMBEDS = "05 Save embeds"  # the file that the templates from an embeds file open
 SD15, PLUS_FACE = "a Stable Diffusion 1.5 checkpoint", "ip-adapter-plus-face_sd15.safetensors"
 NOT_SERVED = {  # and what they need
@@ -97,7 +99,7 @@ def copy_for_demo(name: str, object_info: dict, references: list[str]) -> dict:
         if saved.get("take") in LAYERS:
             values |= {"take": "balanced", "layers": LAYERS[saved["take"]]}
         workflow.set_widgets(node, info, values)
-    if name == SAVES_EMBEDS:  # this model cannot follow two references everywhere at once
+    if name == SAVES_EMBEDS:  # this model was not trained with two references side by side
         second = [node for node in graph["nodes"] if node["type"] == "EncodeIPAdapterReference"][1]
         workflow.set_widgets(second, object_info[second["type"]], {"weight": 0.0})
     return graph
@@ -159,7 +161,10 @@ def fill(server: comfy_server.Server) -> None:
     """Write the templates, and the references they load, into the folders of a server that was
     started with `make_folder`.
     """
-    references, object_info = sheet.references(server.work / "input"), server.get("/object_info")
+    inputs = server.work / "input"
+    references, object_info = sheet.references(inputs), server.get("/object_info")
+    if not (inputs / EXAMPLE).exists():  # what this pack's own templates load
+        shutil.copy(inputs / references[0], inputs / EXAMPLE)
     templates = server.work / "custom_nodes" / PACK_NAME / "example_workflows"
     for path in templates.glob("*.json"):
         path.unlink()

@@ -66,7 +66,7 @@ def roughness(picture: Image.Image, side: int = 100) -> float:
 def shown_pictures(page: Path) -> set[str]:
     """The pictures of a page; the host takes those of a translation from web/docs."""
     paths = set()
-    for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text("utf-8")):
+    for target in re.findall(r"(?:!\[[^]]*\]\(|<img src=\")([^)\"]+)", page.read_text("utf-8")):
         beside = page.parent / target
         paths.add(beside if beside.is_file() else page.parent.parent / target)
     return {path.resolve().relative_to(PACK).as_posix() for path in paths}

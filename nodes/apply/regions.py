@@ -70,7 +70,10 @@ class IPAdapterRegion(io.ComfyNode):
                     "one mask for each generated image. Without a mask: the whole image.",
                 ),
                 io.ClipVision.Input(
-                    "clip_vision", optional=True, tooltip="The image encoder, needed for 'image'."
+                    "clip_vision",
+                    optional=True,
+                    tooltip="The image encoder, for 'image'. Not connected: the installed one that "
+                    "fits is used, and the node names it.",
                 ),
                 io.Image.Input(
                     "image", optional=True, tooltip="The reference image of this region."
