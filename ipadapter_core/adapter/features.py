@@ -101,9 +101,7 @@ ENCODER_NAMES: Mapping[tuple[Source, int], str] = {
 }
 
 
-def clip_feature(
-    source: Source, width: int, picture: Picture = Picture.WHOLE, is_normalised: bool = False
-) -> FeatureSpec:
+def clip_feature(source: Source, width: int, picture: Picture = Picture.WHOLE) -> FeatureSpec:
     """An output of a CLIP vision encoder, which its width tells."""
     encoder = ENCODER_NAMES.get((source, width), Message("an encoder with <1> features", width))
     return FeatureSpec(
@@ -112,7 +110,6 @@ def clip_feature(
         width=width,
         encoder=encoder,
         picture=picture,
-        is_normalised=is_normalised,
     )
 
 

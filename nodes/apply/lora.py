@@ -61,7 +61,7 @@ def add_lora(
 
 
 def _installed_lora(spec: AdapterSpec) -> FileStamp | None:
-    name = find_lora(spec.kind, spec.is_sdxl)
+    name = find_lora(spec.family, spec.is_sdxl)
     return file_stamp(folders.path_of(LORAS, name)) if name else None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...ipadapter_core.adapter.checkpoint import SDXL_TEXT_WIDTH
-from ...ipadapter_core.adapter.families import FACEID_PLUS, family_named, twin_named
+from ...ipadapter_core.adapter.families import FACEID_PLUS, Family, family_named, twin_named
 from . import folders
 from .file_specs import installed_spec
 
@@ -18,15 +18,15 @@ LORA_RANK = 128
 LORA_KEY = re.compile(r"lora_unet_\w+_attn([12])_to_(q|k|v|out_0)\.(lora_(down|up)\.weight|alpha)")
 
 
-def find_lora(kind: str, is_sdxl: bool) -> str | None:
-    """The installed LoRA for adapters of a kind, or None.
+def find_lora(family: Family, is_sdxl: bool) -> str | None:
+    """The installed LoRA for adapters of a family, or None.
 
     Those of plus and plus v2 have the shapes of all others: their names tell them apart, and a name
     that says nothing may be any of them.
     """
     plus = family_named(FACEID_PLUS)
     assert plus is not None
-    required_twin = next((twin for twin in plus.twins if twin.kind == kind), None)
+    required_twin = family if family in plus.twins else None
     fitting: list[tuple[bool, str]] = []
     for name in folders.names(LORAS):
         twin_by_name = twin_named(plus, os.path.basename(name))

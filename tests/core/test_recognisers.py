@@ -11,7 +11,7 @@ from support import arcface
 from support.tolerance import IDENTITY
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ipadapter_core.adapter import families
+from ipadapter_core.adapter import projections
 from ipadapter_core.faces.identity import iresnet, recognisers
 from ipadapter_core.faces.identity.recognisers import RecogniserSpec
 from ipadapter_core.messages import Predicate
@@ -170,4 +170,4 @@ def test_published_files_are_known_by_size_and_digest():
 
 
 def test_identities_are_as_wide_as_the_nets_embeddings():
-    assert families.IDENTITY_WIDTH == iresnet.EMBEDDING_WIDTH
+    assert projections.IDENTITY_WIDTH == iresnet.EMBEDDING_WIDTH

@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from ...adapter.features import GLINT_R100, WEBFACE_R50
 from ...messages import Message, Predicate
-from ...operations import Operations
 from .iresnet import IResNet
 from .named_layout import is_named_recogniser, read_named_parts
 from .onnx_file import read_graph
@@ -85,12 +84,12 @@ def net_name(parts: RecogniserParts) -> str:
     return NETS[depths]
 
 
-def build_recogniser(parts: RecogniserParts, operations: Operations = nn) -> IResNet:
+def build_recogniser(parts: RecogniserParts) -> IResNet:
     """The net, ready for crops; channels last, which is faster on a CPU. Raises Predicate if the
     weights do not fit."""
     weights = parts.weights()
     with torch.device("meta"):
-        net = IResNet(parts.depths(), operations)
+        net = IResNet(parts.depths())
     net.load_state_dict(weights, assign=True)
     net = net.eval().requires_grad_(False)
     return net.to(memory_format=torch.channels_last)

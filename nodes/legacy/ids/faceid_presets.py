@@ -15,6 +15,8 @@ from ....ipadapter_core.adapter.families import (
     FACEID_PLUS_V2,
     FACEID_PORTRAIT,
     UNNORM,
+    Family,
+    family_named,
     twin_named,
 )
 from ...apply.lora import add_lora as add_adapter_lora
@@ -41,6 +43,12 @@ class FaceIDFiles:
     @property
     def is_sdxl(self) -> bool:
         return "_sdxl" in self.adapter
+
+    @property
+    def family(self) -> Family:
+        family = family_named(self.kind)
+        assert family is not None
+        return family
 
     @property
     def variant(self) -> str:
@@ -72,7 +80,7 @@ FACEID_PRESETS: dict[str, tuple[FaceIDFiles | None, FaceIDFiles | None]] = {
 
 def adapter_for(files: FaceIDFiles, is_sdxl: bool, subject: str) -> str:
     """The installed adapter of a preset. Raises ValueError."""
-    names = fitting_adapters(files.kind, is_sdxl)
+    names = fitting_adapters(files.family, is_sdxl)
     if names:
         return names[0]
     raise ValueError(
@@ -89,7 +97,7 @@ def with_lora(
     """
     if files.lora is None or strength <= 0:
         return model, ""
-    if name := find_lora(files.kind, adapter.spec.is_sdxl):
+    if name := find_lora(files.family, adapter.spec.is_sdxl):
         return add_lora(model, name, strength), name
     model, notes = add_adapter_lora(model, adapter, strength)
     for note in notes:
@@ -105,15 +113,16 @@ def add_lora(model: ModelPatcher, name: str, strength: float) -> ModelPatcher:
     return cast(ModelPatcher, patched)
 
 
-def fitting_adapters(kind: str, is_sdxl: bool) -> list[str]:
-    """The installed adapters of a kind, the best first; of twins also files that no name tells."""
+def fitting_adapters(family: Family, is_sdxl: bool) -> list[str]:
+    """The installed adapters of a family, the best first; of twins also files that no name tells
+    apart.
+    """
     fitting: list[tuple[bool, bool, str]] = []
     for name in folders.names(folders.ADAPTERS):
         spec = installed_spec(folders.ADAPTERS, name, read_spec)
         if spec is None or spec.is_sdxl != is_sdxl:
             continue
         named = twin_named(spec.family, name)
-        kinds = [twin.kind for twin in spec.family.twins] if named is None else [named.kind]
-        if kind in kinds:
+        if family in (spec.family.twins if named is None else (named,)):
             fitting.append((named is None, "v11" not in name.lower(), name))
     return [name for *_, name in sorted(fitting)]

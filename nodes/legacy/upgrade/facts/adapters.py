@@ -106,12 +106,11 @@ def faceid_files(inputs: Inputs, graph: Graph) -> faceid_presets.FaceIDFiles | N
 def _adapter_of_faceid_preset(files: faceid_presets.FaceIDFiles | None) -> KnownAdapter:
     if files is None:
         return KnownAdapter()
-    names = faceid_presets.fitting_adapters(files.kind, files.is_sdxl)
+    names = faceid_presets.fitting_adapters(files.family, files.is_sdxl)
     spec = installed_spec(folders.ADAPTERS, names[0], read_spec) if names else None
     if spec is None:
         return KnownAdapter()
-    twins = tuple(twin for twin in spec.family.twins if twin.kind == files.kind)
-    return replace(_face_adapter(names[0], spec, twins), variant=files.variant)
+    return replace(_face_adapter(names[0], spec, (files.family,)), variant=files.variant)
 
 
 def _face_adapter(file: str, spec: AdapterSpec, twins: Sequence[Family]) -> KnownAdapter:

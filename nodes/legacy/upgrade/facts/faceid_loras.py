@@ -32,7 +32,7 @@ def find_preset_lora(inputs: Inputs, adapter: KnownAdapter, graph: Graph) -> Pre
     is_off = is_number(strength) and strength <= 0
     if files is None or files.lora is None or spec is None or is_off:
         return PresetLora(Origin.NONE, "", 0.0)
-    file = find_lora(files.kind, spec.is_sdxl)
+    file = find_lora(files.family, spec.is_sdxl)
     if file is not None:
         return PresetLora(Origin.OWN_FILE, file, strength)
     if spec.lora is None:
