@@ -27,6 +27,10 @@ def plain(specs, recorded_specs):
     }
 
 
+def test_every_old_id_is_recorded(pack):
+    assert sorted(NODES) == sorted(pack.nodes.legacy.BY_ID)
+
+
 @pytest.mark.parametrize("group", ["required", "optional"])
 @pytest.mark.parametrize("node_id", NODES)
 def test_inputs_are_the_recorded_ones(nodes_by_id, node_id, group):

@@ -84,6 +84,7 @@ SPECS: dict[str, Spec] = {
     "region_mask": link("MASK", "The region."),
     # what to take, how strongly, and when
     "weight": number(1.0, -1, 3, 0.05, "How strongly the model follows the reference."),
+    "weight_in_tenths": number(1.0, -1, 3, 0.1, "How strongly the model follows the reference."),
     "weight_to_5": number(1.0, -1, 5, 0.05, "How strongly the model follows the reference."),
     "tiles_weight": number(0.7, -1, 3, 0.05, "How strongly the model follows the reference."),
     "embeds_weight": number(1.0, -1.0, 3.0, 0.01, "The factor that the embeds are multiplied by."),

@@ -207,7 +207,7 @@ OLD_NODES: list[type[OldNode]] = [
         "clip_vision image", "CLIP_VISION_OUTPUT"),
     before_march_2024.ApplyEncoderOutput.node("IPAdapterApplySeen",
         "Apply IPAdapter (September 2023)", APPLY,
-        "model ipadapter clip_vision_output weight | mask=attn_mask"),
+        "model ipadapter clip_vision_output weight=weight_in_tenths | mask=attn_mask"),
     image_nodes.PrepareWithWeight.node("PrepImageWithWeight",
         "Prep Image For ClipVision (before 12 October 2023)", FIT,
         "image=one_image interpolation=torch_interpolation crop_position=plain_crop sharpening"
