@@ -15,6 +15,7 @@ import tempfile
 import urllib.parse
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import comfy_host
@@ -22,10 +23,11 @@ import comfy_server
 import demo_templates
 import picture_list
 import sheet
-from PIL import Image, ImageDraw, ImageFont, ImageOps, ImageSequence
+from PIL import Image, ImageDraw, ImageFont, ImageOps, ImageSequence, ImageStat
 from workflow import to_prompt
 
-SIDE, INSET, FRAME = 400, 132, 4
+SIDE, INSET, FRAME, MARGIN = 400, 132, 4, 12
+STRIDE = INSET + 2 * FRAME + 8  # from one inset to the next
 PHOTOGRAPHS = comfy_host.PACK / "tests" / "data" / "faces"
 # In the demo its template compares weights alone; this picture shows style and layout too.
 COMPARED = "07 Compare weights and tasks"
@@ -54,20 +56,37 @@ LABELS = {
 def thumbnail(
     references: Sequence[Image.Image], results: Sequence[Image.Image], label: str = ""
 ) -> Image.Image:
-    """Up to four results fill a square; up to two references lie on its upper left corner."""
+    """Up to four results fill a square; up to two references lie on the corner that shows least."""
     square = Image.new("RGB", (SIDE, SIDE), "white")
     across, down = min(len(results), 2), 1 if len(results) < 3 else 2
     width, height = SIDE // across, SIDE // down
     for number, result in enumerate(results[:4]):
         place = (number % across * width, number // across * height)
         square.paste(ImageOps.fit(result, (width, height), Image.Resampling.BICUBIC), place)
-    for number, reference in enumerate(references[:2]):
-        inset = ImageOps.fit(reference, (INSET, INSET), Image.Resampling.BICUBIC)
-        framed = ImageOps.expand(inset, FRAME, "white")
-        square.paste(framed, (12 + number * (INSET + 2 * FRAME + 8), 12))
+    insets = [
+        ImageOps.fit(reference, (INSET, INSET), Image.Resampling.BICUBIC)
+        for reference in references[:2]
+    ]
+    left, top = plainest_corner(square, len(insets), has_label=bool(label))
+    for number, inset in enumerate(insets):
+        square.paste(ImageOps.expand(inset, FRAME, "white"), (left + number * STRIDE, top))
     if label:
         draw_label(square, label)
     return square
+
+
+def plainest_corner(square: Image.Image, count: int, has_label: bool) -> tuple[int, int]:
+    """Where so many insets cover the least varied part of a picture."""
+    width, height = count * STRIDE, INSET + 2 * FRAME
+    right, bottom = SIDE - MARGIN - width, SIDE - MARGIN - height
+    corners = product((MARGIN, right), (MARGIN,) if has_label else (MARGIN, bottom))
+
+    def variety(corner: tuple[int, int]) -> float:
+        left, top = corner
+        part = square.crop((left, top, left + width, top + height))
+        return sum(ImageStat.Stat(part).var)
+
+    return min(corners, key=variety) if count else (MARGIN, MARGIN)
 
 
 def draw_label(square: Image.Image, label: str) -> None:
