@@ -48,8 +48,8 @@ class FaceAnalysis:
         blue_first = torch.from_numpy(numpy.ascontiguousarray(img)).float() / 255
         picture = blue_first.flip(-1)
         settings = FaceCropSettings(align=ARCFACE, which=ALL)
-        (found,) = search(picture[None], None, None, None, settings, self.node_name)
-        faces = sorted(found.chosen_faces, key=lambda face: -face.score)
+        (picture_faces,) = search(picture[None], None, None, None, settings, self.node_name)
+        faces = sorted(picture_faces.chosen_faces, key=lambda face: -face.score)
         return [
             self._analyse(picture, face.box, face.landmarks, face.score)
             for face in faces[: max_num or None]
