@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ...operations import Operations
+
 CROP_SIDE = 112
 EMBEDDING_WIDTH = 512
 STAGE_WIDTHS = (64, 128, 256, 512)
@@ -33,10 +35,10 @@ class ChannelAffine(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions beside a shortcut, which is a convolution in the first block of a stage."""
 
-    def __init__(self, channels_in: int, channels_out: int, is_first: bool):
+    def __init__(self, channels_in: int, channels_out: int, is_first: bool, operations: Operations):
         super().__init__()
         stride = 2 if is_first else 1
-        conv = nn.Conv2d
+        conv = operations.Conv2d
         self.input_norm = ChannelAffine(channels_in)
         self.conv1 = conv(channels_in, channels_out, 3, padding=1)
         self.activation = nn.PReLU(channels_out)
@@ -53,21 +55,21 @@ class ResidualBlock(nn.Module):
 class IResNet(nn.Module):
     """[B, 3, 112, 112] red, green, blue of -1 to 1 -> embeddings [B, 512], of no fixed length."""
 
-    def __init__(self, depths: Sequence[int]):
+    def __init__(self, depths: Sequence[int], operations: Operations = nn):
         """depths: the number of blocks in each of the four stages."""
         super().__init__()
-        self.stem = nn.Conv2d(3, STAGE_WIDTHS[0], 3, padding=1)
+        self.stem = operations.Conv2d(3, STAGE_WIDTHS[0], 3, padding=1)
         self.stem_activation = nn.PReLU(STAGE_WIDTHS[0])
         self.blocks = nn.ModuleList()
         channels_in = STAGE_WIDTHS[0]
         for stage_width, depth in zip(STAGE_WIDTHS, depths, strict=True):
             for block_number in range(depth):
                 is_first = block_number == 0
-                block = ResidualBlock(channels_in, stage_width, is_first)
+                block = ResidualBlock(channels_in, stage_width, is_first, operations=operations)
                 self.blocks.append(block)
                 channels_in = stage_width
         self.output_norm = ChannelAffine(channels_in)
-        self.projection = nn.Linear(channels_in * LAST_SIDE**2, EMBEDDING_WIDTH)
+        self.projection = operations.Linear(channels_in * LAST_SIDE**2, EMBEDDING_WIDTH)
 
     def forward(self, crops: Tensor) -> Tensor:
         x = self.stem_activation(self.stem(crops))
