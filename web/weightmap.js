@@ -163,7 +163,7 @@ class Editor {
     drawAxis(this.bars, values.length ? range : null)
   }
 
-  /** @param {{ keys: logic.Key[], error?: string } | null} curve null: nothing to draw */
+  /** @param {{ keys: logic.Keyframe[], error?: string } | null} curve null: nothing to draw */
   drawCurve(curve) {
     const keys = curve?.keys ?? []
     const range = rangeOf(keys.map((key) => key.value))

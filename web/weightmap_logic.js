@@ -107,12 +107,12 @@ function replaceEntry(text, place, entry) {
   return pieces.join('')
 }
 
-/** @typedef {{ time: number, value: number, easing: string }} Key */
+/** @typedef {{ time: number, value: number, easing: string }} Keyframe */
 
 /**
  * The keyframes of 'curve'; none of them is 1 throughout.
  * @param {string} text
- * @returns {{ keys: Key[], error?: string }}
+ * @returns {{ keys: Keyframe[], error?: string }}
  */
 export function parseCurve(text) {
   const keys = []
@@ -132,11 +132,11 @@ export function parseCurve(text) {
   return { keys }
 }
 
-/** @param {Key | null} key */
+/** @param {Keyframe | null} key */
 const isValid = (key) =>
   key && Number.isFinite(key.value) && key.time >= 0 && key.time <= 1 && EASINGS.includes(key.easing)
 
-/** @param {Key[]} keys @param {number} time */
+/** @param {Keyframe[]} keys @param {number} time */
 export function valueAt(keys, time) {
   if (!keys.length) return 1
   if (time < keys[0].time) return keys[0].value
@@ -150,11 +150,11 @@ export function valueAt(keys, time) {
   return keys.at(-1).value
 }
 
-/** @param {Key} key */
+/** @param {Keyframe} key */
 export const keyText = (key) =>
   `${round(key.time)}:${round(key.value)}${key.easing === 'linear' ? '' : ` ${key.easing}`}`
 
-/** The text with one keyframe changed; it stays between its neighbours. @param {string} text @param {number} place @param {Partial<Key>} change */
+/** The text with one keyframe changed; it stays between its neighbours. @param {string} text @param {number} place @param {Partial<Keyframe>} change */
 export function withKey(text, place, change) {
   const { keys } = parseCurve(text)
   const key = { ...keys[place], ...change }
@@ -258,7 +258,7 @@ const LARGEST_USUAL = 10
 
 /**
  * What is odd about texts that can be read, or ''.
- * @param {{ kind: string, values: number[] }} layers @param {Key[]} keys @param {number} [blocks] of the last run's model
+ * @param {{ kind: string, values: number[] }} layers @param {Keyframe[]} keys @param {number} [blocks] of the last run's model
  */
 export function oddity({ kind, values }, keys, blocks) {
   const count = values.length

@@ -2,7 +2,7 @@
 
 import { STEP, clamp, round } from './weightmap_logic.js'
 
-/** @typedef {import('./weightmap_logic.js').Key} Key */
+/** @typedef {import('./weightmap_logic.js').Keyframe} Keyframe */
 
 /** What the panel shows from bottom to top: at least 0 to 2. @param {number[]} values */
 export const rangeOf = (values) => ({
@@ -37,7 +37,7 @@ export function barsCrossed(from, to, count) {
 
 /**
  * The keyframe under a place, or -1; the later one of two at one place.
- * @param {Key[]} keys @param {{ x: number, y: number }} at 0 to 1 from the top left
+ * @param {Keyframe[]} keys @param {{ x: number, y: number }} at 0 to 1 from the top left
  * @param {Range} range @param {{ x: number, y: number }} reach
  */
 export function hitKey(keys, at, range, reach) {

@@ -22,7 +22,7 @@ from .image_nodes import shuffled
 from .image_tiles import cut_masked_tiles
 from .old_apply import OldApply, apply_features
 from .old_node import InputValues, OldNode, unknown_option
-from .weight_types import LINEAR, SCALINGS_BEFORE_MARCH_2024 as SCALINGS
+from .weight_types import LINEAR, SCALINGS_BEFORE_MARCH_2024
 
 
 class ApplyFirst(OldNode):
@@ -145,9 +145,10 @@ class ApplyEncoderOutput(OldNode):
 def first_settings(node: OldNode, inputs: InputValues) -> OldApply:
     """A node of the releases until March 2024. Raises ValueError for an unknown weight type."""
     name = inputs.get("weight_type", "original")
-    if name not in SCALINGS:
-        raise unknown_option(node.NAME, "weight_type", name, SCALINGS)
-    meaning = {"weight_type": LINEAR, "embeds_scaling": SCALINGS[name], "mask_filter": "bicubic"}
+    if name not in SCALINGS_BEFORE_MARCH_2024:
+        raise unknown_option(node.NAME, "weight_type", name, SCALINGS_BEFORE_MARCH_2024)
+    scaling = SCALINGS_BEFORE_MARCH_2024[name]
+    meaning = {"weight_type": LINEAR, "embeds_scaling": scaling, "mask_filter": "bicubic"}
     by_frame = inputs.get("unfold_batch", False)
     return OldApply.of(node, inputs, by_frame=by_frame, with_middle=True, **meaning)
 
