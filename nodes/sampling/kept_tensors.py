@@ -25,7 +25,7 @@ S = TypeVar("S")
 
 
 class Latest(Generic[S, K, V]):
-    """One value for each slot, kept while its key stays the same.
+    """One value for each slot, kept while its version stays the same.
 
     What changes from step to step replaces its predecessor and does not pile up.
     """
@@ -33,12 +33,12 @@ class Latest(Generic[S, K, V]):
     def __init__(self) -> None:
         self._entries: dict[S, tuple[K, V]] = {}
 
-    def get(self, slot: S, key: K, make: Callable[[], V]) -> V:
+    def get(self, slot: S, version: K, make: Callable[[], V]) -> V:
         entry = self._entries.get(slot)
-        if entry is not None and entry[0] == key:
+        if entry is not None and entry[0] == version:
             return entry[1]
         value = make()
-        self._entries[slot] = (key, value)
+        self._entries[slot] = (version, value)
         return value
 
     def clear(self) -> None:

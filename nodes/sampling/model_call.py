@@ -157,14 +157,14 @@ class ModelCall:
         return self.run.timed_keys[place]
 
     def _row_masks(self, mask: Tensor, place: MaskPlacement, token_count: int) -> Tensor:
-        key = (place, self.rows)
-        row_masks = self.run.masks.get(key)
+        masked_rows = (place, self.rows)
+        row_masks = self.run.masks.get(masked_rows)
         if row_masks is None:
             if mode := place.prompt.settings.old_masks:
                 row_masks = _old_row_masks(mask, self.rows, token_count, place.latent_size, mode)
             else:
                 row_masks = _row_masks(mask, self.rows, place.grid)
-            row_masks = self.run.masks[key] = row_masks.to(*place.placement)
+            row_masks = self.run.masks[masked_rows] = row_masks.to(*place.placement)
         return row_masks
 
 

@@ -237,10 +237,10 @@ def test_two_references_at_half_weight_are_both_shown(demo, scenes, make, half_o
     result = make(*both)
     pair = scenes[:HALF], scenes[others]
     covers = [demo.pictures.shape_cover(each)[:, 0] > 0.5 for each in pair]
-    apart = pair[0].factors[:, 4] != pair[1].factors[:, 4]
+    places_differ = pair[0].factors[:, 4] != pair[1].factors[:, 4]
     for scene, cover, other_cover in zip(pair, covers, covers[::-1], strict=True):
         colours = demo.judge.colour_within(result, cover & ~other_cover)
-        assert (colours == scene.factors[:, 1])[apart].float().mean() >= 0.7
+        assert (colours == scene.factors[:, 1])[places_differ].float().mean() >= 0.7
 
 
 def test_two_adapters_give_the_layout_of_one_and_the_style_of_another(

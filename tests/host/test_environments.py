@@ -121,8 +121,8 @@ def test_half_precision_between_nodes_and_models_of_eight_bits_follow_the_pictur
             pictures(server, server.run(prompt(weight=weight)))[0].astype(float)
             for weight in (1.0, 0.0)
         )
-    apart = numpy.abs(followed - ordinary).mean()
-    assert apart < numpy.abs(followed - unweighted).mean()
+    distance = numpy.abs(followed - ordinary).mean()
+    assert distance < numpy.abs(followed - unweighted).mean()
 
 
 def test_read_only_folders_after_a_restart(start, ordinary, folders):

@@ -166,8 +166,8 @@ def test_a_box_beside_its_mask_is_said_without_blaming_the_mask(nodes_by_id, ada
     for box in ("50, 0, 50, 100", "25, 0, 50, 100", ""):
         display = region_output(nodes_by_id, adapters, embeds(), mask, region_box=box).ui
         notes[box] = (display or {}).get("text", ())
-    apart = "'mask' and 'region_box' do not overlap: the reference has no effect."
-    assert notes == {"50, 0, 50, 100": (apart,), "25, 0, 50, 100": (), "": ()}
+    no_overlap = "'mask' and 'region_box' do not overlap: the reference has no effect."
+    assert notes == {"50, 0, 50, 100": (no_overlap,), "25, 0, 50, 100": (), "": ()}
 
 
 def test_a_range_that_ends_before_it_starts_is_said_of_its_node(

@@ -135,10 +135,10 @@ def test_each_frame_needs_its_own_face(apply_faces, installed, sample):
     mode = "one for each picture"
     with pytest.raises(ValueError, match=r"in image 2 of 3, but each image of the batch must"):
         apply_faces(image=pictures, batch=mode)
-    framed = sample(apply_faces(image=pictures[[0, 2]], batch=mode).args[0], batch=2)
+    by_frame = sample(apply_faces(image=pictures[[0, 2]], batch=mode).args[0], batch=2)
     alone = sample(apply_faces(image=pictures[[2, 2]].clone(), batch=mode).args[0], batch=2)
-    assert difference(framed[1], alone[1]) < SAMPLING
-    assert difference(framed[0], alone[0]) > EFFECT
+    assert difference(by_frame[1], alone[1]) < SAMPLING
+    assert difference(by_frame[0], alone[0]) > EFFECT
 
 
 def test_a_face_that_is_too_small_is_no_reference(apply_faces, installed):

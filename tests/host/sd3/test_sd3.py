@@ -49,13 +49,13 @@ def test_a_mask_lies_on_the_packed_grid(pack, nodes_by_id, sd3, model_calls, siz
 
 
 def test_each_image_of_a_batch_follows_its_own_reference(model, apply, sd3):
-    framed = sd3.sample(apply(model, count=2, batch="one for each picture"), batch=2)
+    by_frame = sd3.sample(apply(model, count=2, batch="one for each picture"), batch=2)
     both = sd3.features(5, 2)
     for frame in range(2):
         single = type(both)()
         single["penultimate_hidden_states"] = both.penultimate_hidden_states[frame : frame + 1]
         alone = sd3.sample(apply(model, clip_vision_output=single), batch=2)
-        assert difference(framed[frame], alone[frame]) < SAMPLING
+        assert difference(by_frame[frame], alone[frame]) < SAMPLING
 
 
 def test_branches_clones_and_runs_are_alike_to_the_bit(model, apply, sd3):
