@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 
 import torch
@@ -90,7 +91,14 @@ def embeds() -> Iterator[InstalledFile]:
 
 
 def _describe_embeds(directory: str, path: str, file_name: str) -> InstalledFile | None:
-    display_path, size = printable(f"{directory}/{file_name}"), 0
+    describe = partial(
+        InstalledFile,
+        folder=directory,
+        name=file_name,
+        display_path=printable(f"{directory}/{file_name}"),
+        is_listed=True,
+    )
+    size = 0
     try:
         size = os.path.getsize(path)
         if file_name.lower().endswith(OLD_ENDING):
@@ -109,19 +117,5 @@ def _describe_embeds(directory: str, path: str, file_name: str) -> InstalledFile
             if isinstance(error, Predicate)
             else Message("cannot be read (<1>)", error.strerror)
         )
-        return InstalledFile(
-            folder=directory,
-            name=file_name,
-            display_path=display_path,
-            size=size,
-            is_listed=True,
-            fault=fault,
-        )
-    return InstalledFile(
-        folder=directory,
-        name=file_name,
-        display_path=display_path,
-        size=size,
-        is_listed=True,
-        content=Embeds(text),
-    )
+        return describe(size=size, fault=fault)
+    return describe(size=size, content=Embeds(text))
