@@ -7,7 +7,7 @@
     clip_vision/demo-vit-h.safetensors    what was trained of it and zeros, see encoder.py
     ipadapter/demo-base-sd15.safetensors  the adapter as trained
 
-Files that are there already, of these weights, are left alone.
+Files that are there already, made from these weights by this code, are left alone.
 """
 
 import hashlib
@@ -22,9 +22,14 @@ import torch
 from torch import Tensor
 
 WEIGHTS = common.FOLDER / "weights.safetensors"
+CODE = ("assemble.py", "autoencoder.py", "encoder.py", "model.py")
+SOURCES = (WEIGHTS, *(common.FOLDER / name for name in CODE))
 CHECKPOINT = "checkpoints/demo-sd15.safetensors"
 ENCODER = "clip_vision/demo-vit-h.safetensors"
 ADAPTER = "ipadapter/demo-base-sd15.safetensors"
+ABOUT = "for the demo only, see demo/README.md"
+# The adapter says itself which blocks learned what: they are not those of SD1.5.
+METADATA = {ADAPTER: {"layers.style": "2:1, 3:1", "layers.composition": "0:1, 1:1"}}
 SD15_SCALE = 0.18215  # the host divides SD1.5's latents by it before it decodes them
 
 
@@ -69,7 +74,7 @@ def tower(tensors: dict[str, Tensor]) -> encoder.Tower:
 
 def build(folder: Path) -> None:
     """Everything, or what is missing of it."""
-    digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
     stamp = folder / "made-from.txt"
     is_current = stamp.exists() and stamp.read_text() == digest
     shipped_tensors = common.load(WEIGHTS)
@@ -80,9 +85,7 @@ def build(folder: Path) -> None:
     }.items():
         if not (is_current and (folder / name).exists()):
             print(f"[models] {name}", flush=True)
-            common.save(
-                folder / name, make_tensors(), about="for the demo only, see demo/README.md"
-            )
+            common.save(folder / name, make_tensors(), **METADATA.get(name, {}), about=ABOUT)
     stamp.write_text(digest)
 
 

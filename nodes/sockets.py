@@ -42,6 +42,8 @@ class LoadedAdapter:
     """An open adapter file, whose weights the host manages and caches as `patcher`.
 
     lora: the one in the file, mapped, for the model's own attention.
+    layers_by_task: factors for the blocks of its model, as in IPAdapter Weight Map's 'layers', for
+    each task that the file's metadata names.
     is_guess: whether nothing told it from another kind of the same shapes.
     """
 
@@ -50,6 +52,7 @@ class LoadedAdapter:
     patcher: ModelPatcher
     lora: Mapping[LoraTarget, LoraPair] = field(default_factory=dict[LoraTarget, LoraPair])
     is_guess: bool = False
+    layers_by_task: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, eq=False)

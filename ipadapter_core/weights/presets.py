@@ -118,12 +118,25 @@ def _contrast(positive_weighting: BlockWeighting, negative_weighting: BlockWeigh
 
 
 def is_known_for(take: str, blocks: Sequence[Block]) -> bool:
-    """Whether a kind means something for these blocks: their parts are known of UNets alone."""
-    return take in BY_DEPTH or any(block_kind == "input" for block_kind, _ in blocks)
+    """Whether a kind means something for these blocks.
+
+    Depth is known of every model, and of a UNet what is before and after its middle. Which blocks
+    carry style, layout or subject is known of SD1.5, SDXL and the models cut from it.
+    """
+    if take in BY_DEPTH:
+        return True
+    if take in BY_PART:
+        return any(block_kind == "input" for block_kind, _ in blocks)
+    return set(LAYOUT_BLOCKS[base_of(blocks)]).issubset(blocks)
 
 
 BALANCED_TAKE = "balanced"
 BY_DEPTH = (BALANCED_TAKE, "ease in", "ease out", "ease in-out", "reverse in-out")
+BY_PART = tuple(
+    f"{strength} {block_kind}"
+    for strength in ("weak", "strong")
+    for block_kind in ("input", "middle", "output")
+)
 TAKES: dict[str, Take] = {
     BALANCED_TAKE: _with_amount(lambda blocks: (1.0,) * len(blocks)),
     "style": _with_amount(_style),

@@ -156,7 +156,7 @@ class ApplyIPAdapter(io.ComfyNode):
         keys = keys_for(model, adapter, *references, settings.by_frame, settings.face_structure)
         inputs.warn_of_empty_range(NODE, settings.start_at, settings.end_at)
         prompt_settings = settings.of_prompt(
-            task_map(model_blocks(model), settings.task, NODE, own_map)
+            task_map(model_blocks(model), settings.task, adapter, NODE, own_map)
         )
         model, notes = add_lora(model, adapter, settings.lora_strength if settings.weight else 0.0)
         frame_mask = mask_per_frame(mask, settings.frame_weights)

@@ -4,7 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -30,11 +30,12 @@ from ..sockets import LoadedAdapter
 from . import folders
 from .file_specs import file_stamp, installed_spec
 from .missing_files import explain_missing
-from .open_files import read_shapes, read_weights
+from .open_files import read_metadata, read_shapes, read_weights
 from .twins import AUTO, find_twin
 
 PAGE = 4096  # bytes of a file that the system reads at least
 PROGRESS_STEPS = 100
+LAYERS_KEY = "layers."  # and a task: in the metadata of an adapter file
 log = logging.getLogger("ipadapter")
 
 
@@ -46,13 +47,23 @@ def open_adapter(name: str, variant: str = AUTO) -> LoadedAdapter:
     path = folders.path_of(folders.ADAPTERS, name)
     try:
         weights = read_weights(path)
-        if variant != AUTO:
-            return loaded_adapter(name, weights, variant)
-        twin = find_twin(read_spec(weights), path, name, weights)
-        adapter = loaded_adapter(name, weights, twin and twin.kind)
-        return adapter if twin else replace(adapter, is_guess=True)
+        twin_kind = variant
+        if variant == AUTO:
+            twin = find_twin(read_spec(weights), path, name, weights)
+            twin_kind = twin.kind if twin else None
+        adapter = loaded_adapter(name, weights, twin_kind)
+        layers_by_task = _layers_by_task(read_metadata(path))
+        return replace(adapter, is_guess=twin_kind is None, layers_by_task=layers_by_task)
     except Predicate as error:
         raise error.about(Message("The adapter file '<1>'", name)) from None
+
+
+def _layers_by_task(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {
+        key.removeprefix(LAYERS_KEY): text
+        for key, text in metadata.items()
+        if key.startswith(LAYERS_KEY)
+    }
 
 
 def open_encoder(adapter: LoadedAdapter) -> ClipVisionModel:

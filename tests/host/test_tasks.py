@@ -55,8 +55,42 @@ def test_a_task_multiplies_a_connected_map(models, apply, sample, weight_map):
     assert difference(by_task, sample(apply(model, weight_map=curve))) > EFFECT
 
 
-def test_a_model_of_unknown_blocks_has_no_tasks_but_the_whole_image(pack):
-    tasks, blocks = pack.nodes.apply.tasks, (("double", 0), ("double", 1))
-    assert tasks.task_map(blocks, "whole image", "Node") is None
-    with pytest.raises(ValueError, match="Node's 'task' is 'style', but it is not known which"):
-        tasks.task_map(blocks, "style", "Node")
+FLUX = (("double", 0), ("double", 1))
+DEMO = (("input", 1), ("middle", 0), ("output", 0), ("output", 1))  # has a block of SD1.5's style
+KOALA = (("input", 3), ("input", 5), *(("output", number) for number in range(4)))
+
+
+@pytest.fixture
+def adapter(pack):
+    def named(**layers_by_task):
+        loaded = pack.nodes.sockets.LoadedAdapter
+        return loaded("a.safetensors", None, None, layers_by_task=layers_by_task)
+
+    return named
+
+
+@pytest.mark.parametrize("blocks", [FLUX, DEMO, KOALA])
+@pytest.mark.parametrize("task", TAKES)
+def test_a_model_of_unknown_blocks_has_no_tasks_but_the_whole_image(pack, adapter, blocks, task):
+    tasks = pack.nodes.apply.tasks
+    assert tasks.task_map(blocks, "whole image", adapter(), "Node") is None
+    with pytest.raises(ValueError, match=f"Node's 'task' is '{task}', but it is not known which"):
+        tasks.task_map(blocks, task, adapter(), "Node")
+
+
+def test_an_adapter_file_names_the_blocks_of_its_model_by_task(pack, adapter):
+    task_map = pack.nodes.apply.tasks.task_map
+    named = adapter(style="2:1, 3:0.5", composition="input 1:1")
+    assert task_map(DEMO, "style", named, "Node").positive[0] == (0, 0, 1, 0.5)
+    assert task_map(DEMO, "composition", named, "Node").positive[0] == (1, 0, 0, 0)
+    assert task_map(DEMO, "style and composition", named, "Node").positive[0] == (1, 0, 1, 0.5)
+    with pytest.raises(ValueError, match="Node's 'task' is 'subject', but it is not known which"):
+        task_map(DEMO, "subject", named, "Node")
+    with pytest.raises(ValueError, match="Node's 'task' is 'style and composition', but it is not"):
+        task_map(DEMO, "style and composition", adapter(style="3:1"), "Node")
+
+
+def test_blocks_that_an_adapter_file_names_wrongly_are_refused(pack, adapter):
+    sentence = "In the metadata of the adapter file 'a.safetensors', 'layers' has the unknown block"
+    with pytest.raises(ValueError, match=sentence):
+        pack.nodes.apply.tasks.task_map(DEMO, "style", adapter(style="9:1"), "Node")

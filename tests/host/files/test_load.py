@@ -67,6 +67,15 @@ def test_the_faceid_adapter_for_kolors_is_known_under_any_name(folders, load):
     assert all(torch.equal(state[key], value) for key, value in tensors.items())
 
 
+def test_layers_that_an_adapter_file_names_for_a_task_come_with_it(folders, load):
+    metadata = {"layers.style": "10:1", "layers.composition": "4:1, 5:0.5", "about": "a test"}
+    path = folders["ipadapter"] / "a.safetensors"
+    safetensors.torch.save_file(adapter(), path, metadata)
+    torch.save(make_models.nested(adapter()), folders["ipadapter"] / "b.bin")
+    assert load("a.safetensors").layers_by_task == {"style": "10:1", "composition": "4:1, 5:0.5"}
+    assert load("b.bin").layers_by_task == {}
+
+
 @pytest.mark.parametrize("start", [b"\x80\x1a", b" <", b"PK"])
 def test_a_safetensors_file_may_begin_with_any_length(folders, load, start):
     path = folders["ipadapter"] / "a.safetensors"
