@@ -213,6 +213,12 @@ def _check_vae(value: object, spec: InputSpec, node: str, name: str) -> object:
     return value
 
 
+def _check_clip(value: object, spec: InputSpec, node: str, name: str) -> object:
+    if not (hasattr(value, "tokenize") and hasattr(value, "cond_stage_model")):
+        raise wrong_link(value, node, name, "CLIP")
+    return value
+
+
 def _check_latent(value: object, spec: InputSpec, node: str, name: str) -> object:
     latent = cast("dict[str, object]", value) if isinstance(value, dict) else {}
     if not isinstance(latent.get("samples"), Tensor):
@@ -290,6 +296,7 @@ CHECKS: dict[str, Check] = {
     "CLIP_VISION_OUTPUT": _check_clip_vision_output,
     "CONDITIONING": _check_conditioning,
     "VAE": _check_vae,
+    "CLIP": _check_clip,
     "LATENT": _check_latent,
     "COMFY_AUTOGROW_V3": _check_group,
     "INSIGHTFACE": _check_insightface,

@@ -56,8 +56,8 @@ VALUES = {
     "ApplyIPAdapter": {"weight": 1.0, "box": ""},
     "EncodeIPAdapterReference": {"detail": 1},  # the demo's encoder knows no tiles of an image
     "CompareImagePrompts": {
-        "weights": "0, 0.7, 1, 1.3",
-        "tasks": "whole image",  # of its layers no other task is known
+        "weights": "0, 0.7, 1.3",
+        "tasks": "whole image, style, composition",  # those that its adapter names layers for
         "width": 64,
         "height": 64,
         "steps": sheet.STEPS,

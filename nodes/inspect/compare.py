@@ -34,6 +34,16 @@ class Column(NamedTuple):
     inputs: NodeInputs
 
 
+class Prompts(NamedTuple):
+    """Where the positive and the negative conditioning come from."""
+
+    positive: HostLink | None
+    negative: HostLink | None
+    clip: HostLink | None
+    prompt: str
+    negative_prompt: str
+
+
 class Expansion:
     """The nodes that the host runs in place of this one."""
 
@@ -45,6 +55,8 @@ class Expansion:
         return self._graph.node(node_id, **inputs).out(0)
 
     def output(self, link: HostLink) -> io.NodeOutput:
+        """The link is what this node gives, and what the page shows on it."""
+        self.add("PreviewImage", images=link)
         return io.NodeOutput(link, expand=self._graph.finalize())
 
 
@@ -64,7 +76,8 @@ class CompareImagePrompts(io.ComfyNode):
                 "contact sheet",
             ],
             description="Generates one image for each weight and each task or adapter, all with "
-            "the same reference and seed, and arranges them in one grid with labels.",
+            "the same reference and seed, and arranges them in one grid with labels. The grid is "
+            "shown on the node.",
             inputs=[*_links(), *_axes(), *_sampling(), *_optional()],
             outputs=[
                 io.Image.Output(
@@ -73,6 +86,7 @@ class CompareImagePrompts(io.ComfyNode):
                 )
             ],
             enable_expand=True,
+            is_output_node=True,
         )
 
     @classmethod
@@ -84,8 +98,6 @@ class CompareImagePrompts(io.ComfyNode):
         cls,
         model: HostLink,
         image: HostLink,
-        positive: HostLink,
-        negative: HostLink,
         vae: HostLink,
         weights: str,
         columns: str,
@@ -99,7 +111,12 @@ class CompareImagePrompts(io.ComfyNode):
         sampler_name: str,
         scheduler: str,
         denoise: float,
+        prompt: str = "",
+        negative_prompt: str = "",
         fit: str = CROP,
+        clip: HostLink | None = None,
+        positive: HostLink | None = None,
+        negative: HostLink | None = None,
         latent_image: HostLink | None = None,
     ) -> io.NodeOutput:
         graph = Expansion()
@@ -113,7 +130,8 @@ class CompareImagePrompts(io.ComfyNode):
         if latent_image is None:
             check_size(len(row_weights) * len(heads), width, height)
         latent = _latent(graph, latent_image, width, height)
-        links = {"positive": positive, "negative": negative, "latent_image": latent}
+        prompts = Prompts(positive, negative, clip, prompt, negative_prompt)
+        links = {**_conditioning(graph, prompts), "latent_image": latent}
         numbers = {"seed": seed, "steps": steps, "cfg": cfg, "denoise": denoise}
         sampling = {**links, **numbers, "sampler_name": sampler_name, "scheduler": scheduler}
         return graph.output(_grid(graph, row_weights, heads, sampling, vae))
@@ -137,6 +155,25 @@ def _adapter_columns(text: str, inputs: NodeInputs, graph: Expansion) -> list[Co
             Column(label, "ApplyIPAdapter", {**inputs, **whole_time, "ipadapter": adapter})
         )
     return columns
+
+
+def _conditioning(graph: Expansion, prompts: Prompts) -> dict[str, HostLink]:
+    """What is connected, or else the typed prompts as 'clip' encodes them. Raises ValueError."""
+
+    def encoded(connected: HostLink | None, text: str, side: str) -> HostLink:
+        if connected is not None:
+            return connected
+        if prompts.clip is None:
+            raise ValueError(
+                f"{NODE} has no {side} prompt: connect 'clip' and type the prompt on the node, or "
+                f"connect '{side}'."
+            )
+        return graph.add("CLIPTextEncode", clip=prompts.clip, text=text)
+
+    return {
+        "positive": encoded(prompts.positive, prompts.prompt, "positive"),
+        "negative": encoded(prompts.negative, prompts.negative_prompt, "negative"),
+    }
 
 
 def _latent(graph: Expansion, latent: HostLink | None, width: int, height: int) -> HostLink:
@@ -175,8 +212,6 @@ def _links() -> list[io.Input]:
             raw_link=True,
             tooltip="The reference image; a batch is several references at once.",
         ),
-        io.Conditioning.Input("positive", raw_link=True, tooltip="The positive conditioning."),
-        io.Conditioning.Input("negative", raw_link=True, tooltip="The negative conditioning."),
         io.Vae.Input("vae", raw_link=True, tooltip="The VAE that decodes the images."),
     ]
 
@@ -256,11 +291,38 @@ def _side(name: str, tooltip: str) -> io.Int.Input:
 
 def _optional() -> list[io.Input]:
     return [
+        _prompt(
+            "prompt",
+            "What the images should show, as in CLIP Text Encode. If 'positive' is connected, it "
+            "is not used.",
+        ),
+        _prompt(
+            "negative_prompt",
+            "What the images should not show. If 'negative' is connected, it is not used.",
+        ),
         fit_input(
             "How a reference that is not square becomes square: crop its middle, pad it "
             "with grey bars, or stretch it.",
             optional=True,
             advanced=True,
+        ),
+        io.Clip.Input(
+            "clip",
+            optional=True,
+            raw_link=True,
+            tooltip="The text encoder of the checkpoint, for 'prompt' and 'negative_prompt'.",
+        ),
+        io.Conditioning.Input(
+            "positive",
+            optional=True,
+            raw_link=True,
+            tooltip="The positive conditioning, instead of 'prompt'.",
+        ),
+        io.Conditioning.Input(
+            "negative",
+            optional=True,
+            raw_link=True,
+            tooltip="The negative conditioning, instead of 'negative_prompt'.",
         ),
         io.Latent.Input(
             "latent_image",
@@ -270,3 +332,7 @@ def _optional() -> list[io.Input]:
             "Of a batch, only the first is used.",
         ),
     ]
+
+
+def _prompt(name: str, tooltip: str) -> io.String.Input:
+    return io.String.Input(name, default="", multiline=True, optional=True, tooltip=tooltip)

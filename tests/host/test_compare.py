@@ -84,6 +84,43 @@ def test_a_latent_is_where_every_image_starts(server):
     assert len(result) == 64 + 22
 
 
+@pytest.mark.http
+def test_typed_prompts_are_those_of_clip_text_encode(server):
+    texts = {"prompt": "a lighthouse", "negative_prompt": "fog"}
+    typed = comparison(clip=["ckpt", 1], **texts)
+    for name in ("positive", "negative"):
+        del typed[name], typed["decode"]["inputs"][name]
+    linked = comparison()
+    for name, text in zip(("positive", "negative"), texts.values(), strict=True):
+        linked[name] = node("CLIPTextEncode", clip=["ckpt", 1], text=text)
+    (result,), (expected,) = (pictures(server, server.run(prompt)) for prompt in (typed, linked))
+    assert (result == expected).all()
+    both = comparison(clip=["ckpt", 1], prompt="not used", negative_prompt="not used")
+    (ignored,), (plain,) = (pictures(server, server.run(each)) for each in (both, comparison()))
+    assert (ignored == plain).all() and (plain != result).any()
+
+
+@pytest.mark.http
+@pytest.mark.parametrize("side", ["positive", "negative"])
+def test_a_comparison_without_a_prompt_says_what_to_connect(server, side):
+    prompt = comparison()
+    del prompt[side], prompt["decode"]["inputs"][side]
+    sentence = f"Compare Image Prompts has no {side} prompt: connect 'clip' and type the prompt on"
+    node_type, message = failure(server.run(prompt))
+    assert node_type == "CompareImagePrompts" and sentence in message
+
+
+@pytest.mark.http
+def test_the_grid_is_shown_on_the_node_without_another_one(server):
+    prompt = comparison(weights="0.55", tasks="style")
+    del prompt["show"]
+    entry = server.run(prompt)
+    key = list(entry["outputs"])[-1]
+    assert entry["meta"][key]["display_node"] == "decode"
+    (expected,) = pictures(server, server.run(comparison(weights="0.55", tasks="style")))
+    assert (pictures(server, entry, key)[0] == expected).all()
+
+
 async def sampled(server, prompt, is_interrupted):
     """How many images a prompt samples, interrupted at the first or not, and how it ends."""
     address = f"{server.base}/ws?clientId=compare".replace("http", "ws", 1)

@@ -2,6 +2,8 @@
 
 import demo_templates
 import pytest
+import sheet
+from support.graphs import pictures
 from support.page import Page
 from workflow import to_prompt
 
@@ -48,6 +50,26 @@ def test_the_host_takes_every_template_of_the_demo(demo_server, object_info):
         demo_server.queue(prompt)  # raises if it is refused
         demo_server.post("/queue", {"clear": True})
         demo_server.post("/interrupt", {})
+
+
+def test_a_task_of_image_prompt_is_what_the_demos_layers_learned(demo_server):
+    """The adapter's file says which they are."""
+    graph = sheet.Graph(seed=sheet.SEED)
+    graph.begin()
+    image = graph.load("reference-1.png")
+    shown = []
+    for task, layers in {"style": sheet.STYLE, "composition": sheet.LAYOUT}.items():
+        custom = {"task": task, "strength": "custom", "weight": 1.0}
+        model = graph.add("ImagePrompt", model=graph.model, image=image, **custom)
+        shown += [graph.picture(model), graph.picture(graph.apply(graph.model, image))]
+        map_model = graph.apply(graph.model, image, weight_map=graph.only(layers))
+        shown.append(graph.picture(map_model))
+    entry = demo_server.run(graph.nodes)
+    style, whole, style_map, composition, _, composition_map = (
+        pictures(demo_server, entry, key)[0] for key in shown
+    )
+    assert (style == style_map).all() and (composition == composition_map).all()
+    assert (style != whole).mean() > 0.2 and (composition != style).mean() > 0.2
 
 
 @pytest.mark.parametrize("name", demo_templates.NOT_SERVED)

@@ -103,7 +103,6 @@ def run(server, info):
         ("23 Image prompt as full nodes", (64, 128), 1),
         ("03 Style and layout", (64, 128), 1),
         ("04 Regions", (64, 128), 1),
-        ("07 Compare weights and tasks", (2 * (64 + 22), 256), 1),
         ("08 Attention maps", (64, 128), 1),
         ("09 Tiles of a large reference", (64, 128), 1),
         ("10 Sequence of references", (64, 128), 4),
@@ -128,6 +127,16 @@ def test_example_runs(server, run, name, size, count):
     if name == "04 Regions":
         assert "2 masks" not in entry["outputs"][displayed["InspectIPAdapter"]]["text"][0]
         assert "2. sub folder" in entry["outputs"][displayed["InspectIPAdapter"]]["text"][0]
+
+
+def test_the_comparison_is_three_nodes_and_shows_its_grid(server, info, run):
+    graph = json.loads((FOLDER / "07 Compare weights and tasks.json").read_text())
+    kinds = {node["type"] for node in graph["nodes"]} - {"MarkdownNote"}
+    assert kinds == {"CheckpointLoaderSimple", "LoadImage", "CompareImagePrompts"}
+    assert len(graph["nodes"]) == 4
+    entry, _ = run("07 Compare weights and tasks")
+    last = list(entry["outputs"])[-1]
+    assert [each.shape for each in pictures(server, entry, last)] == [(2 * (64 + 22), 256, 3)]
 
 
 def test_the_animation_has_a_frame_for_each_picture(server, run):

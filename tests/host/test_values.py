@@ -243,6 +243,7 @@ LINKS = {  # inputs that pass the checks, for nodes that stop at another one
     "MASK": torch.rand(1, 8, 8),
     "CLIP_VISION": SimpleNamespace(encode_image=None, patcher=None),
     "VAE": SimpleNamespace(decode=None, first_stage_model=None),
+    "CLIP": SimpleNamespace(tokenize=None, cond_stage_model=None),
     "CONDITIONING": [[torch.rand(1, 77, 768), {}]],
     "COMFY_AUTOGROW_V3": {},
 }
