@@ -195,28 +195,21 @@ def _check_model(value: object, spec: InputSpec, node: str, name: str) -> object
     return value
 
 
-def _check_clip_vision(value: object, spec: InputSpec, node: str, name: str) -> object:
-    if not (hasattr(value, "encode_image") and hasattr(value, "patcher")):
-        raise wrong_link(value, node, name, "CLIP_VISION")
-    return value
-
-
 def _check_clip_vision_output(value: object, spec: InputSpec, node: str, name: str) -> object:
     if not (hasattr(value, "image_embeds") or hasattr(value, "penultimate_hidden_states")):
         raise wrong_link(value, node, name, "CLIP_VISION_OUTPUT")
     return value
 
 
-def _check_vae(value: object, spec: InputSpec, node: str, name: str) -> object:
-    if not (hasattr(value, "decode") and hasattr(value, "first_stage_model")):
-        raise wrong_link(value, node, name, "VAE")
-    return value
+def _having(*attributes: str) -> Check:
+    """The check of an object of the host, which other packs replace with their own."""
 
+    def check(value: object, spec: InputSpec, node: str, name: str) -> object:
+        if not all(hasattr(value, attribute) for attribute in attributes):
+            raise wrong_link(value, node, name, spec.type)
+        return value
 
-def _check_clip(value: object, spec: InputSpec, node: str, name: str) -> object:
-    if not (hasattr(value, "tokenize") and hasattr(value, "cond_stage_model")):
-        raise wrong_link(value, node, name, "CLIP")
-    return value
+    return check
 
 
 def _check_latent(value: object, spec: InputSpec, node: str, name: str) -> object:
@@ -292,11 +285,11 @@ CHECKS: dict[str, Check] = {
     "IMAGE": _check_images,
     "MASK": _check_masks,
     "MODEL": _check_model,
-    "CLIP_VISION": _check_clip_vision,
+    "CLIP_VISION": _having("encode_image", "patcher"),
     "CLIP_VISION_OUTPUT": _check_clip_vision_output,
     "CONDITIONING": _check_conditioning,
-    "VAE": _check_vae,
-    "CLIP": _check_clip,
+    "VAE": _having("decode", "first_stage_model"),
+    "CLIP": _having("tokenize", "cond_stage_model"),
     "LATENT": _check_latent,
     "COMFY_AUTOGROW_V3": _check_group,
     "INSIGHTFACE": _check_insightface,

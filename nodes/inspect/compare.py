@@ -8,20 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-import comfy.samplers
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 
-from ...ipadapter_core.references.images import CROP
-from ..apply.plan import CUSTOM, TASKS
-from ..apply.tasks import COMPOSITION, STYLE, SUBJECT, WHOLE_IMAGE
+from ..apply.plan import CUSTOM
 from ..files import folders
-from ..references.fit import fit_input
+from .compare_inputs import BY_TASK, ComparisonSettings, comparison_inputs
 from .comparison import NODE, check_count, check_size, read_adapter_names, read_tasks, read_weights
 
-BY_TASK, BY_ADAPTER = "tasks", "adapters"
-LARGEST_SIDE, LARGEST_SEED = 4096, 0xFFFFFFFFFFFFFFFF
-SEED_WIDGETS = io.ControlAfterGenerate.fixed
 HostLink = list[object]  # [node id, slot], as the host hands it on where a value is not needed
 NodeInputs = Mapping[str, object]
 
@@ -34,14 +28,13 @@ class Column(NamedTuple):
     inputs: NodeInputs
 
 
-class Prompts(NamedTuple):
-    """Where the positive and the negative conditioning come from."""
+class Connected(NamedTuple):
+    """What is connected for the sampling of all images."""
 
+    clip: HostLink | None
     positive: HostLink | None
     negative: HostLink | None
-    clip: HostLink | None
-    prompt: str
-    negative_prompt: str
+    latent: HostLink | None
 
 
 class Expansion:
@@ -78,7 +71,7 @@ class CompareImagePrompts(io.ComfyNode):
             description="Generates one image for each weight and each task or adapter, all with "
             "the same reference and seed, and arranges them in one grid with labels. The grid is "
             "shown on the node.",
-            inputs=[*_links(), *_axes(), *_sampling(), *_optional()],
+            inputs=comparison_inputs(),
             outputs=[
                 io.Image.Output(
                     "image",
@@ -99,42 +92,26 @@ class CompareImagePrompts(io.ComfyNode):
         model: HostLink,
         image: HostLink,
         vae: HostLink,
-        weights: str,
-        columns: str,
-        tasks: str,
-        adapters: str,
-        width: int,
-        height: int,
-        seed: int,
-        steps: int,
-        cfg: float,
-        sampler_name: str,
-        scheduler: str,
-        denoise: float,
-        prompt: str = "",
-        negative_prompt: str = "",
-        fit: str = CROP,
         clip: HostLink | None = None,
         positive: HostLink | None = None,
         negative: HostLink | None = None,
         latent_image: HostLink | None = None,
+        **widgets: Any,
     ) -> io.NodeOutput:
+        settings = ComparisonSettings(**widgets)
         graph = Expansion()
-        row_weights = read_weights(weights)
-        inputs = {"model": model, "image": image, "fit": fit}
-        if columns == BY_TASK:
-            heads = _task_columns(tasks, inputs)
+        weights = read_weights(settings.weights)
+        inputs = {"model": model, "image": image, "fit": settings.fit}
+        if settings.columns == BY_TASK:
+            columns = _task_columns(settings.tasks, inputs)
         else:
-            heads = _adapter_columns(adapters, inputs, graph)
-        check_count(len(row_weights), len(heads))
+            columns = _adapter_columns(settings.adapters, inputs, graph)
+        check_count(len(weights), len(columns))
         if latent_image is None:
-            check_size(len(row_weights) * len(heads), width, height)
-        latent = _latent(graph, latent_image, width, height)
-        prompts = Prompts(positive, negative, clip, prompt, negative_prompt)
-        links = {**_conditioning(graph, prompts), "latent_image": latent}
-        numbers = {"seed": seed, "steps": steps, "cfg": cfg, "denoise": denoise}
-        sampling = {**links, **numbers, "sampler_name": sampler_name, "scheduler": scheduler}
-        return graph.output(_grid(graph, row_weights, heads, sampling, vae))
+            check_size(len(weights) * len(columns), settings.width, settings.height)
+        connected = Connected(clip=clip, positive=positive, negative=negative, latent=latent_image)
+        sampling = {**settings.of_sampler(), **_sampler_links(graph, connected, settings)}
+        return graph.output(_grid(graph, weights, columns, sampling, vae))
 
 
 def _task_columns(text: str, inputs: NodeInputs) -> list[Column]:
@@ -157,30 +134,31 @@ def _adapter_columns(text: str, inputs: NodeInputs, graph: Expansion) -> list[Co
     return columns
 
 
-def _conditioning(graph: Expansion, prompts: Prompts) -> dict[str, HostLink]:
-    """What is connected, or else the typed prompts as 'clip' encodes them. Raises ValueError."""
+def _sampler_links(
+    graph: Expansion, connected: Connected, settings: ComparisonSettings
+) -> dict[str, HostLink]:
+    """What KSampler needs beside the model. Raises ValueError where a prompt is missing."""
 
-    def encoded(connected: HostLink | None, text: str, side: str) -> HostLink:
-        if connected is not None:
-            return connected
-        if prompts.clip is None:
+    def conditioning(link: HostLink | None, text: str, side: str) -> HostLink:
+        if link is not None:
+            return link
+        if connected.clip is None:
             raise ValueError(
                 f"{NODE} has no {side} prompt: connect 'clip' and type the prompt on the node, or "
                 f"connect '{side}'."
             )
-        return graph.add("CLIPTextEncode", clip=prompts.clip, text=text)
+        return graph.add("CLIPTextEncode", clip=connected.clip, text=text)
 
+    if connected.latent is not None:
+        latent = graph.add("LatentFromBatch", samples=connected.latent, batch_index=0, length=1)
+    else:
+        size = {"width": settings.width, "height": settings.height}
+        latent = graph.add("EmptyLatentImage", **size, batch_size=1)
     return {
-        "positive": encoded(prompts.positive, prompts.prompt, "positive"),
-        "negative": encoded(prompts.negative, prompts.negative_prompt, "negative"),
+        "positive": conditioning(connected.positive, settings.prompt, "positive"),
+        "negative": conditioning(connected.negative, settings.negative_prompt, "negative"),
+        "latent_image": latent,
     }
-
-
-def _latent(graph: Expansion, latent: HostLink | None, width: int, height: int) -> HostLink:
-    """Of a single image."""
-    if latent is not None:
-        return graph.add("LatentFromBatch", samples=latent, batch_index=0, length=1)
-    return graph.add("EmptyLatentImage", width=width, height=height, batch_size=1)
 
 
 def _grid(
@@ -200,139 +178,3 @@ def _grid(
             images[f"images.image{len(images)}"] = graph.add("VAEDecode", samples=latent, vae=vae)
             labels.append(f"{label}, {weight:g}")
     return graph.add("LabelImageGrid", labels="\n".join(labels), columns=len(columns), **images)
-
-
-def _links() -> list[io.Input]:
-    return [
-        io.Model.Input(
-            "model", raw_link=True, tooltip="The model, from a checkpoint loader or a LoRA."
-        ),
-        io.Image.Input(
-            "image",
-            raw_link=True,
-            tooltip="The reference image; a batch is several references at once.",
-        ),
-        io.Vae.Input("vae", raw_link=True, tooltip="The VAE that decodes the images."),
-    ]
-
-
-def _axes() -> list[io.Input]:
-    return [
-        io.String.Input(
-            "weights",
-            default="0.4, 0.7, 1",
-            tooltip="The weights to compare, from -1 to 5, separated by commas: each gives one "
-            "row of images. 0 is the image without the reference.",
-        ),
-        io.Combo.Input(
-            "columns",
-            options=[BY_TASK, BY_ADAPTER],
-            default=BY_TASK,
-            tooltip="What the columns compare. tasks: those of 'tasks', each as in Image Prompt "
-            "with its strength 'custom'; adapters: the files of 'adapters', each as in Apply "
-            "IPAdapter.",
-        ),
-        io.String.Input(
-            "tasks",
-            default=", ".join((WHOLE_IMAGE, STYLE, COMPOSITION, SUBJECT)),
-            multiline=True,
-            tooltip="For the columns 'tasks': what to take from the reference, separated by "
-            f"commas or line breaks. Choose from {', '.join(TASKS)}.",
-        ),
-        io.String.Input(
-            "adapters",
-            default="",
-            multiline=True,
-            tooltip="For the columns 'adapters': names of files in models/ipadapter, one on each "
-            "line.",
-        ),
-    ]
-
-
-def _sampling() -> list[io.Input]:
-    samplers: Any = comfy.samplers.KSampler
-    return [
-        _side("width", "Width of each image. With 'latent_image' it is not used."),
-        _side("height", "Height of each image. With 'latent_image' it is not used."),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=LARGEST_SEED,
-            control_after_generate=SEED_WIDGETS,
-            tooltip="The seed of the noise, the same for all images.",
-        ),
-        io.Int.Input(
-            "steps", default=20, min=1, max=10000, tooltip="Sampling steps, as in KSampler."
-        ),
-        io.Float.Input(
-            "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance, as in KSampler."
-        ),
-        io.Combo.Input(
-            "sampler_name", options=samplers.SAMPLERS, default="euler", tooltip="As in KSampler."
-        ),
-        io.Combo.Input(
-            "scheduler", options=samplers.SCHEDULERS, default="normal", tooltip="As in KSampler."
-        ),
-        io.Float.Input(
-            "denoise",
-            default=1.0,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            tooltip="As in KSampler: below 1 it keeps part of 'latent_image'.",
-        ),
-    ]
-
-
-def _side(name: str, tooltip: str) -> io.Int.Input:
-    return io.Int.Input(name, default=512, min=16, max=LARGEST_SIDE, step=8, tooltip=tooltip)
-
-
-def _optional() -> list[io.Input]:
-    return [
-        _prompt(
-            "prompt",
-            "What the images should show, as in CLIP Text Encode. If 'positive' is connected, it "
-            "is not used.",
-        ),
-        _prompt(
-            "negative_prompt",
-            "What the images should not show. If 'negative' is connected, it is not used.",
-        ),
-        fit_input(
-            "How a reference that is not square becomes square: crop its middle, pad it "
-            "with grey bars, or stretch it.",
-            optional=True,
-            advanced=True,
-        ),
-        io.Clip.Input(
-            "clip",
-            optional=True,
-            raw_link=True,
-            tooltip="The text encoder of the checkpoint, for 'prompt' and 'negative_prompt'.",
-        ),
-        io.Conditioning.Input(
-            "positive",
-            optional=True,
-            raw_link=True,
-            tooltip="The positive conditioning, instead of 'prompt'.",
-        ),
-        io.Conditioning.Input(
-            "negative",
-            optional=True,
-            raw_link=True,
-            tooltip="The negative conditioning, instead of 'negative_prompt'.",
-        ),
-        io.Latent.Input(
-            "latent_image",
-            optional=True,
-            raw_link=True,
-            tooltip="The latent to start from, instead of an empty one with 'width' and 'height'. "
-            "Of a batch, only the first is used.",
-        ),
-    ]
-
-
-def _prompt(name: str, tooltip: str) -> io.String.Input:
-    return io.String.Input(name, default="", multiline=True, optional=True, tooltip=tooltip)
