@@ -19,29 +19,12 @@ def info(server):
     return server.get("/object_info")
 
 
-OVERLAPS = """() => {
-  const boxes = app.graph._nodes.map((node) => {
-    const drawn = document.querySelector(`[data-node-id="${node.id}"]`)
-    const { left, top, right, bottom } = drawn.getBoundingClientRect()
-    return { name: node.title, left, top, right, bottom }
-  })
-  const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top
-    || b.bottom <= a.top
-  return boxes.flatMap((box, place) => boxes.slice(place + 1)
-    .filter((other) => !apart(box, other)).map((other) => `${box.name}, ${other.name}`))
-}"""
-ALL_DRAWN = """() => app.graph._nodes.every(({ id }) =>
-  document.querySelector(`[data-node-id="${id}"]`)?.clientHeight > 0)"""
-
-
 @pytest.mark.parametrize("opened", ["vue"], indirect=True)  # where nodes are larger
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
 def test_an_example_opens_whole_and_becomes_the_prompt_that_the_tests_run(page, info, path):
     workflow = json.loads(path.read_text("utf-8"))
     page.run("graph => app.loadGraphData(graph, true, true, null, {})", workflow)
-    page.page.wait_for_function(ALL_DRAWN)
-    page.settle()
-    assert page.run(OVERLAPS) == []
+    assert page.overlaps() == []
     registered = page.run("() => [Object.keys(LiteGraph.registered_node_types)].flat()")
     assert {node["type"] for node in workflow["nodes"]} <= set(registered)
     prompt = page.run("async () => (await app.graphToPrompt()).output")

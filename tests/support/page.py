@@ -24,6 +24,23 @@ IS_RESTORED = """() => {
   return !workflow?.changeTracker?._restoringState
 }"""
 
+# Nodes as Nodes 2.0 draws them, or as the classic renderer keeps them, with their titles.
+OVERLAPS = """() => {
+  const boxes = app.graph._nodes.map((node) => {
+    const drawn = document.querySelector(`[data-node-id="${node.id}"]`)
+    const [x, y, width, height] = node.getBounding()
+    const box = drawn?.getBoundingClientRect()
+      ?? { left: x, top: y, right: x + width, bottom: y + height }
+    return { name: node.title, left: box.left, top: box.top, right: box.right, bottom: box.bottom }
+  })
+  const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top
+    || b.bottom <= a.top
+  return boxes.flatMap((box, place) => boxes.slice(place + 1)
+    .filter((other) => !apart(box, other)).map((other) => `${box.name}, ${other.name}`))
+}"""
+ALL_DRAWN = """() => !LiteGraph.vueNodesMode || app.graph._nodes.every(({ id }) =>
+  document.querySelector(`[data-node-id="${id}"]`)?.clientHeight > 0)"""
+
 
 def set_up(server, **settings):
     """Settings live on the server, and are read when the page starts."""
@@ -76,6 +93,12 @@ class Page:
         """
         self.run("() => new Promise(ok => requestAnimationFrame(() => requestAnimationFrame(ok)))")
         self.page.wait_for_function(IS_RESTORED)
+
+    def overlaps(self):
+        """The titles of each two nodes of the graph that overlap, once all are drawn."""
+        self.page.wait_for_function(ALL_DRAWN)
+        self.settle()
+        return self.run(OVERLAPS)
 
     def add(self, *kinds):
         """Nodes side by side on an empty graph, each as `window.n0`, `window.n1` and so on."""
