@@ -13,7 +13,7 @@ from ...ipadapter_core.messages import Message
 from ...ipadapter_core.references.images import CROP
 from ..files import folders
 from ..files.file_specs import file_stamp, installed_spec
-from ..files.load import installed_adapter, installed_encoders
+from ..files.load import has_encoder, installed_adapter, installed_encoders
 from ..files.missing_files import explain_missing
 from ..notes import with_texts
 from ..references.fit import fit_input
@@ -117,7 +117,7 @@ class ImagePromptNode(io.ComfyNode):
         request = Request(task, strength, Strength(weight, start_at, end_at))
         kind = model_kind(model)
         adapters = fitting_adapters(kind)
-        plan = plan_inputs(request, kind.base_model, adapters, load(), explain_missing)
+        plan = plan_inputs(request, kind.base_model, adapters, load(), explain_missing, has_encoder)
         adapter = installed_adapter(model, plan.ipadapter_file)
         layers_map = task_map(model_blocks(model), plan.task, adapter, NODE)
         mask = checked_mask(attn_mask, NODE)

@@ -32,6 +32,7 @@ FACE, FACE_IDENTITY = "face", "face identity"
 TASKS = [*LAYER_TASKS, FACE, FACE_IDENTITY]
 SUBTLE, BALANCED, STRONG, CUSTOM = "subtle", "balanced", "strong", "custom"
 STRENGTHS = [SUBTLE, BALANCED, STRONG, CUSTOM]
+HasEncoder = Callable[[str], bool]  # whether an encoder, by the model table's name, is installed
 Explain = Callable[[str, str], Sequence[str]]  # kind of folder, base model -> why no file is found
 # Task -> what an adapter for it is made for, the best first.
 PURPOSES_BY_TASK: Mapping[str, tuple[str, ...]] = {
@@ -118,24 +119,32 @@ def plan_inputs(
     adapters: Sequence[InstalledAdapter],
     model_table: Sequence[ModelFile],
     explain_missing: Explain,
+    has_encoder: HasEncoder = lambda _: True,
 ) -> PlannedInputs:
-    """The plan with the best of the adapters. Raises ValueError with the file that is missing."""
+    """The plan with the best of the adapters. Raises ValueError with the files that are missing."""
     suitable_adapters = [adapter for adapter in adapters if adapter.purpose in request.purposes]
     if not suitable_adapters:
         others = [f"'{adapter.name}' is for the task '{adapter.task}'" for adapter in adapters]
         explanation = [*others[:MOST_REASONS], *explain_missing(ADAPTERS, base_model)]
-        raise ValueError(_missing_adapter(request, base_model, model_table, explanation))
+        published_files = _published_adapters(base_model, request.purposes[-1], model_table)
+        sentence = _missing_adapter(request, base_model, published_files, explanation)
+        encoder_too = _encoder_too(published_files, model_table, has_encoder)
+        raise ValueError(f"{sentence}{encoder_too}.")
     adapter = min(suitable_adapters, key=lambda adapter: _rank(adapter, request, model_table))
     if not adapter.has_encoder:
         explanation = explain_missing(ENCODERS, base_model)
         raise ValueError(_missing_encoder(adapter, model_table, explanation))
-    is_look = adapter.purpose == LOOK_PURPOSE
-    strength = request.custom
-    if request.strength != CUSTOM:
-        strength = STRENGTHS_BY_TASK[request.task][STRENGTHS.index(request.strength)]
-        if is_look and _takes_one_vector(adapter.spec):
-            strength = strength._replace(weight=round(strength.weight * ONE_VECTOR, 2))
-    return PlannedInputs(adapter.name, request.task if is_look else WHOLE_IMAGE, strength)
+    task = request.task if adapter.purpose == LOOK_PURPOSE else WHOLE_IMAGE
+    return PlannedInputs(adapter.name, task, _strength(request, adapter))
+
+
+def _strength(request: Request, adapter: InstalledAdapter) -> Strength:
+    if request.strength == CUSTOM:
+        return request.custom
+    strength = STRENGTHS_BY_TASK[request.task][STRENGTHS.index(request.strength)]
+    if adapter.purpose == LOOK_PURPOSE and _takes_one_vector(adapter.spec):
+        return strength._replace(weight=round(strength.weight * ONE_VECTOR, 2))
+    return strength
 
 
 def _rank(
@@ -161,18 +170,13 @@ def _takes_one_vector(spec: AdapterSpec) -> bool:
 def _missing_adapter(
     request: Request,
     base_model: str,
-    model_table: Sequence[ModelFile],
+    published_files: Sequence[ModelFile],
     explanation: Sequence[str],
 ) -> str:
-    published_files = [
-        file
-        for file in model_table
-        if file.runs and file.base == base_model and file.purpose == request.purposes[-1]
-    ]
     if not published_files:
         return (
             f"{NODE} knows of no published adapter for the task '{request.task}' and "
-            f"{base_model or 'this model'}: choose another task, or connect another model."
+            f"{base_model or 'this model'}: choose another task, or connect another model"
         )
     return (
         f"{NODE} finds no adapter for the task '{request.task}' and {base_model} "
@@ -184,24 +188,54 @@ def _missing_encoder(
     adapter: InstalledAdapter, model_table: Sequence[ModelFile], explanation: Sequence[str]
 ) -> str:
     encoder = adapter.spec.encoder
-    published_files = [
-        file for file in model_table if (file.kind, file.encoder) == (ENCODER, encoder)
-    ]
+    published_files = _published_encoders(encoder, model_table)
     return (
         f"{NODE} uses '{adapter.name}', which needs {encoder}, but that is not in "
-        f"models/clip_vision{_advice(published_files, explanation)}"
+        f"models/clip_vision{_advice(published_files, explanation)}."
     )
+
+
+def _encoder_too(
+    published_adapters: Sequence[ModelFile],
+    model_table: Sequence[ModelFile],
+    has_encoder: HasEncoder,
+) -> str:
+    """What the recommended adapter needs beside it, if that is missing as well."""
+    adapter = _recommended(published_adapters)
+    encoder_name = adapter.encoder if adapter else ""
+    encoder = _recommended(_published_encoders(encoder_name, model_table))
+    if encoder is None or has_encoder(encoder_name):
+        return ""
+    return f"; it also needs {encoder.name} ({encoder.link}) in models/clip_vision"
+
+
+def _published_adapters(
+    base_model: str, purpose: str, model_table: Sequence[ModelFile]
+) -> list[ModelFile]:
+    return [
+        file
+        for file in model_table
+        if file.runs and file.base == base_model and file.purpose == purpose
+    ]
+
+
+def _published_encoders(encoder: str, model_table: Sequence[ModelFile]) -> list[ModelFile]:
+    return [file for file in model_table if (file.kind, file.encoder) == (ENCODER, encoder)]
+
+
+def _recommended(published_files: Sequence[ModelFile]) -> ModelFile | None:
+    return min(published_files, key=lambda file: not file.first, default=None)
 
 
 def _advice(published_files: Sequence[ModelFile], explanation: Sequence[str]) -> str:
     """explanation: what is there instead."""
     beginning = "; ".join(["", *explanation, ""]).rstrip() if explanation else ":"
-    published_file = min(published_files, key=lambda file: not file.first, default=None)
+    published_file = _recommended(published_files)
     if published_file is None:
-        return f"{beginning} put one there, and press R."
+        return f"{beginning} put one there, and press R"
     source = f"{published_file.name} ({published_file.link})"
     put = f"the published one is {source}: put it" if explanation else f"put {source}"
     return (
         f"{beginning} {put} there, or download it with IPAdapter Doctor in the Extensions menu, "
-        "and press R."
+        "and press R"
     )

@@ -168,6 +168,15 @@ def installed_encoders(adapter: AdapterSpec) -> list[str]:
     return sorted(fitting_names, key=lambda name: ("laion" not in name.lower(), name.lower()))
 
 
+def has_encoder(encoder_name: str) -> bool:
+    """Whether an encoder, by its name in the model table, is in models/clip_vision."""
+    encoders = (
+        installed_spec(folders.ENCODERS, file_name, read_encoder)
+        for file_name in folders.names(folders.ENCODERS)
+    )
+    return any(encoder is not None and encoder.name == encoder_name for encoder in encoders)
+
+
 def encoder_hint(adapter: AdapterSpec) -> str:
     """Advice on how to get a fitting encoder."""
     fitting_names = installed_encoders(adapter)

@@ -1,5 +1,7 @@
 """Image Prompt on FLUX.1, SD3.5 and Kolors: the adapter it finds, and tasks without a meaning."""
 
+import re
+
 import make_flux
 import make_models
 import pytest
@@ -88,6 +90,16 @@ def test_a_task_for_which_nobody_published_an_adapter_is_refused(install, refusa
     assert refusal(tiny_sd3.model(), "face identity").startswith(
         "Image Prompt knows of no published adapter for the task 'face identity' and SD3.5"
     )
+
+
+def test_an_encoder_that_is_missing_as_well_is_named_with_the_adapter(install, refusal, tiny):
+    install()
+    sentence = refusal(tiny_sd3.model(), "whole image")
+    assert "put SD3.5-Large-IP-Adapter.bin (https://huggingface.co/" in sentence
+    too = r"and press R; it also needs \S+ \(https:\S+\) in models/clip_vision\.$"
+    assert re.search(too, sentence)
+    kolors = refusal(tiny.model("kolors"), "whole image")
+    assert kolors.endswith("and press R.")  # its encoder, CLIP ViT-L/14-336, is installed
 
 
 def test_on_sd3_the_encoder_that_is_missing_is_named(install, refusal):
