@@ -5,23 +5,24 @@ import { COMPARE, earlierGrid } from './compare_logic.js'
 
 const MOST_RUNS = 100 // of the history, the latest ones
 
-/** @type {Set<string>} ids of the nodes that have shown a result since the page was loaded */
-const shown = new Set()
-
 // The host says again what a node showed when nothing had to be computed, but not what the nodes in its place did:
 // after the page is loaded anew, a comparison would stay empty.
 app.registerExtension({
   name: 'ipadapternodes.Compare',
   setup() {
-    api.addEventListener('executed', ({ detail }) => shown.add(String(detail.display_node ?? detail.node)))
     api.addEventListener('execution_cached', ({ detail }) => void showEarlier(detail.nodes.map(String)))
   },
 })
 
+/** @param {any} graph @returns {boolean} whether there is a comparison in it or in its subgraphs */
+function hasComparison(graph) {
+  return graph.nodes.some((/** @type {any} */ node) => node.comfyClass === COMPARE || (node.subgraph && hasComparison(node.subgraph)))
+}
+
 /** @param {string[]} cached ids of nodes */
 async function showEarlier(cached) {
-  const empty = cached.filter((id) => !shown.has(id))
-  if (!empty.length) return
+  const empty = cached.filter((id) => !app.nodeOutputs[id]?.images)
+  if (!empty.length || !hasComparison(app.graph.rootGraph ?? app.graph)) return
   const { output: prompt } = await app.graphToPrompt()
   const grids = empty.filter((id) => prompt[id]?.class_type === COMPARE)
   if (!grids.length) return
