@@ -5,10 +5,10 @@
 Standard epsilon objective on SD1.5's schedule. Of a target's two halves, layout and style, the
 layers of one set see only a reference that shares its layout, the layers of the other only one that
 shares its style: mostly one and the same picture, in a fifth of the cases two different ones. Each
-half, and both, are left out now and then. In the last steps also three tenths of the targets are
-put together of two pictures side by side or one above the other, and each reference acts in its own
-part alone, the second one only half of the time; and some show two shapes for two references that
-act at half weight each.
+half, and both, are left out now and then; the target has that half of any other picture then. In
+the last steps also about a quarter of the targets are put together of two pictures side by side or
+one above the other, and each reference acts in its own part alone, the second one only half of the
+time; and some show two shapes for two references that act at half weight each.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 BATCH, RATE, AVERAGE = 16, 7e-4, 0.995
 CASES = {"both": 0.45, "mixed": 0.2, "style": 0.1, "layout": 0.1, "none": 0.15}
-LATER = {"both": 0.25, "mixed": 0.05, "style": 0.05, "layout": 0.05, "none": 0.1}
-LATER |= {"parts": 0.3, "pairs": 0.2}
+LATER = {"both": 0.15, "mixed": 0.05, "style": 0.05, "layout": 0.1, "none": 0.1}
+LATER |= {"parts": 0.25, "pairs": 0.3}
 FIRST = 10000  # steps without parts; then the learning rate rises to a half again
 GRID = 8  # side of the latents
 # limits to how much a noisy step counts, and the step that parts them
@@ -111,9 +111,11 @@ class Training:
         latent[pairs] = self.latents["pairs"][pair_number[pairs]]
         mask[pairs] = 0.5
         second_picture = torch.where(pairs, self.latents["second"][pair_number], second_picture)
-        latent = torch.where(two[:, None, None, None], self.latents["mixed"][mixed], latent)
-        first = torch.where(two, self.latents["layout"][mixed], chosen)
-        second = torch.where(two, self.latents["style"][mixed], chosen)
+        # what a half alone leaves open is that of any other picture
+        is_mixed = two | style | layout
+        latent = torch.where(is_mixed[:, None, None, None], self.latents["mixed"][mixed], latent)
+        first = torch.where(is_mixed, self.latents["layout"][mixed], chosen)
+        second = torch.where(is_mixed, self.latents["style"][mixed], chosen)
         is_whole = same | two | parts | pairs
         return (
             latent,

@@ -243,6 +243,41 @@ def test_two_references_at_half_weight_are_both_shown(demo, scenes, make, half_o
         assert (colours == scene.factors[:, 1])[places_differ].float().mean() >= 0.7
 
 
+@pytest.mark.parametrize(
+    ("half", "brought", "open_"),
+    [
+        ("layout", ("place", "shape"), ("ground", "colour")),
+        ("style", ("ground", "colour"), ("place", "shape")),
+    ],
+)
+def test_layers_for_one_half_of_a_picture_leave_the_other_half_open(
+    demo, scenes, make, only, half_of, references, half, brought, open_
+):
+    result = make((half_of(references), {"weight_map": only(half)}))
+    for factor in brought:
+        assert rate(demo, result, scenes[:HALF], factor)[0] >= 0.8
+    for factor in open_:
+        assert rate(demo, result, scenes[:HALF], factor)[0] <= 0.6
+
+
+def test_each_half_of_a_picture_shows_the_reference_of_its_mask(demo, scenes, make, references):
+    """Of shapes that lie within their half: the other half is filled with the drawn picture."""
+    left = torch.zeros(1, 64, 64)
+    left[..., :32] = 1
+    others = torch.roll(torch.arange(COUNT), -1)
+    features = torch.roll(references.single_feature, -1, 0)
+    second = type(references).of(features, "image_embeds")
+    result = make((references, {"attn_mask": left}), (second, {"attn_mask": 1 - left}))
+    agreed = []
+    for scene, mask in ((scenes, left[0].bool()), (scenes[others], ~left[0].bool())):
+        cover = demo.pictures.shape_cover(scene)[:, 0] > 0.5
+        within = (cover & mask).sum((1, 2)) >= 0.95 * cover.sum((1, 2))
+        judged = demo.judge.judge(torch.where(mask, result, demo.pictures.render(scene)))
+        agrees = (judged.shape == scene.factors[:, 0]) & (judged.colour == scene.factors[:, 1])
+        agreed += agrees[within].tolist()
+    assert len(agreed) == 16 and sum(agreed) >= 13
+
+
 def test_two_adapters_give_the_layout_of_one_and_the_style_of_another(
     demo, scenes, make, only, half_of, references
 ):
