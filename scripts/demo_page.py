@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_page(width: int, height: int) -> Iterator[tuple["Page", comfy_server.Server]]:
-    """The classic renderer, without map and figures, so many pixels large."""
+def open_page(
+    width: int, height: int, vue_nodes: bool = False
+) -> Iterator[tuple["Page", comfy_server.Server]]:
+    """One of the renderers, without map and figures, so many pixels large."""
     from playwright.sync_api import sync_playwright
     from support.page import Page, launch
 
@@ -29,7 +31,7 @@ def open_page(width: int, height: int) -> Iterator[tuple["Page", comfy_server.Se
         sync_playwright() as playwright,
     ):
         chromium = launch(playwright)
-        settings = {"VueNodes_Enabled": False, "Minimap_Visible": False}
+        settings = {"VueNodes_Enabled": vue_nodes, "Minimap_Visible": False}
         page = Page(chromium, server, Graph_CanvasInfo=False, **settings)
         page.page.set_viewport_size({"width": width, "height": height})
         yield page, server
