@@ -36,6 +36,7 @@ NOT_SERVED = {  # and what they need
     "26 InstantID": "an SDXL checkpoint, InstantID's files and the face recogniser glintr100.onnx",
     "27 Kolors": "ComfyUI-Kolors-MZ with its files for Kolors, and Kolors-IP-Adapter-Plus.bin",
 }
+WITH_SEVERAL = (4, 5, 10, 14, 15, 16)  # the first references go well together
 # The demo's model knows images of 64 x 64, an eighth of what the templates ask for.
 SHRINK = 8
 SIZES = {
@@ -169,10 +170,17 @@ def fill(server: comfy_server.Server) -> None:
     for path in templates.glob("*.json"):
         path.unlink()
     for name in served():
-        graph = copy_for_demo(name, object_info, references)
+        graph = copy_for_demo(name, object_info, references_of(name, references))
         (templates / copy_name(name)).write_text(json.dumps(graph))
     for name in NOT_SERVED:
         (templates / copy_name(name)).write_text(json.dumps(copy_with_note(name)))
+
+
+def references_of(name: str, references: list[str]) -> list[str]:
+    """The references in the order in which a template loads them: not always the first alone."""
+    number = int(name.split()[0])
+    start = 0 if number in WITH_SEVERAL else (number - 1) % len(references)
+    return references[start:] + references[:start]
 
 
 def copy_name(name: str) -> str:

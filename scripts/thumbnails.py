@@ -26,8 +26,8 @@ import sheet
 from PIL import Image, ImageDraw, ImageFont, ImageOps, ImageSequence, ImageStat
 from workflow import to_prompt
 
-SIDE, INSET, FRAME, MARGIN = 400, 132, 4, 12
-STRIDE = INSET + 2 * FRAME + 8  # from one inset to the next
+SIDE, FRAME, GAP, MARGIN = 400, 4, 8, 12
+INSET, SMALL_INSET = 132, 80  # on one or two results, on more
 PHOTOGRAPHS = comfy_host.PACK / "tests" / "data" / "faces"
 # In the demo its template compares weights alone; this picture shows style and layout too.
 COMPARED = "07 Compare weights and tasks"
@@ -51,12 +51,24 @@ LABELS = {
     "27 Kolors": "Kolors",
     "06 Load embeds": "from a file",
 }
+REFERENCES = {  # of those that show no result
+    "19 SDXL": "one_astronaut.jpg",
+    "21 Check your files": "no_face_coffee.jpg",
+    "24 FLUX": "one_admiral.jpg",
+    "25 SD 3.5 Large": "no_face_cat.jpg",
+    "27 Kolors": "drawn_sylvie.jpg",
+}
 
 
 def thumbnail(
     references: Sequence[Image.Image], results: Sequence[Image.Image], label: str = ""
 ) -> Image.Image:
-    """Up to four results fill a square; up to two references lie on the corner that shows least."""
+    """Up to four results fill a square; up to two references lie on the corner that shows least, or
+    fill the place of a fourth result.
+    """
+    if len(results) == 3:
+        references, results = [], [*results, *references[:1]]
+    side = INSET if len(results) < 3 else SMALL_INSET
     square = Image.new("RGB", (SIDE, SIDE), "white")
     across, down = min(len(results), 2), 1 if len(results) < 3 else 2
     width, height = SIDE // across, SIDE // down
@@ -64,20 +76,24 @@ def thumbnail(
         place = (number % across * width, number // across * height)
         square.paste(ImageOps.fit(result, (width, height), Image.Resampling.BICUBIC), place)
     insets = [
-        ImageOps.fit(reference, (INSET, INSET), Image.Resampling.BICUBIC)
+        ImageOps.expand(
+            ImageOps.fit(reference, (side, side), Image.Resampling.BICUBIC), FRAME, "white"
+        )
         for reference in references[:2]
     ]
-    left, top = plainest_corner(square, len(insets), has_label=bool(label))
+    stride = side + 2 * FRAME + GAP
+    size = (len(insets) * stride - GAP, side + 2 * FRAME)
+    left, top = plainest_corner(square, size, has_label=bool(label))
     for number, inset in enumerate(insets):
-        square.paste(ImageOps.expand(inset, FRAME, "white"), (left + number * STRIDE, top))
+        square.paste(inset, (left + number * stride, top))
     if label:
         draw_label(square, label)
     return square
 
 
-def plainest_corner(square: Image.Image, count: int, has_label: bool) -> tuple[int, int]:
-    """Where so many insets cover the least varied part of a picture."""
-    width, height = count * STRIDE, INSET + 2 * FRAME
+def plainest_corner(square: Image.Image, size: tuple[int, int], has_label: bool) -> tuple[int, int]:
+    """Where something of that size covers the least varied part of a picture."""
+    width, height = size
     right, bottom = SIDE - MARGIN - width, SIDE - MARGIN - height
     corners = product((MARGIN, right), (MARGIN,) if has_label else (MARGIN, bottom))
 
@@ -86,7 +102,7 @@ def plainest_corner(square: Image.Image, count: int, has_label: bool) -> tuple[i
         part = square.crop((left, top, left + width, top + height))
         return sum(ImageStat.Stat(part).var)
 
-    return min(corners, key=variety) if count else (MARGIN, MARGIN)
+    return min(corners, key=variety) if width > 0 else (MARGIN, MARGIN)
 
 
 def draw_label(square: Image.Image, label: str) -> None:
@@ -110,7 +126,8 @@ def from_demo(server: comfy_server.Server, name: str) -> Image.Image:
         if prompt[key]["class_type"] == kind
         for picture in pictures
     ]
-    return thumbnail(references, results or references, LABELS.get(name, ""))
+    label = LABELS.get(name, "")
+    return thumbnail(references, results, label) if results else thumbnail([], references, label)
 
 
 def run(server: comfy_server.Server, prompt: dict) -> dict[str, list[Image.Image]]:
@@ -180,7 +197,7 @@ def without_model(server: comfy_server.Server, name: str) -> Image.Image:
         return thumbnail([], [face_crop(server, "one_astronaut.jpg")], label)
     if name == "22 Compare faces":
         return thumbnail([], [photograph("one_senator.jpg"), photograph("one_portrait.jpg")])
-    return thumbnail([], [photograph("one_astronaut.jpg")], label)
+    return thumbnail([], [photograph(REFERENCES[name])], label)
 
 
 def draw(server: comfy_server.Server, name: str) -> None:
