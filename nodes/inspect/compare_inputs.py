@@ -43,7 +43,7 @@ class ComparisonSettings:
 
 
 def comparison_inputs() -> list[Any]:
-    return [*_links(), *_axes(), *_sampling(), *_prompts(), *_optional_links()]
+    return [*_links(), *_axes(), *_sampling(), *_optional_widgets(), *_optional_links()]
 
 
 def _links() -> list[io.Input]:
@@ -133,8 +133,14 @@ def _side(name: str, tooltip: str) -> io.Int.Input:
     return io.Int.Input(name, default=512, min=16, max=LARGEST_SIDE, step=8, tooltip=tooltip)
 
 
-def _prompts() -> list[io.Input]:
+def _optional_widgets() -> list[io.Input]:
     return [
+        fit_input(
+            "How a reference that is not square becomes square: crop its middle, pad it "
+            "with grey bars, or stretch it.",
+            optional=True,
+            advanced=True,
+        ),
         _prompt(
             "prompt",
             "What the images should show, as in CLIP Text Encode. If 'positive' is connected, it "
@@ -143,12 +149,6 @@ def _prompts() -> list[io.Input]:
         _prompt(
             "negative_prompt",
             "What the images should not show. If 'negative' is connected, it is not used.",
-        ),
-        fit_input(
-            "How a reference that is not square becomes square: crop its middle, pad it "
-            "with grey bars, or stretch it.",
-            optional=True,
-            advanced=True,
         ),
     ]
 
