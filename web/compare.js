@@ -2,6 +2,7 @@ import { api } from '../../scripts/api.js'
 import { app } from '../../scripts/app.js'
 
 import { COMPARE, earlierGrid } from './compare_logic.js'
+import { everyNode } from './graph_logic.js'
 
 const MOST_RUNS = 100 // of the history, the latest ones
 
@@ -14,15 +15,11 @@ app.registerExtension({
   },
 })
 
-/** @param {any} graph @returns {boolean} whether there is a comparison in it or in its subgraphs */
-function hasComparison(graph) {
-  return graph.nodes.some((/** @type {any} */ node) => node.comfyClass === COMPARE || (node.subgraph && hasComparison(node.subgraph)))
-}
-
 /** @param {string[]} cached ids of nodes */
 async function showEarlier(cached) {
   const empty = cached.filter((id) => !app.nodeOutputs[id]?.images)
-  if (!empty.length || !hasComparison(app.graph.rootGraph ?? app.graph)) return
+  const nodes = everyNode(app.graph.rootGraph ?? app.graph)
+  if (!empty.length || !nodes.some(({ comfyClass }) => comfyClass === COMPARE)) return
   const { output: prompt } = await app.graphToPrompt()
   const grids = empty.filter((id) => prompt[id]?.class_type === COMPARE)
   if (!grids.length) return

@@ -2,6 +2,7 @@ import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
 import { recordChange, TITLE_HEIGHT } from './editor.js'
+import { everyNode } from './graph_logic.js'
 import { shiftsDown, shortened, summaryOf } from './oldgraphs_logic.js'
 import { loadWords, say, translate } from './words.js'
 
@@ -53,11 +54,6 @@ function concerns(node) {
   if (!isObject(node)) return false
   const category = LiteGraph.registered_node_types[node.type]?.nodeData?.category ?? ''
   return category.split('/')[0] === OURS || SHARED.includes(node.type)
-}
-
-/** @param {any} graph -> its nodes and those of the subgraphs in it @returns {any[]} */
-function everyNode(graph) {
-  return graph.nodes.flatMap((/** @type {any} */ node) => [node, ...(node.subgraph ? everyNode(node.subgraph) : [])])
 }
 
 /** @param {any} node */

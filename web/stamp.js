@@ -1,6 +1,7 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
+import { everyNode } from './graph_logic.js'
 import { MISSING_ADAPTER, missingFiles, stampedProperties, valuesOf } from './stamp_logic.js'
 import { loadWords, say } from './words.js'
 
@@ -48,14 +49,9 @@ function adapterOf(node) {
 }
 
 function showAllMissing() {
-  for (const node of stamps ? nodesOf(app.graph.rootGraph ?? app.graph) : []) {
+  for (const node of stamps ? everyNode(app.graph.rootGraph ?? app.graph) : []) {
     for (const [name, file] of Object.entries(missingFiles(node, stamps, adapterOf(node)))) showMissing(node, name, file)
   }
-}
-
-/** @param {any} graph @returns {any[]} its nodes and those of the subgraphs in it */
-function nodesOf(graph) {
-  return graph.nodes.flatMap((node) => [node, ...(node.subgraph ? nodesOf(node.subgraph) : [])])
 }
 
 /**
