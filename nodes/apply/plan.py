@@ -4,7 +4,7 @@ Pure: from what is installed and what the user chose in words to what Load IPAda
 IPAdapter have as inputs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -126,10 +126,9 @@ def plan_inputs(
     if not suitable_adapters:
         others = [f"'{adapter.name}' is for the task '{adapter.task}'" for adapter in adapters]
         explanation = [*others[:MOST_REASONS], *explain_missing(ADAPTERS, base_model)]
-        published_files = _published_adapters(base_model, request.purposes[-1], model_table)
-        sentence = _missing_adapter(request, base_model, published_files, explanation)
-        encoder_too = _encoder_too(published_files, model_table, has_encoder)
-        raise ValueError(f"{sentence}{encoder_too}.")
+        raise ValueError(
+            _missing_adapter(request, base_model, model_table, explanation, has_encoder)
+        )
     adapter = min(suitable_adapters, key=lambda adapter: _rank(adapter, request, model_table))
     if not adapter.has_encoder:
         explanation = explain_missing(ENCODERS, base_model)
@@ -170,67 +169,55 @@ def _takes_one_vector(spec: AdapterSpec) -> bool:
 def _missing_adapter(
     request: Request,
     base_model: str,
-    published_files: Sequence[ModelFile],
+    model_table: Sequence[ModelFile],
     explanation: Sequence[str],
+    has_encoder: HasEncoder,
 ) -> str:
-    if not published_files:
+    """The sentence, with the encoder of the recommended adapter if that is missing as well."""
+    adapter = _recommended(
+        file
+        for file in model_table
+        if file.runs and file.base == base_model and file.purpose == request.purposes[-1]
+    )
+    if adapter is None:
         return (
             f"{NODE} knows of no published adapter for the task '{request.task}' and "
-            f"{base_model or 'this model'}: choose another task, or connect another model"
+            f"{base_model or 'this model'}: choose another task, or connect another model."
         )
-    return (
+    sentence = (
         f"{NODE} finds no adapter for the task '{request.task}' and {base_model} "
-        f"in models/ipadapter{_advice(published_files, explanation)}"
+        f"in models/ipadapter{_advice(adapter, explanation)}"
     )
+    encoder = _recommended_encoder(adapter.encoder, model_table)
+    if encoder is None or has_encoder(adapter.encoder):
+        return f"{sentence}."
+    return f"{sentence}; it also needs {encoder.name} ({encoder.link}) in models/clip_vision."
 
 
 def _missing_encoder(
     adapter: InstalledAdapter, model_table: Sequence[ModelFile], explanation: Sequence[str]
 ) -> str:
-    encoder = adapter.spec.encoder
-    published_files = _published_encoders(encoder, model_table)
+    encoder_name = adapter.spec.encoder
+    encoder = _recommended_encoder(encoder_name, model_table)
     return (
-        f"{NODE} uses '{adapter.name}', which needs {encoder}, but that is not in "
-        f"models/clip_vision{_advice(published_files, explanation)}."
+        f"{NODE} uses '{adapter.name}', which needs {encoder_name}, but that is not in "
+        f"models/clip_vision{_advice(encoder, explanation)}."
     )
 
 
-def _encoder_too(
-    published_adapters: Sequence[ModelFile],
-    model_table: Sequence[ModelFile],
-    has_encoder: HasEncoder,
-) -> str:
-    """What the recommended adapter needs beside it, if that is missing as well."""
-    adapter = _recommended(published_adapters)
-    encoder_name = adapter.encoder if adapter else ""
-    encoder = _recommended(_published_encoders(encoder_name, model_table))
-    if encoder is None or has_encoder(encoder_name):
-        return ""
-    return f"; it also needs {encoder.name} ({encoder.link}) in models/clip_vision"
+def _recommended_encoder(encoder: str, model_table: Sequence[ModelFile]) -> ModelFile | None:
+    return _recommended(
+        file for file in model_table if (file.kind, file.encoder) == (ENCODER, encoder)
+    )
 
 
-def _published_adapters(
-    base_model: str, purpose: str, model_table: Sequence[ModelFile]
-) -> list[ModelFile]:
-    return [
-        file
-        for file in model_table
-        if file.runs and file.base == base_model and file.purpose == purpose
-    ]
-
-
-def _published_encoders(encoder: str, model_table: Sequence[ModelFile]) -> list[ModelFile]:
-    return [file for file in model_table if (file.kind, file.encoder) == (ENCODER, encoder)]
-
-
-def _recommended(published_files: Sequence[ModelFile]) -> ModelFile | None:
+def _recommended(published_files: Iterable[ModelFile]) -> ModelFile | None:
     return min(published_files, key=lambda file: not file.first, default=None)
 
 
-def _advice(published_files: Sequence[ModelFile], explanation: Sequence[str]) -> str:
+def _advice(published_file: ModelFile | None, explanation: Sequence[str]) -> str:
     """explanation: what is there instead."""
     beginning = "; ".join(["", *explanation, ""]).rstrip() if explanation else ":"
-    published_file = _recommended(published_files)
     if published_file is None:
         return f"{beginning} put one there, and press R"
     source = f"{published_file.name} ({published_file.link})"

@@ -4,7 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -160,21 +160,21 @@ def read_in(tensors: Iterable[Tensor]) -> None:
 
 def installed_encoders(adapter: AdapterSpec) -> list[str]:
     """The files in models/clip_vision with an encoder that fits, the standard names first."""
-    fitting_names: list[str] = []
-    for name in folders.names(folders.ENCODERS):
-        encoder = installed_spec(folders.ENCODERS, name, read_encoder)
-        if encoder is not None and encoder.fits(adapter):
-            fitting_names.append(name)
+    fitting_names = [name for name, encoder in _encoder_specs() if encoder.fits(adapter)]
     return sorted(fitting_names, key=lambda name: ("laion" not in name.lower(), name.lower()))
 
 
 def has_encoder(encoder_name: str) -> bool:
     """Whether an encoder, by its name in the model table, is in models/clip_vision."""
-    encoders = (
-        installed_spec(folders.ENCODERS, file_name, read_encoder)
-        for file_name in folders.names(folders.ENCODERS)
-    )
-    return any(encoder is not None and encoder.name == encoder_name for encoder in encoders)
+    return any(encoder.name == encoder_name for _, encoder in _encoder_specs())
+
+
+def _encoder_specs() -> Iterator[tuple[str, EncoderSpec]]:
+    """(file name, kind) of every image encoder in models/clip_vision."""
+    for name in folders.names(folders.ENCODERS):
+        encoder = installed_spec(folders.ENCODERS, name, read_encoder)
+        if encoder is not None:
+            yield name, encoder
 
 
 def encoder_hint(adapter: AdapterSpec) -> str:
