@@ -29,9 +29,8 @@ from workflow import to_prompt
 SIDE, FRAME, GAP, MARGIN = 400, 4, 8, 12
 INSET, SMALL_INSET = 132, 80  # on one or two results, on more
 PHOTOGRAPHS = comfy_host.PACK / "tests" / "data" / "faces"
-# In the demo its template compares weights alone; this picture shows style and layout too.
-COMPARED = "07 Compare weights and tasks"
-WITHOUT_MODEL = {*demo_templates.NOT_SERVED, "21 Check your files"} - {COMPARED}
+COMPARED = "07 Compare weights and tasks"  # the labels of its grid are too small here
+WITHOUT_MODEL = {*demo_templates.NOT_SERVED, "21 Check your files"}
 SHOWN = {
     "08 Attention maps": "PreviewImage",
     "09 Tiles of a large reference": "PreviewImage",
@@ -81,11 +80,12 @@ def thumbnail(
         )
         for reference in references[:2]
     ]
-    stride = side + 2 * FRAME + GAP
-    size = (len(insets) * stride - GAP, side + 2 * FRAME)
-    left, top = plainest_corner(square, size, has_label=bool(label))
-    for number, inset in enumerate(insets):
-        square.paste(inset, (left + number * stride, top))
+    if insets:
+        stride = side + 2 * FRAME + GAP
+        size = (len(insets) * stride - GAP, side + 2 * FRAME)
+        left, top = plainest_corner(square, size, has_label=bool(label))
+        for number, inset in enumerate(insets):
+            square.paste(inset, (left + number * stride, top))
     if label:
         draw_label(square, label)
     return square
@@ -102,7 +102,7 @@ def plainest_corner(square: Image.Image, size: tuple[int, int], has_label: bool)
         part = square.crop((left, top, left + width, top + height))
         return sum(ImageStat.Stat(part).var)
 
-    return min(corners, key=variety) if width > 0 else (MARGIN, MARGIN)
+    return min(corners, key=variety)
 
 
 def draw_label(square: Image.Image, label: str) -> None:
