@@ -124,6 +124,14 @@ def only(nodes_by_id, checkpoint):
 
 
 @pytest.fixture(scope="module")
+def left():
+    """A mask of the left half."""
+    mask = torch.zeros(1, 64, 64)
+    mask[..., :32] = 1
+    return mask
+
+
+@pytest.fixture(scope="module")
 def without(make):
     return make()
 
@@ -204,9 +212,7 @@ def test_the_effect_grows_with_the_weight(
     assert rates == sorted(rates)
 
 
-def test_a_mask_confines_a_reference_to_its_half(demo, scenes, make, half_of, references):
-    left = torch.zeros(1, 64, 64)
-    left[..., :32] = 1
+def test_a_mask_confines_a_reference_to_its_half(demo, scenes, make, half_of, references, left):
     result = make((half_of(references), {"attn_mask": left}))
     inside, outside = (
         (demo.judge.judge(part).ground == scenes[:HALF].factors[:, 2]).float().mean().item()
@@ -216,9 +222,9 @@ def test_a_mask_confines_a_reference_to_its_half(demo, scenes, make, half_of, re
     assert outside <= 0.4, f"{outside:.2f} of the other halves have the reference's ground"
 
 
-def test_masks_confine_each_of_two_references_to_its_half(demo, scenes, make, half_of, references):
-    left = torch.zeros(1, 64, 64)
-    left[..., :32] = 1
+def test_masks_confine_each_of_two_references_to_its_half(
+    demo, scenes, make, half_of, references, left
+):
     first, second = half_of(references), half_of(references, start=1)
     result = make((first, {"attn_mask": left}), (second, {"attn_mask": 1 - left}))
     halves = [demo.judge.judge(part).ground for part in (result[..., :24], result[..., 40:])]
@@ -257,10 +263,10 @@ def test_layers_for_one_half_of_a_picture_leave_the_other_half_open(
             assert share >= 0.8 if name == half else share <= 0.6, factor
 
 
-def test_each_half_of_a_picture_shows_the_reference_of_its_mask(demo, scenes, make, references):
+def test_each_half_of_a_picture_shows_the_reference_of_its_mask(
+    demo, scenes, make, references, left
+):
     """Of shapes that lie within their half: the other half is filled with the drawn picture."""
-    left = torch.zeros(1, 64, 64)
-    left[..., :32] = 1
     others = torch.roll(torch.arange(COUNT), -1)
     features = torch.roll(references.single_feature, -1, 0)
     second = type(references).of(features, "image_embeds")

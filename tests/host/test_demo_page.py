@@ -69,6 +69,7 @@ def test_the_nodes_of_a_template_lie_apart_when_opened_and_after_a_run(
             assert page.queue()[0] == "execution_success"
             page.page.wait_for_timeout(1000)  # images load
             assert (name, page.overlaps()) == (name, [])
+    assert (page.errors, page.refused) == ([], [])
     page.page.close()
 
 
@@ -85,12 +86,14 @@ def test_a_task_of_image_prompt_is_what_the_demos_layers_learned(demo_server):
         apply = {"ipadapter": graph.adapter, "weight": 1.0, "start_at": 0.0, "end_at": 1.0}
         apply["weight_map"] = graph.only(layers)
         shown.append(graph.picture(graph.add("ApplyIPAdapter", **loaded, **apply)))
+    whole_image = {"task": "whole image", "strength": "custom", "weight": 1.0}
+    shown.append(graph.picture(graph.add("ImagePrompt", **loaded, **whole_image)))
     entry = demo_server.run(graph.nodes)
-    style, style_map, composition, composition_map = (
+    style, style_map, composition, composition_map, whole = (
         pictures(demo_server, entry, key)[0] for key in shown
     )
     assert (style == style_map).all() and (composition == composition_map).all()
-    assert (composition != style).mean() > 0.2
+    assert (style != whole).mean() > 0.2 and (composition != style).mean() > 0.2
 
 
 @pytest.mark.parametrize("name", demo_templates.NOT_SERVED)
